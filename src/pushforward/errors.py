@@ -1,0 +1,46 @@
+"""The errors that this package raises on purpose: one sentence each, written for the person who gets it.
+
+Every class also inherits the built-in that fits and carries the exit code that the command line ends with.
+"""
+
+
+class PushforwardError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+    exit_code = 1
+
+
+class ShapeError(PushforwardError, ValueError):
+    """A tensor or an event shape is not the one that was declared."""
+
+    exit_code = 3
+
+
+class OptionError(PushforwardError, ValueError):
+    """An option is unknown, out of range, or does not go with another."""
+
+    exit_code = 2
+
+
+class ContextError(PushforwardError, ValueError):
+    """A context is missing, not wanted, or of another shape than the flow was built with."""
+
+    exit_code = 2
+
+
+class DataError(PushforwardError, ValueError):
+    """Input data cannot be found, read, or used."""
+
+    exit_code = 3
+
+
+class ModelError(PushforwardError, OSError):
+    """A saved model is incomplete, changed, or of a version or architecture that is not known here."""
+
+    exit_code = 4
+
+
+class NumericsError(PushforwardError, ArithmeticError):
+    """A computation became non-finite or did not converge, and no value would be honest."""
+
+    exit_code = 5
