@@ -1,0 +1,339 @@
+"""A `Flow`: a base and a chain of transforms, hence a density to evaluate, to sample and to encode with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from pushforward import noise as noise_source
+from pushforward.bases import Base, as_base
+from pushforward.errors import ContextError, OptionError, ShapeError
+from pushforward.transform import Kind, NoiseValue, Shape, Transform
+
+if TYPE_CHECKING:
+    from pushforward.flows import FlowConfig
+
+# Beyond this a finite input may overflow on its way to the latent; what is not finite then is a density of zero.
+_OVERFLOW = 1e6
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Log-likelihoods in nats, each with what kind of number it is.
+
+    value: (B,); kind: ``exact``, ``bound`` (a lower bound) or ``estimate``; samples: how many draws were averaged per
+    row; standard_error: (B,) of ``value`` over the draws, None where one draw or none was needed.
+    """
+
+    value: Tensor
+    kind: Kind
+    samples: int
+    standard_error: Tensor | None = None
+
+
+class Flow(nn.Module):
+    """A probability density: ``base`` pushed forward from the latent to the data through ``transform``.
+
+    base: a `Base` or a ``torch.distributions.Distribution`` on the transform's latent shape. context_shape: shape of
+    one context, None for an unconditional flow. embedding: turns integer labels (B,) into contexts.
+
+    Calling the module is `log_prob`, so that wrappers which hook ``forward`` (DDP, FSDP, torch.compile) see everything.
+    Raises ShapeError, OptionError where base and transform do not fit.
+    """
+
+    def __init__(
+        self,
+        base: Base | Distribution,
+        transform: Transform,
+        context_shape: Shape | None = None,
+        embedding: nn.Embedding | None = None,
+    ) -> None:
+        super().__init__()
+        self.base = as_base(base, transform.latent_shape)
+        if not self.base.support.within(transform.codomain):
+            raise OptionError(
+                f"the base lies on {self.base.support}, but the transforms reach only {transform.codomain}: "
+                "part of its mass would be lost"
+            )
+        self.transform = transform
+        self.event_shape = transform.data_shape
+        self.context_shape = None if context_shape is None else tuple(context_shape)
+        self.embedding = embedding
+        # Set by `flows.build`: what rebuilds this flow, and the L2 coefficient that its architecture asks for.
+        self.config: FlowConfig | None = None
+        self.penalty = 0.0
+        self._anchor = nn.Buffer(torch.zeros(()), persistent=False)
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of `log_prob`: the weakest among the transforms."""
+        return self.transform.kind
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._anchor.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._anchor.device
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        noise: NoiseValue = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The same as `log_prob`."""
+        x = self._event(x, "x", self.event_shape)
+        context = self._context(context, x.shape[0])
+        noise = self._noise(noise, x, generator)
+        z, log_term = self.transform.to_latent(x, context, noise)
+        value = self.base.log_prob(z, context) + log_term
+        far = (x.abs() > _OVERFLOW) & x.isfinite()
+        far = far.flatten(1).any(1) if far.ndim > 1 else far
+        broken = x.isnan().flatten(1).any(1) if x.ndim > 1 else x.isnan()
+        return torch.where(far & ~broken & ~value.isfinite(), -math.inf, value)
+
+    def log_prob(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        noise: NoiseValue = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Log-density in nats, (B,), of ``x: (B, *event_shape)``; see ``kind`` for what sort of number it is.
+
+        context: ``(B, *context_shape)``, or one context for all rows, or integer labels (B,) where the flow has an
+        embedding. noise: what stochastic transforms use; drawn from ``generator`` where it is not given. Outside the
+        support the value is -inf. Raises ShapeError, ContextError.
+        """
+        value: Tensor = self(x, context, noise, generator)
+        return value
+
+    def sample(
+        self,
+        n: int,
+        context: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """``n`` events: ``(n, *event_shape)``, or ``(n, B, *event_shape)`` for a context of ``B`` rows.
+
+        temperature (> 0) scales the base's deviations; below 1 it changes how samples look, not the model.
+        """
+        return self._sample(n, context, temperature, generator)[0]
+
+    def sample_and_log_prob(
+        self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Samples as `sample` gives them, and the log-density of each, ``(n,)`` or ``(n, B)``, from the same pass.
+
+        For a flow of kind ``bound`` the second lies above the log-density on average: it serves variational objectives
+        and is not a likelihood.
+        """
+        return self._sample(n, context, 1.0, generator)
+
+    def latent(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        noise: NoiseValue = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The latents ``(B, *latent_shape)`` of data ``x: (B, *event_shape)``."""
+        x = self._event(x, "x", self.event_shape)
+        with evaluation(self):
+            context = self._context(context, x.shape[0])
+            return self.transform.to_latent(x, context, self._noise(noise, x, generator))[0]
+
+    def data(
+        self,
+        z: Tensor,
+        context: Tensor | None = None,
+        noise: NoiseValue = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The data ``(B, *event_shape)`` that latents ``z: (B, *latent_shape)`` stand for."""
+        z = self._event(z, "z", self.transform.latent_shape)
+        with evaluation(self):
+            context = self._context(context, z.shape[0])
+            if noise is None:
+                noise = noise_source.draw(self.transform.noise_to_data, z.shape[0], z.dtype, z.device, generator)
+            return self.transform.to_data(z, context, noise)[0]
+
+    @torch.no_grad()
+    def likelihood(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        samples: int = 1,
+        seed: int = 0,
+        first_row: int = 0,
+        batch_size: int = 1024,
+    ) -> Likelihood:
+        """Log-likelihoods of ``x: (B, *event_shape)`` with their kind, in evaluation mode, without gradients.
+
+        For a bound, ``samples`` draws per row make the importance-weighted log-mean-exp, which tightens as they grow;
+        an exact flow needs one. Noise is keyed by ``seed`` and by the number of the row (counted from ``first_row``):
+        neither ``batch_size`` nor the order of calls changes a value.
+        """
+        if samples < 1:
+            raise OptionError(f"samples must be at least 1, got {samples}")
+        if self.kind == "estimate":
+            raise OptionError("likelihoods of estimate flows are not averaged here")
+        samples = samples if self.transform.noise_to_latent is not None else 1
+        x = self._event(x, "x", self.event_shape)
+        with evaluation(self):
+            context = self._context(context, x.shape[0])
+            rows = torch.arange(first_row, first_row + x.shape[0])
+            per_draw = [self._keyed_values(x, context, rows, seed, k, batch_size) for k in range(samples)]
+        return _combine(torch.stack(per_draw), self.kind)
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None) -> None:
+        """Set what transforms take from data (offsets, moments) by walking a batch ``x: (B, *event_shape)`` once."""
+        x = self._event(x, "x", self.event_shape)
+        if x.shape[0] == 0:
+            raise ShapeError("initialise needs at least one row, got none")
+        self.transform.initialise(x, self._context(context, x.shape[0]), self._noise(None, x, generator))
+
+    def distribution(self, context: Tensor | None = None) -> Distribution:
+        """This flow as a ``torch.distributions.Distribution``; one context row, or none, gives an empty batch shape."""
+        return FlowDistribution(self, context)
+
+    def _keyed_values(
+        self, x: Tensor, context: Tensor | None, rows: Tensor, seed: int, repetition: int, batch_size: int
+    ) -> Tensor:
+        spec, values = self.transform.noise_to_latent, []
+        for start in range(0, max(1, x.shape[0]), batch_size):
+            part = slice(start, start + batch_size)
+            noise = noise_source.keyed(spec, seed, rows[part], x.dtype, x.device, repetition)
+            values.append(self(x[part], None if context is None else context[part], noise))
+        return torch.cat(values)
+
+    def _sample(
+        self, n: int, context: Tensor | None, temperature: float, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        if n < 0:
+            raise OptionError(f"the number of samples must not be negative, got {n}")
+        if not temperature > 0:
+            raise OptionError(f"temperature must be above 0, got {temperature}")
+        with evaluation(self):
+            context = self._context(context, None)
+            groups: tuple[int, ...] = (n,)
+            if context is not None:
+                groups = (n, context.shape[0])
+                context = context.repeat(n, *(1,) * (context.ndim - 1))
+            count = math.prod(groups)
+            z = self.base.sample(
+                count, context, temperature=temperature, generator=generator, dtype=self.dtype, device=self.device
+            )
+            noise = noise_source.draw(self.transform.noise_to_data, count, self.dtype, self.device, generator)
+            x, log_term = self.transform.to_data(z, context, noise)
+            value = self.base.log_prob(z, context) - log_term
+        return x.reshape(*groups, *self.event_shape), value.reshape(groups)
+
+    def _event(self, value: Tensor, name: str, shape: Shape) -> Tensor:
+        if tuple(value.shape[1:]) != shape or value.ndim == 0:
+            raise ShapeError(f"{name} of shape (B, {_inner(shape)}) expected, got {tuple(value.shape)}")
+        if not value.is_floating_point():
+            return value.to(self.dtype)
+        if value.dtype != self.dtype and not torch.is_autocast_enabled(value.device.type):
+            raise ShapeError(
+                f"{name} is {value.dtype}, but the flow's weights are {self.dtype}; convert one, "
+                f"for instance {name}.to(flow.dtype) or flow.to({value.dtype})"
+            )
+        return value
+
+    def _context(self, context: Tensor | None, batch: int | None) -> Tensor | None:
+        if self.context_shape is None:
+            if context is not None:
+                raise ContextError(
+                    "this flow was built without a context, but one was given; build it with context_dim"
+                )
+            return None
+        if context is None:
+            raise ContextError(f"this flow needs a context of shape (B, {_inner(self.context_shape)}), none was given")
+        if self.embedding is not None and not context.is_floating_point():
+            context = self.embedding(context)
+        if tuple(context.shape[1:]) != self.context_shape or context.ndim == 0:
+            raise ContextError(
+                f"context of shape (B, {_inner(self.context_shape)}) expected, got {tuple(context.shape)}"
+            )
+        context = context.to(self.dtype)
+        if batch is None or context.shape[0] == batch:
+            return context
+        if context.shape[0] != 1:
+            raise ContextError(f"context for {batch} rows expected (or one for all), got {context.shape[0]}")
+        return context.expand(batch, *context.shape[1:])
+
+    def _noise(self, noise: NoiseValue, x: Tensor, generator: torch.Generator | None) -> NoiseValue:
+        if noise is not None or self.transform.noise_to_latent is None:
+            return noise
+        return noise_source.draw(self.transform.noise_to_latent, x.shape[0], x.dtype, x.device, generator)
+
+
+class FlowDistribution(Distribution):
+    """The view of a flow that ``torch.distributions`` knows, for a given context."""
+
+    arg_constraints: dict[str, object] = {}  # type: ignore[assignment]  # noqa: RUF012
+    has_rsample = True
+
+    def __init__(self, flow: Flow, context: Tensor | None = None) -> None:
+        self.flow = flow
+        self.context = flow._context(context, None)
+        self._grouped = self.context is not None and self.context.shape[0] != 1
+        batch = torch.Size([self.context.shape[0]]) if self.context is not None and self._grouped else torch.Size()
+        super().__init__(batch, torch.Size(flow.event_shape), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(value.shape, self.batch_shape + self.event_shape)
+        lead = shape[: len(shape) - len(self.event_shape)]
+        context = self.context
+        if context is not None and self._grouped:
+            context = context.expand(*lead, *context.shape[1:]).reshape(-1, *context.shape[1:])
+        return self.flow.log_prob(value.expand(shape).reshape(-1, *self.event_shape), context).reshape(lead)
+
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
+        shape = torch.Size(sample_shape)
+        x = self.flow.sample(shape.numel(), self.context)
+        return x.reshape(shape + self.batch_shape + self.event_shape)
+
+    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+
+@contextmanager
+def evaluation(flow: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, each module's own mode again outside."""
+    modes = [(module, module.training) for module in flow.modules() if module.training]
+    for module, _ in modes:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _combine(values: Tensor, kind: Kind) -> Likelihood:
+    """Draws ``(K, B)`` of a bound's log weight to its log-mean-exp, with a delta-method standard error."""
+    samples = values.shape[0]
+    if samples == 1:
+        return Likelihood(values[0], kind, 1)
+    mean = torch.logsumexp(values, 0) - math.log(samples)
+    weights = (values - mean).exp()
+    return Likelihood(mean, kind, samples, weights.std(0) / math.sqrt(samples))
+
+
+def _inner(shape: Shape) -> str:
+    return ", ".join(map(str, shape))

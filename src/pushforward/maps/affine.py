@@ -1,0 +1,133 @@
+"""Shifts and scales: the maps of NICE, Real NVP and Glow.
+
+A log-scale is bounded, because an unbounded exponential makes flows whose inverse exists on paper only (Behrmann et
+al., "Understanding and mitigating exploding inverses in invertible neural networks", 2021). How it is bounded is an
+object that `Affine` is given: `TanhScale`, `SigmoidScale` or `SoftClampScale`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.errors import OptionError
+from pushforward.maps.map import Map
+
+
+class LogScale(nn.Module, ABC):
+    """Turns a net's raw output into the log of a scale, element by element."""
+
+    penalised: tuple[str, ...] = ()
+
+    @abstractmethod
+    def forward(self, raw: Tensor) -> Tensor:
+        """The log-scale, of the shape of ``raw``."""
+
+
+class TanhScale(LogScale):
+    """``rescale * tanh(raw)`` with one learned number ``rescale``, which starts at 1 and is L2-regularised.
+
+    Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, section 4.1. It starts at 1 and
+    not at 0 because the net's last layer starts at 0 already: a product of two zeros has no gradient in either.
+    """
+
+    penalised = ("rescale",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rescale = nn.Parameter(torch.ones(()))
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return self.rescale * raw.tanh()
+
+
+class SigmoidScale(LogScale):
+    """``log sigmoid(raw + 2)``: scales below 1, 0.88 at the start.
+
+    Source: Kingma & Dhariwal, "Glow", 2018 (the authors' code).
+    """
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return F.logsigmoid(raw + 2)
+
+
+class SoftClampScale(LogScale):
+    """``raw / (1 + |raw| / limit)``: slope 1 at 0, and never beyond ``limit`` (> 0) in either direction."""
+
+    def __init__(self, limit: float = 5.0) -> None:
+        super().__init__()
+        if not limit > 0:
+            raise OptionError(f"limit of a log-scale must be above 0, got {limit}")
+        self.limit = float(limit)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        # Clamped first: an infinite input would give inf / inf.
+        raw = raw.clamp(-1e18, 1e18)
+        return raw / (1 + raw.abs() / self.limit)
+
+
+LOG_SCALES: dict[str, type[TanhScale] | type[SigmoidScale] | type[SoftClampScale]] = {
+    "tanh": TanhScale,
+    "sigmoid": SigmoidScale,
+    "soft-clamp": SoftClampScale,
+}
+
+
+class Additive(Map):
+    """``y = x + t``, with slope 1: the map of NICE (Dinh, Krueger & Bengio, 2015, section 3.2)."""
+
+    n_params = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start = nn.Buffer(torch.zeros(1), persistent=False)
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return x + params[0], torch.zeros_like(x)
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return y - params[0], torch.zeros_like(y)
+
+
+class Scale(Map):
+    """``y = x exp(s)`` with the log-scale ``s`` bounded by ``log_scale``: the diagonal scaling of NICE, section 3.3."""
+
+    n_params = 1
+
+    def __init__(self, log_scale: LogScale) -> None:
+        super().__init__()
+        self.log_scale = log_scale
+        self.start = nn.Buffer(torch.zeros(1), persistent=False)
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        s = self.log_scale(params[0])
+        return x * s.exp(), s
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        s = self.log_scale(params[0])
+        return y * (-s).exp(), -s
+
+
+class Affine(Map):
+    """``y = x exp(s) + t``: params[0] is the shift ``t``, params[1] the raw log-scale that ``log_scale`` bounds.
+
+    Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, eq. 4.
+    """
+
+    n_params = 2
+
+    def __init__(self, log_scale: LogScale) -> None:
+        super().__init__()
+        self.log_scale = log_scale
+        self.start = nn.Buffer(torch.zeros(2), persistent=False)
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        s = self.log_scale(params[1])
+        return x * s.exp() + params[0], s
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        s = self.log_scale(params[1])
+        return (y - params[0]) * (-s).exp(), -s

@@ -1,0 +1,31 @@
+"""The contract of an element-wise map."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from pushforward.domain import REAL, Domain
+
+
+class Map(nn.Module, ABC):
+    """A strictly increasing function of one real coordinate with ``n_params`` parameters, applied to each coordinate.
+
+    ``params`` has the shape ``(n_params, *x.shape)``, the parameter axis first, and is unconstrained: the map
+    constrains it. ``start: (n_params,)`` is the parameters' starting point, at (or nearest to) the identity; the
+    transform that joins a map and a net adds it to the net's output. Every map is onto its codomain.
+    """
+
+    n_params: int
+    start: Tensor
+    domain: Domain = REAL
+    codomain: Domain = REAL
+
+    @abstractmethod
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        """``x`` towards the latent: the value and the log of its slope, both of the shape of ``x``."""
+
+    @abstractmethod
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        """``y`` towards the data: the value and the log of the slope *of this direction*, both shaped as ``y``."""

@@ -1,0 +1,64 @@
+"""The multi-layer perceptron that conditions flows on vectors."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "elu": nn.ELU,
+}
+
+# Nets see their input clamped to this: an input of 1e30 then gives a large but finite output instead of inf and NaN.
+INPUT_LIMIT = 1e6
+
+
+class MLP(nn.Module):
+    """``(B, in_features)`` and a context ``(B, context_dim)`` to ``(B, out_features)``; gives 0 at the start.
+
+    hidden: widths of the hidden layers, at least one. The last layer starts with weight and bias at zero.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        hidden: Sequence[int] = (128, 128),
+        context_dim: int = 0,
+        activation: str = "relu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not hidden or min(hidden) < 1:
+            raise OptionError(f"hidden must be one or more widths of at least 1, got {tuple(hidden)}")
+        if activation not in ACTIVATIONS:
+            raise OptionError(f"activation {activation!r} is not known; expected one of {', '.join(ACTIVATIONS)}")
+        # With nothing to look at (one feature, no context) it still has a bias to learn: it sees a constant.
+        self.constant = in_features + context_dim == 0
+        widths = [max(1, in_features + context_dim), *hidden]
+        layers: list[nn.Module] = []
+        for narrow, wide in itertools.pairwise(widths):
+            layers += [nn.Linear(narrow, wide), ACTIVATIONS[activation]()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        last = nn.Linear(widths[-1], out_features)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
+        if context is not None:
+            h = torch.cat([h, context.flatten(1)], 1)
+        if self.constant:
+            h = h.new_ones(h.shape[0], 1)
+        out: Tensor = self.layers(h.clamp(-INPUT_LIMIT, INPUT_LIMIT))
+        return out

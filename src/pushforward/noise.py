@@ -1,0 +1,67 @@
+"""Drawing the noise that stochastic transforms declare: from a generator, or keyed by (seed, row).
+
+Keyed noise makes a score a function of the row alone: the same row gets the same noise in any batch, on any device and
+after reloading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pushforward.transform import Noise, NoiseSpec, NoiseValue
+
+
+def draw(
+    spec: NoiseSpec, batch: int, dtype: torch.dtype, device: torch.device, generator: torch.Generator | None = None
+) -> NoiseValue:
+    """Noise for a batch of ``batch`` events, as ``spec`` declares: each tensor has the shape ``(batch, *shape)``."""
+
+    def one(noise: Noise) -> Tensor:
+        shape = (batch, *noise.shape)
+        if noise.law == "uniform":
+            return torch.rand(shape, dtype=dtype, device=device, generator=generator)
+        if noise.law == "normal":
+            return torch.randn(shape, dtype=dtype, device=device, generator=generator)
+        signs = torch.randint(0, 2, shape, device=device, generator=generator)
+        return (2 * signs - 1).to(dtype)
+
+    return _each(spec, one)
+
+
+def keyed(
+    spec: NoiseSpec, seed: int, rows: Tensor, dtype: torch.dtype, device: torch.device, repetition: int = 0
+) -> NoiseValue:
+    """Noise for the rows numbered ``rows: (B,)``: a function of (seed, row number, repetition) and of nothing else."""
+    if spec is None:
+        return None
+    # One counter-based stream a row and repetition; the parts of a row's noise are consecutive stretches of its stream.
+    streams = [
+        np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), row], counter=[0, 0, 0, repetition]))
+        for row in rows.tolist()
+    ]
+
+    def one(noise: Noise) -> Tensor:
+        values = np.empty((len(streams), *noise.shape), dtype=np.float64)
+        for i, stream in enumerate(streams):
+            if noise.law == "uniform":
+                # Multiples of 2**-24, so that float32 holds them exactly and never rounds up to 1.
+                values[i] = stream.random(noise.shape, dtype=np.float32)
+            elif noise.law == "normal":
+                values[i] = stream.standard_normal(noise.shape)
+            else:
+                values[i] = 2 * stream.integers(0, 2, noise.shape) - 1
+        return torch.from_numpy(values).to(dtype=dtype, device=device)
+
+    return _each(spec, one)
+
+
+def _each(spec: NoiseSpec, one: Callable[[Noise], Tensor]) -> NoiseValue:
+    if spec is None:
+        return None
+    if isinstance(spec, Noise):
+        return one(spec)
+    return tuple(_each(part, one) for part in spec)

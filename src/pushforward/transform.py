@@ -1,0 +1,216 @@
+"""The contract of every transform, and the two ways of putting transforms together: `Chain` and `Inverse`.
+
+A transform runs both ways and its method names say which: `to_latent` takes data towards the latent, `to_data` takes
+latents towards the data. Each returns the log term of its own direction, ``log|det d output / d input|`` for a
+bijection, and nothing is cached between calls.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.domain import REAL, Domain
+from pushforward.errors import OptionError, ShapeError
+
+Shape: TypeAlias = tuple[int, ...]
+Direction: TypeAlias = Literal["to_latent", "to_data"]
+Kind: TypeAlias = Literal["exact", "bound", "estimate"]
+
+_STRENGTH: tuple[Kind, ...] = ("exact", "bound", "estimate")
+
+
+def weakest(*kinds: Kind) -> Kind:
+    """The weakest of several likelihood kinds: an estimate is weaker than a bound, a bound than an exact value."""
+    return max(kinds, key=_STRENGTH.index, default="exact")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise that a stochastic transform wants for one direction.
+
+    shape: of one event; a batch of noise is ``(B, *shape)``. law: ``uniform`` on [0, 1), ``normal`` (standard) or
+    ``rademacher`` (-1 or 1).
+    """
+
+    shape: Shape
+    law: Literal["uniform", "normal", "rademacher"]
+
+
+# What a transform declares, and what it is then given: nothing, one tensor, or a tuple with one entry per part.
+NoiseSpec: TypeAlias = "Noise | tuple[NoiseSpec, ...] | None"
+NoiseValue: TypeAlias = "Tensor | tuple[NoiseValue, ...] | None"
+
+
+class Transform(nn.Module, ABC):
+    """A map between data of shape ``(B, *data_shape)`` and latents of shape ``(B, *latent_shape)``.
+
+    Attributes that a subclass sets: ``data_shape`` and ``latent_shape``; ``domain`` (where the data lie) and
+    ``codomain`` (where the latents lie); ``kind`` of the likelihood that it allows; ``noise_to_latent`` and
+    ``noise_to_data``, what it wants to be given for a direction; ``eager``, the reason why ``torch.compile`` cannot
+    make one graph of it, or None; ``clamps``, whether `to_data` also takes values outside ``codomain``, by moving
+    them to its nearest end.
+    """
+
+    data_shape: Shape
+    latent_shape: Shape
+    domain: Domain = REAL
+    codomain: Domain = REAL
+    kind: Kind = "exact"
+    eager: str | None = None
+    clamps: bool = False
+    noise_to_latent: NoiseSpec = None
+    noise_to_data: NoiseSpec = None
+
+    @abstractmethod
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        """Data ``(B, *data_shape)`` to latents ``(B, *latent_shape)`` and a log term ``(B,)``.
+
+        context: ``(B, *context_shape)`` or None; noise: as ``noise_to_latent`` declares.
+        """
+
+    @abstractmethod
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        """Latents ``(B, *latent_shape)`` to data ``(B, *data_shape)`` and a log term ``(B,)``, of this direction."""
+
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        """Set what depends on data (moments, offsets) from a batch ``x: (B, *data_shape)``; most set nothing."""
+
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> NoiseValue:
+        """The noise with which `to_latent` takes ``x`` to ``z``; None for a transform without noise."""
+        if self.noise_to_latent is None:
+            return None
+        raise OptionError(f"{type(self).__name__} does not know which noise leads from given data to given latents")
+
+
+def check_fits(first: Transform, second: Transform, names: tuple[str, str]) -> None:
+    """Raise unless the latents of ``first`` are what ``second`` takes as data, in shape and in domain."""
+    if first.latent_shape != second.data_shape:
+        raise ShapeError(
+            f"{names[1]} takes events of shape {second.data_shape}, but {names[0]} before it gives {first.latent_shape}"
+        )
+    if not first.codomain.within(second.domain):
+        raise OptionError(f"{names[1]} takes {second.domain}, but {names[0]} before it gives {first.codomain}")
+    if not (first.clamps or second.domain.within(first.codomain)):
+        raise OptionError(
+            f"{names[1]} takes {second.domain}, of which {names[0]} before it reaches only {first.codomain}: "
+            "the density would lose mass"
+        )
+
+
+class Chain(Transform):
+    """Several transforms, run one after the other from the data to the latent.
+
+    Raises ShapeError or OptionError, naming the two, where the shapes or domains of neighbours do not fit.
+    """
+
+    def __init__(self, transforms: Sequence[Transform]) -> None:
+        super().__init__()
+        if not transforms:
+            raise OptionError("a Chain needs at least one transform; use Identity for none")
+        names = [f"transform {i} ({type(t).__name__})" for i, t in enumerate(transforms)]
+        for i in range(len(transforms) - 1):
+            check_fits(transforms[i], transforms[i + 1], (names[i], names[i + 1]))
+        self.transforms = nn.ModuleList(transforms)
+        self.data_shape, self.latent_shape = transforms[0].data_shape, transforms[-1].latent_shape
+        self.domain, self.codomain = transforms[0].domain, transforms[-1].codomain
+        self.kind = weakest(*(t.kind for t in transforms))
+        self.clamps = transforms[-1].clamps
+        reasons = [t.eager for t in transforms if t.eager is not None]
+        self.eager = reasons[0] if reasons else None
+        self.noise_to_latent = join_noise([t.noise_to_latent for t in transforms])
+        self.noise_to_data = join_noise([t.noise_to_data for t in transforms])
+
+    def __iter__(self) -> Iterator[Transform]:
+        return iter(self.transforms)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.transforms)
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        log_term = zero_log_term(x)
+        for transform, part in zip(self, part_noise(noise, len(self)), strict=True):
+            x, term = transform.to_latent(x, context, part)
+            log_term = log_term + term
+        return x, log_term
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        log_term = zero_log_term(z)
+        parts = part_noise(noise, len(self))
+        for transform, part in zip(reversed(list(self)), reversed(parts), strict=True):
+            z, term = transform.to_data(z, context, part)
+            log_term = log_term + term
+        return z, log_term
+
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        for transform, part in zip(self, part_noise(noise, len(self)), strict=True):
+            transform.initialise(x, context, part)
+            x, _ = transform.to_latent(x, context, part)
+
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> NoiseValue:
+        # Walk back from the latent as far as the last transform with noise; what lies before is walked from the data.
+        transforms, n = list(self), len(self)
+        after: list[Tensor] = [z]
+        for transform in reversed(transforms[1:]):
+            z, _ = transform.to_data(z, context)
+            after.insert(0, z)
+        parts: list[NoiseValue] = []
+        for i in range(n):
+            before = x if i == 0 else after[i - 1]
+            parts.append(transforms[i].path_noise(before, after[i], context))
+        return None if self.noise_to_latent is None else tuple(parts)
+
+
+class Inverse(Transform):
+    """A transform with its two directions exchanged: what was latent is data. Only bijections can be turned round."""
+
+    def __init__(self, transform: Transform) -> None:
+        super().__init__()
+        if transform.kind != "exact" or transform.noise_to_latent is not None or transform.noise_to_data is not None:
+            raise OptionError(f"Inverse takes a bijection; {type(transform).__name__} is not one")
+        self.transform = transform
+        self.data_shape, self.latent_shape = transform.latent_shape, transform.data_shape
+        self.domain, self.codomain = transform.codomain, transform.domain
+        self.eager = transform.eager
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self.transform.to_data(x, context)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self.transform.to_latent(z, context)
+
+
+def zero_log_term(x: Tensor) -> Tensor:
+    """A log term of 0 for each row of ``x: (B, ...)``, at least float32 also where ``x`` is half precision."""
+    return x.new_zeros(x.shape[0], dtype=log_dtype(x))
+
+
+def log_dtype(x: Tensor) -> torch.dtype:
+    """The dtype that log terms of ``x`` accumulate in: its own, or float32 where that is narrower."""
+    return torch.promote_types(x.dtype, torch.float32) if x.is_floating_point() else torch.get_default_dtype()
+
+
+def sum_event(log_slope: Tensor) -> Tensor:
+    """Sum ``(B, *event)`` over the event to ``(B,)``, accumulating in at least float32."""
+    if log_slope.ndim == 1:
+        return log_slope.to(log_dtype(log_slope))
+    return log_slope.flatten(1).sum(1, dtype=log_dtype(log_slope))
+
+
+def join_noise(specs: Sequence[NoiseSpec]) -> NoiseSpec:
+    """The noise of several parts as one declaration: None where no part wants any."""
+    return tuple(specs) if any(s is not None for s in specs) else None
+
+
+def part_noise(noise: NoiseValue, parts: int) -> Sequence[NoiseValue]:
+    """The noise of each of ``parts`` parts, from what `join_noise` declared."""
+    if noise is None:
+        return (None,) * parts
+    if isinstance(noise, tuple) and len(noise) == parts:
+        return noise
+    raise ShapeError(f"noise for {parts} parts expected as a tuple with one entry each, got {type(noise).__name__}")

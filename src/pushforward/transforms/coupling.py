@@ -1,0 +1,90 @@
+"""The two ways of applying a map to coordinates: `Coupling`, given other coordinates, and `Elementwise`, on its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import ShapeError
+from pushforward.maps.map import Map
+from pushforward.transform import NoiseValue, Shape, Transform, sum_event
+from pushforward.transforms.partition import Partition
+
+
+class Coupling(Transform):
+    """Changes one part of the event by a map whose parameters a net computes from the other part and the context.
+
+    net: called as ``net(kept, context)`` with what ``partition.kept`` gives. after: a bijection of the changed part
+    that follows the map, such as Real NVP's batch normalisation. The kept part passes through as it is, so that the
+    Jacobian is triangular and the log term is the sum of the map's log-slopes (Real NVP, eq. 6).
+    """
+
+    def __init__(self, partition: Partition, map: Map, net: nn.Module, after: Transform | None = None) -> None:
+        super().__init__()
+        if after is not None and not after.data_shape == after.latent_shape == partition.changed_shape:
+            raise ShapeError(
+                f"after must map the changed part {partition.changed_shape} to itself, "
+                f"it maps {after.data_shape} to {after.latent_shape}"
+            )
+        self.partition, self.map, self.net, self.after = partition, map, net, after
+        self.data_shape = self.latent_shape = partition.event_shape
+        self.domain, self.codomain = map.domain, map.codomain
+
+    def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
+        raw = self.net(self.partition.kept(x), context)
+        return with_start(self.map, self.partition.params(raw, self.map.n_params))
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        y, log_slope = self.map(self.partition.changed(x), self._params(x, context))
+        log_term = sum_event(log_slope)
+        if self.after is not None:
+            y, term = self.after.to_latent(y, context)
+            log_term = log_term + term
+        return self.partition.merge(x, y), log_term
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        y, log_term = self.partition.changed(z), 0
+        if self.after is not None:
+            y, log_term = self.after.to_data(y, context)
+        x, log_slope = self.map.inverse(y, self._params(z, context))
+        return self.partition.merge(z, x), sum_event(log_slope) + log_term
+
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        if self.after is not None:
+            y, _ = self.map(self.partition.changed(x), self._params(x, context))
+            self.after.initialise(y, context)
+
+
+class Elementwise(Transform):
+    """A map on every coordinate, with parameters of its own, or computed from the context by ``net``.
+
+    net: called as ``net(context)``, gives ``(B, n_params * D)`` for events of ``D`` coordinates; it is added to the
+    transform's own parameters.
+    """
+
+    def __init__(self, map: Map, event_shape: Shape, net: nn.Module | None = None) -> None:
+        super().__init__()
+        self.map, self.net = map, net
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.domain, self.codomain = map.domain, map.codomain
+        self.weight = nn.Parameter(torch.zeros(map.n_params, *self.data_shape))
+
+    def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
+        params = with_start(self.map, self.weight[:, None])
+        if self.net is not None:
+            raw = self.net(context)
+            params = params + raw.reshape(x.shape[0], self.map.n_params, *self.data_shape).movedim(1, 0)
+        return params.expand(self.map.n_params, *x.shape)
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        y, log_slope = self.map(x, self._params(x, context))
+        return y, sum_event(log_slope)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        x, log_slope = self.map.inverse(z, self._params(z, context))
+        return x, sum_event(log_slope)
+
+
+def with_start(map: Map, params: Tensor) -> Tensor:
+    """``params: (P, ...)`` offset by the map's starting point."""
+    return params + map.start.to(params).reshape(-1, *(1,) * (params.ndim - 1))

@@ -1,0 +1,170 @@
+"""Normalisations that are flow steps: batch normalisation, activation normalisation, standardisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError
+from pushforward.transform import NoiseValue, Shape, Transform, zero_log_term
+
+
+class _PerChannel(Transform):
+    """Shared layout: one number per entry of axis 1; the axes after it are positions that share it."""
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__()
+        if len(event_shape) < 1:
+            raise OptionError(f"{type(self).__name__} needs an event with at least one axis, got shape ()")
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.channels = event_shape[0]
+        self.positions = 1
+        for size in event_shape[1:]:
+            self.positions *= size
+
+    def _wide(self, v: Tensor) -> Tensor:
+        return v.reshape(-1, *(1,) * (len(self.data_shape) - 1))
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """All values of each channel: (channels, B * positions)."""
+        return x.movedim(1, 0).flatten(1)
+
+    def _affine(self, x: Tensor, mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
+        z = (x - self._wide(mean)) * self._wide((-log_std).exp())
+        return z, zero_log_term(x) - self.positions * log_std.sum()
+
+    def _unaffine(self, z: Tensor, mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
+        x = z * self._wide(log_std.exp()) + self._wide(mean)
+        return x, zero_log_term(z) + self.positions * log_std.sum()
+
+
+class BatchNorm(_PerChannel):
+    """Batch normalisation as a flow step: ``z = (x - mean) / sqrt(var + eps)`` for each channel.
+
+    While training the moments are the batch's (so the training loss is not a density); otherwise the running ones, in
+    both directions. ``lag=True`` normalises by the running moments after they took in the batch, with a gradient
+    through the batch's share only (Real NVP, appendix E). ``momentum`` is the batch's weight in the running moments;
+    None gives the plain average over the batches since `reset_running_stats`.
+
+    Source: Real NVP, section 3.7 and eq. 22: log term ``-0.5 sum ln(var + eps)`` over all coordinates.
+    """
+
+    def __init__(self, event_shape: Shape, momentum: float | None = 0.1, eps: float = 1e-4, lag: bool = False) -> None:
+        super().__init__(event_shape)
+        if not (momentum is None or 0 < momentum <= 1):
+            raise OptionError(f"momentum must be in (0, 1] or None, got {momentum}")
+        if not eps > 0:
+            raise OptionError(f"eps must be above 0, got {eps}")
+        self.momentum, self.eps, self.lag = momentum, eps, lag
+        self.running_mean = nn.Buffer(torch.zeros(self.channels))
+        self.running_var = nn.Buffer(torch.ones(self.channels))
+        self.num_batches_tracked = nn.Buffer(torch.zeros((), dtype=torch.long))
+
+    def reset_running_stats(self) -> None:
+        """Forget the running moments: mean 0, variance 1, no batch seen."""
+        self.running_mean.zero_()
+        self.running_var.fill_(1)
+        self.num_batches_tracked.zero_()
+
+    def _log_std(self, var: Tensor) -> Tensor:
+        return 0.5 * (var + self.eps).log()
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if not self.training or x.shape[0] * self.positions < 2:
+            return self._affine(x, self.running_mean, self._log_std(self.running_var))
+        var, mean = torch.var_mean(self._rows(x), 1, correction=0)
+        lagged = self._track(mean, var)
+        if self.lag:
+            mean, var = lagged
+        return self._affine(x, mean, self._log_std(var))
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self._unaffine(z, self.running_mean, self._log_std(self.running_var))
+
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        if x.shape[0] * self.positions > 1:
+            var, mean = torch.var_mean(self._rows(x), 1, correction=0)
+            self.running_mean.copy_(mean)
+            self.running_var.copy_(var)
+
+    def _track(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a batch's moments into the running ones; returns these with the batch's gradient."""
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+        share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        new_mean = self.running_mean + share * (mean - self.running_mean)
+        new_var = self.running_var + share * (var - self.running_var)
+        with torch.no_grad():
+            self.running_mean.copy_(new_mean)
+            self.running_var.copy_(new_var)
+        return new_mean, new_var
+
+
+class ActNorm(_PerChannel):
+    """Activation normalisation: a learned offset and log-scale for each channel, set from data once by `initialise`.
+
+    After `initialise` the batch it saw has mean 0 and variance 1 in each channel; before, it is the identity. A channel
+    that does not vary in that batch keeps its scale. Source: Kingma & Dhariwal, "Glow", 2018, section 3.1.
+    """
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape)
+        self.offset = nn.Parameter(torch.zeros(self.channels))
+        self.log_std = nn.Parameter(torch.zeros(self.channels))
+        self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool))
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self._affine(x, self.offset, self.log_std)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self._unaffine(z, self.offset, self.log_std)
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        if bool(self.initialised):
+            return
+        mean, std = moments(self._rows(x))
+        self.offset.copy_(mean)
+        self.log_std.copy_(std.log())
+        self.initialised.fill_(True)
+
+
+class Standardise(_PerChannel):
+    """Fixed standardisation ``z = (x - mean) / std`` for each channel, with moments set once by `initialise`.
+
+    A channel that does not vary is only centred. Part of the model, so that its density is that of the data as given.
+    """
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__(event_shape)
+        self.mean = nn.Buffer(torch.zeros(self.channels))
+        self.std = nn.Buffer(torch.ones(self.channels))
+        self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool))
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        # Dividing, and multiplying on the way back, keeps the round trip as tight as the dtype allows.
+        return (x - self._wide(self.mean)) / self._wide(self.std), self._log_term(x, -1.0)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return z * self._wide(self.std) + self._wide(self.mean), self._log_term(z, 1.0)
+
+    def _log_term(self, x: Tensor, sign: float) -> Tensor:
+        return zero_log_term(x) + sign * self.positions * self.std.log().sum()
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        if bool(self.initialised):
+            return
+        mean, std = moments(self._rows(x))
+        self.mean.copy_(mean)
+        self.std.copy_(std)
+        self.initialised.fill_(True)
+
+
+def moments(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each row of ``(C, N)``; 1 as the deviation of a row that does not vary."""
+    rows = rows.double()
+    var, mean = torch.var_mean(rows, 1, correction=0)
+    # Rounding makes the variance of a constant a tiny positive number: judge it against the size of the values.
+    floor = (mean.abs().clamp(min=1e-30) * 1e-7).square()
+    return mean, torch.where(var > floor, var, 1.0).sqrt()

@@ -1,0 +1,168 @@
+"""Partitions: which coordinates a coupling keeps, and which it changes given those."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError, ShapeError
+from pushforward.transform import Shape
+
+
+class Partition(nn.Module, ABC):
+    """A split of an event into a kept and a changed part.
+
+    Attributes: ``event_shape``; ``kept_shape``, of one event's kept part as the net sees it; ``changed_shape``, of its
+    changed part.
+    """
+
+    event_shape: Shape
+    kept_shape: Shape
+    changed_shape: Shape
+
+    @abstractmethod
+    def kept(self, x: Tensor) -> Tensor:
+        """What the net sees of ``x: (B, *event_shape)``: ``(B, *kept_shape)``."""
+
+    @abstractmethod
+    def changed(self, x: Tensor) -> Tensor:
+        """The coordinates to change: ``(B, *changed_shape)``."""
+
+    @abstractmethod
+    def merge(self, x: Tensor, changed: Tensor) -> Tensor:
+        """``x`` with its changed part replaced by ``changed: (B, *changed_shape)``."""
+
+    @abstractmethod
+    def params(self, raw: Tensor, n_params: int) -> Tensor:
+        """A net's output as map parameters ``(n_params, B, *changed_shape)``."""
+
+    @abstractmethod
+    def complement(self) -> Partition:
+        """The partition that keeps what this one changes and changes what this one keeps."""
+
+
+class VectorPartition(Partition):
+    """A partition of vectors ``(D,)`` by index: ``changed`` lists the coordinates to change, in ascending order.
+
+    The net sees the kept coordinates ``(B, K)`` and gives ``(B, n_params * (D - K))``.
+    """
+
+    def __init__(self, features: int, changed: Sequence[int]) -> None:
+        super().__init__()
+        inside = sorted(set(changed))
+        if inside != list(changed) or (inside and not 0 <= inside[0] <= inside[-1] < features):
+            raise OptionError(f"changed coordinates must be distinct, ascending and within 0..{features - 1}")
+        chosen = set(inside)
+        self.event_shape = (features,)
+        self.kept_shape, self.changed_shape = (features - len(inside),), (len(inside),)
+        self._changed = nn.Buffer(torch.tensor(inside, dtype=torch.long))
+        self._kept = nn.Buffer(torch.tensor([i for i in range(features) if i not in chosen], dtype=torch.long))
+
+    def kept(self, x: Tensor) -> Tensor:
+        return x.index_select(1, self._kept)
+
+    def changed(self, x: Tensor) -> Tensor:
+        return x.index_select(1, self._changed)
+
+    def merge(self, x: Tensor, changed: Tensor) -> Tensor:
+        return x.index_copy(1, self._changed, changed)
+
+    def params(self, raw: Tensor, n_params: int) -> Tensor:
+        return raw.reshape(raw.shape[0], n_params, *self.changed_shape).movedim(1, 0)
+
+    def complement(self) -> VectorPartition:
+        return VectorPartition(self.event_shape[0], self._kept.tolist())
+
+
+def half(features: int) -> VectorPartition:
+    """Keeps the first half of a vector and changes the second (the larger, where the number is odd)."""
+    return VectorPartition(features, range(features // 2, features))
+
+
+def odd_even(features: int) -> VectorPartition:
+    """Keeps the coordinates with odd index and changes those with even index."""
+    return VectorPartition(features, range(0, features, 2))
+
+
+def random_half(features: int, generator: torch.Generator) -> VectorPartition:
+    """Changes a random half of the coordinates (the larger, where the number is odd)."""
+    order = torch.randperm(features, generator=generator)
+    return VectorPartition(features, sorted(order[features // 2 :].tolist()))
+
+
+class Checkerboard(Partition):
+    """A chess-board of pixels ``(C, H, W)``: keeps those with ``(row + column) % 2 == parity`` and changes the others.
+
+    The net sees the whole image with the changed pixels set to 0 and gives ``(B, n_params * C, H, W)``, of which the
+    changed pixels' entries are used. The changed part is ``(C, N)`` for ``N`` pixels.
+    Source: Real NVP, section 3.4.
+    """
+
+    def __init__(self, event_shape: Shape, parity: int = 0) -> None:
+        super().__init__()
+        if len(event_shape) != 3:
+            raise ShapeError(f"a checkerboard needs events (C, H, W), got {tuple(event_shape)}")
+        channels, height, width = event_shape
+        self.event_shape = self.kept_shape = tuple(event_shape)
+        self.parity = parity % 2
+        rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
+        keep = (rows + columns) % 2 == self.parity
+        self.mask = nn.Buffer(keep.to(torch.get_default_dtype())[None], persistent=False)
+        self._changed = nn.Buffer((~keep).flatten().nonzero()[:, 0], persistent=False)
+        self.changed_shape = (channels, len(self._changed))
+
+    def kept(self, x: Tensor) -> Tensor:
+        return x * self.mask
+
+    def changed(self, x: Tensor) -> Tensor:
+        return x.flatten(2).index_select(2, self._changed)
+
+    def merge(self, x: Tensor, changed: Tensor) -> Tensor:
+        return x.flatten(2).index_copy(2, self._changed, changed).reshape(x.shape)
+
+    def params(self, raw: Tensor, n_params: int) -> Tensor:
+        return self.changed(raw).unflatten(1, (n_params, self.event_shape[0])).movedim(1, 0)
+
+    def complement(self) -> Checkerboard:
+        return Checkerboard(self.event_shape, 1 - self.parity)
+
+
+class Channelwise(Partition):
+    """Keeps one half of the channels of ``(C, H, W)`` and changes the other; ``keep_first`` says which is kept.
+
+    The net sees the kept channels and gives ``n_params`` times the changed ones. Source: Real NVP, section 3.4.
+    """
+
+    def __init__(self, event_shape: Shape, keep_first: bool = True) -> None:
+        super().__init__()
+        if len(event_shape) != 3 or event_shape[0] < 2:
+            raise ShapeError(f"a channel-wise partition needs events (C >= 2, H, W), got {tuple(event_shape)}")
+        channels, height, width = event_shape
+        first = channels // 2
+        self.event_shape, self.keep_first = tuple(event_shape), keep_first
+        sizes = (first, channels - first) if keep_first else (channels - first, first)
+        self._sizes = (first, channels - first)
+        self.kept_shape, self.changed_shape = (sizes[0], height, width), (sizes[1], height, width)
+
+    def _halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = x.split(self._sizes, 1)
+        return (first, second) if self.keep_first else (second, first)
+
+    def kept(self, x: Tensor) -> Tensor:
+        return self._halves(x)[0]
+
+    def changed(self, x: Tensor) -> Tensor:
+        return self._halves(x)[1]
+
+    def merge(self, x: Tensor, changed: Tensor) -> Tensor:
+        kept = self.kept(x)
+        return torch.cat([kept, changed] if self.keep_first else [changed, kept], 1)
+
+    def params(self, raw: Tensor, n_params: int) -> Tensor:
+        return raw.unflatten(1, (n_params, self.changed_shape[0])).movedim(1, 0)
+
+    def complement(self) -> Channelwise:
+        return Channelwise(self.event_shape, not self.keep_first)

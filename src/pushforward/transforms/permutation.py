@@ -1,0 +1,38 @@
+"""Fixed permutations of coordinates or channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError
+from pushforward.transform import NoiseValue, Shape, Transform, zero_log_term
+
+
+class Permutation(Transform):
+    """Reorders axis 1 (the coordinates of a vector, the channels of an image): ``z[:, i] = x[:, order[i]]``."""
+
+    def __init__(self, event_shape: Shape, order: Sequence[int]) -> None:
+        super().__init__()
+        if not event_shape or sorted(order) != list(range(event_shape[0])):
+            raise OptionError(f"order must hold each of 0..{event_shape[0] - 1 if event_shape else 0} once")
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.order = nn.Buffer(torch.tensor(list(order), dtype=torch.long))
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return x.index_select(1, self.order), zero_log_term(x)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return z.index_select(1, torch.argsort(self.order)), zero_log_term(z)
+
+
+def reverse(event_shape: Shape) -> Permutation:
+    """The order turned round."""
+    return Permutation(event_shape, range(event_shape[0] - 1, -1, -1))
+
+
+def random_permutation(event_shape: Shape, generator: torch.Generator) -> Permutation:
+    """An order drawn once from ``generator`` and kept."""
+    return Permutation(event_shape, torch.randperm(event_shape[0], generator=generator).tolist())

@@ -1,0 +1,136 @@
+"""Spatial transforms of images: squeezing pixels into channels, and the multi-scale arrangement."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError, ShapeError
+from pushforward.transform import (
+    NoiseValue,
+    Shape,
+    Transform,
+    join_noise,
+    part_noise,
+    weakest,
+    zero_log_term,
+)
+
+
+class Squeeze(Transform):
+    """Trades space for channels: each 2 x 2 block of pixels of ``(C, H, W)`` becomes 4 channels, ``(4C, H/2, W/2)``.
+
+    In the plain order the four positions of one channel are neighbours. In the ``ordered`` variant the first half of
+    the channels holds, for all channels, the two positions on one diagonal and the second half the other two, so that
+    keeping half the channels keeps one colour of the chess-board, as Real NVP's multi-scale arrangement wants
+    (section 3.6 and the authors' code).
+    """
+
+    def __init__(self, event_shape: Shape, ordered: bool = False) -> None:
+        super().__init__()
+        if len(event_shape) != 3:
+            raise ShapeError(f"Squeeze needs events (C, H, W), got {tuple(event_shape)}")
+        channels, height, width = event_shape
+        if height % 2 or width % 2:
+            raise ShapeError(f"Squeeze needs an even height and width, got {height} x {width}")
+        self.ordered = ordered
+        self.data_shape = tuple(event_shape)
+        self.latent_shape = (4 * channels, height // 2, width // 2)
+        self._order, self._back = _orders(channels)
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        # Axes: batch, channel, row pair, row in pair, column pair, column in pair.
+        z = x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+        return (z[:, self._order] if self.ordered else z.contiguous()), zero_log_term(x)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if self.ordered:
+            z = z[:, self._back]
+        z = z.unflatten(1, (self.data_shape[0], 2, 2)).permute(0, 1, 4, 2, 5, 3)
+        return z.flatten(4, 5).flatten(2, 3), zero_log_term(z)
+
+
+def _orders(channels: int) -> tuple[list[int], list[int]]:
+    """Channel order of the ordered squeeze relative to the plain one, and back: diagonals first, for all channels."""
+    order = [4 * c + position for pair in ((0, 3), (1, 2)) for position in pair for c in range(channels)]
+    back = [order.index(i) for i in range(len(order))]
+    return order, back
+
+
+class MultiScale(Transform):
+    """Real NVP's multi-scale arrangement: after each scale but the last, half the channels leave for the latent.
+
+    scales: transforms of images, each taking the channels that the one before kept: of ``(C, H, W)`` the first
+    ``C // 2`` go on and the others are done. The latent is one flat vector: the parts in the order in which they left.
+    Source: Real NVP, section 3.6.
+    """
+
+    def __init__(self, scales: Sequence[Transform]) -> None:
+        super().__init__()
+        if not scales:
+            raise OptionError("MultiScale needs at least one scale")
+        self.scales = nn.ModuleList(scales)
+        self._parts: list[Shape] = []
+        for i, (scale, after) in enumerate(itertools.pairwise(scales)):
+            channels, height, width = scale.latent_shape
+            if channels < 2 or after.data_shape != (channels // 2, height, width):
+                raise ShapeError(
+                    f"scale {i} gives {scale.latent_shape} and keeps {(channels // 2, height, width)}, "
+                    f"but scale {i + 1} takes {after.data_shape}"
+                )
+            if scale.codomain != after.domain:
+                raise OptionError(f"scale {i} reaches {scale.codomain}, but scale {i + 1} takes {after.domain}")
+            self._parts.append((channels - channels // 2, height, width))
+        self._parts.append(scales[-1].latent_shape)
+        self._sizes = [math.prod(part) for part in self._parts]
+        self.data_shape, self.latent_shape = scales[0].data_shape, (sum(self._sizes),)
+        self.domain, self.codomain = scales[0].domain, scales[-1].codomain
+        self.kind = weakest(*(s.kind for s in scales))
+        self.eager = next((s.eager for s in scales if s.eager is not None), None)
+        self.noise_to_latent = join_noise([s.noise_to_latent for s in scales])
+        self.noise_to_data = join_noise([s.noise_to_data for s in scales])
+
+    @property
+    def part_sizes(self) -> tuple[int, ...]:
+        """How many latent coordinates leave after each scale, the finest first."""
+        return tuple(self._sizes)
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        log_term, done = zero_log_term(x), []
+        for i, (scale, part) in enumerate(self._with_noise(noise)):
+            x, term = scale.to_latent(x, context, part)
+            log_term = log_term + term
+            if i < len(self.scales) - 1:
+                x, left = _halves(x)
+                done.append(left.flatten(1))
+        done.append(x.flatten(1))
+        return torch.cat(done, 1), log_term
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        log_term = zero_log_term(z)
+        parts = [p.unflatten(1, shape) for p, shape in zip(z.split(self._sizes, 1), self._parts, strict=True)]
+        x = parts.pop()
+        for scale, part in reversed(self._with_noise(noise)):
+            x, term = scale.to_data(x, context, part)
+            log_term = log_term + term
+            if parts:
+                x = torch.cat([x, parts.pop()], 1)
+        return x, log_term
+
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        for scale, part in self._with_noise(noise):
+            scale.initialise(x, context, part)
+            x = _halves(scale.to_latent(x, context, part)[0])[0]
+
+    def _with_noise(self, noise: NoiseValue) -> list[tuple[Transform, NoiseValue]]:
+        scales: list[Transform] = list(self.scales)  # type: ignore[arg-type]
+        return list(zip(scales, part_noise(noise, len(scales)), strict=True))
+
+
+def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    kept = x.shape[1] // 2
+    return x[:, :kept], x[:, kept:]
