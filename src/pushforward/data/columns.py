@@ -1,0 +1,120 @@
+"""Which columns of a table are modelled and which are conditioned on, and what to say about values that are missing."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pushforward.data.dataset import DataSet, table_set
+from pushforward.errors import DataError, OptionError
+
+__all__ = ["MAX_COLUMNS", "Choice", "choose", "default_names", "finish", "from_matrix"]
+
+MAX_COLUMNS = 100_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Column positions in the file: those of the data and those of the context."""
+
+    names: tuple[str, ...]
+    x: tuple[int, ...]
+    context: tuple[int, ...]
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """Every chosen position, the data's first."""
+        return self.x + self.context
+
+
+def default_names(count: int) -> tuple[str, ...]:
+    """x0, x1, ... for a table without names."""
+    return tuple(f"x{i}" for i in range(count))
+
+
+def choose(
+    where: str, names: Sequence[str], columns: Sequence[str] | None, context: Sequence[str] | None, *, named: bool
+) -> Choice:
+    """Find the asked-for columns among `names`. Without `columns`, every column that is not context is data.
+
+    Args:
+        named: whether the names come from the file; if not, a column may also be asked for by its index.
+
+    Raises:
+        DataError: if a column is not there, or the file names two alike.
+        OptionError: if a column is asked for twice, or none is left to model.
+    """
+    if len(names) > MAX_COLUMNS:
+        raise DataError(f"{where}: {len(names):,} columns, at most {MAX_COLUMNS:,} are read")
+    positions = {name: i for i, name in enumerate(names)}
+    if len(positions) != len(names):
+        twice = next(name for i, name in enumerate(names) if positions[name] != i)
+        raise DataError(f"{where}: two columns are named {twice!r}; every column needs a name of its own")
+
+    def position(name: str, option: str) -> int:
+        if name in positions:
+            return positions[name]
+        if not named and name.isdecimal() and int(name) < len(names):
+            return int(name)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or list(names[:10])
+        raise DataError(f"{where}: {option} asks for column {name!r}, which is not there; near it: {', '.join(near)}")
+
+    chosen_context = tuple(position(name, "context") for name in context or ())
+    if columns is None:
+        chosen = tuple(i for i in range(len(names)) if i not in set(chosen_context))
+    else:
+        chosen = tuple(position(name, "columns") for name in columns)
+    together = chosen + chosen_context
+    if len(set(together)) != len(together):
+        twice = next(names[i] for n, i in enumerate(together) if i in together[:n])
+        raise OptionError(f"columns and context: column {twice!r} is asked for twice")
+    if not chosen:
+        raise OptionError(f"columns and context: no column of {where} is left to model")
+    return Choice(tuple(names), chosen, chosen_context)
+
+
+def finish(
+    name: str, source: str, values: np.ndarray, choice: Choice, line_of: Callable[[int], int | None] | None = None
+) -> DataSet:
+    """The chosen columns as a data set.
+
+    Args:
+        values: `(N, len(choice.needed))` float64, NaN where a value is missing.
+        line_of: the line of the file in which a row (counted from 0) stands, to name it in an error.
+
+    Raises:
+        DataError: if there are no rows, or a value is missing or not finite.
+    """
+    if len(values) == 0:
+        raise DataError(f"{source}: there are no rows in it")
+    bad = ~np.isfinite(values)
+    if bad.any():
+        rows = np.flatnonzero(bad.any(axis=1))
+        row, place = int(rows[0]), int(np.flatnonzero(bad[rows[0]])[0])
+        value = values[row, place]
+        kind = "a missing value (or NaN)" if np.isnan(value) else f"the value {value}"
+        line = line_of(row) if line_of else None
+        raise DataError(
+            f"{source}: {kind} in row {row + 1}{f' (line {line})' if line else ''}, column "
+            f"{choice.names[choice.needed[place]]!r}; {len(rows):,} of {len(values):,} rows have missing or infinite "
+            "values: drop these rows, fill the values in, or choose other columns with --columns"
+        )
+    width = len(choice.x)
+    return table_set(
+        name,
+        np.ascontiguousarray(values[:, :width]),
+        [choice.names[i] for i in choice.x],
+        context=np.ascontiguousarray(values[:, width:]) if choice.context else None,
+        context_columns=[choice.names[i] for i in choice.context] if choice.context else None,
+        source=source,
+    )
+
+
+def from_matrix(
+    name: str, source: str, matrix: np.ndarray, columns: Sequence[str] | None, context: Sequence[str] | None
+) -> DataSet:
+    """A nameless matrix `(N, D)` or vector `(N,)` of numbers as a table with the columns x0, x1, ..."""
+    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
+    choice = choose(source, default_names(matrix.shape[1]), columns, context, named=False)
+    return finish(name, source, matrix[:, list(choice.needed)].astype(np.float64), choice)

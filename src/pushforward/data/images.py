@@ -1,0 +1,205 @@
+"""Images in files, through Pillow, and what is done to images before they are modelled: crop, resize, grey.
+
+A crop is `(top, bottom, left, right)` in pixels, as in `image[top:bottom, left:right]`. `resize=n` gives n x n pixels:
+the largest centred square, scaled with an anti-aliasing triangle filter (which never leaves the range of the pixels)
+and rounded to whole numbers. Grey is ITU-R 601 luma.
+"""
+
+import warnings
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pushforward.data.reading import file_size, foreign, require_size
+from pushforward.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from PIL.Image import Image
+
+__all__ = ["IMAGE_SUFFIXES", "Preparation", "find_images", "prepare_array", "read_images"]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
+# Pillow tries these only: some of its other readers start outside programs (EPS) or are seldom exercised.
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
+_GREY_MODES = ("1", "L", "LA")
+_COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
+_ORIENTATION = 0x0112
+_MAX_SIDE = 1 << 15
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to each image, in this order: crop, resize, grey.
+
+    Raises:
+        OptionError: if the crop is empty or the size not positive.
+    """
+
+    crop: tuple[int, int, int, int] | None = None
+    resize: int | None = None
+    grey: bool = False
+
+    def __post_init__(self) -> None:
+        if self.resize is not None and not 1 <= self.resize <= _MAX_SIDE:
+            raise OptionError(f"resize: a size of 1 to {_MAX_SIDE} pixels expected, got {self.resize}")
+        if self.crop is not None:
+            top, bottom, left, right = self.crop
+            if not (0 <= top < bottom and 0 <= left < right):
+                raise OptionError(
+                    f"crop: top, bottom, left, right with 0 <= top < bottom and 0 <= left < right expected, "
+                    f"got {self.crop}"
+                )
+
+    @property
+    def nothing(self) -> bool:
+        """Whether images are left as they are."""
+        return self == Preparation()
+
+    def size(self, height: int, width: int, where: str) -> tuple[int, int]:
+        """Height and width after preparation of an image of `height` x `width`.
+
+        Raises:
+            DataError: if the crop reaches beyond the image.
+        """
+        if self.crop is not None:
+            top, bottom, left, right = self.crop
+            if bottom > height or right > width:
+                raise DataError(
+                    f"{where}: crop rows {top} to {bottom} and columns {left} to {right} reach beyond the image of "
+                    f"{height} x {width} pixels (height x width)"
+                )
+            height, width = bottom - top, right - left
+        return (height, width) if self.resize is None else (self.resize, self.resize)
+
+    def apply(self, image: "Image") -> "Image":
+        """Crop and resize `image` (mode L or RGB), then turn it grey if asked."""
+        from PIL.Image import Resampling
+
+        if self.crop is not None:
+            top, bottom, left, right = self.crop
+            image = image.crop((left, top, right, bottom))
+        if self.resize is not None and image.size != (self.resize, self.resize):
+            width, height = image.size
+            side = min(width, height)
+            x, y = (width - side) // 2, (height - side) // 2
+            image = image.resize((self.resize, self.resize), Resampling.BILINEAR, box=(x, y, x + side, y + side))
+        return image.convert("L") if self.grey else image
+
+
+def prepare_array(x: np.ndarray, preparation: Preparation, where: str) -> np.ndarray:
+    """Images `(N, C, H, W)` uint8, C one or three, prepared: `(N, C', H', W')` uint8."""
+    if preparation.nothing:
+        return x
+    from PIL import Image
+
+    height, width = preparation.size(x.shape[2], x.shape[3], where)
+    channels = 1 if preparation.grey else x.shape[1]
+    require_size(where, len(x) * channels * height * width)
+    result = np.empty((len(x), channels, height, width), dtype=np.uint8)
+    for row, image in enumerate(x):
+        planes = image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
+        result[row] = _to_planes(preparation.apply(Image.fromarray(planes)))
+    return result
+
+
+def find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
+    """The image files of a folder in the order of their names, or those of its sub-folders with one class label each.
+
+    Raises:
+        DataError: if there are none, or the folder cannot be read.
+    """
+
+    def images(place: Path) -> list[Path]:
+        return sorted(p for p in place.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+
+    try:
+        if direct := images(folder):
+            return direct, None
+        classes = [found for sub in sorted(folder.iterdir()) if sub.is_dir() and (found := images(sub))]
+    except OSError as error:
+        raise DataError(f"{folder}: the folder cannot be read ({error})") from error
+    if not classes:
+        endings = ", ".join(IMAGE_SUFFIXES)
+        raise DataError(f"{folder}: no images in the folder or its sub-folders, that is, no files ending in {endings}")
+    labels = np.repeat(np.arange(len(classes)), [len(found) for found in classes])
+    return [path for found in classes for path in found], labels
+
+
+def read_images(paths: Sequence[Path], preparation: Preparation) -> np.ndarray:
+    """The images in `paths`: `(N, C, H, W)` uint8, grey if all of them are, otherwise RGB.
+
+    Palettes and other colour spaces become RGB; what is transparent is laid over white; a photograph is turned the
+    way its camera was held. Headers are read first, so that nothing is decoded before all sizes are known to agree.
+
+    Raises:
+        DataError: if a file is damaged, has more than 8 bits a channel or several frames, or sizes differ.
+    """
+    shapes = []
+    for path in paths:
+        with _opened(path) as image:
+            shapes.append((*preparation.size(*_upright_size(image), str(path)), image.mode in _GREY_MODES))
+    height, width, _ = shapes[0]
+    for path, (h, w, _) in zip(paths, shapes, strict=True):
+        if (h, w) != (height, width):
+            raise DataError(
+                f"{path}: {h} x {w} pixels (height x width), but {paths[0].name} has {height} x {width}; all images "
+                "must agree: use --resize N, or --crop"
+            )
+    mode = "L" if preparation.grey or all(grey for *_, grey in shapes) else "RGB"
+    channels = len(mode)
+    require_size(str(paths[0].parent), len(paths) * channels * height * width)
+    result = np.empty((len(paths), 1 if mode == "L" else 3, height, width), dtype=np.uint8)
+    for row, path in enumerate(paths):
+        with _opened(path) as image:
+            result[row] = _to_planes(preparation.apply(_flatten(image)).convert(mode))
+    return result
+
+
+@contextmanager
+def _opened(path: Path) -> "Iterator[Image]":
+    """An image whose header is read and acceptable; what Pillow raises inside, decoding included, names the file."""
+    from PIL import Image
+
+    file_size(path)
+    with foreign(path, "an image"):
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.mode not in _GREY_MODES + _COLOUR_MODES:
+                raise DataError(
+                    f"{path}: 8 bits a channel expected, got an image of Pillow's mode {image.mode!r} (16 bits or "
+                    "floating point); scale it to 8 bits, or save the numbers as an .npy table"
+                )
+            if getattr(image, "n_frames", 1) != 1:
+                raise DataError(f"{path}: one picture expected, but the file has several frames; extract one")
+            yield image
+
+
+def _upright_size(image: "Image") -> tuple[int, int]:
+    """Height and width once the camera's orientation is applied."""
+    width, height = image.size
+    return (width, height) if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8) else (height, width)
+
+
+def _flatten(image: "Image") -> "Image":
+    """The image upright and in mode L or RGB, over white where it is transparent."""
+    from PIL import Image, ImageOps
+
+    upright: Any = ImageOps.exif_transpose(image)
+    if upright.mode in ("PA", "LA", "RGBA") or "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+        white = Image.new("RGBA", upright.size, (255, 255, 255, 255))
+        upright = Image.alpha_composite(white, upright)
+    flat: Image.Image = upright.convert("L" if image.mode in _GREY_MODES else "RGB")
+    return flat
+
+
+def _to_planes(image: "Image") -> np.ndarray:
+    """`(C, H, W)` from an image of mode L or RGB."""
+    pixels = np.asarray(image)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -1,0 +1,128 @@
+"""How bytes from outside come in: regular files only, never more of them than the file can honestly hold."""
+
+import gzip
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from pushforward.errors import DataError, PushforwardError
+
+__all__ = [
+    "MAX_BYTES",
+    "expansion_limit",
+    "file_size",
+    "foreign",
+    "is_gzip",
+    "read_all",
+    "read_exactly",
+    "require_size",
+]
+
+MAX_BYTES = 8 << 30
+"""No data set larger than this is read into memory."""
+
+_PIECE = 1 << 20
+
+
+class Readable(Protocol):
+    """A binary stream."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, none at the end."""
+        ...
+
+
+@contextmanager
+def foreign(path: Path | str, form: str) -> Iterator[None]:
+    """Turn whatever a parser raises over somebody else's bytes into one DataError that names the file.
+
+    Parsers of hostile input raise nearly anything (struct.error, KeyError, RecursionError, OverflowError, ...), hence
+    the broad except: keep the block small.
+    """
+    try:
+        with warnings.catch_warnings():
+            # What a parser only warns about (Python 2 headers, odd metadata) does not concern a reader of the data.
+            warnings.simplefilter("ignore")
+            yield
+    except PushforwardError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DataError(f"{path}: cannot be read as {form}, it is damaged or something else ({reason})") from error
+
+
+def file_size(path: Path) -> int:
+    """Size in bytes of the regular file `path`.
+
+    Raises:
+        DataError: if it is missing, not a regular file, empty, or larger than `MAX_BYTES`.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: no such file, or it cannot be opened ({error})") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError(f"{path}: a file expected, but it is a folder or a device")
+    if status.st_size == 0:
+        raise DataError(f"{path}: the file is empty")
+    return require_size(path, status.st_size)
+
+
+def require_size(path: Path | str, size: int) -> int:
+    """`size`, if it is at most `MAX_BYTES`."""
+    if size > MAX_BYTES:
+        raise DataError(
+            f"{path}: {size / 2**30:,.1f} GiB of data, at most {MAX_BYTES >> 30} GiB are read into memory; "
+            "use a part of the rows"
+        )
+    return size
+
+
+def expansion_limit(compressed: int) -> int:
+    """The most bytes that `compressed` bytes may expand to: 256 times as many, but 256 MiB are always allowed.
+
+    Deflate reaches 1,032 times on constant data; data worth modelling stay far below 256.
+    """
+    return min(MAX_BYTES, max(256 << 20, 256 * compressed))
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the file starts as a gzip stream does."""
+    with foreign(path, "a file"), path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def read_exactly(file: Readable, size: int) -> bytearray:
+    """`size` bytes, or fewer at the stream's end; memory grows with what has arrived, not with what was claimed."""
+    buffer = bytearray()
+    while len(buffer) < size:
+        piece = file.read(min(_PIECE, size - len(buffer)))
+        if not piece:
+            break
+        buffer += piece
+    return buffer
+
+
+def read_all(path: Path, form: str) -> bytearray:
+    """The whole file, unpacked if it is gzip.
+
+    Raises:
+        DataError: if it is missing, empty, damaged, or expands beyond `expansion_limit`.
+    """
+    size = file_size(path)
+    if not is_gzip(path):
+        with foreign(path, form), path.open("rb") as file:
+            return read_exactly(file, size)
+    limit = expansion_limit(size)
+    with foreign(path, form), gzip.open(path) as unpacked:
+        content = read_exactly(unpacked, limit + 1)
+    if len(content) > limit:
+        raise DataError(
+            f"{path}: {size:,} compressed bytes expand to more than {limit:,}, as no honest data do; unpack it yourself"
+        )
+    if not content:
+        raise DataError(f"{path}: the file is empty")
+    return content

@@ -1,0 +1,81 @@
+"""Which rows are trained on, which decide when to stop, and which are only ever scored."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from pushforward.data.dataset import DataSet
+from pushforward.errors import DataError
+
+__all__ = ["Split", "split"]
+
+_PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Row indices (int64, ascending) of the three parts; no row is in two of them."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    def to_json(self) -> str:
+        """The three lists as a JSON object."""
+        return json.dumps({part: getattr(self, part).tolist() for part in _PARTS})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Split":
+        """Read what `to_json` wrote.
+
+        Raises:
+            DataError: if it is not such an object, or a row is in two parts.
+        """
+        try:
+            lists = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"split: JSON expected, but {error}") from error
+        if not isinstance(lists, dict) or set(lists) != set(_PARTS):
+            raise DataError(f"split: an object with the lists {', '.join(_PARTS)} expected")
+        parts = {part: _indices(part, lists[part]) for part in _PARTS}
+        together = np.concatenate(list(parts.values()))
+        if len(np.unique(together)) != len(together):
+            raise DataError("split: a row is named more than once; every row belongs to one part only")
+        return cls(**parts)
+
+
+def _indices(part: str, values: object) -> np.ndarray:
+    if not isinstance(values, list) or not all(type(v) is int and 0 <= v < 2**63 for v in values):
+        raise DataError(f"split: {part} must be a list of row numbers, 0 or above")
+    return np.asarray(values, dtype=np.int64)
+
+
+def split(data: DataSet, seed: int = 0) -> Split:
+    """Divide the rows of `data` into training, validation and test parts; every row is in exactly one.
+
+    With a published test part, that is the test part, and a tenth of the other rows, drawn by `seed`, is the
+    validation part. Without one, the rows are divided 80/10/10 by `seed`.
+
+    Raises:
+        DataError: with fewer than ten rows to divide.
+    """
+    order = np.random.default_rng(seed).permutation(len(data))
+    if data.test_rows is None:
+        _require_rows(len(order), f"{data.name} has")
+        tenth = max(1, round(0.1 * len(order)))
+        test, rest = order[:tenth], order[tenth:]
+    else:
+        published = np.isin(order, data.test_rows)
+        test, rest = order[published], order[~published]
+        _require_rows(len(rest), f"{data.name} has, beside its published test part,")
+        tenth = max(1, round(0.1 * len(rest)))
+    parts = (rest[tenth:], rest[:tenth], test)
+    return Split(*(np.sort(part).astype(np.int64) for part in parts))
+
+
+def _require_rows(rows: int, owner: str) -> None:
+    if rows < 10:
+        raise DataError(
+            f"{owner} {rows} rows: at least 10 are needed to divide them into training, validation and test"
+        )

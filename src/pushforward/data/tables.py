@@ -1,0 +1,208 @@
+"""Tables in files: delimited text (.csv, .csv.gz, .tsv) and Parquet, both through pyarrow.
+
+Delimited text that pyarrow refuses is read again with Python's `csv`, which is slower but knows the row: it either
+reads the file or says in which row and column it fails.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pushforward.data.columns import MAX_COLUMNS, Choice, choose, default_names, finish
+from pushforward.data.dataset import DataSet
+from pushforward.data.reading import expansion_limit, file_size, foreign, read_all, require_size
+from pushforward.errors import DataError
+
+__all__ = ["read_csv", "read_parquet"]
+
+_MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "-nan", "null", "NULL", "None", "?")
+_LINE_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a text file is laid out: its delimiter, whether it starts with a header, and the columns' names."""
+
+    delimiter: str
+    header: bool
+    names: tuple[str, ...]
+
+
+def read_csv(path: Path, columns: Sequence[str] | None = None, context: Sequence[str] | None = None) -> DataSet:
+    """A table from delimited text in UTF-8: comma, semicolon or tab, with or without a header, gzipped or not.
+
+    Raises:
+        DataError: for text in a numeric column, rows of unequal length or missing values, with row and column.
+    """
+    content = read_all(path, "delimited text")
+    layout = _find_layout(path, content)
+    choice = choose(str(path), layout.names, columns, context, named=layout.header)
+    values = _read_fast(content, layout, choice)
+    if values is None:
+        values = _read_slow(path, content, layout, choice)
+
+    def line_of(row: int) -> int | None:
+        return next(islice(_rows(path, content, layout.delimiter), row + layout.header, None), (None, []))[0]
+
+    return finish(path.name, str(path), values, choice, line_of)
+
+
+def _rows(path: Path, content: bytearray, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank, with the number of the line it ends on."""
+
+    def lines() -> Iterator[str]:
+        text = TextIOWrapper(BytesIO(content), encoding="utf-8-sig", newline="")
+        while line := text.readline(_LINE_LIMIT + 1):
+            if len(line) > _LINE_LIMIT:
+                raise DataError(
+                    f"{path}: a line of more than {_LINE_LIMIT:,} characters; this is not a table of numbers"
+                )
+            yield line
+
+    try:
+        reader = csv.reader(lines(), delimiter=delimiter)
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: text in UTF-8 expected, but byte {error.start} of a block is not ({error})"
+        ) from error
+    except csv.Error as error:
+        raise DataError(f"{path}: cannot be read as delimited text (line {reader.line_num}: {error})") from error
+
+
+def _find_layout(path: Path, content: bytearray) -> _Layout:
+    first = {d: [cells for _, cells in islice(_rows(path, content, d), 20)] for d in "\t;,"}
+    if not first[","]:
+        raise DataError(f"{path}: there are no rows in it")
+    # A delimiter that divides every row alike beats one that is merely frequent: "1,5;2,5" has decimal commas.
+    widths = {d: [len(cells) for cells in rows] for d, rows in first.items()}
+    even = [d for d, counts in widths.items() if len(set(counts)) == 1 and counts[0] > 1]
+    delimiter = even[0] if even else max("\t;,"[::-1], key=lambda d: widths[d][0])
+    rows = first[delimiter]
+    if len(rows[0]) > MAX_COLUMNS:
+        raise DataError(f"{path}: {len(rows[0]):,} columns, at most {MAX_COLUMNS:,} are read")
+    if not _is_header(rows):
+        return _Layout(delimiter, False, default_names(len(rows[0])))
+    names = tuple(cell.strip() or f"x{i}" for i, cell in enumerate(rows[0]))
+    return _Layout(delimiter, True, names)
+
+
+def _is_header(rows: list[list[str]]) -> bool:
+    """Whether the first row names the columns: all of it is text, or some of it is where the second row has numbers."""
+    text = [_number(cell) is None for cell in rows[0]]
+    if all(text):
+        return True
+    if len(rows) < 2:
+        return False
+    return any(is_text and _number(below) is not None for is_text, below in zip(text, rows[1], strict=False))
+
+
+def _number(cell: str) -> float | None:
+    """The number that a cell holds, NaN for a missing one, None for text."""
+    cell = cell.strip()
+    if cell in _MISSING:
+        return float("nan")
+    try:
+        return None if "_" in cell else float(cell)
+    except ValueError:
+        return None
+
+
+def _read_fast(content: bytearray, layout: _Layout, choice: Choice) -> np.ndarray | None:
+    """The chosen columns by pyarrow, `(N, K)`; None if it refuses the file."""
+    import pyarrow
+    import pyarrow.csv
+
+    names = [str(i) for i in range(len(layout.names))]
+    needed = [names[i] for i in choice.needed]
+    try:
+        table = pyarrow.csv.read_csv(
+            pyarrow.BufferReader(pyarrow.py_buffer(content)),
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, column_names=names, skip_rows_after_names=int(layout.header)
+            ),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=layout.delimiter),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={name: pyarrow.float64() for name in needed},
+                include_columns=needed,
+                null_values=list(_MISSING),
+            ),
+        )
+    except pyarrow.ArrowException:
+        return None
+    return _matrix(table)
+
+
+def _matrix(table: Any) -> np.ndarray:
+    """The columns of an Arrow table of float64 as a matrix, NaN for null."""
+    values = np.empty((table.num_rows, table.num_columns))
+    for i, column in enumerate(table.columns):
+        values[:, i] = column.to_numpy()
+    return values
+
+
+def _read_slow(path: Path, content: bytearray, layout: _Layout, choice: Choice) -> np.ndarray:
+    """The chosen columns by Python's csv, `(N, K)`."""
+    values: list[list[float]] = []
+    for line, cells in islice(_rows(path, content, layout.delimiter), int(layout.header), None):
+        row = len(values) + 1
+        if len(cells) != len(layout.names):
+            raise DataError(
+                f"{path}: row {row} (line {line}) has {len(cells)} values, but the first line has {len(layout.names)}"
+            )
+        numbers = [_number(cells[i]) for i in choice.needed]
+        for i, number in zip(choice.needed, numbers, strict=True):
+            if number is None:
+                raise DataError(
+                    f"{path}: text {cells[i][:40]!r} in row {row} (line {line}), column {layout.names[i]!r}, where a "
+                    "number is expected; correct it, or choose the numeric columns with --columns"
+                )
+        values.append([number for number in numbers if number is not None])
+    return np.asarray(values, dtype=np.float64).reshape(len(values), len(choice.needed))
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None, context: Sequence[str] | None = None) -> DataSet:
+    """A table from a Parquet file.
+
+    Raises:
+        DataError: if it is damaged, a chosen column does not hold numbers, or a value is missing.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    size = file_size(path)
+    with foreign(path, "a Parquet file"), pyarrow.parquet.ParquetFile(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+        choice = choose(str(path), schema.names, columns, context, named=True)
+        _require_numeric(path, schema, choice)
+        require_size(path, 8 * rows * len(choice.needed))
+        if 8 * rows * len(choice.needed) > expansion_limit(size):
+            raise DataError(f"{path}: {size:,} bytes claim to hold {rows:,} rows, as no honest data do")
+        needed = [schema.names[i] for i in choice.needed]
+        # Selected again after reading: pyarrow returns the file's order, and takes "a" to ask for "a.b" as well.
+        table = file.read(columns=needed, use_threads=False).select(needed)
+        # Decimals do not convert to NumPy, and nulls only from floats.
+        target = pyarrow.schema([(name, pyarrow.float64()) for name in needed])
+        values = _matrix(table.cast(target, safe=False))
+    return finish(path.name, str(path), values, choice)
+
+
+def _require_numeric(path: Path, schema: Any, choice: Choice) -> None:
+    from pyarrow import types
+
+    for i in choice.needed:
+        kind = schema.field(i).type
+        tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
+        if not any(test(kind) for test in tests):
+            raise DataError(
+                f"{path}: column {choice.names[i]!r} holds {kind} values, where numbers are expected; choose the "
+                "numeric columns with --columns"
+            )
