@@ -1,5 +1,7 @@
 """The toys' log-densities are those of their samplers."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import integrate, special
@@ -103,7 +105,7 @@ def test_two_moons_are_the_integral_along_two_half_circles(point):
     whole = sum(
         integrate.quad(along, a, b, args=(lower,), epsabs=0, epsrel=1e-12)[0]
         for lower in (False, True)
-        for a, b in zip(stops[:-1], stops[1:], strict=True)
+        for a, b in itertools.pairwise(stops)
     )
     expected = np.log(whole / (2 * np.pi) / (2 * np.pi * 0.1**2))
     assert toys.log_density("two-moons", np.array([point]))[0] == pytest.approx(expected, abs=1e-8)
