@@ -1,0 +1,299 @@
+"""Classical densities on the very rows that a flow is scored on: Gaussian, Gaussian mixture, kernel density.
+
+A flow that does not beat them has learned nothing that ten seconds of textbook statistics do not give. They see what
+the flow sees: the same dequantisation noise on held-out rows, the same context, and for images either the pixels or
+the pixels after the flow's logit, with that map's Jacobian accounted for. All values are nats of the data as given.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pushforward.report.evaluation import Array
+
+_MAX_FULL = 100  # features up to which a mixture has full covariances over all of them
+_LEADING = 48  # principal directions that a mixture covers beyond that
+_MAX_DENSE = 4096  # features up to which a full covariance is estimated
+_COMPONENTS = (1, 2, 5, 10, 20)
+_MAX_MIXTURE_ROWS = 10_000
+_MAX_KERNEL_ROWS = 10_000
+_MAX_KERNEL_WORK = 4e8  # pairs of rows times features
+
+
+@dataclass(frozen=True)
+class Sight:
+    """The three parts of the data as a baseline sees them.
+
+    name: what was done to the data, empty for nothing. train, validation, test: ``(N, D)`` float64. log_terms: of
+    ``validation`` and ``test``, ``(N,)``, what turns a log-density of these values into one of the data as given.
+    contexts: ``(N, K)`` for the three parts, K may be 0.
+    """
+
+    name: str
+    train: Array
+    validation: Array
+    test: Array
+    log_terms: tuple[Array, Array]
+    contexts: tuple[Array, Array, Array]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Log-likelihoods ``nats: (N,)`` of the held-out rows under one baseline, and how it was chosen."""
+
+    name: str
+    detail: str
+    nats: Array
+    validation: float
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+# Rows ``(M, D)`` and their contexts ``(M, K)`` to log-densities ``(M,)`` given the context.
+Density = Callable[[Array, Array], Array]
+
+
+def gaussian(sights: list[Sight]) -> Baseline:
+    """One Gaussian with a full covariance, on the sight and with the ridge that validation prefers."""
+
+    def candidates(sight: Sight) -> Iterator[tuple[str, Density]]:
+        if sight.train.shape[1] > _MAX_DENSE:
+            yield f"its {min(256, len(sight.train) - 1)} leading directions", _low_rank(sight.train)
+            return
+        joint = np.concatenate([sight.train, sight.contexts[0]], 1)
+        mean, covariance = joint.mean(0), np.atleast_2d(np.cov(joint, rowvar=False, bias=True))
+        spread = _positive(np.diag(covariance))
+        for ridge in (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1):
+            regular = covariance + np.diag(ridge * spread)
+            yield f"ridge {ridge:g}", _conditional(np.ones(1), mean[None], regular[None], sight.train.shape[1])
+
+    return _best("Gaussian, full covariance", sights, candidates, None)
+
+
+def mixture(sights: list[Sight], seed: int, seconds: float = 60.0) -> Baseline:
+    """A Gaussian mixture by EM; sight, components and ridge are those that validation prefers.
+
+    Up to 100 features every component has a full covariance. Beyond that the components lie in the 48 leading
+    principal directions, and the others are independent Gaussians. seconds: no further candidate is begun after them.
+    """
+    end = time.monotonic() + seconds
+    notes = []
+    if any(s.train.shape[1] > _MAX_FULL for s in sights):
+        notes.append(
+            f"components span the {_LEADING} leading principal directions; the others are independent Gaussians"
+        )
+    if len(sights[0].train) > _MAX_MIXTURE_ROWS:
+        notes.append(f"fitted on {_MAX_MIXTURE_ROWS} of {len(sights[0].train)} training rows")
+
+    def candidates(sight: Sight) -> Iterator[tuple[str, Density]]:
+        rows = np.random.default_rng(seed).permutation(len(sight.train))[:_MAX_MIXTURE_ROWS]
+        frame = _frame(sight.train, min(_LEADING, len(rows) - 1))
+        features = np.concatenate([frame.leading(sight.train[rows]), sight.contexts[0][rows]], 1)
+        low = features.shape[1] <= 8
+        for components in _COMPONENTS:
+            if components > max(1, len(rows) // 5):
+                return
+            for ridge in (1e-6, 1e-4, 1e-2) if low else (1e-3, 1e-2, 1e-1):
+                parts = _expectation_maximisation(features, components, ridge, seed)
+                density = _conditional(*parts, frame.count)
+                yield f"{components} components, ridge {ridge:g}", _in_frame(frame, density)
+
+    return _best("Gaussian mixture", sights, candidates, end, tuple(notes))
+
+
+def kernel_density(sight: Sight, seed: int) -> Baseline:
+    """A Gaussian kernel on standardised columns, with the bandwidth that validation prefers. For tables."""
+    features = sight.train.shape[1] + sight.contexts[0].shape[1]
+    work = _MAX_KERNEL_WORK / (max(1, len(sight.test)) * features)
+    rows = int(min(len(sight.train), _MAX_KERNEL_ROWS, max(500, work)))
+    notes = () if rows == len(sight.train) else (f"kernels on {rows} of {len(sight.train)} training rows",)
+
+    def candidates(sight: Sight) -> Iterator[tuple[str, Density]]:
+        chosen = np.random.default_rng(seed).permutation(len(sight.train))[:rows]
+        scott = rows ** (-1 / (features + 4))
+        for factor in (0.03, 0.06, 0.1, 0.17, 0.25, 0.4, 0.6, 0.85, 1.2):
+            bandwidth = factor * scott
+            yield (
+                f"bandwidth {bandwidth:.3g} standard deviations",
+                _kernels(sight.train[chosen], sight.contexts[0][chosen], bandwidth),
+            )
+
+    return _best("Kernel density", [sight], candidates, None, notes)
+
+
+def _best(
+    name: str,
+    sights: list[Sight],
+    candidates: Callable[[Sight], Iterator[tuple[str, Density]]],
+    end: float | None,
+    notes: tuple[str, ...] = (),
+) -> Baseline:
+    """The candidate with the highest mean log-likelihood on validation rows, scored on the held-out ones."""
+    started = time.monotonic()
+    best: tuple[float, str, Density, Sight] | None = None
+    for i, sight in enumerate(sights):
+        # What time is left is shared among the sights that are still to come.
+        until = math.inf if end is None else time.monotonic() + (end - time.monotonic()) / (len(sights) - i)
+        some = slice(0, 2000)
+        for detail, density in candidates(sight):
+            with np.errstate(over="ignore"):
+                values = density(sight.validation[some], sight.contexts[1][some]) + sight.log_terms[0][some]
+            value = float(values.mean()) if np.isfinite(values).all() else -math.inf
+            if best is None or value > best[0]:
+                best = (value, ", ".join(filter(None, (detail, sight.name))), density, sight)
+            if time.monotonic() > until:
+                notes = (*notes, f"the search {sight.name or 'over components'} ended when its time was up")
+                break
+    assert best is not None  # every list of candidates has a first
+    value, detail, density, sight = best
+    nats = density(sight.test, sight.contexts[2]) + sight.log_terms[1]
+    return Baseline(name, detail, nats, value, notes, time.monotonic() - started)
+
+
+def _conditional(weights: Array, means: Array, covariances: Array, features: int) -> Density:
+    """A Gaussian mixture over (features, context) as a density of the features given the context."""
+    joint = _mixture_log_density(weights, means, covariances)
+    if means.shape[1] == features:
+        return lambda x, c: joint(x)
+    of_context = _mixture_log_density(weights, means[:, features:], covariances[:, features:, features:])
+    return lambda x, c: joint(np.concatenate([x, c], 1)) - of_context(c)
+
+
+def _mixture_log_density(weights: Array, means: Array, covariances: Array) -> Callable[[Array], Array]:
+    factors = np.linalg.cholesky(covariances)
+    inverses = np.linalg.inv(factors)
+    constants = (
+        np.log(weights)
+        - np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
+        - 0.5 * means.shape[1] * math.log(2 * math.pi)
+    )
+
+    def log_density(x: Array) -> Array:
+        found = []
+        for i, (mean, inverse) in enumerate(zip(means, inverses, strict=True)):
+            found.append(constants[i] - 0.5 * np.square((x - mean) @ inverse.T).sum(1))
+        return _log_sum_exp(np.stack(found, 1))
+
+    return log_density
+
+
+def _log_sum_exp(values: Array) -> Array:
+    top = values.max(1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.exp(values - top).sum(1)) + top[:, 0])
+
+
+def _expectation_maximisation(x: Array, components: int, ridge: float, seed: int) -> tuple[Array, Array, Array]:
+    """Weights, means and covariances of a mixture fitted to ``x``; ``ridge`` is relative to each column's variance."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    mean, scale = x.mean(0), np.sqrt(_positive(x.var(0)))
+    model = GaussianMixture(components, reg_covar=ridge, random_state=seed, max_iter=100)
+    with warnings.catch_warnings():
+        # A mixture that has not settled in 100 rounds is still a density; validation judges it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit((x - mean) / scale)
+    covariances = model.covariances_ * np.outer(scale, scale)
+    return model.weights_, model.means_ * scale + mean, covariances
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """An orthonormal frame: ``count`` leading coordinates, and independent Gaussians of ``variances`` in the others.
+
+    axes: ``(D, M)``; where M < D, the directions outside have the variance ``outside`` each.
+    """
+
+    mean: Array
+    axes: Array
+    count: int
+    variances: Array
+    outside: float
+
+    def leading(self, x: Array) -> Array:
+        return np.asarray((x - self.mean) @ self.axes[:, : self.count])
+
+    def rest(self, x: Array) -> Array:
+        """Log-density (N,) of what the leading coordinates leave out."""
+        centred = x - self.mean
+        turned = centred @ self.axes
+        value = _independent(turned[:, self.count :], self.variances)
+        missing = x.shape[1] - self.axes.shape[1]
+        if missing:
+            # The length of what lies outside the frame is all that an isotropic Gaussian there needs.
+            left = np.square(centred).sum(1) - np.square(turned).sum(1)
+            value = value - 0.5 * left / self.outside - 0.5 * missing * math.log(2 * math.pi * self.outside)
+        return np.asarray(value)
+
+
+def _frame(x: Array, leading: int) -> _Frame:
+    """The frame of a mixture on ``x: (N, D)``: all coordinates as they are up to 100, principal directions beyond."""
+    features = x.shape[1]
+    mean = x.mean(0)
+    if features <= _MAX_FULL:
+        return _Frame(mean, np.eye(features), features, np.zeros(0), 0.0)
+    if features > _MAX_DENSE:
+        return _leading_frame(x, mean, leading, 256)
+    covariance = np.cov(x, rowvar=False, bias=True)
+    values, axes = np.linalg.eigh(covariance)
+    values, axes = values[::-1], axes[:, ::-1]
+    floor = 1e-6 * max(float(values.mean()), 1e-12)
+    return _Frame(mean, axes, leading, np.maximum(values[leading:], floor), 0.0)
+
+
+def _leading_frame(x: Array, mean: Array, leading: int, count: int) -> _Frame:
+    """`_frame` where a full covariance would not fit: the ``count`` first directions, by randomised SVD."""
+    from sklearn.utils.extmath import randomized_svd
+
+    count = min(count, len(x) - 1)
+    _, singular, axes = randomized_svd(x - mean, count, random_state=0)
+    variances = np.square(singular) / len(x)
+    missing = x.shape[1] - count
+    outside = max((float(x.var(0).sum()) - float(variances.sum())) / missing, 1e-12)
+    return _Frame(mean, axes.T, min(leading, count), np.maximum(variances[leading:], 1e-12), outside)
+
+
+def _low_rank(x: Array) -> Density:
+    frame = _leading_frame(x, x.mean(0), 0, 256)
+    return lambda values, c: frame.rest(values)
+
+
+def _in_frame(frame: _Frame, density: Density) -> Density:
+    return lambda x, c: density(frame.leading(x), c) + frame.rest(x)
+
+
+def _independent(x: Array, variances: Array) -> Array:
+    return np.asarray(-0.5 * (np.square(x) / variances).sum(1) - 0.5 * np.log(2 * math.pi * variances).sum())
+
+
+def _kernels(x: Array, context: Array, bandwidth: float) -> Density:
+    from sklearn.neighbors import KernelDensity
+
+    joint = np.concatenate([x, context], 1)
+    mean, scale = joint.mean(0), np.sqrt(_positive(joint.var(0)))
+    features = x.shape[1]
+    jacobian = np.log(scale[:features]).sum()
+    kernel = KernelDensity(bandwidth=bandwidth, rtol=1e-4).fit((joint - mean) / scale)
+    if context.shape[1] == 0:
+        return lambda values, c: kernel.score_samples((values - mean) / scale) - jacobian
+    of_context = KernelDensity(bandwidth=bandwidth, rtol=1e-4).fit(((joint - mean) / scale)[:, features:])
+
+    def log_density(values: Array, c: Array) -> Array:
+        both = (np.concatenate([values, c], 1) - mean) / scale
+        given = of_context.score_samples(both[:, features:])
+        return np.asarray(kernel.score_samples(both) - given - jacobian)
+
+    return log_density
+
+
+def _positive(variances: Array) -> Array:
+    """Variances with 1 in the place of those that are zero: such a column is only centred."""
+    return np.where(variances > 1e-24, variances, 1.0)

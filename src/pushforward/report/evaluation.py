@@ -1,0 +1,235 @@
+"""What a report measures of a flow on held-out rows: likelihoods with their kind and unit, latents, samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pushforward import noise as noise_source
+from pushforward.data.dataset import DataSet
+from pushforward.errors import DataError, ShapeError
+from pushforward.flow import Flow, evaluation
+from pushforward.transform import Chain, Kind, part_noise
+from pushforward.transforms import Dequantize
+
+Unit = Literal["nats", "bits/dim"]
+Array = NDArray[Any]
+_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a data set as a flow takes them.
+
+    x: ``(N, *event)``; context: ``(N, K)`` vectors, ``(N,)`` labels, or None for an unconditional flow.
+    """
+
+    x: Array
+    context: Array | None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def first(self, rows: int) -> Part:
+        return Part(self.x[:rows], None if self.context is None else self.context[:rows])
+
+    def take(self, rows: Array) -> Part:
+        return Part(self.x[rows], None if self.context is None else self.context[rows])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean of per-row values with its standard error; both None where they would be infinite or undefined."""
+
+    mean: float | None
+    standard_error: float | None
+    rows: int
+
+    def to_json(self) -> dict[str, float | int | None]:
+        return {"mean": self.mean, "standard_error": self.standard_error, "rows": self.rows}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Log-likelihoods (N,) in nats of held-out rows, with their kind."""
+
+    nats: Array
+    kind: Kind
+
+    @property
+    def zero_density(self) -> int:
+        """Rows whose density is zero: their log-likelihood is minus infinity, and so is the mean over all rows."""
+        return int(np.isneginf(self.nats).sum())
+
+    @property
+    def not_a_number(self) -> int:
+        return int((~np.isfinite(self.nats)).sum()) - self.zero_density
+
+
+def summarise(values: Array) -> Summary:
+    """Mean and standard error of ``values: (N,)``; no number is made up where one of them is not finite."""
+    rows = len(values)
+    if rows == 0 or not np.isfinite(values).all():
+        return Summary(None, None, rows)
+    error = float(values.std(ddof=1)) / math.sqrt(rows) if rows > 1 else None
+    return Summary(float(values.mean()), error, rows)
+
+
+def unit_of(flow: Flow) -> Unit:
+    """Bits/dim for flows on integers, which have a reference measure in common; nats a row for all others."""
+    return "bits/dim" if flow.transform.domain.kind == "integers" else "nats"
+
+
+def in_unit(nats: Array, unit: Unit, dimensions: int) -> Array:
+    """Log-likelihoods in nats as ``unit``: bits/dim are ``-nats / (D ln 2)``, lower is better."""
+    return -nats / (dimensions * math.log(2)) if unit == "bits/dim" else nats
+
+
+def part_of(flow: Flow, data: DataSet, rows: Array) -> Part:
+    """The given rows of ``data`` with the context that ``flow`` wants. Raises ShapeError, DataError."""
+    if data.event_shape != flow.event_shape:
+        raise ShapeError(
+            f"{data.name} has rows of shape {data.event_shape}, but the model takes {flow.event_shape}: "
+            "give the data, columns and size that it was trained on"
+        )
+    context = None
+    if flow.context_shape is not None:
+        labels = flow.embedding is not None
+        context = data.labels if labels else data.context
+        if context is None:
+            wanted = "class labels" if labels else f"{flow.context_shape[0]} context columns"
+            raise DataError(f"{data.name}: the model is conditional and needs {wanted}, the data have none")
+        context = context[rows]
+    return Part(data.x[rows], context)
+
+
+def tensors(flow: Flow, part: Part, batch: int = _BATCH) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    """Batches of ``part`` on the flow's device: the number of the first row, events, contexts."""
+    for start in range(0, len(part), batch):
+        x = torch.as_tensor(part.x[start : start + batch]).to(device=flow.device, dtype=flow.dtype)
+        yield start, x, contexts(flow, part, start, start + batch)
+
+
+def contexts(flow: Flow, part: Part, start: int, stop: int) -> Tensor | None:
+    """Contexts of the rows ``start`` to ``stop`` on the flow's device; None for an unconditional flow."""
+    if part.context is None:
+        return None
+    context = torch.as_tensor(part.context[start:stop], device=flow.device)
+    return context.to(flow.dtype) if context.is_floating_point() else context
+
+
+def score(flow: Flow, part: Part, seed: int) -> Scores:
+    """Log-likelihood of every row, one draw of the noise keyed by ``seed`` and the row's place in ``part``."""
+    values = [
+        flow.likelihood(x, context, seed=seed, first_row=start).value.double().cpu().numpy()
+        for start, x, context in tensors(flow, part)
+    ]
+    return Scores(np.concatenate(values) if values else np.zeros(0), flow.kind)
+
+
+@torch.no_grad()
+def latents(flow: Flow, part: Part, seed: int) -> Array:
+    """Latents ``(N, *latent)``, float64, of every row, with the same noise as `score`."""
+    found = []
+    for start, x, context in tensors(flow, part):
+        rows = torch.arange(start, start + len(x))
+        noise = noise_source.keyed(flow.transform.noise_to_latent, seed, rows, x.dtype, x.device)
+        found.append(flow.latent(x, context, noise).double().cpu().numpy())
+    return np.concatenate(found)
+
+
+def dequantised(flow: Flow, x: Array, seed: int, first_row: int = 0) -> Array:
+    """Integer rows ``(N, *event)`` in [0, 1], float64, by the very noise that `score` gives to the flow."""
+    transform = flow.transform
+    chain = list(transform) if isinstance(transform, Chain) else [transform]
+    if not isinstance(chain[0], Dequantize):
+        raise ShapeError("only a flow that begins with Dequantize has dequantised data")
+    rows = torch.arange(first_row, first_row + len(x))
+    noise = noise_source.keyed(transform.noise_to_latent, seed, rows, torch.float64, torch.device("cpu"))
+    if isinstance(transform, Chain):
+        noise = part_noise(noise, len(chain))[0]
+    y, _ = chain[0].to_latent(torch.as_tensor(x).double(), None, noise)
+    return y.numpy()
+
+
+@torch.no_grad()
+def draw(flow: Flow, n: int, part: Part, seed: int) -> tuple[Array, Part]:
+    """``n`` samples, float64, and the rows of ``part`` that they stand beside.
+
+    An unconditional flow is drawn from ``n`` times; a conditional one once for each row's context, rows taken in turn.
+    """
+    generator = torch.Generator(device=flow.device).manual_seed(seed)
+    order = np.random.default_rng(seed).permutation(len(part))
+    beside = part.take(np.resize(order, min(n, len(part)) if part.context is None else n))
+    samples = []
+    for start in range(0, n, _BATCH):
+        stop = min(n, start + _BATCH)
+        if part.context is None:
+            batch = flow.sample(stop - start, generator=generator)
+        else:
+            batch = flow.sample(1, contexts(flow, beside, start, stop), generator=generator)[0]
+        samples.append(batch.double().cpu().numpy())
+    return np.concatenate(samples), beside
+
+
+@dataclass(frozen=True)
+class Clamping:
+    """Shares of sampled values that fell outside the range and were moved to its ends.
+
+    low, high: of all values, by end. rows: of samples with at least one such value. drawn: samples looked at.
+    at_low, at_high: of sampled values that stand at an end, clamped or not; data_low, data_high: the same of the data.
+    """
+
+    low: float
+    high: float
+    rows: float
+    drawn: int
+    at_low: float
+    at_high: float
+    data_low: float
+    data_high: float
+
+
+@torch.no_grad()
+def clamping(flow: Flow, part: Part, seed: int, n: int = 512) -> Clamping | None:
+    """How much of ``n`` samples `Dequantize` had to clamp; None for a flow that does not begin with it."""
+    transform = flow.transform
+    chain = list(transform) if isinstance(transform, Chain) else [transform]
+    first = chain[0]
+    if not isinstance(first, Dequantize) or len(chain) == 1:
+        return None
+    generator = torch.Generator(device=flow.device).manual_seed(seed)
+    order = np.random.default_rng(seed).permutation(len(part))
+    beside = part.take(np.resize(order, n))
+    below, above, bottom, top, rows = 0, 0, 0, 0, 0
+    with evaluation(flow):
+        for start in range(0, n, _BATCH):
+            count = min(n, start + _BATCH) - start
+            y = flow.base.sample(count, generator=generator, dtype=flow.dtype, device=flow.device)
+            context = flow._context(contexts(flow, beside, start, start + count), count)
+            noise = noise_source.draw(transform.noise_to_data, count, y.dtype, y.device, generator)
+            for step, given in zip(chain[:0:-1], tuple(part_noise(noise, len(chain)))[:0:-1], strict=True):
+                y, _ = step.to_data(y, context, given)
+            level = (y * first.levels).floor()
+            low, high = level < 0, level > first.levels - 1
+            below, above = below + int(low.sum()), above + int(high.sum())
+            bottom, top = bottom + int((level <= 0).sum()), top + int((level >= first.levels - 1).sum())
+            rows += int((low | high).flatten(1).any(1).sum())
+    values = n * math.prod(flow.event_shape)
+    return Clamping(
+        low=below / values,
+        high=above / values,
+        rows=rows / n,
+        drawn=n,
+        at_low=bottom / values,
+        at_high=top / values,
+        data_low=float((part.x == 0).mean()),
+        data_high=float((part.x == first.levels - 1).mean()),
+    )

@@ -1,0 +1,111 @@
+"""Walks through the latent space between given examples: the manifold of four, and the path between two.
+
+Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, section 5.2 and figure 4.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pushforward import noise as noise_source
+from pushforward.bases import Base, UniformBox
+from pushforward.errors import OptionError, ShapeError
+from pushforward.flow import Flow, evaluation
+
+
+@torch.no_grad()
+def manifold(flow: Flow, x4: Tensor, n: int = 8, context: Tensor | None = None, seed: int = 0) -> Tensor:
+    """The manifold that four examples span: ``(n, n, *event)``, angle ``a`` by rows and ``b`` by columns.
+
+    ``z = cos a (cos b z1 + sin b z2) + sin a (cos b z3 + sin b z4)`` with both angles at ``2 pi k / n``: where ``n`` is
+    a multiple of four the examples themselves stand at ``[0, 0]``, ``[0, n/4]``, ``[n/4, 0]`` and ``[n/4, n/4]``.
+
+    x4: ``(4, *event)``. context: for a conditional flow one context for all, or four, one an example, which are then
+    mixed by the squared weights of their latents. seed: of the noise that encoding wants. Raises ShapeError,
+    OptionError, ContextError.
+    """
+    if tuple(x4.shape) != (4, *flow.event_shape):
+        raise ShapeError(f"four examples of shape (4, {_inner(flow)}) expected, got {tuple(x4.shape)}")
+    if n < 1:
+        raise OptionError(f"n must be at least 1, got {n}")
+    z, contexts = _encode(flow, x4, context, seed)
+    angles = 2 * math.pi * torch.arange(n, device=z.device, dtype=torch.float64) / n
+    a, b = angles[:, None].expand(n, n).flatten(), angles.repeat(n)
+    weights = torch.stack([a.cos() * b.cos(), a.cos() * b.sin(), a.sin() * b.cos(), a.sin() * b.sin()], 1)
+    return _decode(flow, weights, z, contexts, seed).reshape(n, n, *flow.event_shape)
+
+
+@torch.no_grad()
+def spherical_path(
+    flow: Flow, x0: Tensor, x1: Tensor, n: int = 8, context: Tensor | None = None, seed: int = 0
+) -> Tensor:
+    """``n`` steps ``(n, *event)`` from ``x0`` to ``x1`` along the arc between their latents, both ends included.
+
+    ``z = (sin((1 - t) w) z0 + sin(t w) z1) / sin w`` where ``w`` is the angle between the two: unlike a straight line
+    it does not pass through the improbable middle of the latent space. Opposite latents have no shortest arc and are
+    joined by a line.
+
+    x0, x1: ``event`` or ``(1, *event)``. context: for a conditional flow one for both, or two. Raises as `manifold`.
+    """
+    ends = []
+    for name, x in (("x0", x0), ("x1", x1)):
+        if tuple(x.shape) not in (flow.event_shape, (1, *flow.event_shape)):
+            raise ShapeError(f"{name} of shape ({_inner(flow)}) expected, got {tuple(x.shape)}")
+        ends.append(x.reshape(1, *flow.event_shape))
+    if n < 2:
+        raise OptionError(f"a path needs n of at least 2, got {n}")
+    z, contexts = _encode(flow, torch.cat(ends), context, seed)
+    t = torch.linspace(0, 1, n, device=z.device, dtype=torch.float64)
+    first, second = z.double().flatten(1)
+    w = torch.acos((first @ second / (first.norm() * second.norm()).clamp(min=1e-300)).clamp(-1, 1))
+    if w < 1e-4 or math.pi - w < 1e-4:
+        weights = torch.stack([1 - t, t], 1)
+    else:
+        weights = torch.stack([((1 - t) * w).sin(), (t * w).sin()], 1) / w.sin()
+    return _decode(flow, weights, z, contexts, seed)
+
+
+def _encode(flow: Flow, x: Tensor, context: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:
+    """Latents ``(B, *latent)`` of ``x`` in coordinates that may be mixed, and contexts ``(B, *context_shape)``."""
+    with evaluation(flow):
+        x = x.to(device=flow.device, dtype=flow.dtype)
+        context = flow._context(None if context is None else context.to(flow.device), x.shape[0])
+        rows = torch.arange(x.shape[0])
+        noise = noise_source.keyed(flow.transform.noise_to_latent, seed, rows, x.dtype, x.device)
+        return _straighten(flow.base, flow.latent(x, context, noise)), context
+
+
+def _decode(flow: Flow, weights: Tensor, z: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
+    """Data ``(M, *event)`` at the mixtures ``weights: (M, B)`` of the latents ``z: (B, *latent)``."""
+    mixed = torch.einsum("mb,b...->m...", weights, z.double()).to(z.dtype)
+    if contexts is not None:
+        # Squared weights sum to 1 on the manifold; on a path they are brought to it.
+        shares = weights.square() / weights.square().sum(1, keepdim=True)
+        contexts = torch.einsum("mb,b...->m...", shares, contexts.double()).to(contexts.dtype)
+    generator = torch.Generator(device=z.device).manual_seed(seed)
+    return flow.data(_bend(flow.base, mixed), contexts, generator=generator)
+
+
+def _straighten(base: Base, z: Tensor) -> Tensor:
+    """Latents in coordinates where any mixture is a latent again: a box goes to the real line through normal scores."""
+    if isinstance(base, UniformBox):
+        eps = torch.finfo(z.dtype).eps
+        shares = ((z - base.low) / (base.high - base.low)).clamp(eps, 1 - eps)
+        scores: Tensor = torch.special.ndtri(shares)
+        return scores
+    if base.support.kind != "real" or math.isfinite(base.support.low) or math.isfinite(base.support.high):
+        raise OptionError(
+            f"latents on {base.support} cannot be mixed: interpolation needs a base on the real line or a uniform box"
+        )
+    return z
+
+
+def _bend(base: Base, z: Tensor) -> Tensor:
+    return base.low + (base.high - base.low) * torch.special.ndtr(z) if isinstance(base, UniformBox) else z
+
+
+def _inner(flow: Flow) -> str:
+    return ", ".join(map(str, flow.event_shape))
