@@ -1,0 +1,127 @@
+"""Averaged weights, the running statistics that go with them, and copies of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from pushforward.flow import Flow, evaluation
+from pushforward.transform import NoiseValue
+from pushforward.transforms import BatchNorm
+
+
+class Snapshot:
+    """A copy of everything that a model's state dict holds, in memory."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self.state: dict[str, Tensor] = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Copy the model's state as it is now, into the memory of the last copy."""
+        for name, value in self._model.state_dict().items():
+            self.state[name].copy_(value)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the state back."""
+        for name, value in self._model.state_dict().items():
+            value.copy_(self.state[name])
+
+
+class WeightAverage:
+    """An exponential moving average of a model's parameters.
+
+    The decay of update ``t`` is ``min(decay, t / (t + 9))``, so that the first, poor weights are soon forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self.average = [p.detach().clone() for p in self._parameters]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the parameters as they are now."""
+        self.updates += 1
+        decay = min(self.decay, self.updates / (self.updates + 9))
+        torch._foreach_lerp_(self.average, list(self._parameters), 1 - decay)
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Start again from the parameters as they are now."""
+        self.updates = 0
+        torch._foreach_copy_(self.average, list(self._parameters))
+
+    @contextmanager
+    def applied(self, snapshot: Snapshot) -> Iterator[None]:
+        """The averaged parameters in the model inside; its whole state as it was, by way of ``snapshot``, outside."""
+        snapshot.take()
+        with torch.no_grad():
+            torch._foreach_copy_(list(self._parameters), self.average)
+        try:
+            yield
+        finally:
+            snapshot.restore()
+
+
+def normalisations(model: nn.Module) -> list[BatchNorm | _NormBase]:
+    """The modules whose running statistics follow the batches: flow steps, and those inside nets."""
+    found: list[BatchNorm | _NormBase] = []
+    for module in model.modules():
+        if isinstance(module, BatchNorm) or (isinstance(module, _NormBase) and module.running_mean is not None):
+            found.append(module)
+    return found
+
+
+class Statistics:
+    """A copy of the running statistics alone, to undo what a batch that went wrong did to them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._live = [b for module in normalisations(model) for b in module.buffers(recurse=False)]
+        self._copy = [b.clone() for b in self._live]
+
+    @torch.no_grad()
+    def take(self) -> None:
+        """Copy the statistics as they are now."""
+        if self._live:
+            torch._foreach_copy_(self._copy, self._live)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the statistics back."""
+        if self._live:
+            torch._foreach_copy_(self._live, self._copy)
+
+
+Batch = tuple[Tensor, Tensor | None, NoiseValue]
+
+
+@torch.no_grad()
+def recompute_statistics(flow: Flow, batches: Callable[[], Iterable[Batch]]) -> None:
+    """Running statistics as the plain average over ``batches`` (x, context, noise), for the weights as they are now.
+
+    Only the normalisations themselves are in training mode meanwhile: dropout, which evaluation does not have, would
+    bias them.
+    """
+    found = normalisations(flow)
+    if not found:
+        return
+    momenta = [module.momentum for module in found]
+    with evaluation(flow):
+        try:
+            for module in found:
+                module.training = True
+                module.momentum = None
+                module.reset_running_stats()
+            for x, context, noise in batches():
+                flow(x, context, noise)
+        finally:
+            for module, momentum in zip(found, momenta, strict=True):
+                module.training = False
+                module.momentum = momentum

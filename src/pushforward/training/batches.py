@@ -1,0 +1,141 @@
+"""Training rows as tensors: checked once, kept in their own integer type, drawn in shuffled batches of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pushforward import noise as noise_source
+from pushforward.errors import ContextError, DataError, OptionError, ShapeError
+from pushforward.flow import Flow
+from pushforward.training.averaging import Batch
+
+# Rows are moved to an accelerator once where they take at most this many bytes; else batch by batch.
+_RESIDENT_BYTES = 4 * 2**30
+
+
+class Rows:
+    """Rows that a flow can be fitted to or scored on: ``x: (N, *event_shape)`` and a context for each, or None.
+
+    Floating-point values are in the flow's dtype; integers stay as they came and are converted when a batch is drawn.
+    Raises ShapeError, ContextError, or DataError where a value is not finite or not one that the flow can take.
+    """
+
+    def __init__(
+        self, flow: Flow, x: Tensor | np.ndarray[Any, Any], context: Tensor | np.ndarray[Any, Any] | None, name: str
+    ) -> None:
+        self.x = _tensor(x, flow, name)
+        if tuple(self.x.shape[1:]) != flow.event_shape or self.x.ndim == 0:
+            wanted = ", ".join(["N", *map(str, flow.event_shape)])
+            raise ShapeError(f"{name} rows of shape ({wanted}) expected, got {tuple(self.x.shape)}")
+        if len(self.x) == 0:
+            raise DataError(f"the {name} rows are empty; at least one is needed")
+        _check_values(flow, self.x, name)
+        if (flow.context_shape is None) != (context is None):
+            wants = "no context" if flow.context_shape is None else f"a context of shape {flow.context_shape} a row"
+            given = "none was given" if context is None else "one was given"
+            raise ContextError(f"this flow takes {wants}, but for the {name} rows {given}")
+        self.context = None if context is None else _tensor(context, flow, f"{name} context")
+        if self.context is not None and len(self.context) != len(self.x):
+            raise ContextError(f"{name} has {len(self.x)} rows, but its context has {len(self.context)}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def event_size(self) -> int:
+        """How many values a row has."""
+        return self.x[0].numel()
+
+    def take(self, rows: Tensor, flow: Flow) -> tuple[Tensor, Tensor | None]:
+        """The rows numbered ``rows: (B,)``, on the flow's device, in its dtype, and their contexts."""
+        rows = rows.to(self.x.device)
+        x = self.x.index_select(0, rows).to(flow.device, non_blocking=True).to(flow.dtype)
+        context = self.context
+        return x, None if context is None else context.index_select(0, rows).to(flow.device, non_blocking=True)
+
+    def split(self, held_out: int, generator: torch.Generator) -> tuple[Rows, Rows]:
+        """All but ``held_out`` random rows, and those."""
+        order = torch.randperm(len(self), generator=generator).to(self.x.device)
+        return self._part(order[held_out:]), self._part(order[:held_out])
+
+    def _part(self, rows: Tensor) -> Rows:
+        part = object.__new__(Rows)
+        part.x = self.x.index_select(0, rows)
+        part.context = None if self.context is None else self.context.index_select(0, rows)
+        return part
+
+
+class Batches:
+    """An endless stream of batches with the noise that the flow wants for them, all from one seed.
+
+    Every batch has the same size, so that a compiled step is compiled once: a batch may span the end of a pass over the
+    rows, of which none is left out.
+    """
+
+    def __init__(self, flow: Flow, rows: Rows, size: int, seed: int, flips: bool = False) -> None:
+        if flips and len(flow.event_shape) != 3:
+            raise OptionError(f"flips are for images (C, H, W); this flow has events of shape {flow.event_shape}")
+        self.flow, self.rows, self.size, self.flips = flow, rows, min(size, len(rows)), flips
+        self.generator = torch.Generator(flow.device).manual_seed(seed)
+        self._order = torch.empty(0, dtype=torch.long, device=flow.device)
+
+    def draw(self) -> Batch:
+        """The next batch: x of the flow's dtype, context, noise."""
+        if len(self._order) < self.size:
+            fresh = torch.randperm(len(self.rows), generator=self.generator, device=self.flow.device)
+            self._order = torch.cat([self._order, fresh])
+        chosen, self._order = self._order[: self.size], self._order[self.size :]
+        x, context = self.rows.take(chosen, self.flow)
+        if self.flips:
+            mirrored = torch.rand(self.size, generator=self.generator, device=self.flow.device) < 0.5
+            x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
+        spec = self.flow.transform.noise_to_latent
+        return x, context, noise_source.draw(spec, self.size, x.dtype, x.device, self.generator)
+
+    def some(self, count: int) -> Iterator[Batch]:
+        """The next ``count`` batches."""
+        for _ in range(count):
+            yield self.draw()
+
+
+def _tensor(values: Tensor | np.ndarray[Any, Any], flow: Flow, name: str) -> Tensor:
+    if isinstance(values, np.ndarray):
+        # Read-only memory cannot back a tensor, and neither can strides that run backwards.
+        plain = values if values.flags.writeable and values.flags.c_contiguous else np.array(values, order="C")
+        if plain.dtype.kind not in "iufb" or plain.dtype.itemsize > 8:
+            raise DataError(f"{name} must be numbers, got an array of {plain.dtype}")
+        if plain.dtype.kind == "u" and plain.dtype.itemsize > 1:
+            plain = plain.astype(np.int64)
+        values = torch.from_numpy(plain.astype(plain.dtype.newbyteorder("="), copy=False))
+    values = values.detach()
+    if values.is_floating_point():
+        values = values.to(flow.dtype)
+    resident = values.numel() * values.element_size() <= _RESIDENT_BYTES
+    return values.to(flow.device) if resident else values
+
+
+def _check_values(flow: Flow, x: Tensor, name: str) -> None:
+    domain = flow.transform.domain
+    if not x.is_floating_point():
+        # Large integer data are judged by their ends, without a temporary of their size.
+        low, high = (x.to(torch.uint8) if x.dtype == torch.bool else x).aminmax()
+        if domain.kind != "integers" or (bool(low >= domain.low) and bool(high <= domain.high)):
+            return
+    good, wanted = x.isfinite(), "a finite number"
+    if domain.kind == "integers":
+        good, wanted = (x >= domain.low) & (x <= domain.high), str(domain)
+        if x.is_floating_point():
+            good = good & (x == x.round())
+    if bool(good.all()):
+        return
+    bad = good.logical_not().flatten(1).any(1) if x.ndim > 1 else good.logical_not()
+    row = int(bad.nonzero()[0, 0])
+    value = x[row][good[row].logical_not()].flatten()[0].item()
+    raise DataError(
+        f"{name} row {row} has the value {value}, but this flow takes {wanted}; mend or leave out such rows"
+    )

@@ -1,0 +1,395 @@
+"""`fit`: maximum likelihood by stochastic gradients, with the best weights kept."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pushforward.errors import DataError, NumericsError, OptionError
+from pushforward.flow import Flow, evaluation
+from pushforward.training.averaging import Snapshot, WeightAverage, normalisations, recompute_statistics
+from pushforward.training.batches import Batches, Rows
+from pushforward.training.checkpoint import write_weights
+from pushforward.training.interrupt import Interrupt
+from pushforward.training.metrics import Metrics
+from pushforward.training.numerics import Recovery, penalised_parameters
+from pushforward.training.options import TrainingOptions
+from pushforward.training.progress import Progress, Status, make_progress
+from pushforward.training.result import FitFailed, FitResult, StopReason, Unit
+from pushforward.training.schedule import Budget, Cadence, learning_rate
+from pushforward.training.validation import Score, Validator
+
+Array = Tensor | np.ndarray[Any, Any]
+
+# Where no validation rows are given, one in so many training rows is held out.
+_HELD_OUT = 10
+# Statistics of averaged weights are recomputed over at most so many batches.
+_STATISTICS_BATCHES = 30
+# Values from which `initialise` takes moments, where there are as many; and the rows that it gets at the least.
+_INITIAL_VALUES, _INITIAL_ROWS = 1_000_000, 256
+
+_clock = time.monotonic
+
+
+def fit(
+    flow: Flow,
+    train: Array,
+    validation: Array | None = None,
+    *,
+    context: Array | None = None,
+    validation_context: Array | None = None,
+    options: TrainingOptions | None = None,
+    out: Path | None = None,
+    progress: bool | None = None,
+    unit: Unit | None = None,
+    on_best: Callable[[Flow, int, float], None] | None = None,
+) -> FitResult:
+    """Fit ``flow`` to ``train: (N, *event_shape)`` in place; it ends with the best weights and in evaluation mode.
+
+    validation: rows that choose the best weights; None holds out a random tenth of ``train``. context and
+    validation_context: one row of context, or a label, for each row. out: a directory for ``metrics.jsonl`` (an earlier
+    one is replaced) and, unless ``on_best`` is given, the best weights so far in ``best.safetensors``. progress: False
+    for silence, else a live line on a terminal and plain lines elsewhere, on stderr. unit: of what is shown and
+    recorded; None: bits/dim for flows of integers, else nats. on_best: called with the flow, which holds the best
+    weights so far at that moment, the step and its mean validation log-likelihood in nats.
+
+    Ctrl-C ends the run after the step, with the best weights kept; a second one aborts with KeyboardInterrupt. On a
+    CPU the same seed gives the same weights to the bit, except where ``minutes`` limits the run. Raises ShapeError,
+    ContextError, DataError, OptionError for what does not fit, and FitFailed (a NumericsError) if it keeps diverging.
+
+    >>> import torch
+    >>> from pushforward import flows
+    >>> from pushforward.training import TrainingOptions
+    >>> flow = flows.build("real_nvp", event_shape=(2,), transforms=2, hidden=(8,))
+    >>> result = fit(flow, torch.randn(100, 2), options=TrainingOptions(steps=5), progress=False)
+    >>> result.steps, result.stopped_by
+    (5, 'steps')
+    """
+    options = options or TrainingOptions()
+    rows = Rows(flow, train, context, "training")
+    if validation is not None:
+        held_out = Rows(flow, validation, validation_context, "validation")
+    elif validation_context is not None:
+        raise OptionError("validation_context was given without validation rows")
+    elif len(rows) < _HELD_OUT:
+        raise DataError(f"without validation rows at least {_HELD_OUT} training rows are needed, got {len(rows)}")
+    else:
+        rows, held_out = rows.split(len(rows) // _HELD_OUT, torch.Generator().manual_seed(options.seed))
+    metrics = Metrics(out)
+    if on_best is None and out is not None:
+        path = out / "best.safetensors"
+        run = _Run(flow, rows, held_out, options, metrics, unit, lambda best, step, value: write_weights(best, path))
+    else:
+        hook = on_best
+        run = _Run(
+            flow, rows, held_out, options, metrics, unit, lambda best, step, value: hook and hook(flow, step, value)
+        )
+    try:
+        with make_progress(progress) as shown, Interrupt() as interrupt, _own_random_state(flow, options.seed):
+            return run.go(shown, interrupt)
+    finally:
+        metrics.close()
+
+
+class _Run:
+    """The state of one fit."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        train: Rows,
+        validation: Rows,
+        options: TrainingOptions,
+        metrics: Metrics,
+        unit: Unit | None,
+        keep: Callable[[Snapshot, int, float], None],
+    ) -> None:
+        self.flow, self.train, self.options, self.metrics, self.keep = flow, train, options, metrics, keep
+        self.unit: Unit = unit or ("bits/dim" if flow.transform.domain.kind == "integers" else "nats")
+        self.parameters = [p for p in flow.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise OptionError("the flow has no parameters to train")
+        self.batches = Batches(flow, train, options.batch_size, options.seed, options.flips)
+        self.budget = Budget.of(options, len(train), self.batches.size)
+        self.validator = Validator(flow, validation, options)
+        self.penalised = penalised_parameters(flow) if flow.penalty else []
+        self.result = FitResult()
+        self.best: Snapshot | None = None
+        self.step, self.misses, self.gradient_norm = 0, 0, math.nan
+        self.last_score: float | None = None
+        self.speed: float | None = None
+        self.recent: float | None = None
+
+    def go(self, progress: Progress, interrupt: Interrupt) -> FitResult:
+        self.progress, self.started = progress, _clock()
+        try:
+            self._prepare()
+            self.result.stopped_by = self._loop(interrupt)
+            if self.step > self.validated_at:
+                if self.result.stopped_by == "interrupted":
+                    progress.note("stopping; the last weights are being validated (Ctrl-C again aborts)")
+                self._validate()
+        except NumericsError as error:
+            self.result.stopped_by = "numerics"
+            self._note(str(error))
+            raise FitFailed(str(error), self._finish()) from None
+        finally:
+            self._finish()
+        progress.show(self._status(), final=True)
+        return self.result
+
+    def _finish(self) -> FitResult:
+        """The best weights back into the flow; safe to call again."""
+        if self.best is not None:
+            self.best.restore()
+        self.flow.zero_grad(set_to_none=True)
+        self.flow.eval()
+        self.result.steps, self.result.seconds = self.step, _clock() - self.started
+        self.result.history = self.metrics.history
+        return self.result
+
+    def _prepare(self) -> None:
+        flow, options = self.flow, self.options
+        self._initialise()
+        self.average = WeightAverage(flow, options.ema) if options.ema else None
+        self.swap = Snapshot(flow) if self.average is not None else None
+        self.optimiser = make_optimiser(self.parameters, options)
+        self.recovery = Recovery(flow, self.optimiser, self.average)
+        self.model: Callable[..., Tensor] = compiled(flow) if options.compile else flow
+        if self.budget.seconds is not None:
+            self.validator.fit_to(self.budget.seconds)
+        self.cadence = Cadence.of(options, self.budget, len(self.validator), self.batches.size)
+        flow.train()
+        self._restart_window()
+        self._validate()
+
+    def _initialise(self) -> None:
+        """Once, from all training rows where they are few values, and from a sample of them where they are many."""
+        count = min(len(self.train), max(_INITIAL_ROWS, _INITIAL_VALUES // max(1, self.train.event_size)))
+        chosen = torch.arange(count)
+        if count < len(self.train):
+            chosen = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self.options.seed))[:count]
+        x, context = self.train.take(chosen, self.flow)
+        with evaluation(self.flow):
+            self.flow.initialise(x, context, torch.Generator(self.flow.device).manual_seed(self.options.seed))
+
+    def _loop(self, interrupt: Interrupt) -> StopReason:
+        while True:
+            if interrupt.asked:
+                return "interrupted"
+            reason = self.budget.exhausted(self.step, self._elapsed(), self._step_seconds())
+            if reason is not None:
+                return reason
+            self._train_step()
+            if self.progress.due():
+                self.progress.show(self._status())
+            if self.cadence.due(self.step - self.validated_at, _clock() - self.validated_when):
+                self._validate()
+                if self.options.patience is not None and self.misses >= self.options.patience:
+                    return "patience"
+
+    def _train_step(self) -> None:
+        options, recovery = self.options, self.recovery
+        self.lr = recovery.slowdown * learning_rate(
+            options, self.step, self.budget.fraction(self.step, self._elapsed())
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr
+        x, context, noise = self.batches.draw()
+        recovery.before_batch()
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=options.autocast):
+            value = self.model(x, context, noise).mean()
+        torch.autograd.backward(-value)
+        self._add_penalty()
+        norm = self._clip()
+        # One transfer for both: on an accelerator this is the only wait of a step.
+        value_now, norm_now = torch.stack([value.detach().float(), norm.float()]).tolist()
+        self.step += 1
+        if not (math.isfinite(value_now) and math.isfinite(norm_now)):
+            message = recovery.after_failure((x, context, noise), self.best)
+            if message is not None:
+                self._note(f"step {self.step}: {message}")
+            return
+        recovery.before_step()
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update()
+        self.gradient_norm = norm_now
+        self.window_values.append(value_now)
+        self.window_norms.append(norm_now)
+
+    def _add_penalty(self) -> None:
+        """The gradient of ``penalty * sum of squares``, added directly: it needs no graph."""
+        if not self.penalised:
+            return
+        for p in self.penalised:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        with torch.no_grad():
+            gradients = [p.grad for p in self.penalised if p.grad is not None]
+            torch._foreach_add_(gradients, list(self.penalised), alpha=2 * self.flow.penalty)
+
+    def _clip(self) -> Tensor:
+        """Clip the gradients; returns their norm before that."""
+        if self.options.clip is not None:
+            return torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
+        return torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+
+    def _validate(self) -> None:
+        """Score the validation rows, keep the weights if they are the best so far, and record the round."""
+        start = _clock()
+        if self.step > self.window_step:
+            self.speed, self.recent = self._rows_per_second(), _mean(self.window_values[-100:])
+        if self.average is not None and self.swap is not None:
+            with self.average.applied(self.swap):
+                self._recompute_statistics()
+                score, improved = self._score()
+        else:
+            score, improved = self._score()
+        self.misses = 0 if improved else self.misses + 1
+        self.last_score = score.mean
+        self._record(score, improved)
+        cost = _clock() - start
+        self.budget.reserve = 1.2 * cost
+        self.cadence.follow_cost(self.budget, cost)
+        self.validated_at, self.validated_when = self.step, _clock()
+        self._restart_window()
+
+    def _score(self) -> tuple[Score, bool]:
+        """The score of the weights that the flow holds now, which become the best if it is."""
+        score = self.validator.score()
+        result = self.result
+        # A row outside the support keeps every score at -inf: then later weights are taken for better ones.
+        improved = score.mean > result.best_validation or (score.mean == -math.inf == result.best_validation)
+        if improved:
+            result.best_validation, result.best_step = score.mean, self.step
+            if self.best is None:
+                self.best = Snapshot(self.flow)
+            else:
+                self.best.take()
+            with evaluation(self.flow):
+                self.keep(self.best, self.step, score.mean)
+        return score, improved
+
+    def _recompute_statistics(self) -> None:
+        if not normalisations(self.flow):
+            return
+        # The same batches each time, and none taken from the training stream.
+        count = min(_STATISTICS_BATCHES, math.ceil(len(self.train) / self.batches.size))
+        again = Batches(self.flow, self.train, self.batches.size, self.options.seed, self.options.flips)
+        recompute_statistics(self.flow, lambda: again.some(count))
+
+    def _record(self, score: Score, improved: bool) -> None:
+        train = _mean(self.window_values)
+        self.metrics.add(
+            {
+                "step": self.step,
+                "epoch": self._epoch(),
+                "seconds": self._elapsed(),
+                "train": None if train is None else self._in_unit(train),
+                "validation": self._in_unit(score.mean),
+                "standard_error": score.standard_error / (self._bits() if self.unit == "bits/dim" else 1),
+                "best": self._in_unit(self.result.best_validation),
+                "improved": improved,
+                "unit": self.unit,
+                "kind": self.flow.kind,
+                "train_loss": None if train is None else -train,
+                "validation_nats": score.mean,
+                "validation_rows": score.rows,
+                "validation_total": self.validator.total,
+                "averaged": self.average is not None,
+                "lr": self.lr if self.step else None,
+                "gradient_norm": _mean(self.window_norms),
+                "rows_per_second": self.speed,
+                "skipped": self.recovery.skipped,
+            }
+        )
+
+    def _status(self) -> Status:
+        # Just after a validation round the figures of the steps before it are the latest ones.
+        recent = _mean(self.window_values[-100:]) if self.window_values else self.recent
+        elapsed = self._elapsed()
+        return Status(
+            step=self.step,
+            epoch=self._epoch(),
+            fraction=self.budget.fraction(self.step, elapsed),
+            unit=self.unit,
+            kind=self.flow.kind,
+            train=None if recent is None else self._in_unit(recent),
+            validation=None if self.last_score is None else self._in_unit(self.last_score),
+            best=self._in_unit(self.result.best_validation),
+            gradient_norm=self.gradient_norm,
+            rate=self._rows_per_second() or self.speed,
+            left=self.budget.left(self.step, elapsed),
+        )
+
+    def _note(self, message: str) -> None:
+        self.result.notes.append(message)
+        self.progress.note(message)
+
+    def _in_unit(self, nats: float) -> float:
+        return -nats / self._bits() if self.unit == "bits/dim" else nats
+
+    def _bits(self) -> float:
+        return math.prod(self.flow.event_shape) * math.log(2)
+
+    def _elapsed(self) -> float:
+        return _clock() - self.started
+
+    def _epoch(self) -> float:
+        return self.step * self.batches.size / len(self.train)
+
+    def _restart_window(self) -> None:
+        self.window_values: list[float] = []
+        self.window_norms: list[float] = []
+        self.window_start, self.window_step = _clock(), self.step
+
+    def _step_seconds(self) -> float:
+        return (_clock() - self.window_start) / max(1, self.step - self.window_step)
+
+    def _rows_per_second(self) -> float | None:
+        steps = self.step - self.window_step
+        return steps * self.batches.size / max(_clock() - self.window_start, 1e-9) if steps else None
+
+
+def make_optimiser(parameters: list[torch.nn.Parameter], options: TrainingOptions) -> torch.optim.Optimizer:
+    """The optimiser that ``options`` name, in the implementation that does all parameters in few calls."""
+    if options.optimiser == "adamax":
+        return torch.optim.Adamax(parameters, lr=options.lr, weight_decay=options.weight_decay, foreach=True)
+    kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    return kind(parameters, lr=options.lr, weight_decay=options.weight_decay, fused=fused)
+
+
+def compiled(flow: Flow) -> Callable[..., Tensor]:
+    """``flow`` through torch.compile, as one graph; raises OptionError where one of its transforms cannot be."""
+    if flow.transform.eager is not None:
+        raise OptionError(f"this flow cannot be compiled: {flow.transform.eager}; train it without compile")
+    model: Callable[..., Tensor] = torch.compile(flow, dynamic=False)
+    return model
+
+
+@contextlib.contextmanager
+def _own_random_state(flow: Flow, seed: int) -> Iterator[None]:
+    """Dropout can only draw from torch's global generators: seed copies of them, and put them back afterwards."""
+    device = flow.device
+    on_cuda = device.type == "cuda"
+    index = (device.index if device.index is not None else torch.cuda.current_device()) if on_cuda else 0
+    with torch.random.fork_rng(devices=[index] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            torch.cuda.default_generators[index].manual_seed(seed)
+        yield
+
+
+def _mean(values: list[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None

@@ -1,0 +1,181 @@
+"""What to do with non-finite steps, and finding the transform that they come from."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import NumericsError
+from pushforward.flow import Flow
+from pushforward.training.averaging import Batch, Snapshot, Statistics, WeightAverage
+from pushforward.transform import Chain, NoiseValue, Transform, part_noise
+from pushforward.transforms import Coupling, MultiScale
+
+# So many non-finite steps in a row are no accident.
+_TOLERATED = 10
+# A copy of the last good weights is made every so many finite steps.
+_GOOD_EVERY = 100
+_MAX_ROLLBACKS = 5
+
+
+class Recovery:
+    """Skips non-finite steps, and after ten in a row goes back to the last good weights at half the learning rate.
+
+    The loop asks `before_step` to take note of a finite step, before the weights change, and `after_failure` to undo a
+    non-finite one. ``slowdown`` is what the learning rate is to be multiplied by.
+    """
+
+    def __init__(self, flow: Flow, optimiser: torch.optim.Optimizer, average: WeightAverage | None) -> None:
+        self.flow, self.optimiser, self.average = flow, optimiser, average
+        self.slowdown, self.skipped, self.rollbacks = 1.0, 0, 0
+        self._in_a_row, self._since = 0, 0
+        self._statistics = Statistics(flow)
+        self._weights = Snapshot(flow)
+        self._fresh = copy.deepcopy(optimiser.state_dict())
+        self._state, self._averaged = self._fresh, self._copy_average()
+
+    def before_batch(self) -> None:
+        """Remember the running statistics, which the batch is about to change."""
+        self._statistics.take()
+
+    def before_step(self) -> None:
+        """Loss and gradient are finite, so the weights as they are before the step are good."""
+        self._in_a_row = 0
+        self._since += 1
+        if self._since % _GOOD_EVERY == 0:
+            self._weights.take()
+            self._state, self._averaged = copy.deepcopy(self.optimiser.state_dict()), self._copy_average()
+
+    def after_failure(self, batch: Batch, best: Snapshot | None) -> str | None:
+        """Undo a step whose loss or gradient, which the parameters still hold, was not finite.
+
+        Returns what to tell if this went back to earlier weights: the last good ones, or, where those failed again
+        soon, the best. Raises NumericsError when that has happened too often.
+        """
+        self._statistics.restore()
+        self.skipped += 1
+        self._in_a_row += 1
+        if self._in_a_row < _TOLERATED:
+            return None
+        found = f"{_TOLERATED} steps in a row were not finite: {locate_nonfinite(self.flow, *batch)}"
+        self.rollbacks += 1
+        if self.rollbacks > _MAX_ROLLBACKS:
+            raise NumericsError(f"{found}; gave up after going back {_MAX_ROLLBACKS} times")
+        self.slowdown /= 2
+        again = self.rollbacks > 1 and self._since < _GOOD_EVERY
+        if again and best is not None:
+            best.restore()
+            self._state, self._averaged = self._fresh, None
+        else:
+            self._weights.restore()
+        self._go_on()
+        where = "the best" if again and best is not None else "the last good"
+        return f"{found}; going on from {where} weights at {self.slowdown:g} times the learning rate"
+
+    def _go_on(self) -> None:
+        self._in_a_row, self._since = 0, 0
+        self.optimiser.load_state_dict(copy.deepcopy(self._state))
+        if self.average is not None and self._averaged is None:
+            self.average.reset()
+        elif self.average is not None and self._averaged is not None:
+            torch._foreach_copy_(self.average.average, self._averaged)
+        self._weights.take()
+        self._averaged = self._copy_average()
+
+    def _copy_average(self) -> list[Tensor] | None:
+        return None if self.average is None else [p.clone() for p in self.average.average]
+
+
+@torch.no_grad()
+def locate_nonfinite(flow: Flow, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> str:
+    """A phrase that names where a batch ``x: (B, *event_shape)`` first becomes non-finite on its way to a log-density.
+
+    Where all values are finite, the gradients that the parameters hold are looked at instead. Modes and running
+    statistics are left as they are.
+    """
+    statistics = Statistics(flow)
+    statistics.take()
+    try:
+        x = flow._event(x, "x", flow.event_shape)
+        if not x.isfinite().all():
+            return "the batch itself has non-finite values"
+        context = flow._context(context, x.shape[0])
+        if context is not None and not context.isfinite().all():
+            return "the context has non-finite values"
+        found, z = _walk(flow.transform, _named(flow.transform), x, context, flow._noise(noise, x, None))
+        if found is not None:
+            return found
+        if not flow.base.log_prob(z, context).isfinite().all():
+            return f"the base ({type(flow.base).__name__}) gives a non-finite log-density"
+    finally:
+        statistics.restore()
+    return _in_gradients(flow.transform, _named(flow.transform)) or "every value and gradient is finite"
+
+
+def _named(transform: Transform) -> str:
+    return type(transform).__name__
+
+
+def _walk(
+    transform: Transform, name: str, x: Tensor, context: Tensor | None, noise: NoiseValue
+) -> tuple[str | None, Tensor]:
+    """Where ``x`` becomes non-finite inside ``transform``, or None, and the latents."""
+    parts, h = children(transform, name), x
+    for (part, part_name), part_of_noise in zip(parts, part_noise(noise, len(parts)) if parts else (), strict=True):
+        found, h = _walk(part, part_name, h, context, part_of_noise)
+        if found is not None:
+            return found, h
+        if isinstance(transform, MultiScale):
+            h = h[:, : h.shape[1] // 2]
+    if isinstance(transform, Chain):
+        return None, h
+    z, log_term = transform.to_latent(x, context, noise)
+    if z.isfinite().all() and log_term.isfinite().all():
+        return None, z
+    return f"{name} {_what(transform, z, x, context)}", z
+
+
+def children(transform: Transform, name: str) -> list[tuple[Transform, str]]:
+    """The parts that ``transform`` runs one after the other, each with its name; none for a single step."""
+    if isinstance(transform, Chain):
+        return [(t, f"transform {i} ({_named(t)}) of {name}") for i, t in enumerate(transform)]
+    if isinstance(transform, MultiScale):
+        return [(t, f"scale {i} of {name}") for i, t in enumerate(transform.scales) if isinstance(t, Transform)]
+    return []
+
+
+def _what(transform: Transform, z: Tensor, x: Tensor, context: Tensor | None) -> str:
+    broken = [name for name, p in transform.named_parameters() if not p.isfinite().all()]
+    if broken:
+        return f"has non-finite weights ({broken[0]})"
+    if isinstance(transform, Coupling) and not transform._params(x, context).isfinite().all():
+        return "gets non-finite parameters from its net"
+    return "gives non-finite latents" if not z.isfinite().all() else "gives a non-finite log term"
+
+
+def _in_gradients(transform: Transform, name: str) -> str | None:
+    """Backwards from the latent, the first step whose parameters hold a non-finite gradient is where it arose."""
+    parts = children(transform, name)
+    for part, part_name in reversed(parts):
+        found = _in_gradients(part, part_name)
+        if found is not None:
+            return found
+    if not parts:
+        for parameter_name, p in transform.named_parameters():
+            if p.grad is not None and not p.grad.isfinite().all():
+                return f"{name} has a non-finite gradient in {parameter_name}, though all values are finite"
+    return None
+
+
+def penalised_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that modules name in their attribute ``penalised``, each once; they get the flow's L2 penalty."""
+    found: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name in getattr(module, "penalised", ()):
+            parameter = getattr(module, name)
+            # A module may name a parameter that this instance of it was built without.
+            if parameter is not None and parameter.requires_grad:
+                found[id(parameter)] = parameter
+    return list(found.values())

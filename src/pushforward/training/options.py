@@ -1,0 +1,76 @@
+"""The options of a fit. This module does not load torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pushforward.errors import OptionError
+
+DEFAULT_EPOCHS = 100
+
+
+class TrainingOptions(BaseModel):
+    """How a flow is trained. The first of the limits that is reached ends the run; with none given it is 100 epochs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    optimiser: Annotated[Literal["adam", "adamw", "adamax"], Field(description="the update rule")] = "adam"
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False, description="peak learning rate")] = 1e-3
+    weight_decay: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="on every weight; decoupled for adamw only")
+    ] = 0.0
+    batch_size: Annotated[int, Field(ge=1, description="rows a step; at most all there are")] = 64
+
+    epochs: Annotated[float | None, Field(gt=0, allow_inf_nan=False, description="limit, passes over the rows")] = None
+    steps: Annotated[int | None, Field(ge=1, description="limit, optimiser steps")] = None
+    minutes: Annotated[
+        float | None, Field(gt=0, allow_inf_nan=False, description="limit, of wall time, validation included")
+    ] = None
+    patience: Annotated[
+        int | None, Field(ge=1, description="validation rounds without improvement before stopping; None: no limit")
+    ] = 30
+
+    warmup_steps: Annotated[int, Field(ge=0, description="steps over which the rate rises from 0")] = 0
+    schedule: Annotated[
+        Literal["cosine", "constant"], Field(description="cosine: the rate falls to 0 at the nearest limit")
+    ] = "cosine"
+    clip: Annotated[
+        float | None, Field(gt=0, allow_inf_nan=False, description="largest gradient norm; None: not clipped")
+    ] = 100.0
+    ema: Annotated[
+        float, Field(ge=0, lt=1, description="decay of the exponential moving average of weights; 0: none")
+    ] = 0.0
+
+    validate_every: Annotated[
+        int | None, Field(ge=1, description="steps between validation rounds; None: about a tenth of the work")
+    ] = None
+    validation_rows: Annotated[
+        int | None, Field(ge=1, description="rows of a validation round, chosen once; None: bounded by their size")
+    ] = None
+    flips: Annotated[bool, Field(description="mirror each training image left to right with probability 1/2")] = False
+    autocast: Annotated[bool, Field(description="train in bfloat16 where that is safe; validation is not")] = False
+    compile: Annotated[bool, Field(description="run the training step through torch.compile")] = False
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="of batches, noise, flips and dropout")] = 0
+
+    @classmethod
+    def checked(cls, values: dict[str, Any]) -> TrainingOptions:
+        """Options from ``values``; raises OptionError, with one sentence on the first thing that is wrong."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"])) or "options"
+            if first["type"] == "extra_forbidden":
+                message = f"training has no option {name!r}; it has {', '.join(cls.model_fields)}"
+            else:
+                message = f"training option {name}: {first['msg']} (got {first['input']!r})"
+            raise OptionError(message) from None
+
+    @property
+    def epoch_limit(self) -> float | None:
+        """``epochs``, or the default number of them where no limit at all was given."""
+        if self.epochs is None and self.steps is None and self.minutes is None:
+            return DEFAULT_EPOCHS
+        return self.epochs

@@ -1,0 +1,149 @@
+"""Telling the person who waits how a run goes: a live line on a terminal, plain lines elsewhere. Written to stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+_PLAIN_SECONDS = 10.0
+
+
+@dataclass
+class Status:
+    """How a run stands. Values are in ``unit``; ``left`` is in seconds; what is not known yet is None."""
+
+    step: int
+    epoch: float
+    fraction: float
+    unit: str
+    kind: str
+    train: float | None = None
+    validation: float | None = None
+    best: float | None = None
+    gradient_norm: float | None = None
+    rate: float | None = None
+    left: float | None = None
+
+    def __str__(self) -> str:
+        parts = [f"step {self.step:,}", f"epoch {self.epoch:.1f}"]
+        if self.train is not None:
+            parts.append(f"train {self.train:.3f} {self.unit}")
+        if self.validation is not None:
+            best = "" if self.best is None else f", best {self.best:.3f}"
+            parts.append(f"validation {self.validation:.3f}{best} {self.unit} ({self.kind})")
+        if self.gradient_norm is not None:
+            parts.append(f"gradient {self.gradient_norm:.2g}")
+        if self.rate is not None:
+            parts.append(f"{self.rate:,.0f} rows/s")
+        if self.left is not None:
+            parts.append(f"{clock(self.left)} left")
+        return " · ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """A duration as h:mm:ss or m:ss."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
+
+
+class Progress(ABC):
+    """Where a run reports to. Used as a context manager."""
+
+    @abstractmethod
+    def show(self, status: Status, final: bool = False) -> None:
+        """Show how it stands; called often, and cheap. ``final``: the last word, always shown."""
+
+    @abstractmethod
+    def note(self, message: str) -> None:
+        """Say something that must not be overwritten."""
+
+    def due(self) -> bool:
+        """Whether `show` would do anything now."""
+        return True
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+
+class Silent(Progress):
+    """Says nothing."""
+
+    def show(self, status: Status, final: bool = False) -> None:
+        return None
+
+    def note(self, message: str) -> None:
+        return None
+
+    def due(self) -> bool:
+        return False
+
+
+class Plain(Progress):
+    """A line now and then: for log files and pipes."""
+
+    def __init__(self, every: float = _PLAIN_SECONDS) -> None:
+        self.every = every
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        return time.monotonic() - self._last >= self.every
+
+    def show(self, status: Status, final: bool = False) -> None:
+        if final or self.due():
+            self._last = time.monotonic()
+            print(status, file=sys.stderr, flush=True)
+
+    def note(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+
+class Live(Progress):
+    """A line that changes in place, with a bar; for terminals."""
+
+    def __init__(self, console: Any = None) -> None:
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        self._live = RichLive(console=console or Console(stderr=True), auto_refresh=False, transient=False)
+        self._last = 0.0
+
+    def __enter__(self) -> Progress:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def due(self) -> bool:
+        return time.monotonic() - self._last >= 0.2
+
+    def show(self, status: Status, final: bool = False) -> None:
+        if not (final or self.due()):
+            return
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        self._last = time.monotonic()
+        line = Table.grid(padding=(0, 1), expand=False)
+        line.add_row(ProgressBar(1.0, status.fraction, width=20), Text(str(status)))
+        self._live.update(line, refresh=True)
+
+    def note(self, message: str) -> None:
+        from rich.text import Text
+
+        self._live.console.print(Text(message))
+
+
+def make_progress(wanted: bool | None) -> Progress:
+    """Silent for False; else live where stderr is a terminal, and plain lines elsewhere."""
+    if wanted is False or sys.stderr is None:
+        return Silent()
+    return Live() if sys.stderr.isatty() else Plain()

@@ -1,0 +1,37 @@
+"""What a fit gives back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from pushforward.errors import NumericsError
+
+StopReason: TypeAlias = Literal["patience", "minutes", "epochs", "steps", "interrupted", "numerics"]
+Unit: TypeAlias = Literal["nats", "bits/dim"]
+
+
+@dataclass
+class FitResult:
+    """The outcome of a fit; the flow itself holds the best weights.
+
+    best_validation: mean log-likelihood in nats of the validation rows, at ``best_step``. history: one entry a
+    validation round, as `metrics.jsonl` has them (see `Metrics`). notes: what went wrong and what was done about it.
+    """
+
+    best_validation: float = -math.inf
+    best_step: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    stopped_by: StopReason = "steps"
+    history: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class FitFailed(NumericsError):
+    """Training kept becoming non-finite. ``result`` tells how far it came; the flow holds the best weights so far."""
+
+    def __init__(self, message: str, result: FitResult) -> None:
+        super().__init__(message)
+        self.result = result

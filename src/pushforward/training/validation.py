@@ -1,0 +1,72 @@
+"""Scoring the validation rows: always the same rows with the same noise, so that rounds can be compared."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+
+from pushforward.flow import Flow
+from pushforward.training.batches import Rows
+from pushforward.training.options import TrainingOptions
+
+# A round scores at most so many rows, and so many values, unless it is told otherwise.
+_MAX_ROWS, _MAX_VALUES = 10_000, 4_000_000
+# Rows are scored in chunks of about this many values.
+_CHUNK_VALUES, _MAX_CHUNK = 2**18, 8192
+# In a run limited by time a round takes at most this share of it, but scores at least so many rows.
+_ROUND_SHARE, _MIN_ROWS = 0.02, 256
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean log-likelihood in nats with its standard error (of the mean over rows), and the seconds that it took."""
+
+    mean: float
+    standard_error: float
+    rows: int
+    seconds: float
+
+
+class Validator:
+    """Scores ``flow`` in evaluation mode on a random subset of ``rows``, chosen once, with noise keyed by the row."""
+
+    def __init__(self, flow: Flow, rows: Rows, options: TrainingOptions) -> None:
+        self.flow, self.seed, self.total = flow, options.seed, len(rows)
+        self.chunk = min(_MAX_CHUNK, max(64, _CHUNK_VALUES // rows.event_size))
+        limit = options.validation_rows or max(_MIN_ROWS, min(_MAX_ROWS, _MAX_VALUES // rows.event_size))
+        self.adaptable = options.validation_rows is None
+        order = torch.randperm(self.total, generator=torch.Generator().manual_seed(self.seed))
+        self._rows, self._order = rows, order[: min(limit, self.total)]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def fit_to(self, seconds: float) -> None:
+        """Score fewer rows if a round would take more than its share of a run of ``seconds``."""
+        if not self.adaptable:
+            return
+        count = min(len(self), _MIN_ROWS)
+        # The first pass warms up, the second is timed.
+        self._values(count)
+        start = time.monotonic()
+        self._values(count)
+        per_row = max(time.monotonic() - start, 1e-9) / count
+        self._order = self._order[: max(count, int(_ROUND_SHARE * seconds / per_row))]
+
+    def score(self) -> Score:
+        """Score the rows with the flow's weights as they are."""
+        start = time.monotonic()
+        values = self._values(len(self))
+        error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+        return Score(float(values.mean()), error, len(values), time.monotonic() - start)
+
+    def _values(self, count: int) -> torch.Tensor:
+        values = []
+        for start in range(0, count, self.chunk):
+            x, context = self._rows.take(self._order[start : min(start + self.chunk, count)], self.flow)
+            found = self.flow.likelihood(x, context, seed=self.seed, first_row=start, batch_size=self.chunk)
+            values.append(found.value.double().cpu())
+        return torch.cat(values)
