@@ -1,0 +1,293 @@
+"""Saved models: a directory with `config.json`, `model.safetensors`, `split.json` and a manifest of their sha256.
+
+Nothing in it is executed: weights are safetensors, the architecture is a name of the closed registry with options that
+its own schema validates, and what the options ask for is bounded by the weights that are really there.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from pushforward.allocation import AllocationLimit
+from pushforward.bases import BASES, TorchBase
+from pushforward.data.splits import Split
+from pushforward.errors import DataError, ModelError, OptionError, PushforwardError
+from pushforward.flow import Flow
+from pushforward.flows.options import validated
+from pushforward.flows.registry import FlowConfig, build, describe
+from pushforward.model_files import (
+    CONFIG,
+    FORMAT,
+    SPLIT,
+    WEIGHTS,
+    add_file,
+    first_problem,
+    open_regular,
+    read,
+    read_object,
+    require_free,
+    verify,
+    write_model,
+)
+from pushforward.version import __version__
+
+__all__ = ["ArchitectureConfig", "DataConfig", "ModelConfig", "SavedModel", "add_file", "load", "load_model", "save"]
+
+_MAX_SPLIT = 1 << 30
+_MAX_COORDINATES = 1 << 22
+# Masks and index lists are rebuilt, not stored, so that a model is somewhat more than its weights.
+_SPARE_BYTES, _SPARE_CALLS, _CALLS_PER_TENSOR = 256 << 20, 10_000, 300
+_DTYPES = {
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ArchitectureConfig(_Strict):
+    """Which architecture of the registry, and everything but the weights that rebuilds it."""
+
+    name: str
+    event_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=4)]
+    context_dim: Annotated[int, Field(ge=0)] = 0
+    classes: Annotated[int, Field(ge=0)] = 0
+    options: dict[str, JsonValue]
+    dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
+
+
+class DataConfig(_Strict):
+    """The data a model was fitted to: enough to read other data in the same way and to recognise the same data."""
+
+    name: str
+    kind: Literal["image", "table"]
+    rows: int
+    levels: int | None = None
+    columns: tuple[str, ...] | None = None
+    context_columns: tuple[str, ...] | None = None
+    labels: bool = False
+    bits: int | None = None
+    resize: int | None = None
+    crop: tuple[int, int, int, int] | None = None
+    grey: bool = False
+    limit: int | None = None
+    seed: int = 0
+    test: str | None = None
+    fingerprint: str
+    source: str = ""
+
+
+class ModelConfig(_Strict):
+    """What `config.json` holds. ``training`` is a summary for people, nothing is rebuilt from it."""
+
+    format: int
+    flow: ArchitectureConfig
+    data: DataConfig | None = None
+    training: dict[str, JsonValue] = {}
+    versions: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A loaded model: its flow in evaluation mode, its configuration, and the split of its data where one was saved."""
+
+    flow: Flow
+    config: ModelConfig
+    split: Split | None
+    path: Path
+
+
+def save(
+    flow: Flow,
+    path: str | os.PathLike[str],
+    *,
+    split: Split | None = None,
+    data: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    force: bool = False,
+) -> None:
+    """Save a flow that `pushforward.flows.build` made to the directory ``path``.
+
+    split: of its data into training, validation and test rows. data: the fields of `DataConfig`. training: what to
+    remember of the fit, JSON values. force: replace a model that is there; files that are not a model's stay.
+
+    Raises OptionError if the flow cannot be rebuilt from its configuration, a field of ``data`` is not known, or the
+    directory is not empty.
+    """
+    config = _config_of(flow, data, training)
+    _require_rebuildable(flow, config)
+    target = Path(path)
+    require_free(target, force)
+    contents = {
+        CONFIG: config.model_dump_json(indent=2).encode() + b"\n",
+        WEIGHTS: to_safetensors(
+            {name: tensor.detach().cpu().clone().contiguous() for name, tensor in flow.state_dict().items()}
+        ),
+    }
+    if split is not None:
+        contents[SPLIT] = split.to_json().encode()
+    write_model(target, contents)
+
+
+def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Flow:
+    """The flow that was saved to ``path``, in evaluation mode on ``device``; see `load_model` for all that is there."""
+    return load_model(path, device).flow
+
+
+def load_model(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> SavedModel:
+    """Load what `save` wrote: every file is compared with the manifest, every tensor with the architecture.
+
+    Raises ModelError, with the reason, if anything is missing, changed, unknown or of a newer version.
+    """
+    directory = Path(path)
+    verify(directory)
+    config = _read_config(directory)
+    flow = _rebuild(directory, config)
+    _load_weights(flow, directory)
+    split = None
+    if (directory / SPLIT).exists():
+        try:
+            split = Split.from_json(read(directory / SPLIT, _MAX_SPLIT).decode())
+        except (DataError, UnicodeDecodeError) as error:
+            raise ModelError(f"{directory / SPLIT}: {error}") from error
+    return SavedModel(flow.to(device).eval(), config, split, directory)
+
+
+def _config_of(flow: Flow, data: dict[str, Any] | None, training: dict[str, Any] | None) -> ModelConfig:
+    if flow.config is None:
+        reason = "it was put together by hand; build it with pushforward.flows.build"
+        if isinstance(flow.base, TorchBase):
+            law = type(flow.base.distribution).__name__
+            reason = f"its base, torch's {law}, is not in the registry of bases ({', '.join(BASES)})"
+        raise OptionError(f"this flow cannot be saved: {reason}")
+    built: FlowConfig = flow.config
+    try:
+        return ModelConfig(
+            format=FORMAT,
+            flow=ArchitectureConfig(
+                name=built.name,
+                event_shape=built.event_shape,
+                context_dim=built.context_dim,
+                classes=built.classes,
+                options=built.options,
+                dtype=str(flow.dtype).removeprefix("torch."),  # type: ignore[arg-type]
+            ),
+            data=None if data is None else DataConfig(**data),
+            training=training or {},
+            versions={"pushforward": __version__, "torch": torch.__version__},
+        )
+    except ValidationError as error:
+        raise OptionError(f"this flow cannot be saved: {first_problem(error)}") from None
+
+
+def _require_rebuildable(flow: Flow, config: ModelConfig) -> None:
+    """Raise unless the flow is what its configuration builds: parts may have been exchanged since."""
+    if type(flow.base) not in BASES.values():
+        raise OptionError(
+            f"this flow cannot be saved: its base {type(flow.base).__name__} is not in the registry of bases "
+            f"({', '.join(BASES)})"
+        )
+    with torch.random.fork_rng(devices=[]):
+        rebuilt = _build(config.flow)
+    ours, theirs = ({name: type(part) for name, part in f.named_modules()} for f in (flow, rebuilt))
+    if ours != theirs:
+        name = min(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+        raise OptionError(f"this flow cannot be saved: its part {name!r} is not the one that its configuration builds")
+    difference = _difference(_layout(flow.state_dict()), _layout(rebuilt.state_dict()))
+    if difference:
+        raise OptionError(f"this flow cannot be saved, its configuration builds another: {difference}")
+
+
+def _read_config(directory: Path) -> ModelConfig:
+    where = directory / CONFIG
+    raw = read_object(where)
+    try:
+        return ModelConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ModelError(f"{where}: {first_problem(error)}") from None
+
+
+def _rebuild(directory: Path, config: ModelConfig) -> Flow:
+    """The flow at its start, built under a limit that the weights file sets."""
+    size = 1
+    for length in config.flow.event_shape:
+        size *= length
+    if size > _MAX_COORDINATES:
+        raise ModelError(f"{directory / CONFIG}: events of {size:,} numbers, at most {_MAX_COORDINATES:,} are modelled")
+    weights = directory / WEIGHTS
+    with _weights(weights) as file:
+        tensors = len(file.keys())
+    limit = AllocationLimit(8 * weights.stat().st_size + _SPARE_BYTES, tensors * _CALLS_PER_TENSOR + _SPARE_CALLS)
+    try:
+        with torch.random.fork_rng(devices=[]), limit:
+            return _build(config.flow)
+    except (PushforwardError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        raise ModelError(f"{directory / CONFIG}: {error}") from error
+
+
+def _build(config: ArchitectureConfig) -> Flow:
+    # Validated here first, because an option that is named like an argument of `build` would be taken for it.
+    validated(describe(config.name), config.options)
+    flow = build(
+        config.name, config.event_shape, context_dim=config.context_dim, classes=config.classes, **config.options
+    )
+    return flow.to(getattr(torch, config.dtype))
+
+
+def _load_weights(flow: Flow, directory: Path) -> None:
+    """Compare names, shapes and dtypes in the file's header with the flow's, then read the tensors."""
+    where = directory / WEIGHTS
+    with _weights(where) as file:
+        stored = {}
+        for name in file.keys():  # noqa: SIM118 - the handle is not a mapping
+            part = file.get_slice(name)
+            stored[name] = (tuple(part.get_shape()), part.get_dtype())
+        difference = _difference(stored, _layout(flow.state_dict()))
+        if difference:
+            raise ModelError(f"{where}: {difference}")
+        flow.load_state_dict({name: file.get_tensor(name) for name in stored})
+
+
+def _weights(where: Path) -> Any:
+    open_regular(where).close()
+    try:
+        return safe_open(where, framework="pt", device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{where}: not a whole safetensors file ({error})") from error
+
+
+_Layout = dict[str, tuple[tuple[int, ...], str]]
+
+
+def _layout(state: dict[str, Tensor]) -> _Layout:
+    return {name: (tuple(tensor.shape), _DTYPES[tensor.dtype]) for name, tensor in state.items()}
+
+
+def _difference(found: _Layout, expected: _Layout) -> str:
+    """What sets two layouts of tensors apart, in words; empty if nothing does."""
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found:
+            return f"tensor {name!r} is missing"
+        if name not in expected:
+            return f"tensor {name[:200]!r} is not part of this architecture"
+        if found[name] != expected[name]:
+            (shape, dtype), (wanted, wanted_dtype) = found[name], expected[name]
+            return f"tensor {name!r} of shape {wanted} and dtype {wanted_dtype} expected, got {shape} and {dtype}"
+    return ""
