@@ -1,0 +1,122 @@
+"""Putting a report together: what is measured, in which order, and the page and the numbers that come of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pushforward.data import DataSet, Split, split
+from pushforward.errors import DataError
+from pushforward.report import numbers as said
+from pushforward.report.calibration import coverage, latent_fit, marginal_pit
+from pushforward.report.evaluation import Part, clamping, draw, latents, part_of, score, tensors, unit_of
+from pushforward.report.page import Findings, render
+from pushforward.report.rivals import rivals
+
+if TYPE_CHECKING:
+    from pushforward.diagnostics import CheckReport
+    from pushforward.storage import SavedModel
+
+_MAX_ROWS = 10_000
+_TRAIN_ROWS = 1000
+_LATENT_VALUES = 4_000_000
+
+
+def make_report(
+    model: SavedModel,
+    data: DataSet,
+    *,
+    history: Sequence[dict[str, Any]] | None = None,
+    seed: int = 0,
+    check: CheckReport | None = None,
+    progress: Callable[[str], None] | None = None,
+    max_rows: int = _MAX_ROWS,
+) -> tuple[str, dict[str, Any]]:
+    """The report of a model on ``data``: a self-contained HTML page, and every number of it as JSON values.
+
+    Rows are held out as the model's split says where ``data`` are those it was trained on, and by a new split drawn
+    with ``seed`` otherwise. history: entries of ``metrics.jsonl``. check: what `pushforward.check` found; run here
+    where it is None. progress: told what is being done. max_rows: of the held-out rows, at most so many are scored.
+    Raises DataError, ShapeError where data and model do not fit.
+    """
+    tell = progress or (lambda step: None)
+    flow = model.flow
+    parts, sizes, notes = _parts(model, data, seed, max_rows)
+    held_out, table = parts["test"], data.kind == "table"
+
+    tell(f"scoring {len(held_out)} held-out rows")
+    scores = score(flow, held_out, seed)
+    on_train = score(flow, parts["train"].first(_TRAIN_ROWS), seed)
+    tell("fitting the baselines")
+    others = rivals(flow, data, parts, seed)
+    tell("comparing the latents with the base")
+    rows = max(1, min(2000, _LATENT_VALUES // math.prod(flow.event_shape)))
+    fit = latent_fit(flow.base, latents(flow, held_out.first(rows), seed), seed)
+    tell("drawing samples")
+    clamped = clamping(flow, held_out, seed)
+    samples, beside = draw(flow, 4000 if table else 64, held_out, seed)
+    pits = marginal_pit(flow, held_out, seed) if table else None
+    covered = coverage(flow, held_out, scores.nats, seed) if table else None
+    if check is None:
+        from pushforward.diagnostics import check as run_check
+
+        tell("checking the numerics")
+        _, x, context = next(tensors(flow, held_out, 256))
+        check = run_check(flow, x, context, seed=seed)
+
+    found: dict[str, Any] = {
+        "format": 1,
+        "data": said.about_data(data, sizes, len(held_out), notes),
+        "likelihood": said.likelihoods(scores, on_train, others, unit_of(flow), math.prod(flow.event_shape)),
+        "training": {"history": list(history or ())},
+        "samples": {"drawn": len(samples), "not_finite": said.not_finite(samples)},
+        "clamped": None if clamped is None else asdict(clamped),
+        "latents": None if fit is None else said.about_latents(fit),
+        "columns": said.about_columns(data.columns or (), held_out, samples, pits) if table else None,
+        "coverage": covered,
+        "check": check.to_json(),
+        "run": said.about_run(model, seed),
+    }
+    found["state"], found["verdict"] = said.verdict(found, check.passed)
+    found = said.plain(found)
+    tell("drawing the page")
+    return render(Findings(flow, data, parts, fit, samples, beside, pits, seed), check.lines, found), found
+
+
+def _parts(
+    model: SavedModel, data: DataSet, seed: int, max_rows: int
+) -> tuple[dict[str, Part], dict[str, int], list[str]]:
+    """Training, validation and held-out rows with the flow's context, their sizes, and what is to be said of them."""
+    trained_on, notes = model.config.data, []
+    same = trained_on is None or trained_on.fingerprint == data.fingerprint
+    if model.split is not None and same and _fits(model.split, len(data)):
+        chosen = model.split
+    elif trained_on is not None and not same:
+        chosen = split(data, seed)
+        notes.append(
+            f"these are not the data that the model was trained on ({trained_on.name}): the baselines are fitted to "
+            "these, the flow is not"
+        )
+    else:
+        chosen = split(data, seed)
+        notes.append(
+            f"no split was saved with the model: rows were divided by seed {seed}, and may have been trained on"
+        )
+    test = chosen.test
+    if len(test) > max_rows:
+        test = np.sort(np.random.default_rng(seed).permutation(test)[:max_rows])
+        notes.append(f"{max_rows} of {len(chosen.test)} held-out rows were scored, drawn by seed {seed}")
+    rows = {"train": chosen.train, "validation": chosen.validation, "test": test}
+    for name, part in rows.items():
+        if len(part) == 0:
+            raise DataError(f"{data.name}: the split has no {name} rows, and a report needs some")
+    sizes = {name: len(getattr(chosen, name)) for name in rows}
+    return {name: part_of(model.flow, data, part) for name, part in rows.items()}, sizes, notes
+
+
+def _fits(chosen: Split, rows: int) -> bool:
+    return max(int(part.max(initial=-1)) for part in (chosen.train, chosen.validation, chosen.test)) < rows

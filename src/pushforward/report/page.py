@@ -1,0 +1,157 @@
+"""The page of a report: figures drawn from what was found, put into the template with the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from pushforward.data.dataset import DataSet
+from pushforward.flow import Flow
+from pushforward.report import figures
+from pushforward.report.calibration import LatentFit
+from pushforward.report.evaluation import Array, Part, contexts, score
+from pushforward.report.interpolation import manifold
+
+if TYPE_CHECKING:
+    from pushforward.diagnostics import CheckLine
+
+_CORNER_COLUMNS = 6
+_PIT_COLUMNS = 24
+_GRID = 120
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the page draws besides the numbers. samples: ``(M, *event)``; beside: the data rows that go with them."""
+
+    flow: Flow
+    data: DataSet
+    parts: dict[str, Part]
+    fit: LatentFit | None
+    samples: Array
+    beside: Part
+    pits: Array | None
+    seed: int
+
+
+def render(found: Findings, checks: Sequence[CheckLine], numbers: dict[str, Any]) -> str:
+    """The page, whole: no script, font or picture comes from elsewhere."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = _number
+    environment.filters["share"] = _share
+    template = environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+    style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    pictures = {name: [Markup(svg) for svg in svgs] for name, svgs in _charts(found, numbers).items()}
+    return template.render(
+        n=numbers,
+        checks=checks,
+        style=Markup(style),
+        charts=pictures,
+        images=_images(found) if found.data.kind == "image" else {},
+        corner_columns=_CORNER_COLUMNS,
+        pit_columns=_PIT_COLUMNS,
+        conditional=found.flow.context_shape is not None,
+    )
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    """A number for people: fixed digits where they say something, powers of ten where not."""
+    if value is None:
+        return "–"
+    size = abs(value)
+    return f"{value:.{digits}g}" if size and (size < 10**-digits or size >= 1e6) else f"{value:.{digits}f}"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.2f} %" if value == 0 or value >= 1e-4 else f"{100 * value:.1g} %"
+
+
+def _charts(found: Findings, numbers: dict[str, Any]) -> dict[str, list[str]]:
+    charts = {"likelihood": _likelihood_chart(numbers["likelihood"]), "latents": _latent_charts(found.fit)}
+    history = numbers["training"]["history"]
+    charts["curves"] = figures.curves(history) if history else []
+    charts["plane"] = charts["corner"] = charts["pit"] = []
+    if found.data.kind == "table":
+        names = found.data.columns or ()
+        samples = found.samples[np.isfinite(found.samples).all(1)]
+        if len(samples) and len(names) == 2:
+            charts["plane"] = _plane(found, samples, names)
+        if len(samples):
+            shown = _worst_columns(numbers["columns"], _CORNER_COLUMNS)
+            data = found.parts["test"].x[:, shown]
+            charts["corner"] = [figures.corner(data, samples[:, shown], [names[i] for i in shown])]
+        if found.pits is not None:
+            shown = _worst_columns(numbers["columns"], _PIT_COLUMNS)
+            charts["pit"] = [figures.pit_histogram(found.pits[:, i], names[i]) for i in shown]
+    return charts
+
+
+def _worst_columns(columns: list[dict[str, Any]], most: int) -> list[int]:
+    """The columns whose PIT is farthest from uniform, in the table's order."""
+    order = sorted(range(len(columns)), key=lambda i: -(columns[i]["pit_distance"] or 0.0))
+    return sorted(order[:most])
+
+
+def _likelihood_chart(found: dict[str, Any]) -> list[str]:
+    lines = [("This flow", found["value"]), *((b["name"], b["value"]) for b in found["baselines"])]
+    lines = [(name, value) for name, value in lines if value["mean"] is not None]
+    if found["value"]["mean"] is None or len(lines) < 2:
+        return []
+    means = [value["mean"] for _, value in lines]
+    errors = [value["standard_error"] or 0.0 for _, value in lines]
+    return [figures.comparison([name for name, _ in lines], means, errors, found["unit"])]
+
+
+def _latent_charts(fit: LatentFit | None) -> list[str]:
+    if fit is None:
+        return []
+    count, total = len(fit.shown), len(fit.distances)
+    which = "one latent coordinate" if total == 1 else f"{count} of {total} latent coordinates"
+    return [
+        figures.quantile_plot(fit.expected, fit.found, f"Quantiles of {which}", fit.name, "held-out latents"),
+        figures.quantile_plot(
+            fit.norm_expected, fit.norm_found[None], "Quantiles of |z|²", f"|z|² under the {fit.name}", "|z|², held out"
+        ),
+    ]
+
+
+def _plane(found: Findings, samples: Array, names: Sequence[str]) -> list[str]:
+    """For two columns: held-out rows, samples, and the density on a grid (at the median context, if there is one)."""
+    part = found.parts["test"]
+    bounds = figures.bounds_of(part.x)
+    x, y = (np.linspace(low, high, _GRID) for low, high in bounds)
+    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    context = part.context
+    if context is not None:
+        middle = context[[len(context) // 2]] if found.flow.embedding is not None else np.median(context, 0)[None]
+        context = np.repeat(middle, len(points), 0)
+    values = score(found.flow, Part(points, context), found.seed).nats.reshape(_GRID, _GRID)
+    return [
+        figures.scatter(part.x, bounds, names, "data"),
+        figures.scatter(samples, bounds, names, "samples"),
+        figures.density_map(values, bounds, names),
+    ]
+
+
+def _images(found: Findings) -> dict[str, str]:
+    """Grids of data, of samples, and of the manifold that four held-out images span."""
+    levels = found.data.levels or 256
+    pictures = {
+        "data": figures.image_grid(found.beside.x, levels),
+        "samples": figures.image_grid(found.samples, levels),
+    }
+    part = found.parts["test"]
+    if len(part) >= 4:
+        four = part.take(np.sort(np.random.default_rng(found.seed).permutation(len(part))[:4]))
+        walk = manifold(found.flow, torch.as_tensor(four.x), 8, contexts(found.flow, four, 0, 4), found.seed)
+        flat = walk.reshape(64, *found.flow.event_shape).double().cpu().numpy()
+        pictures["manifold"] = figures.image_grid(flat, levels, 8, marked=(0, 2, 16, 18))
+    return {name: figures.data_uri(picture) for name, picture in pictures.items()}
