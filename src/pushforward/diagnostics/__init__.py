@@ -1,0 +1,5 @@
+"""Numerical checks of a density: numbers, no drawing. `check` runs them on a flow; the tests run them on every part."""
+
+from pushforward.diagnostics.check import CheckLine, CheckReport, check
+
+__all__ = ["CheckLine", "CheckReport", "check"]

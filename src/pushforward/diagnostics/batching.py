@@ -1,0 +1,70 @@
+"""Whether a row's result depends on the rows beside it, or on the dtype that it is computed in."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from pushforward.diagnostics.inversion import relative_error
+from pushforward.diagnostics.jacobian import take_rows
+from pushforward.flow import Flow
+from pushforward.transform import Direction, NoiseValue, Transform
+
+
+@torch.no_grad()
+def batch_error(
+    transform: Transform,
+    inputs: Tensor,
+    direction: Direction = "to_latent",
+    context: Tensor | None = None,
+    noise: NoiseValue = None,
+) -> float:
+    """The largest relative difference between a batch and the same rows one at a time, and in another order.
+
+    Values and log terms both count; 0.0 for an empty batch.
+    """
+    run = transform.to_latent if direction == "to_latent" else transform.to_data
+
+    def part(rows: Tensor | slice) -> tuple[Tensor, Tensor]:
+        return run(inputs[rows], None if context is None else context[rows], take_rows(noise, rows))
+
+    values, terms = run(inputs, context, noise)
+    order = torch.arange(inputs.shape[0] - 1, -1, -1, device=inputs.device)
+    others = [(order, *part(order))]
+    for i in range(inputs.shape[0]):
+        others.append((order.new_tensor([i]), *part(slice(i, i + 1))))
+    errors = [
+        torch.cat([relative_error(value, values[rows]), relative_error(term, terms[rows])])
+        for rows, value, term in others
+    ]
+    found = torch.cat(errors)
+    return float(found.max()) if found.numel() else 0.0
+
+
+def cast(flow: Flow, dtype: torch.dtype) -> Flow:
+    """A copy of the flow, in evaluation mode, with its floating-point weights in that dtype."""
+    return copy.deepcopy(flow).to(dtype).eval()
+
+
+@torch.no_grad()
+def precision_gap(flow: Flow, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> Tensor:
+    """``|log_prob in float32 - log_prob in float64|`` of each row in nats, with the same weights, data and noise."""
+    narrow = cast(flow, torch.float32)
+    # The wide copy gets the rounded weights, data and noise: what is compared is the arithmetic alone.
+    x, noise = x.float(), noise_to(noise, torch.float32)
+    a = narrow.log_prob(x, context, noise).double()
+    b = cast(narrow, torch.float64).log_prob(x.double(), context, noise_to(noise, torch.float64))
+    # Both outside the support is agreement; NaN is not.
+    gap = torch.where(a == b, 0.0, (a - b).abs())
+    return torch.where(gap.isnan(), torch.inf, gap)
+
+
+def noise_to(noise: NoiseValue, dtype: torch.dtype) -> NoiseValue:
+    """Noise, a tensor or a tree of them, in that dtype."""
+    if noise is None:
+        return None
+    if isinstance(noise, Tensor):
+        return noise.to(dtype)
+    return tuple(noise_to(part, dtype) for part in noise)

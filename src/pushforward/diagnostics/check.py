@@ -1,0 +1,309 @@
+"""The public check of a flow: can its numbers be trusted, on this data and on its own samples?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pushforward import noise as noise_source
+from pushforward.diagnostics.batching import batch_error, cast, noise_to, precision_gap
+from pushforward.diagnostics.integration import IMPORTANCE_LIMIT, continuous_part, integrate
+from pushforward.diagnostics.inversion import data_round_trip, latent_round_trip
+from pushforward.diagnostics.jacobian import log_term_error, take_rows
+from pushforward.diagnostics.sampling import clamped_shares, dequantisation, sampling_error
+from pushforward.errors import ShapeError
+from pushforward.flow import Flow
+from pushforward.transform import Direction, NoiseValue
+
+ROUND_TRIP_64, ROUND_TRIP_32, ROUND_TRIP_32_TYPICAL = 1e-10, 1e-4, 1e-5
+LOG_TERM, LOG_TERM_DIFFERENCES = 1e-9, 1e-6
+SAMPLING, BATCHING = 1e-10, 1e-12
+PRECISION_P99, PRECISION_MAX = 1e-3, 1e-2
+INTEGRAL = 1e-4
+
+# A Jacobian takes as many passes as the event has coordinates; beyond this a line would take minutes.
+_JACOBIAN_LIMIT = 4096
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """One line of a report: what was measured, the bar, and the verdict; ``passed`` None is reported and not judged."""
+
+    name: str
+    value: float | None
+    bar: str
+    passed: bool | None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The lines of `check`. ``str()`` gives a readable table."""
+
+    lines: tuple[CheckLine, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no judged line failed."""
+        return all(line.passed is not False for line in self.lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain values, non-finite numbers as None."""
+        lines = []
+        for line in self.lines:
+            entry = asdict(line)
+            if line.value is not None and not math.isfinite(line.value):
+                entry["value"] = None
+            lines.append(entry)
+        return {"passed": self.passed, "lines": lines}
+
+    def __str__(self) -> str:
+        words = {True: "ok", False: "FAILED", None: "-"}
+        rows = [(line.name, _number(line.value), line.bar, words[line.passed], line.detail) for line in self.lines]
+        widths = [max(len(row[i]) for row in [*rows, _HEAD]) for i in range(4)]
+        table = [
+            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
+            for row in [_HEAD, *rows]
+        ]
+        verdict = "all checks passed" if self.passed else "SOME CHECKS FAILED: do not trust the numbers of this flow"
+        return "\n".join([*table, verdict])
+
+
+_HEAD = ("check", "value", "bar", "", "")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What every line works on: the flow in both precisions, and rows of data and of latents for it."""
+
+    flow: Flow
+    wide: Flow
+    x: Tensor
+    context: Tensor | None
+    noise: NoiseValue
+    seed: int
+
+    def embedded(self, rows: int | None = None) -> Tensor | None:
+        """The context of the first rows in float64, as the transforms take it."""
+        context = self.wide._context(self.context, self.x.shape[0])
+        return None if context is None else context.detach()[:rows]
+
+
+def check(
+    flow: Flow,
+    x: Tensor | NDArray[Any] | None = None,
+    context: Tensor | NDArray[Any] | None = None,
+    *,
+    rows: int = 256,
+    seed: int = 0,
+) -> CheckReport:
+    """Check a flow's numerics on data ``x: (B, *event_shape)``, or on its own samples where none are given.
+
+    Round trips, log term against the Jacobian, float32 against float64, sampling against scoring, batches, the
+    integral (up to 8 dimensions), samples clamped at the ends, non-finite values. At most ``rows`` rows are used,
+    chosen by ``seed``. The flow itself is not touched. Raises ShapeError, ContextError. A line that errs fails and
+    says so.
+    """
+    if rows < 1:
+        raise ShapeError(f"rows must be at least 1, got {rows}")
+    case = _prepare(flow, x, context, rows, seed)
+    lines = [_finite_parameters(flow)]
+    for line in (
+        _finite_density,
+        _data_round_trips,
+        _latent_round_trips,
+        _log_terms,
+        _precision,
+        _sampling,
+        _batches,
+        _integral,
+        _clamped,
+    ):
+        lines += line(case)
+    return CheckReport(tuple(lines))
+
+
+def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
+    wide = cast(flow, torch.float64)
+    given = None if context is None else torch.as_tensor(context, device=flow.device)
+    generator = torch.Generator().manual_seed(seed)
+    if x is None:
+        if flow.context_shape is None:
+            data = flow.sample(rows, generator=torch.Generator(flow.device).manual_seed(seed))
+        else:
+            if given is None or not len(given):
+                flow._context(given, None)  # raises: a flow with a context needs one to be sampled
+            picked = torch.randint(0, len(given), (rows,), generator=generator)  # type: ignore[arg-type]
+            given = given[picked.to(flow.device)]  # type: ignore[index]
+            data = flow.sample(1, given, generator=torch.Generator(flow.device).manual_seed(seed))[0]
+    else:
+        data = torch.as_tensor(x, device=flow.device)
+        if tuple(data.shape[1:]) != flow.event_shape or data.ndim == 0 or not len(data):
+            raise ShapeError(f"x: at least one row of shape {flow.event_shape} expected, got {tuple(data.shape)}")
+        if len(data) > rows:
+            picked = torch.randperm(len(data), generator=generator)[:rows].to(flow.device)
+            data = data[picked]
+            given = given[picked] if given is not None and len(given) > 1 else given
+    # Rounded to float32 once, so that both precisions see the same values.
+    data = data.detach().float().double()
+    if given is not None and given.is_floating_point():
+        given = given.float().double()
+    spec = flow.transform.noise_to_latent
+    noise = noise_source.keyed(spec, seed, torch.arange(len(data)), torch.float64, flow.device)
+    return _Case(cast(flow, torch.float32), wide, data, given, noise, seed)
+
+
+def _finite_parameters(flow: Flow) -> CheckLine:
+    bad = [name for name, value in flow.state_dict().items() if not bool(value.isfinite().all())]
+    detail = f"not finite: {', '.join(bad[:3])}" if bad else ""
+    return CheckLine("non-finite parameters and buffers", float(len(bad)), "0", not bad, detail)
+
+
+@torch.no_grad()
+def _finite_density(case: _Case) -> list[CheckLine]:
+    value = case.flow.log_prob(case.x.float(), case.context, noise_to(case.noise, torch.float32))
+    nan, outside = int(value.isnan().sum()), int((value == -math.inf).sum())
+    infinite = int((value == math.inf).sum())
+    detail = f"{outside} of {len(value)} rows have density 0" if outside else ""
+    share = (nan + infinite) / len(value)
+    return [
+        CheckLine("share of rows with a NaN or infinite density", share, "0", share == 0, detail),
+        CheckLine("share of rows with density 0", outside / len(value), "reported", None),
+    ]
+
+
+def _data_round_trips(case: _Case) -> list[CheckLine]:
+    wide = data_round_trip(case.wide.transform, case.x, case.embedded(), case.noise)
+    narrow_context = case.flow._context(case.context, len(case.x))
+    narrow = data_round_trip(case.flow.transform, case.x.float(), narrow_context, noise_to(case.noise, torch.float32))
+    return _round_trip_lines("data -> latent -> data", wide, narrow)
+
+
+@torch.no_grad()
+def _latents(case: _Case) -> Tensor:
+    generator = torch.Generator(case.wide.device).manual_seed(case.seed)
+    z = case.wide.base.sample(
+        len(case.x), case.embedded(), generator=generator, dtype=torch.float64, device=case.wide.device
+    )
+    return z.float().double()
+
+
+def _latent_round_trips(case: _Case) -> list[CheckLine]:
+    z = _latents(case)
+    wide = latent_round_trip(case.wide.transform, z, case.embedded())
+    narrow_context = case.flow._context(case.context, len(case.x))
+    narrow = latent_round_trip(case.flow.transform, z.float(), narrow_context)
+    return _round_trip_lines("latent -> data -> latent", wide, narrow)
+
+
+def _round_trip_lines(name: str, wide: Tensor, narrow: Tensor) -> list[CheckLine]:
+    worst, typical = float(narrow.max()), float(narrow.median())
+    passed = worst <= ROUND_TRIP_32 and typical <= ROUND_TRIP_32_TYPICAL
+    bar = f"<= {ROUND_TRIP_32:g}, typical {ROUND_TRIP_32_TYPICAL:g}"
+    exact = float(wide.max())
+    return [
+        CheckLine(f"{name}, float64", exact, f"<= {ROUND_TRIP_64:g}", exact <= ROUND_TRIP_64, "relative"),
+        CheckLine(f"{name}, float32", worst, bar, passed, f"relative; typical {typical:.1e}"),
+    ]
+
+
+def _log_terms(case: _Case) -> list[CheckLine]:
+    size = math.prod(case.wide.event_shape)
+    names: tuple[tuple[str, Direction], ...] = (
+        ("log term to latent against the Jacobian", "to_latent"),
+        ("log term to data against the Jacobian", "to_data"),
+    )
+    bar = f"<= {LOG_TERM:g}" + (f" x {size}/8" if size > 8 else "")
+    if size > _JACOBIAN_LIMIT or case.wide.transform.data_shape == () or not _same_size(case.wide):
+        reason = f"not computed for events of {size} values (limit {_JACOBIAN_LIMIT}) or of changing size"
+        return [CheckLine(name, None, bar, None, reason) for name, _ in names]
+    count = max(1, min(len(case.x), 2048 // size, 32))
+    noise = take_rows(case.noise, slice(0, count))
+    inputs = {"to_latent": (case.x[:count], noise), "to_data": (_latents(case)[:count], None)}
+    lines = []
+    for name, direction in names:
+        rows, part = inputs[direction]
+        error = float(log_term_error(case.wide.transform, rows, direction, case.embedded(count), part).max())
+        passed = error <= LOG_TERM * max(1.0, size / 8)
+        lines.append(CheckLine(name, error, bar, passed, f"nats, {count} row{'s' * (count > 1)}"))
+    return lines
+
+
+def _same_size(flow: Flow) -> bool:
+    return math.prod(flow.transform.data_shape) == math.prod(flow.transform.latent_shape)
+
+
+def _precision(case: _Case) -> list[CheckLine]:
+    gap = precision_gap(case.flow, case.x, case.context, case.noise)
+    scale = max(1.0, math.prod(case.flow.event_shape) / 64)
+    worst, p99 = float(gap.max()), float(gap.quantile(0.99)) if bool(gap.isfinite().all()) else math.inf
+    passed = p99 <= PRECISION_P99 * scale and worst <= PRECISION_MAX * scale
+    bar = f"<= {PRECISION_MAX * scale:.2g}, p99 {PRECISION_P99 * scale:.2g}"
+    return [CheckLine("log_prob, float32 against float64", worst, bar, passed, f"nats; p99 {p99:.1e}")]
+
+
+def _sampling(case: _Case) -> list[CheckLine]:
+    n = max(1, min(len(case.x), 64))
+    context = case.context
+    if context is not None:
+        n, context = 1, context[:64]
+    error = float(sampling_error(case.wide, n, context, case.seed).max())
+    bar, detail = f"<= {SAMPLING:g}", "relative"
+    if case.flow.kind != "exact":
+        detail += ", with the noise of each sample's own path"
+    return [CheckLine("log_prob(sample) against sample_and_log_prob", error, bar, error <= SAMPLING, detail)]
+
+
+def _batches(case: _Case) -> list[CheckLine]:
+    count = min(len(case.x), 16)
+    noise, context = take_rows(case.noise, slice(0, count)), case.embedded(count)
+    errors = [
+        batch_error(case.wide.transform, case.x[:count], "to_latent", context, noise),
+        batch_error(case.wide.transform, _latents(case)[:count], "to_data", context),
+    ]
+    name, worst = "batched against one row at a time", max(errors)
+    return [CheckLine(name, worst, f"<= {BATCHING:g}", worst <= BATCHING, "relative, float64")]
+
+
+def _integral(case: _Case) -> list[CheckLine]:
+    size, name = math.prod(case.wide.event_shape), "integral of the density"
+    if size > IMPORTANCE_LIMIT:
+        detail = f"not computed above {IMPORTANCE_LIMIT} dimensions; round trip and log term imply it"
+        return [CheckLine(name, None, "1", None, detail)]
+    context = None if case.context is None else case.context[:1]
+    integral = integrate(case.wide, context, case.seed)
+    if continuous_part(case.wide) is not case.wide:
+        name += " before dequantisation"
+    if integral.method == "quadrature":
+        converged = integral.error <= INTEGRAL
+        bar, passed = f"1 +- {INTEGRAL:g}", abs(integral.value - 1) <= INTEGRAL if converged else None
+        detail = f"quadrature on {integral.points} points"
+        if not converged:
+            detail += f", not converged (changed by {integral.error:.1e}): the density is too spiky for the grid"
+        return [CheckLine(name, integral.value, bar, passed, detail)]
+    # A fit that misses the density gives a standard error that says little: judge only where it is small.
+    passed = abs(integral.value - 1) <= 4 * integral.error if integral.error <= 0.02 else None
+    detail = f"importance sampling, standard error {integral.error:.1e}"
+    return [CheckLine(name, integral.value, "1 within 4 standard errors", passed, detail)]
+
+
+def _clamped(case: _Case) -> list[CheckLine]:
+    if dequantisation(case.flow.transform) is None:
+        return []
+    context = None if case.context is None else case.context[:256]
+    n = 256 if context is None else max(1, 256 // len(context))
+    low, high = clamped_shares(case.flow, n, context, case.seed)
+    return [
+        CheckLine("share of sampled values clamped at the ends", low + high, "reported", None),
+        CheckLine("clamped at the low end", low, "reported", None),
+        CheckLine("clamped at the high end", high, "reported", None),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"

@@ -1,0 +1,40 @@
+"""How far the two directions of a transform are from being each other's inverse."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pushforward.transform import NoiseValue, Transform
+
+
+def relative_error(got: Tensor, wanted: Tensor) -> Tensor:
+    """``|got - wanted| / max(1, |wanted|)``, the largest over each row: ``(B,)`` in float64. NaN counts as inf."""
+    got, wanted = got.double(), wanted.double()
+    error = (got - wanted).abs() / wanted.abs().clamp(min=1)
+    # Equal infinities agree; anything else that is not a number does not.
+    error = torch.where(got == wanted, 0.0, torch.where(error.isnan(), torch.inf, error))
+    return error.flatten(1).amax(1) if error.ndim > 1 else error
+
+
+@torch.no_grad()
+def data_round_trip(
+    transform: Transform,
+    x: Tensor,
+    context: Tensor | None = None,
+    noise: NoiseValue = None,
+    noise_back: NoiseValue = None,
+) -> Tensor:
+    """Relative error ``(B,)`` of x -> z -> x; the noise is what each direction declares."""
+    z, _ = transform.to_latent(x, context, noise)
+    return relative_error(transform.to_data(z, context, noise_back)[0], x)
+
+
+@torch.no_grad()
+def latent_round_trip(
+    transform: Transform, z: Tensor, context: Tensor | None = None, noise_back: NoiseValue = None
+) -> Tensor:
+    """Relative error ``(B,)`` of z -> x -> z, with the noise that leads from that x to that z."""
+    x, _ = transform.to_data(z, context, noise_back)
+    noise = transform.path_noise(x, z, context)
+    return relative_error(transform.to_latent(x, context, noise)[0], z)

@@ -1,0 +1,108 @@
+"""A transform's log term against the log-determinant of its Jacobian, which is computed without knowing any formula.
+
+By autograd for everything that autograd differentiates on its own; by central differences of the value for what has a
+hand-written backward, where autograd would repeat the formula under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from pushforward.transform import Direction, NoiseValue, Transform
+
+Method: TypeAlias = Literal["autograd", "differences"]
+_STEP = 1e-5
+
+
+def repeat_rows(value: NoiseValue, times: int) -> NoiseValue:
+    """Each row of a tensor, or of a tree of noise, ``times`` times in a row."""
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        return value.repeat_interleave(times, 0)
+    return tuple(repeat_rows(part, times) for part in value)
+
+
+def take_rows(value: NoiseValue, rows: Tensor | slice) -> NoiseValue:
+    """Some rows of a tensor, or of a tree of noise."""
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        return value[rows]
+    return tuple(take_rows(part, rows) for part in value)
+
+
+def autograd_jacobian(value: Callable[[Tensor, slice], Tensor], x: Tensor, chunk: int = 512) -> Tensor:
+    """``d value / d x`` of every row, ``(B, D_out, D_in)``.
+
+    value: called as ``value(rows of x, which)`` where ``which`` says which copies these are: row ``b`` of ``x`` stands
+    at the copies ``b * D_out .. (b + 1) * D_out - 1``, one per output coordinate, so that one backward pass gives many
+    rows of the Jacobian and no assumption is made about how rows of a batch affect each other.
+    """
+    batch = x.shape[0]
+    with torch.no_grad():
+        outputs = value(x[:1], slice(0, 1)).numel() if batch else 0
+    rows = []
+    for start in range(0, batch * outputs, chunk):
+        which = torch.arange(start, min(start + chunk, batch * outputs), device=x.device)
+        copies = x.detach()[which // outputs].requires_grad_(True)
+        with torch.enable_grad():
+            out = value(copies, slice(start, start + len(which))).flatten(1)
+            picked = out.gather(1, (which % outputs)[:, None]).sum()
+        (gradient,) = torch.autograd.grad(picked, copies, allow_unused=True)
+        rows.append((torch.zeros_like(copies) if gradient is None else gradient).flatten(1))
+    return torch.cat(rows).reshape(batch, outputs, -1) if rows else x.new_zeros(batch, outputs, 0)
+
+
+@torch.no_grad()
+def difference_jacobian(value: Callable[[Tensor], Tensor], x: Tensor, step: float = _STEP) -> Tensor:
+    """``d value / d x`` of every row by central differences, ``(B, D_out, D_in)``; rows must not affect each other."""
+    columns = []
+    for i in range(x[:1].numel()):
+        shift = torch.zeros_like(x).flatten(1)
+        shift[:, i] = step * x.flatten(1)[:, i].abs().clamp(min=1)
+        shifted = shift.reshape(x.shape)
+        rise = (value(x + shifted) - value(x - shifted)).flatten(1)
+        columns.append(rise / (2 * shift[:, i : i + 1]))
+    return torch.stack(columns, 2)
+
+
+def log_term_error(
+    transform: Transform,
+    inputs: Tensor,
+    direction: Direction = "to_latent",
+    context: Tensor | None = None,
+    noise: NoiseValue = None,
+    method: Method = "autograd",
+) -> Tensor:
+    """``|log term - log|det J||`` of each row, ``(B,)``, for equal input and output sizes.
+
+    noise: what the direction wants. Integer data have no derivative on the way back: there the log term is compared
+    with that of `to_latent`, which is checked against the Jacobian itself. NaN counts as inf.
+    """
+    run = transform.to_latent if direction == "to_latent" else transform.to_data
+    with torch.no_grad():
+        outputs, log_term = run(inputs, context, noise)
+        if direction == "to_data" and transform.domain.kind == "integers":
+            path = transform.path_noise(outputs, inputs, context)
+            return _magnitude(log_term + transform.to_latent(outputs, context, path)[1])
+    if method == "autograd":
+        copies = outputs[:1].numel()
+        many = (None if context is None else context.repeat_interleave(copies, 0), repeat_rows(noise, copies))
+
+        def value(rows: Tensor, which: slice) -> Tensor:
+            part = None if many[0] is None else many[0][which]
+            return run(rows, part, take_rows(many[1], which))[0]
+
+        jacobian = autograd_jacobian(value, inputs)
+    else:
+        jacobian = difference_jacobian(lambda rows: run(rows, context, noise)[0], inputs)
+    return _magnitude(log_term - torch.linalg.slogdet(jacobian.double())[1])
+
+
+def _magnitude(difference: Tensor) -> Tensor:
+    return torch.where(difference.isnan(), torch.inf, difference.abs())

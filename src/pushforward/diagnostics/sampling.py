@@ -1,0 +1,67 @@
+"""Whether sampling and scoring describe one and the same density."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pushforward.flow import Flow, evaluation
+from pushforward.transform import Chain, Transform
+from pushforward.transforms import Dequantize
+
+
+@torch.no_grad()
+def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int = 0) -> Tensor:
+    """``|log_prob(x) - sample_and_log_prob| / max(1, |log_prob|)`` of ``n`` samples, ``(n,)`` or ``(n, B)``.
+
+    For a bound, `log_prob` is given the noise of the path that each sample came by. NaN counts as inf. Flows whose
+    `to_data` wants noise of its own are sampled twice from one seed as well.
+    """
+    generator = torch.Generator(flow.device)
+    x, claimed = flow.sample_and_log_prob(n, context, generator=generator.manual_seed(seed))
+    groups = claimed.shape
+    rows = x.reshape(-1, *flow.event_shape)
+    # The same draws again, for the latents behind the samples.
+    contexts = None
+    if context is not None:
+        contexts = context.repeat(n, *(1,) * (context.ndim - 1))
+    noise = None
+    if flow.transform.noise_to_latent is not None:
+        with evaluation(flow):
+            embedded = flow._context(contexts, rows.shape[0])
+            z = flow.base.sample(
+                len(rows), embedded, generator=generator.manual_seed(seed), dtype=flow.dtype, device=flow.device
+            )
+            noise = flow.transform.path_noise(rows, z, embedded)
+    with evaluation(flow):
+        scored = flow.log_prob(rows, contexts, noise)
+    error = (scored - claimed.flatten()).abs().double() / scored.abs().clamp(min=1).double()
+    return torch.where(error.isnan(), torch.inf, error).reshape(groups)
+
+
+def dequantisation(transform: Transform) -> Dequantize | None:
+    """The dequantisation that a transform starts with, if it does."""
+    first = next(iter(transform)) if isinstance(transform, Chain) else transform
+    return first if isinstance(first, Dequantize) else None
+
+
+@torch.no_grad()
+def clamped_shares(flow: Flow, n: int = 256, context: Tensor | None = None, seed: int = 0) -> tuple[float, float]:
+    """The shares of sampled values that lie below the lowest and above the highest level before they are clamped.
+
+    For a flow that starts with a dequantisation; ``(0.0, 0.0)`` for others.
+    """
+    first = dequantisation(flow.transform)
+    if first is None or not isinstance(flow.transform, Chain):
+        return 0.0, 0.0
+    generator = torch.Generator(flow.device).manual_seed(seed)
+    with evaluation(flow):
+        contexts = flow._context(context, None)
+        if contexts is not None:
+            contexts = contexts.repeat(n, *(1,) * (contexts.ndim - 1))
+        count = n if contexts is None else contexts.shape[0]
+        z = flow.base.sample(count, contexts, generator=generator, dtype=flow.dtype, device=flow.device)
+        for transform in reversed(list(flow.transform)[1:]):
+            z, _ = transform.to_data(z, contexts)
+    unit = first.codomain
+    return float((z < unit.low).double().mean()), float((z > unit.high).double().mean())
