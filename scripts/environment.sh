@@ -53,6 +53,6 @@ fi
 echo "Installing pushforward and its pinned dependencies into $venv (a few minutes the first time, log in $log)."
 if ! "$venv/bin/python" -m pip install --no-input --disable-pip-version-check --retries 2 \
     -c constraints.txt -e ".[dev]" >"$log" 2>&1; then
-    reason=$(grep '^ERROR' "$log" | tail -n 1)
+    reason=$(sed -n 's/^ *ERROR: *//p' "$log" | tail -n 1)
     fail "the installation did not finish (pip: ${reason:-no reason given}); check the network connection and the free disk space, then run make again. The whole log is in $log."
 fi
