@@ -185,7 +185,7 @@ def _domain_of(distribution: Distribution) -> Domain:
     support = distribution.support
     if support is None:
         raise OptionError(f"{type(distribution).__name__} declares no support, so it cannot be a base")
-    while isinstance(support, constraints.independent):
+    while isinstance(support, (constraints.independent, constraints.MixtureSameFamilyConstraint)):
         support = support.base_constraint
     if support is constraints.real or support is constraints.real_vector:
         return REAL
