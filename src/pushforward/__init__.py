@@ -12,7 +12,7 @@ from pushforward.version import __version__
 
 if TYPE_CHECKING:
     from pushforward import flows
-    from pushforward.diagnostics import check
+    from pushforward.diagnostics.check import check
     from pushforward.flow import Flow
     from pushforward.storage import load, save
     from pushforward.training import fit

@@ -15,7 +15,7 @@ from pushforward.errors import ModelError
 _SIZES = ("size", "n", "end")
 
 
-class AllocationLimit(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class AllocationLimit(TorchDispatchMode):
     """Inside ``with AllocationLimit(n_bytes, n_calls):`` tensors of at most ``n_bytes`` in all are made.
 
     What would go beyond is refused with a ModelError before it is allocated. ``n_calls`` bounds how many operations

@@ -302,12 +302,12 @@ class FlowDistribution(Distribution):
             context = context.expand(*lead, *context.shape[1:]).reshape(-1, *context.shape[1:])
         return self.flow.log_prob(value.expand(shape).reshape(-1, *self.event_shape), context).reshape(lead)
 
-    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
+    def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         shape = torch.Size(sample_shape)
         x = self.flow.sample(shape.numel(), self.context)
         return x.reshape(shape + self.batch_shape + self.event_shape)
 
-    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:  # type: ignore[override]
+    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         with torch.no_grad():
             return self.rsample(sample_shape)
 

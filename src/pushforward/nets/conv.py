@@ -50,7 +50,8 @@ class ResidualBlock(nn.Module):
     def forward(self, h: Tensor, context: Tensor | None) -> Tensor:
         r = self.norm2(self.conv1(F.relu(self.norm1(h))))
         r = shifted(r, self.context, context)
-        return h + self.conv2(F.relu(r))
+        out: Tensor = h + self.conv2(F.relu(r))
+        return out
 
 
 class ResidualConvNet(nn.Module):
@@ -107,7 +108,8 @@ def shifted(h: Tensor, layer: nn.Linear | None, context: Tensor | None) -> Tenso
     """``h: (B, C, H, W)`` plus a number a channel from the context; after a norm, which would remove it again."""
     if layer is None or context is None:
         return h
-    return h + layer(context)[:, :, None, None]
+    out: Tensor = h + layer(context)[:, :, None, None]
+    return out
 
 
 def make_norm(norm: str, channels: int) -> nn.Module:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pushforward.errors import ShapeError
 from pushforward.maps.map import Map
-from pushforward.transform import NoiseValue, Shape, Transform, sum_event
+from pushforward.transform import NoiseValue, Shape, Transform, sum_event, zero_log_term
 from pushforward.transforms.partition import Partition
 
 
@@ -43,7 +43,7 @@ class Coupling(Transform):
         return self.partition.merge(x, y), log_term
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        y, log_term = self.partition.changed(z), 0
+        y, log_term = self.partition.changed(z), zero_log_term(z)
         if self.after is not None:
             y, log_term = self.after.to_data(y, context)
         x, log_slope = self.map.inverse(y, self._params(z, context))

@@ -90,7 +90,7 @@ class BatchNorm(_PerChannel):
     def _track(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """Take a batch's moments into the running ones; returns these with the batch's gradient."""
         with torch.no_grad():
-            self.num_batches_tracked += 1
+            self.num_batches_tracked.add_(1)
         share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
         new_mean = self.running_mean + share * (mean - self.running_mean)
         new_var = self.running_var + share * (var - self.running_var)

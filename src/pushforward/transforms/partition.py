@@ -124,7 +124,8 @@ class Checkerboard(Partition):
         return x.flatten(2).index_copy(2, self._changed, changed).reshape(x.shape)
 
     def params(self, raw: Tensor, n_params: int) -> Tensor:
-        return self.changed(raw).unflatten(1, (n_params, self.event_shape[0])).movedim(1, 0)
+        params: Tensor = self.changed(raw).unflatten(1, (n_params, self.event_shape[0])).movedim(1, 0)
+        return params
 
     def complement(self) -> Checkerboard:
         return Checkerboard(self.event_shape, 1 - self.parity)
@@ -162,7 +163,8 @@ class Channelwise(Partition):
         return torch.cat([kept, changed] if self.keep_first else [changed, kept], 1)
 
     def params(self, raw: Tensor, n_params: int) -> Tensor:
-        return raw.unflatten(1, (n_params, self.changed_shape[0])).movedim(1, 0)
+        params: Tensor = raw.unflatten(1, (n_params, self.changed_shape[0])).movedim(1, 0)
+        return params
 
     def complement(self) -> Channelwise:
         return Channelwise(self.event_shape, not self.keep_first)
