@@ -19,6 +19,7 @@ from pushforward.errors import DataError
 __all__ = ["as_images", "looks_like_idx", "read_idx", "read_npy", "read_npz"]
 
 _HEADER_LIMIT = 10_000  # NumPy's own bound on a header that is to be evaluated safely
+_HEADER_LEAST = len("{'descr':'u1','fortran_order':True,'shape':()}")
 _MAX_MEMBERS = 1_000
 _IMAGE_NAMES = ("x", "images", "data", "arr_0")
 _LABEL_NAMES = ("labels", "y")
@@ -48,8 +49,10 @@ def _read_header(file: IO[bytes], where: str) -> _Header:
         raise DataError(f"{where}: .npy version 1.0 or 2.0 expected, got {version[0]}.{version[1]}")
     width = 2 if version == (1, 0) else 4
     length = int.from_bytes(start[8 : 8 + width], "little")
-    if length > _HEADER_LIMIT:
-        raise DataError(f"{where}: its header claims {length:,} bytes, at most {_HEADER_LIMIT:,} are read")
+    if not _HEADER_LEAST <= length <= _HEADER_LIMIT:
+        raise DataError(
+            f"{where}: its header claims {length:,} bytes, {_HEADER_LEAST} to {_HEADER_LIMIT:,} expected; it is damaged"
+        )
     text = start[8:] + file.read(length + width - 4)
     with foreign(where, "an .npy array"):
         parse = np.lib.format.read_array_header_1_0 if width == 2 else np.lib.format.read_array_header_2_0
@@ -75,15 +78,14 @@ def read_npy(path: Path) -> np.ndarray:
         DataError: if it is damaged, holds anything but numbers, or its header does not fit its size.
     """
     size = file_size(path)
-    with path.open("rb") as file:
+    with foreign(path, "an .npy array"), path.open("rb") as file:
         header = _read_header(file, str(path))
         if header.length + header.payload != size:
             raise DataError(
                 f"{path}: its header declares shape {header.shape} of {header.dtype}, {header.payload:,} bytes, but "
                 f"{size - header.length:,} follow; the file is cut short or damaged"
             )
-        with foreign(path, "an .npy array"):
-            return _to_array(read_exactly(file, header.payload), header)
+        return _to_array(read_exactly(file, header.payload), header)
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:

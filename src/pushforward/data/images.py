@@ -88,7 +88,8 @@ class Preparation:
             width, height = image.size
             side = min(width, height)
             x, y = (width - side) // 2, (height - side) // 2
-            image = image.resize((self.resize, self.resize), Resampling.BILINEAR, box=(x, y, x + side, y + side))
+            # Not resize(box=...): its filter reaches for pixels outside the box.
+            image = image.crop((x, y, x + side, y + side)).resize((self.resize, self.resize), Resampling.BILINEAR)
         return image.convert("L") if self.grey else image
 
 

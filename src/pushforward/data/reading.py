@@ -25,6 +25,7 @@ MAX_BYTES = 8 << 30
 """No data set larger than this is read into memory."""
 
 _PIECE = 1 << 20
+_ALWAYS_ALLOWED = 256 << 20
 
 
 class Readable(Protocol):
@@ -86,7 +87,7 @@ def expansion_limit(compressed: int) -> int:
 
     Deflate reaches 1,032 times on constant data; data worth modelling stay far below 256.
     """
-    return min(MAX_BYTES, max(256 << 20, 256 * compressed))
+    return min(MAX_BYTES, max(_ALWAYS_ALLOWED, 256 * compressed))
 
 
 def is_gzip(path: Path) -> bool:

@@ -41,7 +41,7 @@ def read_csv(path: Path, columns: Sequence[str] | None = None, context: Sequence
         DataError: for text in a numeric column, rows of unequal length or missing values, with row and column.
     """
     content = read_all(path, "delimited text")
-    layout = _find_layout(path, content)
+    layout = find_layout(path, content)
     choice = choose(str(path), layout.names, columns, context, named=layout.header)
     values = _read_fast(content, layout, choice)
     if values is None:
@@ -78,14 +78,22 @@ def _rows(path: Path, content: bytearray, delimiter: str) -> Iterator[tuple[int,
         raise DataError(f"{path}: cannot be read as delimited text (line {reader.line_num}: {error})") from error
 
 
-def _find_layout(path: Path, content: bytearray) -> _Layout:
-    first = {d: [cells for _, cells in islice(_rows(path, content, d), 20)] for d in "\t;,"}
-    if not first[","]:
-        raise DataError(f"{path}: there are no rows in it")
+def find_layout(path: Path, content: bytearray) -> _Layout:
+    first: dict[str, list[list[str]]] = {}
+    failure = DataError(f"{path}: there are no rows in it")
+    for candidate in ",;\t":
+        try:
+            rows = [cells for _, cells in islice(_rows(path, content, candidate), 20)]
+        except DataError as error:
+            failure = error  # a wide row may be one field too long for csv when divided at the wrong character
+        else:
+            first |= {candidate: rows} if rows else {}
+    if not first:
+        raise failure
     # A delimiter that divides every row alike beats one that is merely frequent: "1,5;2,5" has decimal commas.
     widths = {d: [len(cells) for cells in rows] for d, rows in first.items()}
     even = [d for d, counts in widths.items() if len(set(counts)) == 1 and counts[0] > 1]
-    delimiter = even[0] if even else max("\t;,"[::-1], key=lambda d: widths[d][0])
+    delimiter = even[-1] if even else max(first, key=lambda d: widths[d][0])
     rows = first[delimiter]
     if len(rows[0]) > MAX_COLUMNS:
         raise DataError(f"{path}: {len(rows[0]):,} columns, at most {MAX_COLUMNS:,} are read")
