@@ -23,17 +23,17 @@ def rivals(flow: Flow, data: DataSet, parts: dict[str, Part], seed: int) -> list
 
     For a toy the density that it was drawn from is the last of them: it is what no model can beat on average.
     """
-    sights = _sights(flow, parts, seed)
-    found = [gaussian(sights), mixture(sights, seed)]
+    seen = sights(flow, parts, seed)
+    found = [gaussian(seen), mixture(seen, seed)]
     if flow.transform.domain.kind != "integers":
-        found.append(kernel_density(sights[0], seed))
+        found.append(kernel_density(seen[0], seed))
     if data.name in TOYS and data.columns == ("x", "y") and data.context is None:
         values = log_density(data.name, parts["test"].x)
         found.append(Baseline("True density", "what the points were drawn from", values, math.nan))
     return found
 
 
-def _sights(flow: Flow, parts: dict[str, Part], seed: int) -> list[Sight]:
+def sights(flow: Flow, parts: dict[str, Part], seed: int) -> list[Sight]:
     """The data as they are; for integers dequantised, and the same again after the flow's logit."""
     dimensions = math.prod(flow.event_shape)
     most = max(2000, _MOST_VALUES // dimensions)
