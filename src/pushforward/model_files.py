@@ -52,7 +52,7 @@ def write_model(directory: Path, contents: dict[str, bytes]) -> None:
     try:
         for name, content in contents.items():
             staged[name] = _stage(directory / name, content)
-        _clear(directory)
+        clear(directory)
         for name, temporary in staged.items():
             temporary.replace(directory / name)
     finally:
@@ -188,7 +188,7 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _clear(directory: Path) -> None:
+def clear(directory: Path) -> None:
     """Take away a model that is there, its manifest first, so that none of its files can pass for the new one's."""
     names = {CONFIG, WEIGHTS, SPLIT}
     if (directory / MANIFEST).exists():

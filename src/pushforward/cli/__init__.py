@@ -1,0 +1,93 @@
+"""The command line: one file per command, each loaded when it is called, so that help never waits for torch."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from pushforward.errors import PushforwardError
+from pushforward.version import __version__
+
+_HELP = (
+    "Normalizing flows you can evaluate, sample and trust: fit one to a table or to images, score, sample, check it."
+)
+
+EXIT_CODES = """Exit codes: 0 done; 1 an error inside or of the system (disk full, no permission); 2 wrong usage or
+options; 3 data that cannot be found, read or used; 4 a saved model that is incomplete, changed or unknown; 5 numerics:
+training kept diverging, or a check failed; 130 interrupted before anything was saved. Ctrl-C during `fit` ends training
+after the step at hand and saves the best model so far."""
+
+# One module and one function of that name each.
+_COMMANDS = (
+    "fit",
+    "score",
+    "sample",
+    "interpolate",
+    "report",
+    "check",
+    "encode",
+    "decode",
+    "info",
+    "flows",
+    "data",
+)
+
+
+def make_app(words: Sequence[str] = ()) -> App:
+    """The application; of its commands only the one that ``words`` call is loaded, or all where they call none."""
+    app = App(
+        name="pushforward",
+        help=_HELP,
+        help_format="plaintext",
+        help_epilogue=" ".join(EXIT_CODES.split()),
+        version=__version__,
+        suppress_keyboard_interrupt=False,
+    )
+    called = {words[0]} if words and words[0] in _COMMANDS else set(_COMMANDS)
+    for place, name in enumerate(_COMMANDS):
+        text = _help_of(name) if name in called else None
+        app.command(f"pushforward.cli.{name}:{name}", name=name, help=text, sort_key=place)
+    return app
+
+
+def _help_of(name: str) -> str:
+    """A command's docstring with its paragraphs as one line each: they are wrapped again to fit the terminal."""
+    command = getattr(importlib.import_module(f"pushforward.cli.{name}"), name)
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in (command.__doc__ or "").split("\n\n"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line (default: the process's own) and return the exit code; see `EXIT_CODES`."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        result = make_app(words)(
+            words,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except PushforwardError as error:
+        return _fail(str(error), error.exit_code)
+    except CycloptsError as error:
+        return _fail(" ".join(str(error).split()), 2, "; `pushforward --help` lists what there is")
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader went away, as `head` does: nothing is wrong, and nothing more can be said on stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(str(error), 1)
+    except MemoryError:
+        return _fail("out of memory; use fewer rows (--limit) or a smaller model", 1)
+
+
+def _fail(message: str, code: int, hint: str = "") -> int:
+    print(f"pushforward: {message}{hint}", file=sys.stderr)
+    return code

@@ -1,0 +1,51 @@
+"""`pushforward check`: can the numbers of a saved model be trusted?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pushforward.cli.parameters import Columns, Context, DataDir, Model, Running, column_names
+
+
+def check(
+    model: Model,
+    data: Annotated[str | None, Parameter(help="data to check it on; default: its own samples.")] = None,
+    /,
+    *,
+    rows: Annotated[int, Parameter(help="check on at most so many rows.")] = 256,
+    json: Annotated[bool, Parameter(negative=(), help="print JSON in the place of a table.")] = False,
+    columns: Columns = None,
+    context: Context = None,
+    data_dir: DataDir = None,
+    running: Running = Running(),  # noqa: B008 - frozen
+) -> int:
+    """Check the numerics of a saved model: round trips, log terms, precision, samples, the integral.
+
+    The exit code is 5 if a line failed.
+    """
+    from json import dumps
+
+    import numpy as np
+
+    from pushforward.cli.reading import read_for
+    from pushforward.diagnostics import check as run_check
+    from pushforward.errors import NumericsError, OptionError
+    from pushforward.report.evaluation import contexts, part_of
+    from pushforward.storage import load_model
+
+    if rows < 1:
+        raise OptionError(f"rows must be at least 1, got {rows}")
+    saved = load_model(model, running.start())
+    flow, x, given = saved.flow, None, None
+    if data is not None:
+        found = read_for(saved, data, data_dir=data_dir, columns=column_names(columns), context=column_names(context))
+        chosen = np.random.default_rng(running.chosen_seed).permutation(len(found))[:rows]
+        part = part_of(flow, found, np.sort(chosen))
+        x, given = part.x, contexts(flow, part, 0, len(part))
+    elif flow.context_shape is not None:
+        raise OptionError("this model is conditional: name the data to check it on, for their context")
+    result = run_check(flow, x, given, rows=rows, seed=running.chosen_seed)
+    print(dumps(result.to_json(), indent=1) if json else result)
+    return 0 if result.passed else NumericsError.exit_code

@@ -1,0 +1,66 @@
+"""The context that a conditional model is to be sampled or decoded with, as it was given on the command line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pushforward.data import load
+from pushforward.errors import OptionError
+from pushforward.storage import SavedModel
+
+Array = np.ndarray[Any, Any]
+
+
+def given_context(model: SavedModel, given: str | None, labels: Sequence[int] | None) -> Array | None:
+    """Contexts ``(B, K)`` or labels (B,) from ``--given`` or ``--class``; None for an unconditional model.
+
+    Raises OptionError where the model wants what was not given, or the other way round.
+    """
+    flow = model.flow
+    if flow.context_shape is None:
+        if given is not None or labels is not None:
+            raise OptionError(f"this model is not conditional, {'--given' if given else '--class'} is not for it")
+        return None
+    if flow.embedding is not None:
+        return _labels(flow.embedding.num_embeddings, given, labels)
+    names = _names(model)
+    if labels is not None or given is None:
+        raise OptionError(
+            f"this model is conditional on {', '.join(names)}: give them with --given {names[0]}=VALUE,..."
+        )
+    if "=" in given and not Path(given).exists():
+        return _values(given, names)
+    return load(given, columns=names).x.astype(np.float32)
+
+
+def _labels(classes: int, given: str | None, labels: Sequence[int] | None) -> Array:
+    if given is not None or not labels:
+        raise OptionError(f"this model is conditional on class labels 0 to {classes - 1}: give some with --class")
+    if not 0 <= min(labels) <= max(labels) < classes:
+        raise OptionError(f"--class: labels 0 to {classes - 1} expected, got {', '.join(map(str, labels))}")
+    return np.asarray(labels, dtype=np.int64)
+
+
+def _names(model: SavedModel) -> tuple[str, ...]:
+    data = model.config.data
+    if data is not None and data.context_columns is not None:
+        return data.context_columns
+    return tuple(f"context{i}" for i in range((model.flow.context_shape or (0,))[0]))
+
+
+def _values(given: str, names: tuple[str, ...]) -> Array:
+    found: dict[str, float] = {}
+    for word in next(csv.reader([given], skipinitialspace=True)):
+        name, _, text = word.rpartition("=")
+        try:
+            found[name.strip()] = float(text)
+        except ValueError:
+            raise OptionError(f"--given: name=number expected, got {word!r}") from None
+    if set(found) != set(names) or not np.isfinite(list(found.values())).all():
+        raise OptionError(f"--given: finite values of {', '.join(names)} expected, got {given!r}")
+    return np.asarray([[found[name] for name in names]], dtype=np.float32)

@@ -1,0 +1,42 @@
+"""`pushforward encode`: data to latents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pushforward.cli.parameters import Columns, Context, Data, DataDir, Force, Model, Running, column_names
+
+
+def encode(
+    model: Model,
+    data: Data,
+    /,
+    *,
+    out: Annotated[
+        Path | None, Parameter(help="file ending in .npy, .csv, .parquet or .jsonl; default: CSV to stdout.")
+    ] = None,
+    columns: Columns = None,
+    context: Context = None,
+    data_dir: DataDir = None,
+    force: Force = False,
+    running: Running = Running(),  # noqa: B008 - frozen
+) -> None:
+    """Data to latents: one row of z0, z1, ... for each row of the data.
+
+    Integer data are dequantised with noise keyed by the seed and the row.
+    """
+    import numpy as np
+
+    from pushforward.cli.latents import encoded
+    from pushforward.cli.output import TABLES, require_output, write_table
+    from pushforward.cli.reading import read_for
+    from pushforward.storage import load_model
+
+    require_output(out, TABLES, force)
+    saved = load_model(model, running.start())
+    rows = read_for(saved, data, data_dir=data_dir, columns=column_names(columns), context=column_names(context))
+    z = encoded(saved, rows, running.chosen_seed)
+    write_table({f"z{i}": np.ascontiguousarray(column) for i, column in enumerate(z.T)}, out)

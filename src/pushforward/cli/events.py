@@ -1,0 +1,88 @@
+"""Writing what a model draws or decodes: images as a picture or an array, rows of a table under their names."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pushforward.cli.output import require_output, write_array, write_table
+from pushforward.errors import OptionError
+from pushforward.model_files import write_atomically
+from pushforward.storage import SavedModel
+
+Array = np.ndarray[Any, Any]
+
+_ENDINGS = (".png", ".npy", ".csv", ".parquet", ".jsonl")
+
+
+def require_event_output(model: SavedModel, out: Path | None, force: bool) -> None:
+    """Raise OptionError unless events of this model can be written to ``out`` (None: CSV to stdout)."""
+    image = len(model.flow.event_shape) == 3
+    if out is None and image:
+        raise OptionError("images need a file to be written to: --out NAME.png for a picture, NAME.npy for numbers")
+    require_output(out, _ENDINGS if image else _ENDINGS[1:], force)
+
+
+def write_events(
+    model: SavedModel, x: Array, out: Path | None, context: Array | None = None, columns: int | None = None
+) -> None:
+    """Write events ``x: (N, *event_shape)``; ``context: (N, K)`` or (N,) labels go beside them in a table.
+
+    columns: pictures beside each other in a .png; None: as many as make it about square.
+    """
+    suffix = ".csv" if out is None else out.suffix.lower()
+    if out is not None and suffix == ".png":
+        write_picture(model, x, out, columns)
+    elif out is not None and suffix == ".npy":
+        write_array(_numbers(model, x), out)
+    else:
+        table = dict(zip(_names(model), _numbers(model, x).reshape(len(x), -1).T, strict=True))
+        if context is not None:
+            table |= dict(zip(_context_names(model), context.reshape(len(x), -1).T, strict=True))
+        write_table(table, out)
+
+
+def write_picture(model: SavedModel, x: Array, out: Path, columns: int | None = None) -> None:
+    """Write images ``x: (N, C, H, W)`` as one picture, a grid of them."""
+    from pushforward.report.figures import image_grid
+
+    levels = levels_of(model)
+    buffer = io.BytesIO()
+    # Images of a model without levels are taken to be in [0, 1].
+    image_grid(x if levels else 255 * x, levels=levels or 256, columns=columns).save(buffer, "PNG")
+    write_atomically(out, buffer.getvalue())
+
+
+def levels_of(model: SavedModel) -> int | None:
+    """The number of integer levels of the data, None for data on the real line."""
+    domain = model.flow.transform.domain
+    return int(domain.high) + 1 if domain.kind == "integers" else None
+
+
+def _numbers(model: SavedModel, x: Array) -> Array:
+    """Integer data of at most 256 levels as bytes, others as they are."""
+    levels = levels_of(model)
+    if levels is None:
+        return x
+    return x.astype(np.uint8 if levels <= 256 else np.int64)
+
+
+def _names(model: SavedModel) -> list[str]:
+    data = model.config.data
+    if data is not None and data.columns is not None:
+        return list(data.columns)
+    prefix = "pixel" if len(model.flow.event_shape) == 3 else "x"
+    return [f"{prefix}{i}" for i in range(math.prod(model.flow.event_shape))]
+
+
+def _context_names(model: SavedModel) -> list[str]:
+    data = model.config.data
+    if data is not None and data.context_columns is not None:
+        return list(data.context_columns)
+    if model.flow.embedding is not None:
+        return ["class"]
+    return [f"context{i}" for i in range(math.prod(model.flow.context_shape or (0,)))]

@@ -1,0 +1,58 @@
+"""The job of `pushforward interpolate`: which examples, and the walk between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pushforward.cli.reading import read_for
+from pushforward.errors import OptionError
+from pushforward.flow import Flow
+from pushforward.report.evaluation import Part, contexts, part_of
+from pushforward.report.interpolation import manifold, spherical_path
+from pushforward.storage import SavedModel
+
+Array = np.ndarray[Any, Any]
+
+_MOST_STEPS = 64
+
+
+def chosen_examples(
+    model: SavedModel,
+    images: Sequence[str],
+    data: str | None,
+    rows: Sequence[int] | None,
+    *,
+    data_dir: Path | None,
+    columns: Sequence[str] | None,
+    context: Sequence[str] | None,
+) -> Part:
+    """The two or four examples, from image files or from rows of data. Raises OptionError, DataError."""
+    if bool(images) == (data is not None) or (rows is not None and data is None):
+        raise OptionError("two or four image files expected, or --data NAME with --rows and their numbers")
+    count = len(rows or ()) if data is not None else len(images)
+    if count not in (2, 4):
+        what = "rows (--rows 0 1 2 3)" if data is not None else "image files"
+        raise OptionError(f"two or four {what} expected, got {count}")
+    if data is not None and rows is not None:
+        found = read_for(model, data, data_dir=data_dir, columns=columns, context=context)
+        return part_of(model.flow, found.take(np.asarray(rows)), np.arange(count))
+    parts = [part_of(model.flow, read_for(model, image), np.arange(1)) for image in images]
+    return Part(np.concatenate([part.x for part in parts]), None)
+
+
+def walk(flow: Flow, examples: Part, steps: int, seed: int) -> Array:
+    """Events ``(steps * steps, *event)`` of the manifold of four examples, ``(steps, *event)`` of the path of two."""
+    if not 2 <= steps <= _MOST_STEPS:
+        raise OptionError(f"steps must be between 2 and {_MOST_STEPS}, got {steps}")
+    x = torch.as_tensor(examples.x).to(device=flow.device, dtype=flow.dtype)
+    given = contexts(flow, examples, 0, len(examples))
+    if len(examples) == 4:
+        found = manifold(flow, x, steps, given, seed).flatten(0, 1)
+    else:
+        found = spherical_path(flow, x[0], x[1], steps, given, seed)
+    return np.asarray(found.cpu().numpy())

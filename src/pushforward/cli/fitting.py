@@ -1,0 +1,198 @@
+"""The job of `pushforward fit`: read, divide, build, train, save, report."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pushforward import flows, storage
+from pushforward.cli.defaults import defaults
+from pushforward.cli.parameters import Running
+from pushforward.cli.reading import with_test
+from pushforward.cli.reporting import print_held_out, save_report, score_held_out
+from pushforward.cli.run_file import Run, as_lists
+from pushforward.cli.waiting import tell
+from pushforward.data import DataSet, Split, load, split
+from pushforward.errors import DataError, OptionError
+from pushforward.flow import Flow
+from pushforward.model_files import clear, require_free
+from pushforward.report.evaluation import part_of
+from pushforward.training import FitFailed, FitResult, TrainingOptions, fit
+
+# A model that is on the disk while training goes on is at most this old, in seconds, when a run is killed.
+_SAVE_EVERY = 30.0
+
+
+@dataclass
+class _Job:
+    """What a run works on."""
+
+    run: Run
+    out: Path
+    data: DataSet
+    parts: Split
+    flow: Flow
+    options: TrainingOptions
+    saved: float = -math.inf
+
+    def save(self, training: dict[str, Any]) -> None:
+        storage.save(
+            self.flow,
+            self.out,
+            split=self.parts,
+            data=_describe(self.run, self.data),
+            training={"options": self.options.model_dump(mode="json"), "seed": self.run.seed, **training},
+            force=True,
+        )
+        self.saved = time.monotonic()
+
+    def keep(self, flow: Flow, step: int, value: float) -> None:
+        """Save the best model so far, not too often, so that a run which is killed leaves a whole model."""
+        if time.monotonic() - self.saved >= _SAVE_EVERY:
+            self.save({"unfinished": True, "best_step": step, "best_validation_nats": _number(value)})
+
+
+def run_fit(run: Run) -> int:
+    """Do what ``run`` says; returns the exit code. Raises PushforwardError before anything is written where it can."""
+    out = run.out.expanduser()
+    require_free(out, run.force)
+    job = _prepare(run, out, Running(run.device, run.seed, run.threads).start())
+    out.mkdir(parents=True, exist_ok=True)
+    clear(out)
+    failure = None
+    try:
+        result = _train(job)
+    except FitFailed as error:
+        failure, result = error, error.result
+        if result.best_step == 0:
+            raise
+        tell(f"note: {error}; the best weights, of step {result.best_step:,}, are saved")
+    if result.stopped_by == "interrupted" and result.best_step == 0:
+        raise KeyboardInterrupt
+    job.save(_summary(result))
+    metrics = out / "metrics.jsonl"
+    if metrics.exists():
+        storage.add_file(out, metrics.name, metrics.read_bytes())
+    _conclude(job, result)
+    return 0 if failure is None else failure.exit_code
+
+
+def _prepare(run: Run, out: Path, device: torch.device) -> _Job:
+    data = _read(run)
+    parts = split(data, run.seed)
+    kind = "images" if data.kind == "image" else "rows"
+    levels = "" if data.levels is None else f", {data.levels} levels"
+    tell(
+        f"{data.name}: {len(data):,} {kind} of {' x '.join(map(str, data.event_shape))}{levels}; {len(parts.train):,} "
+        f"to train, {len(parts.validation):,} to validate, {len(parts.test):,} to test"
+    )
+    model, training = defaults(data, run.flow)
+    if set(run.limits()) | (set(run.training) & {"minutes", "epochs", "steps"}):
+        training = {name: value for name, value in training.items() if name not in ("minutes", "epochs", "steps")}
+    options = TrainingOptions.checked({**training, "seed": run.seed, **run.training, **run.limits()})
+    fields = flows.describe(run.flow).options.model_fields
+    flow = flows.build(run.flow, data.event_shape, **_context(run, data), **{**model, **as_lists(run.option, fields)})
+    count = sum(p.numel() for p in flow.parameters())
+    limits = {name: getattr(options, name) for name in ("minutes", "epochs", "steps")}
+    until = ", ".join(f"{value:g} {name}" for name, value in limits.items() if value is not None)
+    until = until or f"{options.epoch_limit:g} epochs"
+    tell(f"{run.flow}: {count:,} parameters on {device}; training for at most {until}")
+    return _Job(run, out, data, parts, flow.to(device), options)
+
+
+def _read(run: Run) -> DataSet:
+    choice: dict[str, Any] = {
+        "data_dir": run.data_dir,
+        "columns": run.columns,
+        "context": run.context,
+        "bits": run.bits,
+        "resize": run.resize,
+        "crop": run.crop,
+        "grey": run.grey,
+    }
+    data = load(run.data, **choice, limit=run.limit, seed=run.seed)
+    return data if run.test is None else with_test(data, load(run.test, **choice))
+
+
+def _context(run: Run, data: DataSet) -> dict[str, int]:
+    """What the flow is to be built for: a context vector, class labels, or nothing."""
+    if not run.labels:
+        return {"context_dim": 0 if data.context is None else data.context.shape[1]}
+    if data.context is not None:
+        raise OptionError("labels and context: a flow is conditional on one of the two; leave one out")
+    if data.labels is None:
+        raise DataError(f"{data.name} has no class labels to condition on")
+    if data.labels.min() < 0:
+        raise DataError(f"{data.name}: class labels of 0 and above expected, got {data.labels.min()}")
+    return {"classes": int(data.labels.max()) + 1}
+
+
+def _train(job: _Job) -> FitResult:
+    train, validation = (part_of(job.flow, job.data, rows) for rows in (job.parts.train, job.parts.validation))
+    return fit(
+        job.flow,
+        train.x,
+        validation.x,
+        context=train.context,
+        validation_context=validation.context,
+        options=job.options,
+        out=job.out,
+        on_best=job.keep,
+    )
+
+
+def _conclude(job: _Job, result: FitResult) -> None:
+    """Print how the model does on the held-out rows; make the report unless it is not wanted."""
+    model = storage.load_model(job.out, job.flow.device)
+    print(f"saved {job.out} (best of step {result.best_step:,} of {result.steps:,}; ended by {result.stopped_by})")
+    try:
+        if job.run.report:
+            numbers = save_report(model, job.data, seed=job.run.seed)
+            print_held_out(numbers["likelihood"])
+            print(f"report: {job.out / 'report.html'}")
+        else:
+            print_held_out(score_held_out(model, job.data, seed=job.run.seed))
+    except KeyboardInterrupt:
+        tell(f"interrupted: the model is saved, the report is not made; `pushforward report {job.out} {job.run.data}`")
+
+
+def _describe(run: Run, data: DataSet) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "kind": data.kind,
+        "rows": len(data),
+        "levels": data.levels,
+        "columns": data.columns,
+        "context_columns": data.context_columns,
+        "labels": run.labels,
+        "bits": run.bits,
+        "resize": run.resize,
+        "crop": run.crop,
+        "grey": run.grey,
+        "limit": run.limit,
+        "seed": run.seed,
+        "test": run.test,
+        "fingerprint": data.fingerprint,
+        "source": data.source,
+    }
+
+
+def _summary(result: FitResult) -> dict[str, Any]:
+    return {
+        "best_validation_nats": _number(result.best_validation),
+        "best_step": result.best_step,
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
+        "stopped_by": result.stopped_by,
+        "notes": list(result.notes),
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,23 @@
+"""`pushforward flows`: the architectures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def flows(name: Annotated[str | None, Parameter(help="show the options of this one.")] = None, /) -> None:
+    """The architectures, and what each is for; with a name, the options it has."""
+    from pushforward import flows as registry
+
+    if name is None:
+        for each in registry.names():
+            about = registry.describe(each)
+            print(f"{each:<10} {about.summary} ({about.source})\n{'':<10} {about.when}")
+        print("\n`pushforward flows NAME` lists the options; give them to fit as --option NAME=VALUE.")
+        return
+    about = registry.describe(name)
+    print(f"{about.name}: {about.summary} ({about.source})\n{about.when}\n")
+    for option, field in about.options.model_fields.items():
+        print(f"  {option} = {field.default}: {field.description}")

@@ -1,0 +1,23 @@
+"""`pushforward info`: what a saved model is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pushforward.cli.parameters import Model
+
+
+def info(
+    model: Model,
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative=(), help="print its config.json.")] = False,
+) -> None:
+    """What a saved model is, after comparing every file with its manifest."""
+    from pushforward.cli.summary import summary
+    from pushforward.storage import load_model
+
+    saved = load_model(model)
+    print(saved.config.model_dump_json(indent=2) if json else summary(saved))

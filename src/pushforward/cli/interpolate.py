@@ -1,0 +1,56 @@
+"""`pushforward interpolate`: what lies between two or four examples in the latent space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pushforward.cli.parameters import Columns, Context, DataDir, Force, Model, Running, column_names
+
+
+def interpolate(
+    model: Model,
+    images: Annotated[list[str] | None, Parameter(help="two or four image files.")] = None,
+    /,
+    *,
+    data: Annotated[
+        str | None, Parameter(help="take the examples from these data, see --rows, in the place of image files.")
+    ] = None,
+    rows: Annotated[
+        list[int] | None,
+        Parameter(negative=(), consume_multiple=True, help="numbers of two or four rows of --data, counted from 0."),
+    ] = None,
+    steps: Annotated[int, Parameter(help="pictures along each side.")] = 8,
+    out: Annotated[
+        Path | None,
+        Parameter(help="file ending in .png (images), .npy, .csv, .parquet or .jsonl; rows default to CSV on stdout."),
+    ] = None,
+    columns: Columns = None,
+    context: Context = None,
+    data_dir: DataDir = None,
+    force: Force = False,
+    running: Running = Running(),  # noqa: B008 - frozen
+) -> None:
+    """Walk through the latent space between examples.
+
+    Four span the manifold z = cos a (cos b z1 + sin b z2) + sin a (cos b z3 + sin b z4), with both angles once round
+    the circle: the figure of the Real NVP paper. Two are joined by the arc between their latents.
+    """
+    from pushforward.cli.events import require_event_output, write_events
+    from pushforward.cli.examples import chosen_examples, walk
+    from pushforward.storage import load_model
+
+    saved = load_model(model, running.start())
+    require_event_output(saved, out, force)
+    examples = chosen_examples(
+        saved,
+        images or [],
+        data,
+        rows,
+        data_dir=data_dir,
+        columns=column_names(columns),
+        context=column_names(context),
+    )
+    write_events(saved, walk(saved.flow, examples, steps, running.chosen_seed), out, columns=steps)

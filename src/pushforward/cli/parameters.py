@@ -1,0 +1,80 @@
+"""What several commands take: where to run, which data, which part of a table. Loads nothing heavy."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
+from pushforward.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+_DATA = Group("Data", sort_key=1)
+_RUNNING = Group("Running", sort_key=2)
+
+Model = Annotated[Path, Parameter(help="folder of a saved model.")]
+Data = Annotated[str, Parameter(help="a named data set (see `pushforward data`), a file, or a folder of images.")]
+Force = Annotated[bool, Parameter(negative=(), help="replace what is there.")]
+Columns = Annotated[
+    list[str] | None,
+    Parameter(group=_DATA, negative=(), help="columns of the table to model: a,b,c (quoted as in CSV where needed)."),
+]
+Context = Annotated[
+    list[str] | None, Parameter(group=_DATA, negative=(), help="columns of the table to condition on: a,b,c.")
+]
+DataDir = Annotated[
+    Path | None, Parameter(group=_DATA, help="where named data are looked for; default: $PUSHFORWARD_DATA.")
+]
+
+
+@Parameter(name="*", group=_RUNNING)
+@dataclass(frozen=True)
+class Running:
+    """Where and how a command computes. None: as said in the help, so that a run file can fill it in."""
+
+    device: Annotated[str | None, Parameter(help="cpu, cuda, cuda:1, ... Default: an accelerator if there is one.")] = (
+        None
+    )
+    seed: Annotated[int | None, Parameter(help="of everything random; default 0.")] = None
+    threads: Annotated[int | None, Parameter(help="processor threads; default: as torch chooses.")] = None
+
+    @property
+    def chosen_seed(self) -> int:
+        return 0 if self.seed is None else self.seed
+
+    def start(self) -> torch.device:
+        """Set threads and seed, and return the device; raises OptionError for what cannot be used here."""
+        import torch
+
+        if self.threads is not None:
+            if self.threads < 1:
+                raise OptionError(f"threads must be at least 1, got {self.threads}")
+            torch.set_num_threads(self.threads)
+        if not 0 <= self.chosen_seed < 2**63:
+            raise OptionError(f"seed must be 0 or above, got {self.seed}")
+        torch.manual_seed(self.chosen_seed)
+        name = self.device or "auto"
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            device = torch.device(name)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise OptionError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]})") from None
+        return device
+
+
+def column_names(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The names in ``--columns`` or ``--context``: words are lines of CSV, so that quotes keep a comma in a name."""
+    if given is None:
+        return None
+    names = tuple(name.strip() for line in csv.reader(given, skipinitialspace=True) for name in line)
+    if not names or not all(names):
+        raise OptionError(f"column names separated by commas expected, got {' '.join(given)!r}")
+    return names

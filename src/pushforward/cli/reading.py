@@ -1,0 +1,174 @@
+"""Reading data in the way a saved model was fitted to: the same columns, the same image size, the same levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pushforward.cli.waiting import tell
+from pushforward.data import DataSet, load
+from pushforward.data.header import column_names
+from pushforward.errors import DataError, OptionError, PushforwardError
+from pushforward.storage import DataConfig, SavedModel
+
+_IMAGE_OPTIONS = ("bits", "resize", "crop", "grey")
+
+
+def read_for(
+    model: SavedModel,
+    name: str,
+    *,
+    data_dir: Path | None = None,
+    columns: Sequence[str] | None = None,
+    context: Sequence[str] | None = None,
+    as_fitted: bool = False,
+    test: str | None = None,
+) -> DataSet:
+    """The data ``name`` as the model takes them.
+
+    Columns are found by name, in whatever order the file has them; ``columns`` and ``context`` name others that take
+    their place, in the model's order. as_fitted: the very rows that the model was fitted to, where these are they (the
+    same draw, the same test file); otherwise all rows. test: a file with further rows, which become the test part.
+    Raises DataError for what does not fit the model.
+    """
+    config = model.config.data
+    if config is None:
+        data = load(name, data_dir=data_dir, columns=columns, context=context)
+    elif config.kind == "image":
+        data = _read_images(config, model, name, data_dir, **_draw(config, as_fitted))
+    else:
+        data = _read_table(config, name, data_dir, columns, context, **_draw(config, as_fitted))
+    if as_fitted and test is None and config is not None and data.name == config.name:
+        test = config.test
+    if test is not None:
+        data = with_test(data, read_for(model, test, data_dir=data_dir, columns=columns, context=context))
+    _require_labels(model, data)
+    return data
+
+
+def with_test(data: DataSet, test: DataSet) -> DataSet:
+    """``data`` followed by the rows of ``test``, which are marked as the test part.
+
+    Raises DataError where the two do not fit each other, OptionError where ``data`` have a test part of their own.
+    """
+    if data.test_rows is not None:
+        raise OptionError(f"{data.name} has a published test part; a test file is for data without one")
+    if data.event_shape != test.event_shape or (data.columns, data.context_columns) != (
+        test.columns,
+        test.context_columns,
+    ):
+        raise DataError(
+            f"{test.name}: rows like those of {data.name} expected, of shape {data.event_shape}, got {test.event_shape}"
+        )
+    if data.levels is not None:
+        levels = max(data.levels, test.levels or 0)
+        data, test = data.with_levels(levels), test.with_levels(levels)
+    return replace(
+        data,
+        x=np.concatenate([data.x, test.x]),
+        context=_joined(data.context, test.context),
+        labels=_joined(data.labels, test.labels),
+        test_rows=np.arange(len(data), len(data) + len(test)),
+        source=f"{data.source}; test rows from {test.source}",
+    )
+
+
+def _joined(first: Any, second: Any) -> Any:
+    return None if first is None or second is None else np.concatenate([first, second])
+
+
+def _draw(config: DataConfig, as_fitted: bool) -> dict[str, Any]:
+    return {"limit": config.limit, "seed": config.seed} if as_fitted else {}
+
+
+def _read_images(config: DataConfig, model: SavedModel, name: str, data_dir: Path | None, **draw: Any) -> DataSet:
+    """Images that have the model's size as they are, others prepared as the model's were."""
+    shape = model.flow.event_shape
+    prepared = {key: getattr(config, key) for key in _IMAGE_OPTIONS if getattr(config, key)}
+    bits = prepared.pop("bits", None)
+    try:
+        data = load(name, data_dir=data_dir, **draw)
+        fits = data.event_shape == shape
+    except PushforwardError:
+        # A folder of images of several sizes can only be read when they are brought to one.
+        if not prepared:
+            raise
+        fits = False
+    if not fits:
+        data = load(name, data_dir=data_dir, **prepared, **draw)
+    if data.kind != "image":
+        raise DataError(f"{data.name} is a table, but the model takes images of shape {shape}")
+    if data.event_shape != shape:
+        raise DataError(f"{data.name} has images of shape {data.event_shape}, but the model takes {shape}")
+    if bits is not None and data.levels == 256:
+        data = replace(data, x=data.x >> (8 - bits), levels=2**bits)
+    return data if config.levels is None else data.with_levels(config.levels)
+
+
+def _read_table(
+    config: DataConfig,
+    name: str,
+    data_dir: Path | None,
+    columns: Sequence[str] | None,
+    context: Sequence[str] | None,
+    **draw: Any,
+) -> DataSet:
+    """A table with the model's columns in the model's order, under the model's names."""
+    ours, conditions = config.columns or (), config.context_columns or ()
+    if columns is None and context is None:
+        columns, context = _found(name, ours, conditions)
+    for option, given, wanted in (("columns", columns, ours), ("context", context, conditions)):
+        if given is not None and len(given) != len(wanted):
+            raise DataError(f"{option}: {len(wanted)} names expected, for {', '.join(wanted)}, got {len(given)}")
+    data = load(name, data_dir=data_dir, columns=columns, context=context or None, **draw)
+    if data.kind != "table":
+        raise DataError(f"{data.name} are images, but the model takes rows with the columns {', '.join(ours)}")
+    if len(data.columns or ()) != len(ours):
+        raise DataError(
+            f"{data.name} has {len(data.columns or ())} columns, but the model takes {len(ours)}: {_listed(ours)}"
+        )
+    return replace(data, columns=ours, context_columns=config.context_columns)
+
+
+def _found(
+    name: str, ours: Sequence[str], conditions: Sequence[str]
+) -> tuple[Sequence[str] | None, Sequence[str] | None]:
+    """Which of the file's columns are the model's; all of them, by position, where the file names none."""
+    names, wanted = column_names(name), [*ours, *conditions]
+    if names is None:
+        nameless = [f"x{i}" for i in range(len(wanted))]
+        return (ours, conditions) if conditions and sorted(wanted) == sorted(nameless) else (None, None)
+    missing = [column for column in wanted if column not in names]
+    extra = [column for column in names if column not in wanted]
+    if missing:
+        others = f"; columns that the model does not know are {_listed(extra)}" if extra else ""
+        raise DataError(
+            f"{name}: the model's columns {_listed(missing)} are missing{others}; if they only have other names, "
+            "give these with --columns, in the model's order"
+        )
+    if extra:
+        tell(f"note: {name} has columns that the model does not know, they are left out: {_listed(extra)}")
+    return ours, conditions
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
+
+
+def _require_labels(model: SavedModel, data: DataSet) -> None:
+    """Labels beyond those that the model knows would be looked up outside its embedding."""
+    embedding = model.flow.embedding
+    if embedding is None:
+        return
+    if data.labels is None:
+        raise DataError(f"{data.name}: the model is conditional on class labels, and these data have none")
+    if data.labels.size and not 0 <= data.labels.min() <= data.labels.max() < embedding.num_embeddings:
+        raise DataError(
+            f"{data.name}: labels 0 to {embedding.num_embeddings - 1} expected, got {data.labels.min()} to "
+            f"{data.labels.max()}"
+        )

@@ -1,0 +1,45 @@
+"""`pushforward report`: the page of a saved model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pushforward.cli.parameters import Columns, Context, Data, DataDir, Model, Running, column_names
+
+
+def report(
+    model: Model,
+    data: Data,
+    /,
+    *,
+    out: Annotated[Path | None, Parameter(help="folder for it; default: with the model.")] = None,
+    test: Annotated[str | None, Parameter(help="file of test rows, where the model was fitted with one.")] = None,
+    columns: Columns = None,
+    context: Context = None,
+    data_dir: DataDir = None,
+    running: Running = Running(),  # noqa: B008 - frozen
+) -> None:
+    """Make the report of a saved model: report.html, and report.json with every number of it.
+
+    On the data that the model was fitted to, the test rows of its split are scored; other data are divided anew.
+    """
+    from pushforward.cli.reading import read_for
+    from pushforward.cli.reporting import print_held_out, save_report
+    from pushforward.storage import load_model
+
+    saved = load_model(model, running.start())
+    rows = read_for(
+        saved,
+        data,
+        data_dir=data_dir,
+        columns=column_names(columns),
+        context=column_names(context),
+        as_fitted=True,
+        test=test,
+    )
+    numbers = save_report(saved, rows, seed=running.chosen_seed, out=out)
+    print_held_out(numbers["likelihood"])
+    print(f"report: {(out or model) / 'report.html'}")

@@ -1,0 +1,80 @@
+"""Held-out numbers and the report, as `fit` and `report` give them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from pushforward import storage
+from pushforward.cli.waiting import tell
+from pushforward.data import DataSet
+from pushforward.model_files import write_atomically
+from pushforward.report import make_report
+from pushforward.report import numbers as said
+from pushforward.report.baselines import gaussian
+from pushforward.report.evaluation import part_of, score, unit_of
+from pushforward.report.rivals import sights
+from pushforward.storage import SavedModel
+
+_BASELINE_ROWS = 10_000
+
+
+def save_report(model: SavedModel, data: DataSet, *, seed: int, out: Path | None = None) -> dict[str, Any]:
+    """Make the report and save it as `report.html` and `report.json` with the model, or in the folder ``out``.
+
+    Returns its numbers.
+    """
+    html, numbers = make_report(
+        model, data, history=read_history(model.path), seed=seed, progress=lambda step: tell(f"report: {step}")
+    )
+    files = {"report.html": html, "report.json": json.dumps(numbers, indent=1, allow_nan=False) + "\n"}
+    for name, text in files.items():
+        if out is None:
+            storage.add_file(model.path, name, text.encode())
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            write_atomically(out / name, text.encode())
+    return numbers
+
+
+def read_history(path: Path) -> list[dict[str, Any]] | None:
+    """The entries of a model's `metrics.jsonl`, None where there is none."""
+    metrics = path / "metrics.jsonl"
+    if not metrics.exists():
+        return None
+    return [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def score_held_out(model: SavedModel, data: DataSet, *, seed: int) -> dict[str, Any]:
+    """The likelihood of the split's test rows, and that of a full-covariance Gaussian, as a report has them."""
+    flow, rows = model.flow, model.split
+    assert rows is not None  # a model that was just fitted has one
+    parts = {name: part_of(flow, data, getattr(rows, name)) for name in ("train", "validation", "test")}
+    parts = {name: part.first(_BASELINE_ROWS) for name, part in parts.items()}
+    scores = score(flow, parts["test"], seed)
+    on_train = score(flow, parts["train"].first(1000), seed)
+    rival = gaussian(sights(flow, parts, seed))
+    found = said.likelihoods(scores, on_train, [rival], unit_of(flow), math.prod(flow.event_shape))
+    return dict(said.plain(found))
+
+
+def print_held_out(likelihood: dict[str, Any]) -> None:
+    """Print the held-out likelihood with its kind and standard error, and the baselines with the paired differences."""
+    unit, rows = likelihood["unit"], likelihood["value"]["rows"]
+    print(f"held-out ({rows:,} test rows): {_with_error(likelihood['value'])} {unit} ({likelihood['kind']})")
+    if likelihood["zero_density"]:
+        print(f"  {likelihood['zero_density']:,} of them have a density of 0")
+    better = "lower is better" if unit == "bits/dim" else "higher is better"
+    for other in likelihood["baselines"]:
+        difference = other["difference"]
+        print(f"  {other['name']}: {_with_error(other['value'])}; the flow's minus this: {_with_error(difference)}")
+    print(f"  ({better})")
+
+
+def _with_error(value: dict[str, Any]) -> str:
+    if value["mean"] is None:
+        return "not finite"
+    error = value["standard_error"]
+    return f"{value['mean']:.4f}" + ("" if error is None else f" +- {error:.4f}")

@@ -1,0 +1,45 @@
+"""`pushforward sample`: new data from a saved model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pushforward.cli.parameters import Force, Model, Running
+
+
+def sample(
+    model: Model,
+    /,
+    *,
+    n: Annotated[int, Parameter(name=("-n", "--n"), help="how many, for each context.")] = 64,
+    out: Annotated[
+        Path | None,
+        Parameter(help="file ending in .png (images), .npy, .csv, .parquet or .jsonl; rows default to CSV on stdout."),
+    ] = None,
+    temperature: Annotated[
+        float, Parameter(help="scales the base's deviations; below 1 samples are more typical, not more right.")
+    ] = 1.0,
+    given: Annotated[
+        str | None, Parameter(help="context of a conditional model: name=value,... or a file with these columns.")
+    ] = None,
+    labels: Annotated[
+        list[int] | None,
+        Parameter(name="--class", negative=(), consume_multiple=True, help="class labels to draw from."),
+    ] = None,
+    force: Force = False,
+    running: Running = Running(),  # noqa: B008 - frozen
+) -> None:
+    """Draw from a saved model: a picture of images, or rows under the columns' names."""
+    from pushforward.cli.conditions import given_context
+    from pushforward.cli.events import require_event_output, write_events
+    from pushforward.cli.sampling import draw
+    from pushforward.storage import load_model
+
+    saved = load_model(model, running.start())
+    require_event_output(saved, out, force)
+    context = given_context(saved, given, labels)
+    x, beside = draw(saved.flow, n, context, temperature, running.chosen_seed)
+    write_events(saved, x, out, beside)

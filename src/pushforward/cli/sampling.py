@@ -1,0 +1,41 @@
+"""The job of `pushforward sample`: drawing in pieces, with progress."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from pushforward.cli.waiting import counted
+from pushforward.errors import OptionError
+from pushforward.flow import Flow
+
+Array = np.ndarray[Any, Any]
+
+_MAX_VALUES = 1 << 31
+_PIECE_VALUES = 1 << 20
+
+
+@torch.no_grad()
+def draw(flow: Flow, n: int, context: Array | None, temperature: float, seed: int) -> tuple[Array, Array | None]:
+    """``n`` events for each row of ``context``: ``(n * rows, *event_shape)`` and beside them their contexts.
+
+    Raises OptionError for an n that is not positive or does not fit into memory, and as `Flow.sample`.
+    """
+    size = math.prod(flow.event_shape)
+    conditions = 1 if context is None else len(context)
+    if n < 1 or n * conditions * size > _MAX_VALUES:
+        raise OptionError(f"n must be at least 1 and at most {_MAX_VALUES // (conditions * size):,} here, got {n}")
+    generator = torch.Generator(device=flow.device).manual_seed(seed)
+    piece = max(1, _PIECE_VALUES // (size * conditions))
+    given = None if context is None else torch.as_tensor(context, device=flow.device)
+    found = []
+    with counted("sampling", n * conditions) as advance:
+        for start in range(0, n, piece):
+            count = min(piece, n - start)
+            x = flow.sample(count, given, temperature, generator)
+            found.append(x.reshape(count * conditions, *flow.event_shape).cpu().numpy())
+            advance(count * conditions)
+    return np.concatenate(found), None if context is None else np.concatenate([context] * n)

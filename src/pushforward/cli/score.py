@@ -1,0 +1,57 @@
+"""`pushforward score`: the log-likelihood of every row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from pushforward.cli.parameters import Columns, Context, Data, DataDir, Force, Model, Running, column_names
+
+
+def score(
+    model: Model,
+    data: Data,
+    /,
+    *,
+    out: Annotated[
+        Path | None, Parameter(help="file ending in .csv, .parquet, .npy or .jsonl; default: CSV to stdout.")
+    ] = None,
+    unit: Annotated[
+        Literal["nats", "bits/dim"] | None, Parameter(help="default: bits/dim for integers, as images, else nats.")
+    ] = None,
+    samples: Annotated[
+        int, Parameter(help="draws a row of a bound, whose log-mean-exp tightens it; an exact flow needs one.")
+    ] = 1,
+    part: Annotated[
+        Literal["all", "train", "validation", "test"],
+        Parameter(help="rows of the data that the model was fitted to, by its split."),
+    ] = "all",
+    columns: Columns = None,
+    context: Context = None,
+    data_dir: DataDir = None,
+    force: Force = False,
+    running: Running = Running(),  # noqa: B008 - frozen
+) -> None:
+    """Log-likelihood of each row of data under a saved model.
+
+    One row is written for each row of the data: its number, the value, its unit and its kind (exact, bound or
+    estimate), and with several draws the standard error. Noise is keyed by the seed and the row, so that a score does
+    not depend on the rows around it. The mean goes to stderr.
+    """
+    from pushforward.cli.scoring import run_score
+
+    run_score(
+        model,
+        data,
+        out=out,
+        unit=unit,
+        samples=samples,
+        part=part,
+        columns=column_names(columns),
+        context=column_names(context),
+        data_dir=data_dir,
+        force=force,
+        running=running,
+    )

@@ -1,0 +1,43 @@
+"""A saved model in a few lines of text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pushforward.cli.events import levels_of
+from pushforward.model_files import read_manifest
+from pushforward.storage import SavedModel
+
+
+def summary(model: SavedModel) -> str:
+    """One line a fact: architecture, data, context, split, training, versions, files."""
+    config, flow = model.config, model.flow
+    count = sum(p.numel() for p in flow.parameters())
+    levels = levels_of(model)
+    facts: list[tuple[str, str]] = [
+        ("flow", f"{config.flow.name}, {count:,} parameters, {config.flow.dtype}, likelihood {flow.kind}"),
+        ("event shape", " x ".join(map(str, flow.event_shape)) + ("" if levels is None else f", {levels} levels")),
+        ("options", _named(config.flow.options)),
+    ]
+    if flow.embedding is not None:
+        facts.append(("given", f"class labels 0 to {flow.embedding.num_embeddings - 1}"))
+    elif flow.context_shape is not None:
+        names = config.data.context_columns if config.data is not None else None
+        facts.append(("given", ", ".join(names) if names else f"{flow.context_shape[0]} numbers"))
+    if config.data is not None:
+        data = config.data
+        facts.append(("data", f"{data.name}, {data.rows:,} rows, sha256 {data.fingerprint[:12]}..."))
+        if data.columns is not None:
+            facts.append(("columns", ", ".join(data.columns)))
+    if model.split is not None:
+        sizes = [f"{len(getattr(model.split, name)):,} {name}" for name in ("train", "validation", "test")]
+        facts.append(("split", ", ".join(sizes)))
+    if config.training:
+        facts.append(("training", _named({k: v for k, v in config.training.items() if k != "options" and v != []})))
+    facts.append(("versions", _named(config.versions)))
+    facts.append(("files", ", ".join(read_manifest(model.path).files) + " (unchanged)"))
+    return "\n".join(f"{name:<12} {text}" for name, text in facts)
+
+
+def _named(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
