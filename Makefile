@@ -27,7 +27,7 @@ demo: $(STAMP)  ## train Real NVP on 8 x 8 digits and write a report (minutes; r
 	@$(BIN)/pushforward fit digits --out $(DEMO) --force
 	@echo "Done. Open $(DEMO)/report.html in a browser, or ask the model:"
 	@echo "  $(BIN)/pushforward sample $(DEMO) -n 64 --out digits.png"
-	@echo "  $(BIN)/pushforward score $(DEMO) digits"
+	@echo "  $(BIN)/pushforward score $(DEMO) digits --part test --out scores.csv"
 
 test: $(STAMP)  ## run the tests (some minutes)
 	@$(PYTEST) -n $(JOBS)
