@@ -83,20 +83,17 @@ def fit(
         raise DataError(f"without validation rows at least {_HELD_OUT} training rows are needed, got {len(rows)}")
     else:
         rows, held_out = rows.split(len(rows) // _HELD_OUT, torch.Generator().manual_seed(options.seed))
-    metrics = Metrics(out)
-    if on_best is None and out is not None:
-        path = out / "best.safetensors"
-        run = _Run(flow, rows, held_out, options, metrics, unit, lambda best, step, value: write_weights(best, path))
-    else:
-        hook = on_best
-        run = _Run(
-            flow, rows, held_out, options, metrics, unit, lambda best, step, value: hook and hook(flow, step, value)
-        )
-    try:
+
+    def keep(best: Snapshot, step: int, value: float) -> None:
+        if on_best is not None:
+            on_best(flow, step, value)
+        elif out is not None:
+            write_weights(best, out / "best.safetensors")
+
+    with contextlib.closing(Metrics(out)) as metrics:
+        run = _Run(flow, rows, held_out, options, metrics, unit, keep)
         with make_progress(progress) as shown, Interrupt() as interrupt, _own_random_state(flow, options.seed):
             return run.go(shown, interrupt)
-    finally:
-        metrics.close()
 
 
 class _Run:
@@ -143,6 +140,13 @@ class _Run:
             raise FitFailed(str(error), self._finish()) from None
         finally:
             self._finish()
+        if self.best is not None and self.result.best_step == 0:
+            self.keep(self.best, 0, self.result.best_validation)
+        if not math.isfinite(self.result.best_validation):
+            self._note(
+                "no validation round gave a finite log-likelihood: some of its rows have a density of 0, or the flow "
+                "is numerically broken; look at them with flow.likelihood"
+            )
         progress.show(self._status(), final=True)
         return self.result
 
@@ -272,12 +276,11 @@ class _Run:
         improved = score.mean > result.best_validation or (score.mean == -math.inf == result.best_validation)
         if improved:
             result.best_validation, result.best_step = score.mean, self.step
-            if self.best is None:
-                self.best = Snapshot(self.flow)
-            else:
-                self.best.take()
-            with evaluation(self.flow):
-                self.keep(self.best, self.step, score.mean)
+            # A copy of its own, so that an abort in the middle of copying cannot spoil the best so far.
+            self.best = Snapshot(self.flow)
+            if self.step > 0:
+                with evaluation(self.flow):
+                    self.keep(self.best, self.step, score.mean)
         return score, improved
 
     def _recompute_statistics(self) -> None:

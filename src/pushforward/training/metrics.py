@@ -11,12 +11,17 @@ from typing import Any
 class Metrics:
     """Collects the entries and, given a directory, writes each to ``metrics.jsonl`` there as soon as it is known.
 
-    An entry has ``step``, ``epoch``, ``seconds``; ``train`` (mean over the steps since the last entry) and
-    ``validation``, ``standard_error``, ``best`` (so far), ``improved``, all in ``unit``: "bits/dim", lower is better, or "nats",
-    the mean log-likelihood, higher is better; ``train_loss`` and ``validation_nats``, the same two as a
-    loss in nats and as a log-likelihood in nats; ``kind`` of the validation value; ``validation_rows`` of ``validation_total``;
-    ``averaged``, whether the weights were; ``lr``, ``gradient_norm`` (mean), ``rows_per_second`` of training,
-    ``skipped`` (non-finite steps so far). What is not finite or not known is null.
+    An entry has:
+
+    - ``step``, ``epoch``, ``seconds`` since the start, validation included;
+    - ``train`` (mean over the steps since the last entry), ``validation``, its ``standard_error``, ``best`` so far, all
+      in ``unit``: "bits/dim", lower is better, or "nats", the mean log-likelihood, higher is better; ``improved``;
+    - ``train_loss`` and ``validation_nats``: the first two as a loss in nats and as a log-likelihood in nats;
+    - ``kind`` of the validation value, the ``validation_rows`` it is the mean of, out of ``validation_total``, and
+      whether the weights were ``averaged``;
+    - ``lr``, ``gradient_norm`` (mean), ``rows_per_second`` of training, ``skipped`` (non-finite steps so far).
+
+    What is not finite or not known is null; the training values are null in the entry of step 0.
     """
 
     def __init__(self, directory: Path | None) -> None:
