@@ -1,0 +1,125 @@
+"""Rows: what is refused. Batches: their size, coverage, noise, flips and repeatability."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pushforward import flows
+from pushforward.errors import ContextError, DataError, OptionError, ShapeError
+from pushforward.training.batches import Batches, Rows
+
+
+@pytest.fixture
+def vector_flow():
+    return flows.build("real_nvp", event_shape=(2,), transforms=1, hidden=(4,))
+
+
+@pytest.fixture
+def image_flow():
+    return flows.build("real_nvp", event_shape=(1, 4, 4), levels=4, channels=2, blocks=0)
+
+
+def test_integers_stay_uint8_until_a_batch_is_drawn(image_flow):
+    rows = Rows(image_flow, np.zeros((5, 1, 4, 4), np.uint8), None, "training")
+    assert rows.x.dtype == torch.uint8
+    x, _, noise = Batches(image_flow, rows, 3, 0).draw()
+    assert x.dtype == torch.float32
+    assert noise[0].shape == (3, 1, 4, 4)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int16, np.uint16, ">f8", ">i4", bool])
+def test_any_numeric_array_becomes_rows(vector_flow, kind):
+    array = np.ones((4, 2)).astype(kind)
+    array.flags.writeable = False
+    x, _ = Rows(vector_flow, array[::-1], None, "training").take(torch.arange(4), vector_flow)
+    assert torch.equal(x, torch.ones(4, 2))
+
+
+def test_wrong_shape_names_what_was_expected(vector_flow):
+    with pytest.raises(ShapeError, match=r"training rows of shape \(N, 2\) expected, got \(4, 3\)"):
+        Rows(vector_flow, torch.zeros(4, 3), None, "training")
+
+
+def test_no_rows_are_refused(vector_flow):
+    with pytest.raises(DataError, match="validation rows are empty"):
+        Rows(vector_flow, torch.zeros(0, 2), None, "validation")
+
+
+def test_text_is_refused(vector_flow):
+    with pytest.raises(DataError, match="must be numbers"):
+        Rows(vector_flow, np.array([["a", "b"]]), None, "training")
+
+
+def test_a_value_that_is_not_finite_is_named_with_its_row(vector_flow):
+    x = torch.zeros(9, 2)
+    x[6, 1] = torch.nan
+    with pytest.raises(DataError, match="row 6 has the value nan, but this flow takes a finite number"):
+        Rows(vector_flow, x, None, "training")
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(4, torch.uint8), (-1.0, torch.float32), (1.5, torch.float32)])
+def test_a_value_that_is_not_a_level_is_named_with_its_row(image_flow, value, dtype):
+    x = torch.zeros(3, 1, 4, 4, dtype=dtype)
+    x[2, 0, 1, 1] = value
+    with pytest.raises(DataError, match=rf"row 2 has the value {value}, but this flow takes integers 0\.\.3"):
+        Rows(image_flow, x, None, "training")
+
+
+def test_context_must_be_there_exactly_where_the_flow_takes_one(vector_flow):
+    with pytest.raises(ContextError, match="takes no context, but for the training rows one was given"):
+        Rows(vector_flow, torch.zeros(4, 2), torch.zeros(4, 1), "training")
+    conditional = flows.build("real_nvp", event_shape=(2,), context_dim=3, hidden=(4,))
+    with pytest.raises(ContextError, match=r"a context of shape \(3,\) a row, but for the training rows none"):
+        Rows(conditional, torch.zeros(4, 2), None, "training")
+    with pytest.raises(ContextError, match="4 rows, but its context has 5"):
+        Rows(conditional, torch.zeros(4, 2), torch.zeros(5, 3), "training")
+
+
+def test_each_pass_uses_every_row_once_and_no_batch_is_short(vector_flow):
+    x = torch.arange(10.0)[:, None].expand(10, 2).contiguous()
+    batches = Batches(vector_flow, Rows(vector_flow, x, None, "training"), 4, 0)
+    drawn = torch.cat([x[:, 0] for x, _, _ in batches.some(5)])
+    assert len(drawn) == 20
+    for part in (drawn[:10], drawn[10:]):
+        assert torch.equal(part.sort().values, torch.arange(10.0))
+
+
+def test_batches_are_capped_at_the_number_of_rows(vector_flow):
+    assert Batches(vector_flow, Rows(vector_flow, torch.zeros(5, 2), None, "training"), 64, 0).draw()[0].shape[0] == 5
+
+
+def test_contexts_go_with_their_rows():
+    flow = flows.build("real_nvp", event_shape=(2,), classes=7, hidden=(4,))
+    labels = torch.arange(50) % 7
+    rows = Rows(flow, labels[:, None].expand(50, 2).float().contiguous(), labels, "training")
+    train, held_out = rows.split(5, torch.Generator().manual_seed(0))
+    assert (len(train), len(held_out)) == (45, 5)
+    for part in (train, held_out):
+        x, context, _ = Batches(flow, part, 5, 0).draw()
+        assert torch.equal(x[:, 0].long(), context)
+
+
+def test_the_same_seed_gives_the_same_batches_and_noise(image_flow):
+    rows = Rows(image_flow, torch.randint(0, 4, (20, 1, 4, 4), dtype=torch.uint8), None, "training")
+    first, second, other = (list(Batches(image_flow, rows, 8, seed, flips=True).some(4)) for seed in (3, 3, 4))
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[2][0], b[2][0]) for a, b in zip(first, second, strict=True))
+    assert not all(torch.equal(a[0], b[0]) for a, b in zip(first, other, strict=True))
+
+
+def test_flips_mirror_about_half_of_the_images_and_only_left_to_right(image_flow):
+    image = torch.tensor([0, 1, 2, 3]).repeat(4, 1)
+    image[3] = torch.tensor([3, 3, 0, 0])
+    rows = Rows(image_flow, image.expand(400, 1, 4, 4).to(torch.uint8), None, "training")
+    x, _, _ = Batches(image_flow, rows, 400, 0, flips=True).draw()
+    mirrored = (x == image.flip(1)).flatten(1).all(1)
+    plain = (x == image).flatten(1).all(1)
+    assert bool((mirrored ^ plain).all())
+    assert 150 < int(mirrored.sum()) < 250
+    assert bool((Batches(image_flow, rows, 400, 0).draw()[0] == image).all())
+
+
+def test_flips_of_vectors_are_refused(vector_flow):
+    with pytest.raises(OptionError, match="flips are for images"):
+        Batches(vector_flow, Rows(vector_flow, torch.zeros(4, 2), None, "training"), 2, 0, flips=True)
