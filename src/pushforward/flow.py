@@ -332,7 +332,9 @@ def _combine(values: Tensor, kind: Kind) -> Likelihood:
         return Likelihood(values[0], kind, 1)
     mean = torch.logsumexp(values, 0) - math.log(samples)
     weights = (values - mean).exp()
-    return Likelihood(mean, kind, samples, weights.std(0) / math.sqrt(samples))
+    # Written out: torch's own standard deviation warns where there are no rows.
+    variance = (weights - weights.mean(0)).square().sum(0) / (samples - 1)
+    return Likelihood(mean, kind, samples, (variance / samples).sqrt())
 
 
 def _inner(shape: Shape) -> str:
