@@ -236,13 +236,14 @@ def scatter(
 
 def comparison(names: Sequence[str], means: Sequence[float], errors: Sequence[float], unit: str) -> str:
     """Mean likelihoods with two standard errors each, one line a model; the first is the flow's."""
-    figure, [[ax]] = panel(4.6, 0.55 + 0.34 * len(names))
+    figure, [[ax]] = panel(4.2, 0.55 + 0.34 * len(names))
     places = np.arange(len(names))[::-1]
     colours = [MODEL] + [THIRD if name.startswith("True") else DATA for name in names[1:]]
     for place, mean, error, colour in zip(places, means, errors, colours, strict=True):
         ax.errorbar(mean, place, xerr=2 * error, fmt="o", color=colour, markersize=5, linewidth=1.6, capsize=3)
     ax.set_yticks(places, [_short(name, 28) for name in names])
     ax.set(xlabel=f"{unit} ({'lower' if unit == 'bits/dim' else 'higher'} is better)", ylim=(-0.6, len(names) - 0.4))
+    ax.locator_params(axis="x", nbins=6)
     ax.grid(axis="x", color=FAINT, linewidth=0.6)
     ax.set_axisbelow(True)
     return svg(figure, f"Held-out likelihoods in {unit}")

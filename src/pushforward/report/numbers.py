@@ -163,6 +163,7 @@ def verdict(numbers: dict[str, Any], check_passed: bool) -> tuple[str, str]:
     spread = "" if error is None else f" ± {error:.3f}"
     bound = {"exact": "", "bound": " (a bound)", "estimate": " (an estimate)"}[found["kind"]]
     sentence = f"{value:.3f}{spread} {unit}{bound} on {rows}"
+    sentence = sentence.replace("-", "−", 1) if value < 0 else sentence
     state, compared = _against([b for b in found["baselines"] if b["name"] != "True density"], unit)
     if not check_passed:
         return "bad", f"{sentence}; {compared}. Its numerics failed a check: see numerical health."
@@ -181,7 +182,8 @@ def _against(others: list[dict[str, Any]], unit: str) -> tuple[str, str]:
     better, error = sign * best["difference"]["mean"], best["difference"]["standard_error"] or math.inf
     spread = "" if math.isinf(error) else f" ± {error:.3f}"
     if abs(better) <= 2 * error:
-        return "fair", f"no clear difference from the best baseline ({name}: {-better:+.3f}{spread} {unit})"
+        difference = f"{sign * better:+.3f}".replace("-", "−")
+        return "fair", f"no clear difference from the best baseline ({name}: {difference}{spread} {unit})"
     word = "better" if better > 0 else "worse"
     return "good" if better > 0 else "bad", f"{abs(better):.3f}{spread} {unit} {word} than the best baseline ({name})"
 

@@ -46,6 +46,7 @@ def render(found: Findings, checks: Sequence[CheckLine], numbers: dict[str, Any]
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = _number
+    environment.filters["signed"] = _signed
     environment.filters["share"] = _share
     template = environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
@@ -67,7 +68,12 @@ def _number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     size = abs(value)
-    return f"{value:.{digits}g}" if size and (size < 10**-digits or size >= 1e6) else f"{value:.{digits}f}"
+    text = f"{value:.{digits}g}" if size and (size < 10**-digits or size >= 1e6) else f"{value:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def _signed(value: float) -> str:
+    return ("+" if value > 0 else "") + _number(value)
 
 
 def _share(value: float) -> str:
