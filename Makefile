@@ -50,7 +50,7 @@ types: $(STAMP)  ## check the types of the package, strictly
 	@$(BIN)/mypy
 
 docs: $(STAMP)  ## write the generated parts of docs/: the verification matrix and the figures
-	@PUSHFORWARD_WRITE_DOCS=1 $(PYTEST) tests/checks
+	@PUSHFORWARD_WRITE_DOCS=1 $(PYTEST) tests/checks/test_matrix.py
 	@OMP_NUM_THREADS=1 $(BIN)/python docs/figures.py
 
 clean:  ## remove .venv and what tools left behind; runs/ stays
