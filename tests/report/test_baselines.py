@@ -106,3 +106,12 @@ def test_kernels_on_large_data_say_how_many_rows_they_use(monkeypatch):
     monkeypatch.setattr(baselines, "_MAX_KERNEL_ROWS", 500)
     found = kernel_density(sight(np.random.default_rng(0).normal(size=(2000, 1))), 0)
     assert found.notes == ("kernels on 500 of 1200 training rows",)
+
+
+def test_fewer_rows_than_features_do_not_make_absurd_baselines():
+    x = np.random.default_rng(0).normal(size=(30, 150))
+    seen = sight(x)
+    truth = multivariate_normal(np.zeros(150), np.eye(150)).logpdf(seen.test).mean()
+    for found in (gaussian([seen]), mixture([seen], 0, 5)):
+        # A rank-deficient covariance would be off by thousands of nats.
+        assert truth - 60 < found.nats.mean() < truth + 5

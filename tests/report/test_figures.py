@@ -104,8 +104,7 @@ def test_charts_are_the_same_each_time(all_charts):
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: figures.curves([]),
-        lambda: figures.curves([{"seconds": 1.0, "train": None, "validation": None}]),
+        lambda: figures.curves([{"seconds": 1.0, "train": 1.0, "validation": None}]),
         lambda: figures.corner(np.ones((5, 1)), np.ones((5, 1)), ["constant"]),
         lambda: figures.corner(np.ones((5, 2)), np.full((5, 2), 9.0), ["a", "b"]),
         lambda: figures.density_map(np.full((2, 2), -np.inf), ((0, 1), (0, 1)), "ab"),
@@ -115,6 +114,11 @@ def test_charts_are_the_same_each_time(all_charts):
 )
 def test_degenerate_input_draws_without_a_warning(draw):
     assert draw()
+
+
+@pytest.mark.parametrize("history", [[], [{"seconds": 1.0, "train": None, "validation": None}]])
+def test_a_history_without_a_finite_value_has_no_curves(history):
+    assert figures.curves(history) == []
 
 
 def test_pictures_need_no_torch():

@@ -299,3 +299,9 @@ def test_data_that_do_not_fit_the_model_are_refused():
     conditional = build(table(), context_dim=1)
     with pytest.raises(DataError, match="1 context columns"):
         make_report(saved(conditional, table()), table(), check=HEALTHY)
+
+
+def test_few_held_out_rows_are_no_reason_for_praise():
+    data = images(12)
+    _, numbers = make_report(saved(build(data), data), data, check=HEALTHY)
+    assert numbers["state"] != "good"

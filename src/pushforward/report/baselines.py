@@ -11,7 +11,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ _MAX_FULL = 100  # features up to which a mixture has full covariances over all 
 _LEADING = 48  # principal directions that a mixture covers beyond that
 _MAX_DENSE = 4096  # features up to which a full covariance is estimated
 _COMPONENTS = (1, 2, 5, 10, 20)
+_SHRINKAGES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.6, 0.9)
 _MAX_MIXTURE_ROWS = 10_000
 _MAX_KERNEL_ROWS = 10_000
 _MAX_KERNEL_WORK = 4e8  # pairs of rows times features
@@ -60,18 +61,25 @@ Density = Callable[[Array, Array], Array]
 
 
 def gaussian(sights: list[Sight]) -> Baseline:
-    """One Gaussian with a full covariance, on the sight and with the ridge that validation prefers."""
+    """One Gaussian with a full covariance, on the sight and with the shrinkage that validation prefers.
+
+    Shrinkage takes a share off the correlations, which few rows tell badly: at 1 they would all be 0. Beyond 4,096
+    features the covariance is that of the 256 leading directions, and isotropic outside them.
+    """
 
     def candidates(sight: Sight) -> Iterator[tuple[str, Density]]:
-        if sight.train.shape[1] > _MAX_DENSE:
-            yield f"its {min(256, len(sight.train) - 1)} leading directions", _low_rank(sight.train)
+        features = sight.train.shape[1]
+        if features > _MAX_DENSE:
+            frame = _leading_frame(sight.train, 0)
+            yield f"its {frame.axes.shape[1]} leading directions", lambda x, c: frame.rest(x)
             return
         joint = np.concatenate([sight.train, sight.contexts[0]], 1)
-        mean, covariance = joint.mean(0), np.atleast_2d(np.cov(joint, rowvar=False, bias=True))
-        spread = _positive(np.diag(covariance))
-        for ridge in (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1):
-            regular = covariance + np.diag(ridge * spread)
-            yield f"ridge {ridge:g}", _conditional(np.ones(1), mean[None], regular[None], sight.train.shape[1])
+        mean, covariance = _moments(joint)
+        for share in _shrinkages(features):
+            yield (
+                f"shrunk by {share:g}",
+                _conditional(np.ones(1), mean[None], _shrunk(covariance, share)[None], features),
+            )
 
     return _best("Gaussian, full covariance", sights, candidates, None)
 
@@ -79,28 +87,28 @@ def gaussian(sights: list[Sight]) -> Baseline:
 def mixture(sights: list[Sight], seed: int, seconds: float = 60.0) -> Baseline:
     """A Gaussian mixture by EM; sight, components and ridge are those that validation prefers.
 
-    Up to 100 features every component has a full covariance. Beyond that the components lie in the 48 leading
-    principal directions, and the others are independent Gaussians. seconds: of the processor's time, after
+    Up to 100 features every component has a full covariance. Beyond that the components lie in at most 48
+    leading principal directions, and the others are independent Gaussians. seconds: of the processor's time, after
     which no further candidate is begun: a busy machine takes longer and finds the same.
     """
     end = time.process_time() + seconds
     notes = []
     if any(s.train.shape[1] > _MAX_FULL for s in sights):
         notes.append(
-            f"components span the {_LEADING} leading principal directions; the others are independent Gaussians"
+            f"components span at most {_LEADING} leading principal directions; the others are independent Gaussians"
         )
     if len(sights[0].train) > _MAX_MIXTURE_ROWS:
         notes.append(f"fitted on {_MAX_MIXTURE_ROWS} of {len(sights[0].train)} training rows")
 
     def candidates(sight: Sight) -> Iterator[tuple[str, Density]]:
         rows = np.random.default_rng(seed).permutation(len(sight.train))[:_MAX_MIXTURE_ROWS]
-        frame = _frame(sight.train, min(_LEADING, len(rows) - 1))
+        frame = _frame(sight)
         features = np.concatenate([frame.leading(sight.train[rows]), sight.contexts[0][rows]], 1)
         low = features.shape[1] <= 8
         for components in _COMPONENTS:
             if components > max(1, len(rows) // 5):
                 return
-            for ridge in (1e-6, 1e-4, 1e-2) if low else (1e-3, 1e-2, 1e-1):
+            for ridge in (1e-6, 1e-4, 1e-2) if low else (1e-3, 1e-2, 1e-1, 1.0):
                 parts = _expectation_maximisation(features, components, ridge, seed)
                 density = _conditional(*parts, frame.count)
                 yield f"{components} components, ridge {ridge:g}", _in_frame(frame, density)
@@ -235,36 +243,56 @@ class _Frame:
         return np.asarray(value)
 
 
-def _frame(x: Array, leading: int) -> _Frame:
-    """The frame of a mixture on ``x: (N, D)``: all coordinates as they are up to 100, principal directions beyond."""
-    features = x.shape[1]
-    mean = x.mean(0)
+def _frame(sight: Sight) -> _Frame:
+    """The frame of a mixture: all coordinates as they are up to 100, principal directions of the data beyond.
+
+    There the covariance is shrunk as the one Gaussian that validation prefers has it, so that directions in which few
+    rows happen not to vary keep a sensible width.
+    """
+    x, features = sight.train, sight.train.shape[1]
     if features <= _MAX_FULL:
-        return _Frame(mean, np.eye(features), features, np.zeros(0), 0.0)
+        return _Frame(x.mean(0), np.eye(features), features, np.zeros(0), 0.0)
+    leading = max(1, min(_LEADING, len(x) // 10))
     if features > _MAX_DENSE:
-        return _leading_frame(x, mean, leading, 256)
-    covariance = np.cov(x, rowvar=False, bias=True)
-    values, axes = np.linalg.eigh(covariance)
-    values, axes = values[::-1], axes[:, ::-1]
-    floor = 1e-6 * max(float(values.mean()), 1e-12)
-    return _Frame(mean, axes, leading, np.maximum(values[leading:], floor), 0.0)
+        return _leading_frame(x, leading)
+    mean, covariance = _moments(x)
+    best: tuple[float, _Frame] | None = None
+    for share in _shrinkages(features):
+        variances, axes = np.linalg.eigh(_shrunk(covariance, share))
+        whole = _Frame(mean, axes[:, ::-1], 0, np.maximum(variances[::-1], 1e-12), 0.0)
+        value = float(whole.rest(sight.validation[:2000]).mean())
+        if best is None or value > best[0]:
+            best = (value, whole)
+    assert best is not None
+    return replace(best[1], count=leading, variances=best[1].variances[leading:])
 
 
-def _leading_frame(x: Array, mean: Array, leading: int, count: int) -> _Frame:
-    """`_frame` where a full covariance would not fit: the ``count`` first directions, by randomised SVD."""
+def _leading_frame(x: Array, leading: int) -> _Frame:
+    """`_frame` where a full covariance would not fit: the 256 first directions, by randomised SVD."""
     from sklearn.utils.extmath import randomized_svd
 
-    count = min(count, len(x) - 1)
+    mean, count = x.mean(0), min(256, max(1, len(x) // 4))
     _, singular, axes = randomized_svd(x - mean, count, random_state=0)
     variances = np.square(singular) / len(x)
-    missing = x.shape[1] - count
-    outside = max((float(x.var(0).sum()) - float(variances.sum())) / missing, 1e-12)
+    outside = max((float(x.var(0).sum()) - float(variances.sum())) / (x.shape[1] - count), 1e-12)
     return _Frame(mean, axes.T, min(leading, count), np.maximum(variances[leading:], 1e-12), outside)
 
 
-def _low_rank(x: Array) -> Density:
-    frame = _leading_frame(x, x.mean(0), 0, 256)
-    return lambda values, c: frame.rest(values)
+def _shrinkages(features: int) -> tuple[float, ...]:
+    # Each costs a decomposition of the covariance: beyond a thousand features that takes many seconds.
+    return _SHRINKAGES if features <= 1000 else _SHRINKAGES[2::2]
+
+
+def _moments(x: Array) -> tuple[Array, Array]:
+    return x.mean(0), np.atleast_2d(np.cov(x, rowvar=False, bias=True))
+
+
+def _shrunk(covariance: Array, share: float) -> Array:
+    """A covariance with its correlations multiplied by ``1 - share``; a column that does not vary gets variance 1."""
+    spread = _positive(np.diag(covariance))
+    shrunk = (1 - share) * covariance
+    shrunk[np.diag_indices_from(shrunk)] = spread
+    return np.asarray(shrunk)
 
 
 def _in_frame(frame: _Frame, density: Density) -> Density:

@@ -76,7 +76,7 @@ def curves(history: Sequence[dict[str, Any]]) -> list[str]:
     ax.set(xlabel="minutes", ylabel=f"{unit} ({'lower' if unit == 'bits/dim' else 'higher'} is better)")
     if ax.lines:
         legend(ax)
-    drawn.append(svg(figure, f"Training curves in {unit}"))
+        drawn.append(svg(figure, f"Training curves in {unit}"))
     for key, name in (("gradient_norm", "gradient norm"), ("lr", "learning rate")):
         minutes, values = _series(history, key)
         if len(values) < 2:

@@ -19,6 +19,7 @@ from pushforward.version import __version__
 if TYPE_CHECKING:
     from pushforward.storage import SavedModel
 
+_FEW_ROWS = 10
 _PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib")
 
 
@@ -169,6 +170,8 @@ def verdict(numbers: dict[str, Any], check_passed: bool) -> tuple[str, str]:
         return "bad", f"{sentence}; {compared}. Its numerics failed a check: see numerical health."
     if numbers["samples"]["not_finite"]:
         return "bad", f"{sentence}; {compared}. Some of its samples are not finite."
+    if state == "good" and numbers["data"]["scored"] < _FEW_ROWS:
+        return "fair", f"{sentence}; {compared}, but so few rows decide nothing."
     return state, f"{sentence}; {compared}."
 
 

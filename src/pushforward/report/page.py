@@ -68,7 +68,7 @@ def _number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
     size = abs(value)
-    text = f"{value:.{digits}g}" if size and (size < 10**-digits or size >= 1e6) else f"{value:.{digits}f}"
+    text = f"{value:.{digits}g}" if size and (size < 10**-digits or size >= 1e5) else f"{value:.{digits}f}"
     return text.replace("-", "−")
 
 
