@@ -59,6 +59,6 @@ ARCHITECTURE = Architecture(
     options=NICEOptions,
     build=build,
     summary="additive couplings and one diagonal scaling, on vectors or flattened images",
-    when="As the simplest baseline: it preserves volume but for one scale a coordinate, so it learns fast but coarsely.",
+    when="As the simplest baseline: volume-preserving but for one scale a coordinate, it learns fast but coarsely.",
     source="Dinh, Krueger & Bengio, 2015",
 )

@@ -5,6 +5,7 @@ Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -19,7 +20,7 @@ from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MLP, ResidualConvNet
 from pushforward.transform import Chain, Inverse, Shape, Transform
 from pushforward.transforms import ActNorm, BatchNorm, Channelwise, Checkerboard, Coupling, MultiScale, Squeeze
-from pushforward.transforms.partition import half
+from pushforward.transforms.partition import VectorPartition, half, odd_even, random_half
 
 Norm = Literal["batch", "lagged-batch", "activation", "none"]
 _MIN_SIDE = 4
@@ -36,6 +37,11 @@ class RealNVPOptions(DataOptions):
         Literal["relu", "tanh", "silu", "gelu", "elu"], Field(description="vectors: of the nets' hidden layers")
     ] = "relu"
     dropout: Annotated[float, Field(ge=0, lt=1, description="vectors: share of hidden units dropped in training")] = 0.0
+
+    partition: Annotated[
+        Literal["random", "half", "odd-even"],
+        Field(description="vectors: which coordinates a coupling changes; the next one changes the others"),
+    ] = "random"
 
     channels: Annotated[int, Field(ge=1, description="images: of the nets at the first scale; doubles with depth")] = 32
     blocks: Annotated[int, Field(ge=0, description="images: residual blocks in a net")] = 2
@@ -78,16 +84,26 @@ def _after(changed_shape: Shape, norm: Norm) -> Transform | None:
 
 def _vector_couplings(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> list[Transform]:
     couplings: list[Transform] = []
-    partition = half(event_shape[0])
-    for _ in range(options.transforms):
+    for partition in _partitions(event_shape[0], options):
         if partition.changed_shape[0]:
             map = Affine(LOG_SCALES[options.log_scale]())
             kept, changed = partition.kept_shape[0], partition.changed_shape[0]
             net = MLP(kept, map.n_params * changed, options.hidden, context_dim, options.activation, options.dropout)
             after = _after(partition.changed_shape, options.norm or "none")
             couplings.append(Coupling(partition, map, net, after))
-        partition = partition.complement()
     return couplings
+
+
+def _partitions(features: int, options: RealNVPOptions) -> Iterator[VectorPartition]:
+    """One partition a coupling: every second one is the complement of the one before, so that all coordinates change.
+
+    With fixed halves a coordinate is never conditioned on one of its own half; a new random half each time mixes all.
+    """
+    make = {"random": random_half, "half": half, "odd-even": odd_even}[options.partition]
+    partition = make(features)
+    for i in range(options.transforms):
+        yield partition
+        partition = partition.complement() if i % 2 == 0 else make(features)
 
 
 def _multi_scale(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> Transform:

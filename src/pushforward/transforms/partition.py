@@ -87,8 +87,8 @@ def odd_even(features: int) -> VectorPartition:
     return VectorPartition(features, range(0, features, 2))
 
 
-def random_half(features: int, generator: torch.Generator) -> VectorPartition:
-    """Changes a random half of the coordinates (the larger, where the number is odd)."""
+def random_half(features: int, generator: torch.Generator | None = None) -> VectorPartition:
+    """Changes a random half of the coordinates (the larger, where the number is odd); None: torch's own generator."""
     order = torch.randperm(features, generator=generator)
     return VectorPartition(features, sorted(order[features // 2 :].tolist()))
 
