@@ -35,7 +35,8 @@ def _fingerprint(flow: Flow, shape: tuple[int, ...], levels: int | None = None) 
 
 _EFFECTS: list[tuple[str, tuple[int, ...], dict[str, Any], dict[str, Any]]] = [
     ("real_nvp", (3,), _VECTOR, {"transforms": 4}),
-    ("real_nvp", (3,), _VECTOR, {"partition": "half"}),
+    ("real_nvp", (6,), _VECTOR, {"partition": "half"}),
+    ("real_nvp", (6,), {**_VECTOR, "partition": "half"}, {"partition": "odd-even"}),
     ("real_nvp", (3,), _VECTOR, {"hidden": (9,)}),
     ("real_nvp", (3,), _VECTOR, {"activation": "tanh"}),
     ("real_nvp", (3,), _VECTOR, {"dropout": 0.5}),
