@@ -1,5 +1,8 @@
 import struct
+import subprocess
+import sys
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -173,12 +176,36 @@ def _png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
 
 
+def test_small_file_that_claims_a_large_image_is_refused_before_it_is_decoded(tmp_path):
+    Image.fromarray(np.zeros((4200, 4200), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="claim to hold 4200 x 4200 pixels"):
+        load(str(tmp_path / "a.png"))
+
+
+def test_what_pillow_logs_is_not_printed_beside_the_error(tmp_path):
+    content = bytearray(_saved_tiff())
+    at = content.index(struct.pack("<HHI", 277, 3, 1))
+    content[at + 8 : at + 10] = b"\xff\xff"
+    (tmp_path / "a.tiff").write_bytes(content)
+    code = f"import pushforward.data as d; d.load({str(tmp_path / 'a.tiff')!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "More samples" not in done.stderr
+    assert "DataError" in done.stderr.splitlines()[-1]
+
+
+def _saved_tiff() -> bytes:
+    file = BytesIO()
+    Image.fromarray(_pixels()).save(file, "tiff")
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     "content",
     [
         b"",
         b"not an image",
         _png_header(8, 8),
+        _png_header(5_000, 5_000),
         _png_header(10_000, 10_000),
         _png_header(2**31 - 1, 2**31 - 1),
         _png_header(0, 0),

@@ -1,6 +1,7 @@
 """Which columns of a table are modelled and which are conditioned on, and what to say about values that are missing."""
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -62,12 +63,13 @@ def choose(
 
     chosen_context = tuple(position(name, "context") for name in context or ())
     if columns is None:
-        chosen = tuple(i for i in range(len(names)) if i not in set(chosen_context))
+        taken = set(chosen_context)
+        chosen = tuple(i for i in range(len(names)) if i not in taken)
     else:
         chosen = tuple(position(name, "columns") for name in columns)
     together = chosen + chosen_context
     if len(set(together)) != len(together):
-        twice = next(names[i] for n, i in enumerate(together) if i in together[:n])
+        twice = names[next(i for i, count in Counter(together).items() if count > 1)]
         raise OptionError(f"columns and context: column {twice!r} is asked for twice")
     if not chosen:
         raise OptionError(f"columns and context: no column of {where} is left to model")

@@ -5,6 +5,7 @@ the largest centred square, scaled with an anti-aliasing triangle filter (which 
 and rounded to whole numbers. Grey is ITU-R 601 luma.
 """
 
+import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 _ORIENTATION = 0x0112
 _MAX_SIDE = 1 << 15
+_PIXELS_ALWAYS_ALLOWED = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Preparation:
             x, y = (width - side) // 2, (height - side) // 2
             # Not resize(box=...): its filter reaches for pixels outside the box.
             image = image.crop((x, y, x + side, y + side)).resize((self.resize, self.resize), Resampling.BILINEAR)
-        return image.convert("L") if self.grey else image
+        return _in_mode(image, "L") if self.grey else image
 
 
 def prepare_array(x: np.ndarray, preparation: Preparation, where: str) -> np.ndarray:
@@ -158,7 +160,7 @@ def read_images(paths: Sequence[Path], preparation: Preparation) -> np.ndarray:
     result = np.empty((len(paths), 1 if mode == "L" else 3, height, width), dtype=np.uint8)
     for row, path in enumerate(paths):
         with _opened(path) as image:
-            result[row] = _to_planes(preparation.apply(_flatten(image)).convert(mode))
+            result[row] = _to_planes(_in_mode(preparation.apply(_flatten(image)), mode))
     return result
 
 
@@ -167,10 +169,18 @@ def _opened(path: Path) -> "Iterator[Image]":
     """An image whose header is read and acceptable; what Pillow raises inside, decoding included, names the file."""
     from PIL import Image
 
-    file_size(path)
+    size = file_size(path)
+    # Pillow logs what it refuses as well as raising it; without any handler, logging would print that beside our error.
+    logger = logging.getLogger("PIL")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
     with foreign(path, "an image"):
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path, formats=_FORMATS) as image:
+            if image.width * image.height > max(_PIXELS_ALWAYS_ALLOWED, 64 * size):
+                raise DataError(
+                    f"{path}: {size:,} bytes claim to hold {image.width} x {image.height} pixels: not an honest image"
+                )
             if image.mode not in _GREY_MODES + _COLOUR_MODES:
                 raise DataError(
                     f"{path}: 8 bits a channel expected, got an image of Pillow's mode {image.mode!r} (16 bits or "
@@ -191,13 +201,18 @@ def _flatten(image: "Image") -> "Image":
     """The image upright and in mode L or RGB, over white where it is transparent."""
     from PIL import Image, ImageOps
 
-    upright: Any = ImageOps.exif_transpose(image)
+    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    upright: Any = ImageOps.exif_transpose(image) if turned else image
     if upright.mode in ("PA", "LA", "RGBA") or "transparency" in upright.info:
         upright = upright.convert("RGBA")
         white = Image.new("RGBA", upright.size, (255, 255, 255, 255))
         upright = Image.alpha_composite(white, upright)
-    flat: Image.Image = upright.convert("L" if image.mode in _GREY_MODES else "RGB")
-    return flat
+    return _in_mode(upright, "L" if image.mode in _GREY_MODES else "RGB")
+
+
+def _in_mode(image: "Image", mode: str) -> "Image":
+    """`image` in `mode`, itself if it is (Pillow would copy it)."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _to_planes(image: "Image") -> np.ndarray:
