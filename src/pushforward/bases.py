@@ -143,6 +143,8 @@ class TorchBase(Base):
         self.support = _domain_of(distribution)
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        if z.shape[0] == 0:
+            return z.new_zeros(0)  # some of torch's distributions cannot score an empty batch
         support = self.distribution.support
         if support is None:
             raise OptionError(f"{type(self.distribution).__name__} declares no support, so it cannot be a base")
@@ -154,6 +156,10 @@ class TorchBase(Base):
         value = self.distribution.log_prob(torch.where(inside.reshape(shape), z, self._inner_point().to(z)))
         outside = torch.where(z.isnan().flatten(1).any(1) if z.ndim > 1 else z.isnan(), math.nan, -math.inf)
         return torch.where(inside, sum_event(value), outside.to(z))
+
+    def _draw(self, n: int) -> Tensor:
+        # Some of torch's distributions cannot draw an empty sample.
+        return self.distribution.sample((max(n, 1),))[:n]
 
     def _inner_point(self) -> Tensor:
         with torch.random.fork_rng(devices=[]):
@@ -173,12 +179,12 @@ class TorchBase(Base):
         if temperature != 1.0:
             raise OptionError(f"a torch distribution has no temperature; expected 1.0, got {temperature}")
         if generator is None:
-            return self.distribution.sample((n,)).to(dtype=dtype, device=device)
+            return self._draw(n).to(dtype=dtype, device=device)
         # torch.distributions draw from the global generator only: seed a copy of it and put it back afterwards.
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return self.distribution.sample((n,)).to(dtype=dtype, device=device)
+            return self._draw(n).to(dtype=dtype, device=device)
 
 
 def _domain_of(distribution: Distribution) -> Domain:

@@ -314,12 +314,18 @@ class FlowDistribution(Distribution):
 
 @contextmanager
 def evaluation(flow: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, each module's own mode again outside."""
+    """Evaluation mode inside, without autocast; each module's own mode again outside.
+
+    Autocast is for training: a half-precision net does not answer the same to inputs that differ in the last bit, so
+    that the way back would not lead to where the way there came from.
+    """
     modes = [(module, module.training) for module in flow.modules() if module.training]
     for module, _ in modes:
         module.training = False
+    device = next((tensor.device.type for tensor in (*flow.parameters(), *flow.buffers())), "cpu")
     try:
-        yield
+        with torch.autocast(device, enabled=False):
+            yield
     finally:
         for module, mode in modes:
             module.training = mode

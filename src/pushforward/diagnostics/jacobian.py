@@ -51,23 +51,22 @@ def autograd_jacobian(value: Callable[[Tensor, slice], Tensor], x: Tensor, chunk
         which = torch.arange(start, min(start + chunk, batch * outputs), device=x.device)
         copies = x.detach()[which // outputs].requires_grad_(True)
         with torch.enable_grad():
-            out = value(copies, slice(start, start + len(which))).flatten(1)
+            out = value(copies, slice(start, start + len(which))).reshape(len(which), outputs)
             picked = out.gather(1, (which % outputs)[:, None]).sum()
         (gradient,) = torch.autograd.grad(picked, copies, allow_unused=True)
-        rows.append((torch.zeros_like(copies) if gradient is None else gradient).flatten(1))
+        rows.append((torch.zeros_like(copies) if gradient is None else gradient).reshape(len(which), -1))
     return torch.cat(rows).reshape(batch, outputs, -1) if rows else x.new_zeros(batch, outputs, 0)
 
 
 @torch.no_grad()
 def difference_jacobian(value: Callable[[Tensor], Tensor], x: Tensor, step: float = _STEP) -> Tensor:
     """``d value / d x`` of every row by central differences, ``(B, D_out, D_in)``; rows must not affect each other."""
-    columns = []
-    for i in range(x[:1].numel()):
-        shift = torch.zeros_like(x).flatten(1)
-        shift[:, i] = step * x.flatten(1)[:, i].abs().clamp(min=1)
-        shifted = shift.reshape(x.shape)
-        rise = (value(x + shifted) - value(x - shifted)).flatten(1)
-        columns.append(rise / (2 * shift[:, i : i + 1]))
+    flat, columns = x.reshape(x.shape[0], -1), []
+    for i in range(flat.shape[1]):
+        shift = torch.zeros_like(flat)
+        shift[:, i] = step * flat[:, i].abs().clamp(min=1)
+        rise = value((flat + shift).reshape(x.shape)) - value((flat - shift).reshape(x.shape))
+        columns.append(rise.reshape(x.shape[0], -1) / (2 * shift[:, i : i + 1]))
     return torch.stack(columns, 2)
 
 

@@ -32,7 +32,8 @@ class Coupling(Transform):
 
     def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
         raw = self.net(self.partition.kept(x), context)
-        return with_start(self.map, self.partition.params(raw, self.map.n_params))
+        # Under autocast the net answers in half precision, in which exp(s) exp(-s) is not 1: widen before the map.
+        return with_start(self.map, self.partition.params(raw, self.map.n_params).to(x.dtype))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         y, log_slope = self.map(self.partition.changed(x), self._params(x, context))
@@ -72,7 +73,7 @@ class Elementwise(Transform):
     def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
         params = with_start(self.map, self.weight[:, None])
         if self.net is not None:
-            raw = self.net(context)
+            raw = self.net(context).to(x.dtype)
             params = params + raw.reshape(x.shape[0], self.map.n_params, *self.data_shape).movedim(1, 0)
         return params.expand(self.map.n_params, *x.shape)
 
