@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pushforward.cli.parameters import DataDir
 
 
@@ -11,6 +13,7 @@ def data(*, data_dir: DataDir = None) -> None:
 
     for each in names(data_dir):
         print(f"{each.name:<15} {'here   ' if each.present else 'missing'}  {each.summary}; {each.shape}")
-        if not each.present or each.where[0].startswith(("/", "$")):
-            print(f"{'':<15}          looked for as {', '.join(each.where)}")
+        folders = list(dict.fromkeys(os.path.dirname(place) for place in each.where if "/" in place))
+        if folders:
+            print(f"{'':<15}          looked for in {', '.join(folders)}")
     print("\nBeside these: .csv, .tsv, .parquet, .npy, .npz and idx files, and folders of images.")

@@ -1,0 +1,208 @@
+"""`pushforward fit` leaves a whole model, says how good it is, and refuses what it cannot do."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_models import SMALL, TINY_IMAGES, Run, write_csv
+
+from pushforward import storage
+from pushforward.data import load, split
+
+
+def test_a_fit_leaves_a_whole_model_with_its_report(run: Run, houses_csv: Path, tmp_path: Path) -> None:
+    words = [word for word in SMALL if word != "--no-report"]
+    code, out, err = run("fit", houses_csv, "--out", tmp_path / "m", "--seed", 3, *words)
+    assert code == 0, err
+    files = {"config.json", "model.safetensors", "split.json", "metrics.jsonl", "manifest.json"}
+    assert {path.name for path in (tmp_path / "m").iterdir()} == files | {"report.html", "report.json"}
+    assert "held-out (12 test rows)" in out
+    assert "nats (exact)" in out
+    assert "+-" in out
+    assert "Gaussian, full covariance" in out
+    model = storage.load_model(tmp_path / "m")
+    data = load(str(houses_csv))
+    assert model.split is not None
+    assert np.array_equal(model.split.test, split(data, 3).test)
+    assert model.config.data is not None
+    assert model.config.data.fingerprint == data.fingerprint
+    numbers = json.loads((tmp_path / "m" / "report.json").read_text())
+    assert f"{numbers['likelihood']['value']['mean']:.4f}" in out
+
+
+def test_images_are_fitted_in_bits_a_dimension(run: Run, image_model: Path) -> None:
+    model = storage.load_model(image_model)
+    assert model.config.flow.options["levels"] == 17
+    assert model.flow.event_shape == (1, 8, 8)
+    entries = [json.loads(line) for line in (image_model / "metrics.jsonl").read_text().splitlines()]
+    assert entries[-1]["unit"] == "bits/dim"
+    assert entries[-1]["kind"] == "bound"
+
+
+def test_the_same_seed_gives_the_same_weights(run: Run, houses_csv: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run("fit", houses_csv, "--out", tmp_path / name, "--seed", seed, *SMALL)[0] == 0
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "abc"]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_columns_are_chosen_by_name_in_the_order_given(run: Run, houses_csv: Path, tmp_path: Path) -> None:
+    words = ("fit", houses_csv, "--columns", "price", "--columns", "area", "--context", "age")
+    assert run(*words, "--out", tmp_path / "m", *SMALL)[0] == 0
+    config = storage.load_model(tmp_path / "m").config
+    assert config.data is not None
+    assert config.data.columns == ("price", "area")
+    assert config.data.context_columns == ("age",)
+    assert config.flow.context_dim == 1
+
+
+def test_a_column_name_may_hold_a_comma(run: Run, houses: dict[str, np.ndarray], tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", {'"area, m2"': houses["area"], "price": houses["price"]})
+    assert run("fit", path, "--columns", '"area, m2",price', "--out", tmp_path / "m", *SMALL)[0] == 0
+    config = storage.load_model(tmp_path / "m").config
+    assert config.data is not None
+    assert config.data.columns == ("area, m2", "price")
+
+
+def test_a_test_file_is_the_test_part(
+    run: Run, houses: dict[str, np.ndarray], houses_csv: Path, tmp_path: Path
+) -> None:
+    test = write_csv(tmp_path / "test.csv", {name: column[:20] for name, column in houses.items()})
+    code, out, _ = run("fit", houses_csv, "--test", test, "--out", tmp_path / "m", *SMALL)
+    assert code == 0
+    assert "held-out (20 test rows)" in out
+    found = storage.load_model(tmp_path / "m").split
+    assert found is not None
+    assert found.test.tolist() == list(range(120, 140))
+    assert len(found.train) + len(found.validation) == 120
+
+
+def test_a_test_file_of_other_columns_is_refused(run: Run, houses_csv: Path, tmp_path: Path) -> None:
+    test = write_csv(tmp_path / "test.csv", {"a": np.arange(5), "b": np.arange(5), "c": np.arange(5)})
+    code, _, err = run("fit", houses_csv, "--test", test, "--out", tmp_path / "m", *SMALL)
+    assert code == 3
+    assert "rows like those of houses.csv" in err
+
+
+def test_a_folder_that_is_not_empty_is_refused_without_force(run: Run, houses_csv: Path, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "thesis.tex").write_text("x")
+    code, _, err = run("fit", houses_csv, "--out", tmp_path / "m", *SMALL)
+    assert code == 2
+    assert "not empty" in err
+    assert "--force" in err
+    assert run("fit", houses_csv, "--out", tmp_path / "m", "--force", *SMALL)[0] == 0
+    assert (tmp_path / "m" / "thesis.tex").read_text() == "x"
+    storage.load(tmp_path / "m")
+
+
+def test_force_replaces_a_model_whole(run: Run, houses_csv: Path, tmp_path: Path) -> None:
+    assert run("fit", houses_csv, "--out", tmp_path / "m", *SMALL)[0] == 0
+    storage.add_file(tmp_path / "m", "report.html", b"of the old one")
+    assert run("fit", houses_csv, "--out", tmp_path / "m", "--force", "--flow", "nice", *SMALL)[0] == 0
+    assert not (tmp_path / "m" / "report.html").exists()
+    assert storage.load_model(tmp_path / "m").config.flow.name == "nice"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--option", "colour=red"), 2, "no option 'colour'"),
+        (("--option", "hidden"), 2, "NAME=VALUE"),
+        (("--option", "dropout=2"), 2, "dropout"),
+        (("--training", "lr=-1"), 2, "lr"),
+        (("--training", "speed=1"), 2, "no option 'speed'"),
+        (("--flow", "glowing"), 2, "'glowing' is not known"),
+        (("--minutes", "0"), 2, "minutes"),
+        (("--device", "cuda:77"), 2, "cuda:77"),
+        (("--device", "toaster"), 2, "toaster"),
+        (("--threads", "0"), 2, "threads"),
+        (("--seed", "-1"), 2, "seed"),
+        (("--columns", "area,prize"), 3, "'prize'"),
+        (("--columns", "area,,price"), 2, "separated by commas"),
+        (("--context", "area,price,age"), 2, "no column"),
+        (("--labels",), 3, "no class labels"),
+        (("--limit", "5"), 3, "at least 10"),
+        (("--resize", "8"), 2, "resize"),
+        (("--test", "nowhere.csv"), 3, "nowhere.csv"),
+        (("--config", "nowhere.toml"), 2, "nowhere.toml"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(
+    run: Run, houses_csv: Path, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    found, out, err = run("fit", houses_csv, "--out", tmp_path / "m", "--steps", 2, *words)
+    assert found == code, err
+    assert said in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "m").exists()
+    assert out == ""
+
+
+def test_data_that_are_not_there_are_exit_code_3(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("fit", "two-moon", "--out", tmp_path / "m")
+    assert code == 3
+    assert "two-moons" in err
+
+
+def test_no_data_and_no_folder_are_exit_code_2(run: Run, tmp_path: Path) -> None:
+    assert "DATA is missing" in run("fit", "--out", tmp_path / "m")[2]
+    code, _, err = run("fit", "two-moons")
+    assert code == 2
+    assert "--out DIR is missing" in err
+
+
+def test_an_interrupt_saves_the_best_model(run: Run, houses_csv: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m"
+    metrics = out / "metrics.jsonl"
+
+    def interrupt() -> None:
+        end = time.monotonic() + 100
+        while time.monotonic() < end:
+            # More than one entry: the weights have moved.
+            if metrics.exists() and len(metrics.read_text().splitlines()) > 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    words = ("--option", "transforms=2", "--option", "hidden=8", "--training", "validate_every=2", "--no-report")
+    code, said, _ = run("fit", houses_csv, "--out", out, "--minutes", 5, "--training", "patience=null", *words)
+    thread.join()
+    assert code == 0
+    assert "ended by interrupted" in said
+    assert storage.load_model(out).config.training["stopped_by"] == "interrupted"
+
+
+def test_a_killed_run_leaves_a_whole_model(
+    run: Run, houses_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pushforward.cli import fitting
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    # What is on the disk at the moment at which the final save would begin.
+    monkeypatch.setattr(fitting, "_summary", die)
+    with pytest.raises(Killed):
+        run("fit", houses_csv, "--out", tmp_path / "m", *SMALL)
+    assert storage.load_model(tmp_path / "m").config.training["unfinished"] is True
+
+
+def test_without_a_report_the_numbers_are_those_of_one(run: Run, folder: Path, tmp_path: Path) -> None:
+    words = ("fit", "digits", "--limit", "60", "--out", tmp_path / "m", *TINY_IMAGES)
+    _, short, _ = run(*words, "--no-report")
+    code, long, err = run("report", tmp_path / "m", "digits")
+    assert code == 0, err
+    for name in ("held-out", "  Gaussian, full covariance"):
+        lines = [next(line for line in text.splitlines() if line.startswith(name)) for text in (short, long)]
+        assert lines[0] == lines[1]

@@ -1,0 +1,82 @@
+"""A run file holds what the command line would say; the command line wins."""
+
+from pathlib import Path
+
+import pytest
+from small_models import Run
+
+from pushforward import storage
+from pushforward.cli.run_file import Run as RunFile
+from pushforward.cli.run_file import as_lists, pairs
+from pushforward.errors import OptionError
+from pushforward.flows import describe
+
+
+def test_a_run_file_says_everything(run: Run, houses_csv: Path, tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(
+        f'data = "{houses_csv}"\nout = "{tmp_path / "m"}"\nflow = "nice"\nsteps = 3\nreport = false\nseed = 4\n'
+        'columns = ["price", "area"]\n[option]\ntransforms = 2\nhidden = [8]\n[training]\nlr = 0.002\n'
+    )
+    assert run("fit", "--config", file)[0] == 0
+    config = storage.load_model(tmp_path / "m").config
+    assert config.flow.name == "nice"
+    assert config.flow.options["hidden"] == [8]
+    assert config.data is not None
+    assert config.data.columns == ("price", "area")
+    options = config.training["options"]
+    assert isinstance(options, dict)
+    assert (options["lr"], options["steps"], options["seed"]) == (0.002, 3, 4)
+
+
+def test_the_command_line_wins_name_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('data = "a"\nout = "b"\nsteps = 3\n[option]\nhidden = [8]\ntransforms = 3\n')
+    merged = RunFile.merged(file, {"data": "c", "option": {"hidden": [9]}})
+    assert (merged.data, str(merged.out), merged.steps) == ("c", "b", 3)
+    assert merged.option == {"hidden": [9], "transforms": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("minuts = 3", "'minuts' is not known; near it: minutes"),
+        ("minutes = [", "TOML"),
+        ('minutes = "soon"', "minutes"),
+        ("seed = -1", "seed"),
+        ('option = "hidden"', "option"),
+        ("\0", "TOML"),
+    ],
+)
+def test_what_a_run_file_says_wrongly_is_named(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(f'data = "a"\nout = "b"\n{text}\n')
+    with pytest.raises(OptionError, match=said):
+        RunFile.merged(file, {})
+
+
+def test_a_run_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(OptionError, match="TOML"):
+        RunFile.merged(file, {})
+    with pytest.raises(OptionError, match="cannot be read"):
+        RunFile.merged(tmp_path, {})
+
+
+def test_words_become_values() -> None:
+    words = ["hidden=64,32", "lr=1e-3", "norm=none", "base=logistic", "flips=true", "batch-size=8", "a=[1]"]
+    assert pairs(words, "--option") == {
+        "hidden": [64, 32],
+        "lr": 1e-3,
+        "norm": None,
+        "base": "logistic",
+        "flips": True,
+        "batch_size": 8,
+        "a": [1],
+    }
+
+
+def test_a_single_width_is_a_list_of_one() -> None:
+    fields = describe("real_nvp").options.model_fields
+    assert as_lists({"hidden": 64, "transforms": 4}, fields) == {"hidden": [64], "transforms": 4}

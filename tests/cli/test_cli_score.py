@@ -1,0 +1,198 @@
+"""`pushforward score` writes a row for each row, in every form, with unit and kind."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from small_models import Run, write_csv
+
+from pushforward import storage
+from pushforward.data import load
+
+
+def expected(model: Path, x: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
+    given = None if context is None else torch.as_tensor(context, dtype=torch.float32)
+    flow = storage.load(model)
+    return flow.likelihood(torch.as_tensor(x, dtype=torch.float32), given).value.double().numpy()
+
+
+def test_every_row_gets_its_log_likelihood_with_unit_and_kind(
+    run: Run, table_model: Path, houses_csv: Path, houses: dict[str, np.ndarray]
+) -> None:
+    code, out, err = run("score", table_model, houses_csv)
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert list(rows[0]) == ["row", "value", "unit", "kind"]
+    assert [int(row["row"]) for row in rows] == list(range(120))
+    assert {(row["unit"], row["kind"]) for row in rows} == {("nats", "exact")}
+    x = np.stack([houses["area"], houses["price"]], 1)
+    assert np.array_equal([float(row["value"]) for row in rows], expected(table_model, x))
+    assert "120 rows: mean" in err
+    assert "age" in err  # a column that the model does not know is named
+
+
+def test_columns_are_found_by_name_in_any_order(
+    run: Run, table_model: Path, houses: dict[str, np.ndarray], houses_csv: Path, tmp_path: Path
+) -> None:
+    turned = write_csv(tmp_path / "turned.csv", {"price": houses["price"], "area": houses["area"]})
+    assert run("score", table_model, turned)[1] == run("score", table_model, houses_csv)[1]
+
+
+def test_missing_columns_are_all_named(run: Run, conditional_model: Path, tmp_path: Path) -> None:
+    other = write_csv(tmp_path / "other.csv", {"area": np.ones(3), "cost": np.ones(3)})
+    code, out, err = run("score", conditional_model, other)
+    assert (code, out) == (3, "")
+    assert "price, age are missing" in err
+    assert "cost" in err
+
+
+def test_columns_under_other_names_are_given_in_the_models_order(
+    run: Run, table_model: Path, houses: dict[str, np.ndarray], houses_csv: Path, tmp_path: Path
+) -> None:
+    other = write_csv(tmp_path / "other.csv", {"cost": houses["price"], "size": houses["area"]})
+    assert run("score", table_model, other, "--columns", "size,cost")[1] == run("score", table_model, houses_csv)[1]
+    code, _, err = run("score", table_model, other, "--columns", "size")
+    assert code == 3
+    assert "2 names expected" in err
+
+
+def test_an_array_without_names_is_taken_by_position(
+    run: Run, table_model: Path, houses: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.stack([houses["area"], houses["price"]], 1))
+    np.save(tmp_path / "wide.npy", np.ones((4, 3)))
+    assert run("score", table_model, tmp_path / "x.npy")[0] == 0
+    code, _, err = run("score", table_model, tmp_path / "wide.npy")
+    assert code == 3
+    assert "has 3 columns, but the model takes 2: area, price" in err
+
+
+def test_context_is_found_by_name(
+    run: Run, conditional_model: Path, houses_csv: Path, houses: dict[str, np.ndarray]
+) -> None:
+    _, out, _ = run("score", conditional_model, houses_csv)
+    values = [float(row["value"]) for row in csv.DictReader(io.StringIO(out))]
+    x = np.stack([houses["area"], houses["price"]], 1)
+    assert np.array_equal(values, expected(conditional_model, x, houses["age"][:, None]))
+
+
+def test_every_ending_holds_the_same_rows(run: Run, image_model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", load("digits").x[:5])
+    for ending in ("csv", "parquet", "npy", "jsonl"):
+        code, out, _ = run("score", image_model, tmp_path / "x.npy", "--samples", 3, "--out", tmp_path / f"s.{ending}")
+        assert (code, out) == (0, "")
+    with (tmp_path / "s.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    values = [float(row["value"]) for row in rows]
+    assert len(values) == 5
+    assert {(row["unit"], row["kind"]) for row in rows} == {("bits/dim", "bound")}
+    assert all(float(row["standard_error"]) > 0 for row in rows)
+    parquet = pyarrow.parquet.read_table(tmp_path / "s.parquet").to_pydict()
+    array = np.load(tmp_path / "s.npy", allow_pickle=False)
+    lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert parquet["value"] == array["value"].tolist() == [line["value"] for line in lines] == values
+    assert parquet["unit"] == array["unit"].tolist() == ["bits/dim"] * 5
+
+
+def test_bits_are_nats_divided(run: Run, image_model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", load("digits").x[:5])
+    found = {}
+    for unit in ("nats", "bits/dim"):
+        _, out, _ = run("score", image_model, tmp_path / "x.npy", "--unit", unit)
+        found[unit] = np.array([float(row["value"]) for row in csv.DictReader(io.StringIO(out))])
+    assert np.allclose(found["bits/dim"], -found["nats"] / (64 * np.log(2)), rtol=1e-12)
+
+
+def test_the_test_part_is_scored_as_in_the_fit(run: Run, table_model: Path, houses_csv: Path) -> None:
+    code, out, _ = run("score", table_model, houses_csv, "--part", "test")
+    assert code == 0
+    model = storage.load_model(table_model)
+    assert model.split is not None
+    assert [int(row["row"]) for row in csv.DictReader(io.StringIO(out))] == model.split.test.tolist()
+
+
+def test_a_part_of_other_data_is_refused(run: Run, table_model: Path, tmp_path: Path) -> None:
+    other = write_csv(tmp_path / "other.csv", {"area": np.arange(9), "price": np.arange(9)})
+    code, _, err = run("score", table_model, other, "--part", "test")
+    assert code == 3
+    assert "not the data that this model was fitted to" in err
+
+
+def test_images_darker_than_the_models_have_its_levels(run: Run, image_model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "dark.npy", np.ones((2, 1, 8, 8), np.uint8))
+    np.save(tmp_path / "bright.npy", np.full((2, 1, 8, 8), 200, np.uint8))
+    assert run("score", image_model, tmp_path / "dark.npy")[0] == 0
+    code, _, err = run("score", image_model, tmp_path / "bright.npy")
+    assert code == 3
+    assert "17 levels" in err
+
+
+def test_data_of_another_shape_are_exit_code_3(run: Run, image_model: Path, table_model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "big.npy", np.ones((2, 1, 9, 9), np.uint8))
+    code, _, err = run("score", image_model, tmp_path / "big.npy")
+    assert code == 3
+    assert "(1, 8, 8)" in err
+    assert run("score", image_model, "two-moons")[0] == 3
+    assert run("score", table_model, "digits")[0] == 3
+
+
+def test_labels_beyond_the_models_are_refused(run: Run, labelled_model: Path, tmp_path: Path) -> None:
+    digits = load("digits")
+    assert digits.labels is not None
+    np.savez(tmp_path / "a.npz", x=digits.x[:4], labels=digits.labels[:4])
+    np.savez(tmp_path / "b.npz", x=digits.x[:4], labels=digits.labels[:4] + 10)
+    np.save(tmp_path / "c.npy", digits.x[:4])
+    assert run("score", labelled_model, tmp_path / "a.npz")[0] == 0
+    for name, said in (("b.npz", "labels 0 to 9"), ("c.npy", "have none")):
+        code, _, err = run("score", labelled_model, tmp_path / name)
+        assert code == 3
+        assert said in err
+
+
+def test_a_row_of_density_zero_is_minus_infinity_and_said(run: Run, image_model: Path, tmp_path: Path) -> None:
+    model, out = tmp_path / "m", tmp_path / "s.jsonl"
+    flow = storage.load(image_model)
+    with torch.no_grad():
+        flow.transform.transforms[2].scales[0].transforms[0].after.running_var.fill_(float("nan"))
+    storage.save(flow, model)
+    np.save(tmp_path / "x.npy", load("digits").x[:2])
+    code, _, err = run("score", model, tmp_path / "x.npy", "--out", out)
+    assert code == 0
+    assert "2 of them have no finite value" in err
+    assert [json.loads(line)["value"] for line in out.read_text().splitlines()] == ["nan", "nan"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--out", "scores.xls"), ".xls"),
+        (("--out", "nowhere/scores.csv"), "no folder nowhere"),
+        (("--samples", "0"), "samples"),
+    ],
+)
+def test_wrong_options_are_exit_code_2(
+    run: Run, table_model: Path, houses_csv: Path, words: tuple[str, ...], said: str
+) -> None:
+    code, _, err = run("score", table_model, houses_csv, *words)
+    assert code == 2
+    assert said in err
+
+
+def test_a_file_that_is_there_is_not_overwritten(run: Run, table_model: Path, houses_csv: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.csv"
+    out.write_text("precious")
+    code, _, err = run("score", table_model, houses_csv, "--out", out)
+    assert (code, out.read_text()) == (2, "precious")
+    assert "--force" in err
+    assert run("score", table_model, houses_csv, "--out", out, "--force")[0] == 0
+
+
+def test_a_broken_model_is_exit_code_4(run: Run, table_model: Path, houses_csv: Path, tmp_path: Path) -> None:
+    code, _, err = run("score", tmp_path, houses_csv)
+    assert code == 4
+    assert "manifest.json is missing" in err
