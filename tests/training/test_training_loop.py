@@ -356,6 +356,7 @@ def test_compiled_training_equals_eager_training(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch loading its own compiler
 @pytest.mark.parametrize("make", [lambda: (vector_flow(), ring()), lambda: (image_flow(), images())])
 def test_compiled_training_with_the_default_backend_equals_eager_training(make):
     (compiled, x), (eager, _) = make(), make()
@@ -369,6 +370,16 @@ def test_a_flow_that_cannot_be_compiled_is_refused_with_its_reason():
     flow.transform.eager = "its solver takes as many steps as it needs"
     with pytest.raises(OptionError, match="cannot be compiled: its solver takes as many steps"):
         quick(flow, compile=True)
+
+
+def test_a_compiler_that_fails_is_reported_with_what_to_do(monkeypatch):
+    def broken(graph, inputs):
+        raise ValueError("no compiler here")
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=broken))
+    with pytest.raises(OptionError, match=r"torch.compile failed \(.*no compiler here.*\); train without compile"):
+        quick(vector_flow(transforms=1), compile=True)
+    torch._dynamo.reset()
 
 
 def test_a_flow_without_parameters_is_refused():

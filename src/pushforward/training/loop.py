@@ -138,6 +138,11 @@ class _Run:
             self.result.stopped_by = "numerics"
             self._note(str(error))
             raise FitFailed(str(error), self._finish()) from None
+        except RuntimeError as error:
+            if self.options.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                reason = " ".join(str(error).strip().partition("\n\n")[0].split())
+                raise OptionError(f"torch.compile failed ({reason}); train without compile") from error
+            raise
         finally:
             self._finish()
         if self.best is not None and self.result.best_step == 0:
