@@ -69,6 +69,15 @@ def test_labels_go_through_the_embedding_of_the_flow() -> None:
     assert flow.embedding is not None
     assert torch.equal(flow.log_prob(x, labels), flow.log_prob(x, flow.embedding(labels)))
     assert flow.sample(5, torch.tensor([1, 2])).shape == (5, 2, 2)
+    # The labels of images come as bytes.
+    for dtype in (torch.uint8, torch.int16, torch.int32):
+        assert torch.equal(flow.log_prob(x, labels.to(dtype)), flow.log_prob(x, labels))
+
+
+def test_a_huge_context_does_not_make_the_density_nan() -> None:
+    for shape in ((2,), (1, 4, 4)):
+        flow = build("real_nvp", shape, context_dim=2).eval()
+        assert flow.log_prob(torch.zeros(1, *shape), torch.full((1, 2), 3e38)).isfinite().all()
 
 
 @pytest.mark.parametrize("call", ["log_prob", "latent", "likelihood", "sample", "data", "initialise"])
@@ -135,6 +144,13 @@ def test_keyed_noise_is_a_function_of_seed_row_and_repetition() -> None:
     assert set(drawn(list(range(50)))[2].tolist()) == {-1.0, 1.0}
 
 
+def test_keyed_noise_tells_apart_seeds_of_64_bits() -> None:
+    spec, cpu = Noise((4,), "uniform"), torch.device("cpu")
+    seeds = (-1, -2, 2**63, 2**63 + 1)
+    drawn = [keyed(spec, seed, torch.arange(1), torch.float32, cpu) for seed in seeds]
+    assert len({tuple(part.flatten().tolist()) for part in drawn if isinstance(part, Tensor)}) == len(seeds)
+
+
 def test_likelihood_does_not_depend_on_batches_or_order() -> None:
     flow, x = _dequantised().double(), torch.randint(0, 4, (11, 3))
     whole = flow.likelihood(x, samples=3, seed=7).value
@@ -155,6 +171,14 @@ def test_likelihood_names_its_kind() -> None:
     assert (exact.kind, exact.samples, exact.standard_error) == ("exact", 1, None)
     with pytest.raises(OptionError, match="samples must be at least 1"):
         _dequantised().likelihood(torch.zeros(4, 3), samples=0)
+
+
+def test_a_row_that_is_impossible_in_every_draw_has_no_standard_error() -> None:
+    found = _dequantised().likelihood(torch.tensor([[0.0, 1, 2], [0, 1, 9]]), samples=3)
+    assert found.standard_error is not None
+    assert found.value[1] == -math.inf
+    assert found.standard_error[0] > 0
+    assert found.standard_error[1] == 0
 
 
 def test_likelihood_of_no_rows_is_empty() -> None:
@@ -264,6 +288,19 @@ def test_a_torch_distribution_is_a_base_with_its_own_support(
     first = base.sample(5, generator=generator)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first, base.sample(5, generator=generator.manual_seed(1)))
+
+
+def test_scoring_with_a_torch_distribution_seeds_no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    TorchBase(Normal(torch.zeros(2), torch.ones(2))).log_prob(torch.zeros(1, 2))
+    assert not seeded
+
+
+def test_logistic_samples_reach_no_further_than_their_uniform_numbers_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for u, wanted in ((0.0, -17.3), (1 - 2**-24, 16.6)):
+        monkeypatch.setattr(torch, "rand", lambda *shape, u=u, dtype, **_: torch.full(shape, u, dtype=dtype))
+        torch.testing.assert_close(StandardLogistic((1,)).sample(1).item(), wanted, atol=0.1, rtol=0)
 
 
 def test_batch_dimensions_of_a_torch_distribution_are_part_of_the_event() -> None:

@@ -92,7 +92,8 @@ class StandardLogistic(Base):
         device: torch.device | str = "cpu",
     ) -> Tensor:
         u = torch.rand(n, *self.event_shape, generator=generator, dtype=dtype, device=device)
-        u = u.clamp(torch.finfo(dtype).tiny, 1 - torch.finfo(dtype).eps)
+        # u is a multiple of eps / 2 below 1: a 0 stands for the numbers up to the next one, not for the far tail.
+        u = u.clamp(min=torch.finfo(dtype).eps / 4)
         return temperature * (u.log() - torch.log1p(-u))
 
 
@@ -163,7 +164,8 @@ class TorchBase(Base):
 
     def _inner_point(self) -> Tensor:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            # Not torch.manual_seed: it would seed the accelerators' generators as well, which are not put back.
+            torch.default_generator.manual_seed(0)
             return self.distribution.sample()
 
     def sample(

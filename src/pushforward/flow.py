@@ -263,7 +263,7 @@ class Flow(nn.Module):
         if context is None:
             raise ContextError(f"this flow needs a context of shape (B, {_inner(self.context_shape)}), none was given")
         if self.embedding is not None and not context.is_floating_point():
-            context = self.embedding(context)
+            context = self.embedding(context.long())
         if tuple(context.shape[1:]) != self.context_shape or context.ndim == 0:
             raise ContextError(
                 f"context of shape (B, {_inner(self.context_shape)}) expected, got {tuple(context.shape)}"
@@ -337,7 +337,8 @@ def _combine(values: Tensor, kind: Kind) -> Likelihood:
     if samples == 1:
         return Likelihood(values[0], kind, 1)
     mean = torch.logsumexp(values, 0) - math.log(samples)
-    weights = (values - mean).exp()
+    # Where every draw says that the density is 0, that is certain: -inf - -inf would be NaN.
+    weights = torch.where(mean == -math.inf, 0.0, values - mean).exp()
     # Written out: torch's own standard deviation warns where there are no rows.
     variance = (weights - weights.mean(0)).square().sum(0) / (samples - 1)
     return Likelihood(mean, kind, samples, (variance / samples).sqrt())

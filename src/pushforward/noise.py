@@ -39,10 +39,15 @@ def keyed(
     if spec is None:
         return None
     # One counter-based stream a row and repetition; the parts of a row's noise are consecutive stretches of its stream.
-    streams = [
-        np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), row], counter=[0, 0, 0, repetition]))
-        for row in rows.tolist()
-    ]
+    # Words of 64 bits by name: numpy makes floats of a list with a number beyond 2**63, and seeds would fall together.
+    words, counter = (
+        np.array([seed & (2**64 - 1), 0], dtype=np.uint64),
+        np.array([0, 0, 0, repetition], dtype=np.uint64),
+    )
+    streams = []
+    for row in rows.tolist():
+        words[1] = row
+        streams.append(np.random.Generator(np.random.Philox(key=words, counter=counter)))
 
     def one(noise: Noise) -> Tensor:
         values = np.empty((len(streams), *noise.shape), dtype=np.float64)

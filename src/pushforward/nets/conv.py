@@ -90,7 +90,7 @@ class ResidualConvNet(nn.Module):
         self.last = WeightNormConv2d(channels, out_channels, 1, zero=True)
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
-        context = None if context is None else context.flatten(1)
+        context = None if context is None else context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         h = self.input_norm(h.clamp(-INPUT_LIMIT, INPUT_LIMIT))
         parts = [h, -h]
         if self.mask is not None:
