@@ -186,6 +186,13 @@ def test_transforms_refuse_options_out_of_range() -> None:
         MultiScale([Squeeze((1, 4, 4)), Identity((1, 2, 2))])
 
 
+def test_the_ordered_squeeze_of_many_channels_is_made_and_undone() -> None:
+    # A quadratic search for the way back would take minutes here.
+    squeeze = Squeeze((20_000, 2, 2), ordered=True)
+    x = torch.randn(1, 20_000, 2, 2)
+    assert torch.equal(squeeze.to_data(squeeze.to_latent(x)[0])[0], x)
+
+
 def test_multi_scale_latent_starts_with_what_left_first() -> None:
     scales = MultiScale([Squeeze((1, 4, 4)), Squeeze((2, 2, 2))])
     x = torch.arange(16.0).reshape(1, 1, 4, 4)

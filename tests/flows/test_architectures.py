@@ -133,6 +133,8 @@ def test_sizes_that_cannot_be_are_refused() -> None:
         build("real_nvp", (2, 2))
     with pytest.raises(ShapeError, match=r"3 scales .* divisible by 4, got 6 x 8"):
         build("real_nvp", (1, 6, 8), scales=3)
+    with pytest.raises(OptionError, match=r"option scales: .* less than or equal to 16"):
+        build("real_nvp", (1, 8, 8), scales=10**9)
 
 
 @pytest.mark.parametrize(("side", "scales"), [(28, 3), (32, 4), (8, 2), (7, 1), (6, 2), (4, 1)])

@@ -46,7 +46,7 @@ class RealNVPOptions(DataOptions):
     channels: Annotated[int, Field(ge=1, description="images: of the nets at the first scale; doubles with depth")] = 32
     blocks: Annotated[int, Field(ge=0, description="images: residual blocks in a net")] = 2
     scales: Annotated[
-        int | None, Field(ge=1, description="images: scales; None halves while the sides are even and above 4")
+        int | None, Field(ge=1, le=16, description="images: scales; None halves while the sides are even and above 4")
     ] = None
     net_norm: Annotated[
         Literal["batch", "instance", "none"], Field(description="images: normalisation inside the nets")

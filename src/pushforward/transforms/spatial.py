@@ -57,7 +57,7 @@ class Squeeze(Transform):
 def _orders(channels: int) -> tuple[list[int], list[int]]:
     """Channel order of the ordered squeeze relative to the plain one, and back: diagonals first, for all channels."""
     order = [4 * c + position for pair in ((0, 3), (1, 2)) for position in pair for c in range(channels)]
-    back = [order.index(i) for i in range(len(order))]
+    back = sorted(range(len(order)), key=order.__getitem__)
     return order, back
 
 
