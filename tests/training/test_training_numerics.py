@@ -107,6 +107,13 @@ def test_ten_in_a_row_go_back_at_half_the_rate_and_name_the_transform(ema):
     assert result.steps == 40
 
 
+def test_clipping_does_not_spread_a_nan_gradient_to_the_transforms_after_it():
+    layers = [Failing(when=lambda call: call <= 10, what="gradient"), Failing()]
+    flow = Flow(StandardNormal((2,)), Chain(layers))
+    result = fit(flow, torch.randn(50, 2), options=TrainingOptions(steps=11, clip=1.0), progress=False)
+    assert "transform 0 (Failing) of Chain has a non-finite gradient in shift" in result.notes[0]
+
+
 def test_going_back_restores_weights_and_optimiser_from_before_the_failure():
     torch.manual_seed(0)
     x = torch.randn(200, 2) + 3

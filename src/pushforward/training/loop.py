@@ -219,7 +219,7 @@ class _Run:
             value = self.model(x, context, noise).mean()
         torch.autograd.backward(-value)
         self._add_penalty()
-        norm = self._clip()
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         # One transfer for both: on an accelerator this is the only wait of a step.
         value_now, norm_now = torch.stack([value.detach().float(), norm.float()]).tolist()
         self.step += 1
@@ -229,6 +229,9 @@ class _Run:
                 self._note(f"step {self.step}: {message}")
             return
         recovery.before_step()
+        if options.clip is not None:
+            # Only now: a norm that is NaN would spread to every gradient, and hide where it came from.
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, options.clip, norm)
         self.optimiser.step()
         if self.average is not None:
             self.average.update()
@@ -246,12 +249,6 @@ class _Run:
         with torch.no_grad():
             gradients = [p.grad for p in self.penalised if p.grad is not None]
             torch._foreach_add_(gradients, list(self.penalised), alpha=2 * self.flow.penalty)
-
-    def _clip(self) -> Tensor:
-        """Clip the gradients; returns their norm before that."""
-        if self.options.clip is not None:
-            return torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
-        return torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
 
     def _validate(self) -> None:
         """Score the validation rows, keep the weights if they are the best so far, and record the round."""
