@@ -384,3 +384,16 @@ def test_nothing_is_added_to_what_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="missing"):
         storage.add_file(tmp_path, "report.html", b"")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("index", [0, 99, -1])
+def test_a_partition_that_does_not_hold_each_coordinate_once_is_refused(tmp_path: Path, index: int) -> None:
+    flow = flows.build("real_nvp", (4,), transforms=1, hidden=(4,), partition="half")
+    storage.save(flow, tmp_path / "m")
+    tensors = load_file(tmp_path / "m" / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("_changed"))
+    tensors[name][0] = index
+    save_file(tensors, tmp_path / "m" / "model.safetensors")
+    reseal(tmp_path / "m")
+    with pytest.raises(ModelError, match="does not hold each coordinate once"):
+        storage.load(tmp_path / "m")

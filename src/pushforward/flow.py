@@ -112,8 +112,10 @@ class Flow(nn.Module):
         """Log-density in nats, (B,), of ``x: (B, *event_shape)``; see ``kind`` for what sort of number it is.
 
         context: ``(B, *context_shape)``, or one context for all rows, or integer labels (B,) where the flow has an
-        embedding. noise: what stochastic transforms use; drawn from ``generator`` where it is not given. Outside the
-        support the value is -inf. Raises ShapeError, ContextError.
+        embedding. In training mode, in which a flow is built, normalisations may use the batch's own moments and
+        dropout drops: call ``eval()`` for the density, or `likelihood`, which does. noise: what stochastic transforms
+        use; drawn from ``generator`` where it is not given. Outside the support the value is -inf. Raises ShapeError,
+        ContextError.
         """
         value: Tensor = self(x, context, noise, generator)
         return value

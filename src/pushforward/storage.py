@@ -38,6 +38,8 @@ from pushforward.model_files import (
     verify,
     write_model,
 )
+from pushforward.transforms.partition import VectorPartition
+from pushforward.transforms.permutation import Permutation
 from pushforward.version import __version__
 
 __all__ = ["ArchitectureConfig", "DataConfig", "ModelConfig", "SavedModel", "add_file", "load", "load_model", "save"]
@@ -263,6 +265,9 @@ def _load_weights(flow: Flow, directory: Path) -> None:
         if difference:
             raise ModelError(f"{where}: {difference}")
         flow.load_state_dict({name: file.get_tensor(name) for name in stored})
+    for name, module in flow.named_modules():
+        if isinstance(module, VectorPartition | Permutation) and not module.is_whole():
+            raise ModelError(f"{where}: {name} does not hold each coordinate once")
 
 
 def _weights(where: Path) -> Any:

@@ -182,3 +182,15 @@ def test_penalty_names_the_scale_parameters_only() -> None:
         assert named <= {"rescale", "magnitude"}
         assert "rescale" in named
     assert build("nice", (3,)).penalty == 0.0
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "name"),
+    [((2,), {"channels": 8}, "channels=8"), ((1, 4, 4), {"hidden": (9,)}, "hidden="), ((2,), {"alpha": 0.1}, "alpha=")],
+    ids=str,
+)
+def test_an_option_without_a_use_for_these_events_is_refused(
+    shape: tuple[int, ...], options: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(OptionError, match=rf"option {name}.* has no use here"):
+        build("real_nvp", shape, **options)

@@ -109,8 +109,8 @@ def check(
 
     Round trips, log term against the Jacobian, float32 against float64, sampling against scoring, batches, the
     integral (up to 8 dimensions), samples clamped at the ends, non-finite values. At most ``rows`` rows are used,
-    fewer for large events, chosen by ``seed``. The flow itself is not touched. Raises ShapeError, ContextError. A line that errs fails and
-    says so.
+    fewer for large events, chosen by ``seed``. The flow itself is not touched. A line that cannot be computed fails and
+    says why. Raises ShapeError, ContextError for data or a context that the flow does not take.
     """
     if rows < 1:
         raise ShapeError(f"rows must be at least 1, got {rows}")
@@ -158,6 +158,7 @@ def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
             picked = torch.randperm(len(data), generator=generator)[:rows].to(flow.device)
             data = data[picked]
             given = given[picked] if given is not None and len(given) > 1 else given
+    flow._context(given, len(data))  # raises where the context is not what the flow takes
     # Rounded to float32 once, so that both precisions see the same values.
     data = data.detach().float().double()
     if given is not None and given.is_floating_point():
@@ -239,7 +240,7 @@ def _log_terms(case: _Case) -> list[CheckLine]:
     if size > _JACOBIAN_LIMIT or case.wide.transform.data_shape == () or not _same_size(case.wide):
         reason = f"not computed for events of {size} values (limit {_JACOBIAN_LIMIT}) or of changing size"
         return [CheckLine(name, None, bar, None, reason) for name, _ in names]
-    count = max(1, min(len(case.x), 2048 // size, 32))
+    count = max(1, min(len(case.x), 2048 // size, 32)) if exact else 1
     noise = noise_to(take_rows(case.noise, slice(0, count)), dtype)
     inputs = {"to_latent": (case.x[:count].to(dtype), noise), "to_data": (_latents(case)[:count].to(dtype), None)}
     context = case.embedded(count)

@@ -16,6 +16,7 @@ from pushforward.transform import Direction, NoiseValue, Transform
 
 Method: TypeAlias = Literal["autograd", "differences"]
 _STEP = 1e-5
+_CHUNK_VALUES = 100_000
 
 
 def repeat_rows(value: NoiseValue, times: int) -> NoiseValue:
@@ -36,14 +37,16 @@ def take_rows(value: NoiseValue, rows: Tensor | slice) -> NoiseValue:
     return tuple(take_rows(part, rows) for part in value)
 
 
-def autograd_jacobian(value: Callable[[Tensor, slice], Tensor], x: Tensor, chunk: int = 512) -> Tensor:
+def autograd_jacobian(value: Callable[[Tensor, slice], Tensor], x: Tensor, chunk: int | None = None) -> Tensor:
     """``d value / d x`` of every row, ``(B, D_out, D_in)``.
 
     value: called as ``value(rows of x, which)`` where ``which`` says which copies these are: row ``b`` of ``x`` stands
     at the copies ``b * D_out .. (b + 1) * D_out - 1``, one per output coordinate, so that one backward pass gives many
-    rows of the Jacobian and no assumption is made about how rows of a batch affect each other.
+    rows of the Jacobian and no assumption is made about how rows of a batch affect each other. chunk: copies in one
+    pass; None bounds their values.
     """
     batch = x.shape[0]
+    chunk = chunk or min(512, max(16, _CHUNK_VALUES // max(1, x[:1].numel())))
     with torch.no_grad():
         outputs = value(x[:1], slice(0, 1)).numel() if batch else 0
     rows = []

@@ -34,6 +34,14 @@ class Architecture:
     source: str
 
 
+def refuse_unused(options: Options, names: tuple[str, ...], why: str) -> None:
+    """Raise OptionError where one of the options that have no use here was set to something else than its default."""
+    for name in names:
+        value = getattr(options, name)
+        if value != type(options).model_fields[name].default:
+            raise OptionError(f"option {name}={value!r} has no use here: {why}; leave it out")
+
+
 def validated(architecture: Architecture, options: dict[str, Any]) -> Options:
     """``options`` checked against the architecture's own; raises OptionError with the first thing that is wrong."""
     try:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from pushforward.errors import OptionError, ShapeError
-from pushforward.flows.options import Options
+from pushforward.flows.options import Options, refuse_unused
 from pushforward.transform import Shape, Transform
 from pushforward.transforms import Dequantize, Logit, Standardise
 
@@ -31,4 +31,5 @@ def data_layers(event_shape: Shape, options: DataOptions) -> list[Transform]:
             # At alpha = 0 a dequantised 0 would sit on the logit's pole.
             raise OptionError("alpha must be above 0 for data with levels")
         return [Dequantize(event_shape, options.levels), Logit(event_shape, options.alpha)]
+    refuse_unused(options, ("alpha",), "there is a logit only for data with levels")
     return [Standardise(event_shape)] if options.standardise else []

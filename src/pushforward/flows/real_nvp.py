@@ -13,7 +13,7 @@ from pydantic import Field
 from pushforward.bases import build_base
 from pushforward.errors import ShapeError
 from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
+from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
 from pushforward.maps import Affine
 from pushforward.maps.affine import LOG_SCALES
@@ -22,6 +22,8 @@ from pushforward.transform import Chain, Inverse, Shape, Transform
 from pushforward.transforms import ActNorm, BatchNorm, Channelwise, Checkerboard, Coupling, MultiScale, Squeeze
 from pushforward.transforms.partition import VectorPartition, half, odd_even, random_half
 
+_FOR_VECTORS = ("transforms", "hidden", "activation", "dropout", "partition")
+_FOR_IMAGES = ("channels", "blocks", "scales", "net_norm")
 Norm = Literal["batch", "lagged-batch", "activation", "none"]
 _MIN_SIDE = 4
 
@@ -66,8 +68,10 @@ def build(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> Flow
     """Real NVP for events ``(D,)`` or ``(C, H, W)``."""
     layers = data_layers(event_shape, options)
     if len(event_shape) == 1:
+        refuse_unused(options, _FOR_IMAGES, f"it is for images, and these events are vectors {event_shape}")
         layers += _vector_couplings(event_shape, context_dim, options)
     else:
+        refuse_unused(options, _FOR_VECTORS, f"it is for vectors, and these events are images {event_shape}")
         layers.append(_multi_scale(event_shape, context_dim, options))
     chain = Chain(layers)
     flow = Flow(build_base(options.base, chain.latent_shape), chain)

@@ -42,6 +42,8 @@ class Rows:
         self.context = None if context is None else _tensor(context, flow, f"{name} context")
         if self.context is not None and len(self.context) != len(self.x):
             raise ContextError(f"{name} has {len(self.x)} rows, but its context has {len(self.context)}")
+        if self.context is not None:
+            _check_context(flow, self.context, name)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -114,9 +116,40 @@ def _tensor(values: Tensor | np.ndarray[Any, Any], flow: Flow, name: str) -> Ten
         values = torch.from_numpy(plain.astype(plain.dtype.newbyteorder("="), copy=False))
     values = values.detach()
     if values.is_floating_point():
+        _check_precision(values, flow.dtype, name)
         values = values.to(flow.dtype)
     resident = values.numel() * values.element_size() <= _RESIDENT_BYTES
     return values.to(flow.device) if resident else values
+
+
+def _check_precision(x: Tensor, dtype: torch.dtype, name: str) -> None:
+    """Refuse columns whose values lie so far from 0 that ``dtype`` would merge them."""
+    if x.dtype != torch.float64 or dtype == torch.float64 or x.ndim != 2 or len(x) < 2:
+        return
+    spread = x.std(0)
+    coarse = x.abs().amax(0) * torch.finfo(dtype).eps > 0.01 * spread
+    lost = (coarse & (spread > 0)).nonzero().flatten().tolist()
+    if lost:
+        i = lost[0]
+        raise DataError(
+            f"{name} column {i} varies by {spread[i]:.3g} around {x[:, i].mean():.6g}, which {dtype} cannot resolve; "
+            "subtract an offset from it first, or use flow.double()"
+        )
+
+
+def _check_context(flow: Flow, context: Tensor, name: str) -> None:
+    if flow.embedding is not None and not context.is_floating_point():
+        low, high = (int(end) for end in context.aminmax())
+        if low < 0 or high >= flow.embedding.num_embeddings:
+            known = f"labels 0..{flow.embedding.num_embeddings - 1}"
+            raise ContextError(f"{name} context: {known} expected, got {low if low < 0 else high}")
+        return
+    if tuple(context.shape[1:]) != flow.context_shape:
+        raise ContextError(f"{name} context of shape (N, *{flow.context_shape}) expected, got {tuple(context.shape)}")
+    good = context.isfinite()
+    if not bool(good.all()):
+        row = int(good.logical_not().flatten(1).any(1).nonzero()[0, 0])
+        raise DataError(f"{name} context of row {row} is not finite; mend or leave out such rows")
 
 
 def _check_values(flow: Flow, x: Tensor, name: str) -> None:

@@ -61,6 +61,11 @@ class VectorPartition(Partition):
         self._changed = nn.Buffer(torch.tensor(inside, dtype=torch.long))
         self._kept = nn.Buffer(torch.tensor([i for i in range(features) if i not in chosen], dtype=torch.long))
 
+    def is_whole(self) -> bool:
+        """Whether each coordinate is kept or changed, and none both; a damaged saved model may say otherwise."""
+        held = torch.cat([self._kept, self._changed]).sort().values
+        return torch.equal(held, torch.arange(self.event_shape[0], device=held.device))
+
     def kept(self, x: Tensor) -> Tensor:
         return x.index_select(1, self._kept)
 

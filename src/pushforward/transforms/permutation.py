@@ -21,6 +21,10 @@ class Permutation(Transform):
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.order = nn.Buffer(torch.tensor(list(order), dtype=torch.long))
 
+    def is_whole(self) -> bool:
+        """Whether the order holds each index once; a damaged saved model may say otherwise."""
+        return torch.equal(self.order.sort().values, torch.arange(len(self.order), device=self.order.device))
+
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         return x.index_select(1, self.order), zero_log_term(x)
 

@@ -123,3 +123,34 @@ def test_flips_mirror_about_half_of_the_images_and_only_left_to_right(image_flow
 def test_flips_of_vectors_are_refused(vector_flow):
     with pytest.raises(OptionError, match="flips are for images"):
         Batches(vector_flow, Rows(vector_flow, torch.zeros(4, 2), None, "training"), 2, 0, flips=True)
+
+
+def test_columns_that_single_precision_would_merge_are_refused():
+    flow = flows.build("real_nvp", event_shape=(2,), transforms=1, hidden=(4,))
+    generator = np.random.default_rng(0)
+    x = np.stack([generator.normal(size=50), 1.7e9 + 10 * generator.normal(size=50)], 1)
+    with pytest.raises(DataError, match=r"training column 1 varies by .* which torch.float32 cannot resolve"):
+        Rows(flow, x, None, "training")
+    assert len(Rows(flow.double(), x, None, "training")) == 50
+
+
+def test_a_column_that_does_not_vary_is_taken_as_it_is(vector_flow):
+    x = np.stack([np.full(20, 1.7e9), np.arange(20.0)], 1)
+    assert len(Rows(vector_flow, x, None, "training")) == 20
+
+
+def test_contexts_are_checked_before_training():
+    flow = flows.build("real_nvp", event_shape=(2,), context_dim=2, transforms=1, hidden=(4,))
+    x, context = np.zeros((4, 2)), np.zeros((4, 2))
+    with pytest.raises(ContextError, match=r"context of shape \(N, \*\(2,\)\) expected, got \(4, 3\)"):
+        Rows(flow, x, np.zeros((4, 3)), "training")
+    context[2, 1] = np.nan
+    with pytest.raises(DataError, match="training context of row 2 is not finite"):
+        Rows(flow, x, context, "training")
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_outside_the_embedding_are_refused(label: int):
+    flow = flows.build("real_nvp", event_shape=(2,), classes=3, transforms=1, hidden=(4,))
+    with pytest.raises(ContextError, match=rf"labels 0..2 expected, got {label}"):
+        Rows(flow, np.zeros((2, 2)), np.array([0, label]), "training")

@@ -1,0 +1,52 @@
+"""Which check ran over which entry: the parametrisation of the checks, and the matrix that is made of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import pytest
+
+from registry import BY_NAME, ENTRIES, Entry
+from subjects import reason_against
+
+CHECKS: dict[str, str] = {
+    "a": "round trip",
+    "b": "log term against the Jacobian",
+    "c": "batched = one at a time",
+    "d": "gradients",
+    "e": "hostile input",
+    "f": "integrates to one",
+    "g": "sampling agrees with scoring",
+    "h": "dtypes",
+    "i": "compiles into one graph",
+    "j": "saved and copied",
+    "k": "golden values",
+    "l": "learns",
+    "m": "bounds",
+    "n": "calibrated",
+}
+
+COVERED: dict[str, set[str]] = defaultdict(set)
+
+
+def over(check: str, where: Callable[[Entry], bool] = lambda entry: True) -> pytest.MarkDecorator:
+    """Parametrise a test over every entry that has no reason against the check, and note that it ran.
+
+    where: which entries this test of the check is for, where the check consists of several.
+    """
+    chosen = [entry for entry in ENTRIES if reason_against(entry, check) is None and where(entry)]
+    COVERED[check].update(entry.name for entry in chosen)
+    return pytest.mark.parametrize("entry", chosen, ids=str)
+
+
+def golden(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Note that a test compares these entries with values from an independent source."""
+    unknown = set(names) - set(BY_NAME)
+    assert not unknown, f"no entries of these names: {unknown}"
+
+    def mark(test: Callable[..., None]) -> Callable[..., None]:
+        COVERED["k"].update(names)
+        return test
+
+    return mark

@@ -1,0 +1,99 @@
+"""Check m: what is called a bound lies below the exact value, tightens, and is exact where the theory says so."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from checking import over
+from pushforward.bases import UniformBox
+from pushforward.flow import Flow
+from pushforward.transforms import Dequantize
+from registry import Entry
+from subjects import Subject, subject
+
+_CELL = 60
+
+
+def exact_log_probability(made: Subject, x: torch.Tensor) -> torch.Tensor:
+    """``ln integral exp(log_prob(x, u)) du`` over the unit cube, by midpoints, for integers ``x: (B, D)``: ``(B,)``."""
+    ends = (torch.arange(_CELL, dtype=made.dtype) + 0.5) / _CELL
+    grid = torch.cartesian_prod(*[ends] * x.shape[1]).reshape(-1, x.shape[1])
+    values = []
+    with torch.no_grad():
+        for row in x:
+            noise = _as_declared(made, grid)
+            values.append(made.flow.log_prob(row.expand(len(grid), -1), None, noise).logsumexp(0) - math.log(len(grid)))
+    return torch.stack(values)
+
+
+def _as_declared(made: Subject, leaf: torch.Tensor) -> object:
+    spec = made.transform.noise_to_latent
+    return tuple(leaf if part is not None else None for part in spec) if isinstance(spec, tuple) else leaf
+
+
+def _all_events(made: Subject) -> torch.Tensor:
+    levels = int(made.transform.domain.high) + 1
+    events = list(itertools.product(range(levels), repeat=made.entry.size))
+    return torch.tensor(events, dtype=made.dtype)
+
+
+def _mean_bound(made: Subject, x: torch.Tensor, samples: int, seeds: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard error, for each row, of the bound with that many samples over fresh noise."""
+    values = torch.stack([made.flow.likelihood(x, samples=samples, seed=seed).value for seed in range(seeds)])
+    return values.mean(0), values.std(0) / math.sqrt(seeds)
+
+
+@over("m")
+def test_bound_lies_below_the_exact_value_and_tightens(entry: Entry) -> None:
+    made = subject(entry)
+    x = _all_events(made)[::3]
+    exact = exact_log_probability(made, x)
+    one, error_one = _mean_bound(made, x, 1)
+    many, error_many = _mean_bound(made, x, 16, seeds=50)
+    assert (one <= exact + 4 * error_one).all()
+    assert (many <= exact + 4 * error_many).all()
+    gap, error = (exact - one).mean(), error_one.norm() / len(x)
+    assert gap > 4 * error, "the gap of one draw is strict where the density varies"
+    assert (exact - many).mean() < 0.3 * (exact - one).mean()
+
+
+@torch.no_grad()
+def _inside(made: Subject, n: int) -> torch.Tensor:
+    """Whether each of ``n`` samples (seed 0) came from a point within the range of the levels: ``(n,)``."""
+    z = made.flow.base.sample(n, dtype=made.dtype, generator=torch.Generator().manual_seed(0))
+    for step in reversed([t for t in getattr(made.transform, "transforms", []) if not isinstance(t, Dequantize)]):
+        z, _ = step.to_data(z)
+    return ((z >= 0) & (z <= 1)).all(1)
+
+
+@over("m")
+def test_value_of_a_sampled_path_lies_above_the_exact_value_on_average(entry: Entry) -> None:
+    made, n = subject(entry), 6000
+    with torch.no_grad():
+        x, value = made.flow.sample_and_log_prob(n, generator=torch.Generator().manual_seed(0))
+    events = _all_events(made)
+    index = (x[:, None] == events[None]).all(2).double().argmax(1)
+    gap = value - exact_log_probability(made, events)[index]
+    # A sample from beyond the ends is clamped to a level whose cell does not hold the point that it came from.
+    gap = gap[_inside(made, n)]
+    assert len(gap) > n / 4
+    assert gap.mean() > 4 * gap.std() / math.sqrt(len(gap))
+
+
+@over("m")
+def test_probabilities_of_all_events_sum_to_the_mass_inside_the_range(entry: Entry) -> None:
+    made = subject(entry)
+    total = float(exact_log_probability(made, _all_events(made)).exp().sum())
+    inside = _inside(made, 40_000).double()
+    assert abs(total - float(inside.mean())) <= 4 * float(inside.std()) / math.sqrt(len(inside)) + 1e-3
+
+
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_bound_is_exact_where_the_density_is_flat(levels: int) -> None:
+    flow = Flow(UniformBox((3,)), Dequantize((3,), levels))
+    x = torch.randint(0, levels, (20, 3)).float()
+    for seed in range(3):
+        value = flow.likelihood(x, seed=seed).value
+        torch.testing.assert_close(value, torch.full((20,), -3 * math.log(levels)))

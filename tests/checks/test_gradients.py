@@ -1,0 +1,106 @@
+"""Check d: gradients of value and log term with respect to input, parameters and context, in both directions."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd import gradcheck, gradgradcheck
+from torch.func import functional_call
+
+from checking import over
+from pushforward.transform import NoiseValue
+from registry import Entry
+from subjects import Subject, subject
+
+_ROWS = 2
+_FAST_ABOVE = 60  # numbers to differentiate by; torch's full check takes two evaluations for each
+
+
+class _Run(nn.Module):
+    """One direction of a subject, or its log-density, as a module that can be called with other parameters."""
+
+    def __init__(self, made: Subject, what: str) -> None:
+        super().__init__()
+        self.flow, self.what = made.flow, what
+        self.integers = made.transform.domain.kind == "integers"
+        self.fixed = made.data(_ROWS)
+        self.noise = made.noise(_ROWS, back=what == "to_data")
+
+    def forward(self, value: Tensor, context: Tensor | None) -> Any:
+        noise = self.noise
+        if self.integers and self.what != "to_data":
+            # Integers have no derivative; their dequantisation noise moves the value continuously.
+            noise, value = _with_first_leaf(noise, value), self.fixed
+        if self.what == "to_data":
+            x, term = self.flow.transform.to_data(value, context, noise)
+            return term if self.integers else (x, term)
+        if self.what == "to_latent":
+            return self.flow.transform.to_latent(value, context, noise)
+        z, term = self.flow.transform.to_latent(value, context, noise)
+        return self.flow.base.log_prob(z, context) + term
+
+
+def _with_first_leaf(noise: NoiseValue, leaf: Tensor) -> NoiseValue:
+    if isinstance(noise, Tensor):
+        return leaf
+    assert isinstance(noise, tuple)
+    return tuple(_with_first_leaf(part, leaf) if part is not None else None for part in noise)
+
+
+def _case(entry: Entry, what: str) -> tuple[Any, list[Tensor], bool]:
+    made = subject(entry)
+    run = _Run(made, what)
+    parameters = dict(run.named_parameters())
+    flat = torch.cat([p.detach().flatten() for p in parameters.values()]) if parameters else torch.zeros(0)
+    if run.integers and what != "to_data":
+        value = torch.rand(_ROWS, *entry.event_shape, dtype=made.dtype, generator=torch.Generator().manual_seed(0))
+        value = 0.05 + 0.9 * value
+    else:
+        value = made.latents(_ROWS) if what == "to_data" else made.data(_ROWS)
+    context = made.embedded(_ROWS)
+    inputs = [value, *([] if context is None else [context]), *([flat] if parameters else [])]
+    inputs = [i.detach().clone().requires_grad_(True) for i in inputs]
+
+    def function(value: Tensor, *rest: Tensor) -> Any:
+        context = None if entry.context is None else rest[0]
+        pieces = rest[-1].split([p.numel() for p in parameters.values()]) if parameters else ()
+        weights = {name: w.reshape(p.shape) for (name, p), w in zip(parameters.items(), pieces, strict=True)}
+        return functional_call(run, weights, (value, context))
+
+    outputs = function(*inputs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    # An output that depends on no input (the log term of an additive map) has no gradient to check.
+    moving = [i for i, out in enumerate(outputs) if out.requires_grad]
+    if not moving:
+        assert run.integers, "nothing here depends on anything"
+        return None, inputs, False
+
+    def picked(*arguments: Tensor) -> Any:
+        out = function(*arguments)
+        return tuple(out[i] for i in moving) if isinstance(out, tuple) else out
+
+    return picked, inputs, sum(i.numel() for i in inputs) > _FAST_ABOVE
+
+
+@over("d")
+def test_gradients_of_log_prob_are_those_of_finite_differences(entry: Entry) -> None:
+    _assert_gradients(entry, "log_prob")
+
+
+@pytest.mark.parametrize("what", ["to_latent", "to_data"])
+@over("d", lambda entry: entry.kind != "base")
+def test_gradients_are_those_of_finite_differences(entry: Entry, what: str) -> None:
+    _assert_gradients(entry, what)
+
+
+def _assert_gradients(entry: Entry, what: str) -> None:
+    function, inputs, fast = _case(entry, what)
+    assert function is None or gradcheck(function, inputs, fast_mode=fast)
+
+
+@pytest.mark.parametrize("what", ["to_latent", "to_data"])
+@over("d", lambda entry: entry.smooth)
+def test_second_order_gradients_where_they_are_promised(entry: Entry, what: str) -> None:
+    function, inputs, _ = _case(entry, what)
+    assert gradgradcheck(function, inputs, fast_mode=True)

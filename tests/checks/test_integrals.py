@@ -1,0 +1,22 @@
+"""Check f: every density integrates to one."""
+
+import pytest
+
+from checking import over
+from pushforward.diagnostics.check import INTEGRAL
+from pushforward.diagnostics.integration import integrate
+from registry import Entry
+from subjects import Stage, subject
+
+
+@pytest.mark.parametrize("stage", ["perturbed", "trained"])
+@over("f")
+def test_density_integrates_to_one(entry: Entry, stage: Stage) -> None:
+    made = subject(entry, stage=stage)
+    integral = integrate(made.flow, made.context(1), samples=60_000)
+    if integral.method == "quadrature":
+        assert integral.error <= INTEGRAL, "the grid is too coarse to tell"
+        assert abs(integral.value - 1) <= INTEGRAL
+    else:
+        assert integral.error <= 0.02, "too few effective samples to tell"
+        assert abs(integral.value - 1) <= 4 * integral.error

@@ -1,0 +1,85 @@
+"""Check l: everything that can be learned moves, and flows learn a shape that no Gaussian has."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from checking import over
+from pushforward.data import toys
+from registry import ENTRIES, Entry
+from subjects import subject, train
+
+
+def still_entries(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> dict[str, int]:
+    """How many entries of each parameter did not move; parameters that moved everywhere are not listed."""
+    counts = {name: int((value == after[name]).sum()) for name, value in before.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def equal_components(values: torch.Tensor) -> bool:
+    """Whether two of the components along the first axis are the same everywhere."""
+    rows = values.flatten(1)
+    return bool((torch.cdist(rows, rows) + torch.eye(len(rows)).to(rows) == 0).any())
+
+
+@over("l")
+def test_every_parameter_entry_moves_within_20_steps(entry: Entry) -> None:
+    made = subject(entry, torch.float32, "start")
+    _without_relu(made.flow)
+    made.flow.initialise(made.data(64, 1), made.context(64, 1), torch.Generator().manual_seed(5))
+    before = {name: value.detach().clone() for name, value in made.flow.named_parameters()}
+    train(made)
+    after = dict(made.flow.named_parameters())
+    assert all(value.isfinite().all() for value in after.values())
+    assert still_entries(before, after) == {}
+    for values in entry.mixtures(made.flow) if entry.mixtures else []:
+        assert not equal_components(values)
+
+
+def _without_relu(module: nn.Module) -> None:
+    """A unit of a ReLU that no row switches on has no gradient, which says nothing about how the net is wired."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.ReLU):
+            setattr(module, name, nn.SiLU())
+        _without_relu(child)
+
+
+_STEPS = 600
+
+
+def _learners() -> list[Entry]:
+    return [
+        e
+        for e in ENTRIES
+        if e.kind == "flow" and e.event_shape == (2,) and not (e.truth or e.context or "levels" in e.name)
+    ]
+
+
+@pytest.mark.parametrize("entry", _learners(), ids=str)
+def test_vector_flow_beats_a_gaussian_on_two_moons(entry: Entry) -> None:
+    x = toys.sample("two-moons", 6000, seed=1)
+    fitted, held_out = x[:4000], x[4000:]
+    covariance = np.cov(fitted.T)
+    deviation = held_out - fitted.mean(0)
+    squares = np.einsum("ni,ij,nj->n", deviation, np.linalg.inv(covariance), deviation)
+    gaussian = float((-0.5 * (squares + np.log(np.linalg.det(covariance))) - math.log(2 * math.pi)).mean())
+
+    torch.manual_seed(0)
+    made = subject(entry, torch.float32, "start")
+    rows = torch.from_numpy(fitted).float()
+    made.flow.initialise(rows)
+    optimiser, batches = torch.optim.Adam(made.flow.parameters(), 1e-2), torch.Generator().manual_seed(0)
+    made.flow.train()
+    for _ in range(_STEPS):
+        batch = rows[torch.randint(0, len(rows), (256,), generator=batches)]
+        loss = -made.flow.log_prob(batch).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    made.flow.eval()
+    with torch.no_grad():
+        learned = float(made.flow.log_prob(torch.from_numpy(held_out).float()).mean())
+    assert learned >= gaussian + 0.3
