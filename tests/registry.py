@@ -345,7 +345,9 @@ def _flow_entries() -> list[Entry]:
         vector("64 features", 64),
         *(vector(f"partition {partition}", 3, partition=partition) for partition in ("half", "odd-even")),
         *(vector(f"norm {norm}", norm=norm) for norm in norms),
-        *(vector(f"log-scale {scale}", log_scale=scale) for scale in ("sigmoid", "soft-clamp")),
+        # Glow's scales are below 1: alone they only contract, and cannot give a density above the base's highest.
+        vector("log-scale sigmoid, norm activation", log_scale="sigmoid", norm="activation"),
+        vector("log-scale soft-clamp", log_scale="soft-clamp"),
         vector("logistic base, silu", base="logistic", activation="silu"),
         vector("not standardised, dropout", standardise=False, dropout=0.2),
         vector("levels", levels=4),
