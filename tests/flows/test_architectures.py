@@ -1,5 +1,6 @@
 """`flows.build`: names, options and what each option does."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pushforward import flows
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build, describe, names
+from pushforward.transforms import Coupling
 
 _VECTOR: dict[str, Any] = {"transforms": 3, "hidden": (8,)}
 _IMAGE: dict[str, Any] = {"channels": 4, "blocks": 1, "scales": 2}
@@ -194,3 +196,15 @@ def test_an_option_without_a_use_for_these_events_is_refused(
 ) -> None:
     with pytest.raises(OptionError, match=rf"option {name}.* has no use here"):
         build("real_nvp", shape, **options)
+
+
+@pytest.mark.parametrize("features", [1, 2, 3, 6])
+@pytest.mark.parametrize("partition", ["random", "half", "odd-even"])
+def test_no_coupling_changes_the_coordinates_of_the_one_before(features: int, partition: str) -> None:
+    torch.manual_seed(0)
+    flow = build("real_nvp", (features,), transforms=12, hidden=(2,), partition=partition)
+    changed = [step.partition.indices for step in flow.transform if isinstance(step, Coupling)]
+    assert len(changed) == (6 if features == 1 else 12)
+    if features > 1:
+        assert all(one != other for one, other in itertools.pairwise(changed))
+        assert set().union(*changed) == set(range(features))

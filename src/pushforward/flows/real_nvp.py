@@ -107,7 +107,13 @@ def _partitions(features: int, options: RealNVPOptions) -> Iterator[VectorPartit
     partition = make(features)
     for i in range(options.transforms):
         yield partition
-        partition = partition.complement() if i % 2 == 0 else make(features)
+        if i % 2 == 0:
+            partition = partition.complement()
+            continue
+        last = partition.indices
+        # Changing the same coordinates twice in a row would waste a coupling; with two features it often came up.
+        while (partition := make(features)).indices == last:
+            pass
 
 
 def _multi_scale(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> Transform:

@@ -61,6 +61,11 @@ class VectorPartition(Partition):
         self._changed = nn.Buffer(torch.tensor(inside, dtype=torch.long))
         self._kept = nn.Buffer(torch.tensor([i for i in range(features) if i not in chosen], dtype=torch.long))
 
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The coordinates that are changed, in ascending order."""
+        return tuple(self._changed.tolist())
+
     def is_whole(self) -> bool:
         """Whether each coordinate is kept or changed, and none both; a damaged saved model may say otherwise."""
         held = torch.cat([self._kept, self._changed]).sort().values
