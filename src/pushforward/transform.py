@@ -167,7 +167,10 @@ class Chain(Transform):
 
 
 class Inverse(Transform):
-    """A transform with its two directions exchanged: what was latent is data. Only bijections can be turned round."""
+    """A transform with its two directions exchanged: what was latent is data. Only bijections can be turned round.
+
+    `initialise` does nothing here: what ``transform`` takes from data has to be set before it is turned round.
+    """
 
     def __init__(self, transform: Transform) -> None:
         super().__init__()

@@ -61,7 +61,8 @@ class ResidualConvNet(nn.Module):
     3 x 3 convolution and ``blocks`` residual blocks follow; a 1 x 1 skip from the first convolution and from each block
     is summed, normalised, rectified and mapped by a last 1 x 1 convolution that starts at magnitude zero.
 
-    norm: ``batch``, ``instance`` or ``none``. Source: Real NVP, section 4.1, and the authors' code.
+    norm: ``batch``, ``instance`` or ``none``. Source: Real NVP, section 4.1, and the authors' code, which doubles the
+    checkerboard input after its normalisation; here that normalisation has a learned scale instead.
     """
 
     def __init__(

@@ -376,7 +376,7 @@ def make_optimiser(parameters: list[torch.nn.Parameter], options: TrainingOption
 
 
 def compiled(flow: Flow) -> Callable[..., Tensor]:
-    """``flow`` through torch.compile, as one graph; raises OptionError where one of its transforms cannot be."""
+    """``flow`` through torch.compile; raises OptionError where one of its transforms cannot be compiled."""
     if flow.transform.eager is not None:
         raise OptionError(f"this flow cannot be compiled: {flow.transform.eager}; train it without compile")
     model: Callable[..., Tensor] = torch.compile(flow, dynamic=False)
