@@ -138,8 +138,8 @@ class Flow(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Samples as `sample` gives them, and the log-density of each, ``(n,)`` or ``(n, B)``, from the same pass.
 
-        For a flow of kind ``bound`` the second lies above the log-density on average: it serves variational objectives
-        and is not a likelihood.
+        For a flow of kind ``bound`` the second lies above the log-density on average (where no value was clamped at the
+        ends of its range): it serves variational objectives and is not a likelihood.
         """
         return self._sample(n, context, 1.0, generator)
 
