@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from pushforward import noise
 from pushforward.cli.waiting import counted
 from pushforward.data import DataSet, load
 from pushforward.errors import DataError
-from pushforward.report.evaluation import part_of, tensors
+from pushforward.report.evaluation import latent_batches, part_of
 from pushforward.storage import SavedModel
 
 Array = np.ndarray[Any, Any]
@@ -27,11 +26,9 @@ def encoded(model: SavedModel, data: DataSet, seed: int) -> Array:
     flow = model.flow
     part, found = part_of(flow, data, np.arange(len(data))), []
     with counted("encoding", len(part)) as advance:
-        for start, x, context in tensors(flow, part):
-            rows = torch.arange(start, start + len(x))
-            drawn = noise.keyed(flow.transform.noise_to_latent, seed, rows, x.dtype, x.device)
-            found.append(flow.latent(x, context, drawn).flatten(1).cpu().numpy())
-            advance(len(x))
+        for z in latent_batches(flow, part, seed):
+            found.append(z.flatten(1).cpu().numpy())
+            advance(len(z))
     return np.concatenate(found)
 
 

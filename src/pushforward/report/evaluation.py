@@ -137,12 +137,15 @@ def score(flow: Flow, part: Part, seed: int) -> Scores:
 @torch.no_grad()
 def latents(flow: Flow, part: Part, seed: int) -> Array:
     """Latents ``(N, *latent)``, float64, of every row, with the same noise as `score`."""
-    found = []
+    return np.concatenate([z.double().cpu().numpy() for z in latent_batches(flow, part, seed)])
+
+
+def latent_batches(flow: Flow, part: Part, seed: int) -> Iterator[Tensor]:
+    """Latents ``(B, *latent)`` of the rows, batch by batch, with noise keyed by ``seed`` and the row."""
     for start, x, context in tensors(flow, part):
         rows = torch.arange(start, start + len(x))
         noise = noise_source.keyed(flow.transform.noise_to_latent, seed, rows, x.dtype, x.device)
-        found.append(flow.latent(x, context, noise).double().cpu().numpy())
-    return np.concatenate(found)
+        yield flow.latent(x, context, noise)
 
 
 def dequantised(flow: Flow, x: Array, seed: int, first_row: int = 0) -> Array:
