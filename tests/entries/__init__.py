@@ -1,0 +1,1 @@
+"""The entries of the registry, a file a family."""
