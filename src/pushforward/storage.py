@@ -38,6 +38,7 @@ from pushforward.model_files import (
     verify,
     write_model,
 )
+from pushforward.transforms.linear import LULinear
 from pushforward.transforms.partition import VectorPartition
 from pushforward.transforms.permutation import Permutation
 from pushforward.version import __version__
@@ -266,7 +267,7 @@ def _load_weights(flow: Flow, directory: Path) -> None:
             raise ModelError(f"{where}: {difference}")
         flow.load_state_dict({name: file.get_tensor(name) for name in stored})
     for name, module in flow.named_modules():
-        if isinstance(module, VectorPartition | Permutation) and not module.is_whole():
+        if isinstance(module, VectorPartition | Permutation | LULinear) and not module.is_whole():
             raise ModelError(f"{where}: {name} does not hold each coordinate once")
 
 

@@ -1,6 +1,7 @@
 """Transforms: the steps that a flow is a chain of."""
 
 from pushforward.transforms.coupling import Coupling, Elementwise
+from pushforward.transforms.linear import LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
@@ -17,11 +18,16 @@ __all__ = [
     "Elementwise",
     "Flatten",
     "Identity",
+    "LULinear",
     "Logit",
     "MultiScale",
     "Partition",
     "Permutation",
+    "QRLinear",
+    "Rotation",
+    "SVDLinear",
     "Squeeze",
     "Standardise",
+    "Triangular",
     "VectorPartition",
 ]

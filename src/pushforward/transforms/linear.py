@@ -1,0 +1,304 @@
+"""Linear layers on vectors, ``z = W x + b``, with ``W`` in a factored form whose determinant and inverse cost little.
+
+Each layer keeps its factors in one learned square matrix, as LAPACK packs them, so that every number in it counts. The
+log of what stands on a diagonal is bounded, because a nearly singular matrix has an inverse on paper only (Behrmann et
+al., "Understanding and mitigating exploding inverses in invertible neural networks", 2021).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.errors import OptionError
+from pushforward.maps.affine import SoftClampScale
+from pushforward.transform import NoiseValue, Transform, zero_log_term
+
+Start = Literal["identity", "permutation", "orthogonal"]
+
+
+class Linear(Transform):
+    """What the linear layers share: ``z = W x + b`` on vectors ``(features,)``; ``W`` is formed once a call."""
+
+    def __init__(self, features: int, bias: bool = True) -> None:
+        super().__init__()
+        if features < 1:
+            raise OptionError(f"features of a linear layer must be at least 1, got {features}")
+        self.data_shape = self.latent_shape = (features,)
+        self.bias = nn.Parameter(torch.zeros(features)) if bias else None
+
+    @abstractmethod
+    def weight(self) -> Tensor:
+        """``W``, ``(D, D)``."""
+
+    @abstractmethod
+    def solve(self, y: Tensor) -> Tensor:
+        """``W^-1 y`` for columns ``y: (D, B)``, by the factors: nothing is factorised or inverted."""
+
+    @abstractmethod
+    def log_det(self) -> Tensor:
+        """``log|det W|``, a number."""
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        with full_precision(x):
+            weight = self.weight()
+            return F.linear(x.to(weight.dtype), weight, self.bias), zero_log_term(x) + self.log_det()
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        with full_precision(z):
+            y = z if self.bias is None else z - self.bias
+            log_det = self.log_det()
+            return self.solve(y.to(log_det.dtype).T).T, zero_log_term(z) - log_det
+
+
+class LULinear(Linear):
+    """``W = P L U``: a fixed signed permutation, a unit lower and an upper triangle with a positive diagonal.
+
+    start: ``identity``; ``permutation``, a random one, which stays as ``P``; ``orthogonal``, a random rotation or
+    reflection, whose own ``P`` stays. limit bounds the log of the diagonal of ``U``.
+
+    Source: Kingma & Dhariwal, "Glow", 2018, section 3.2; Oliva et al., "Transformation autoregressive networks", 2018.
+    """
+
+    def __init__(self, features: int, start: Start = "identity", bias: bool = True, limit: float = 5.0) -> None:
+        super().__init__(features, bias)
+        _check_start(start)
+        self.scale = SoftClampScale(limit)
+        self.order = nn.Buffer(torch.randperm(features) if start == "permutation" else torch.arange(features))
+        self.signs = nn.Buffer(torch.ones(features))
+        self.packed = nn.Parameter(torch.zeros(features, features))
+        if start == "orthogonal":
+            self._decompose(_random_orthogonal(features))
+
+    @torch.no_grad()
+    def _decompose(self, matrix: Tensor) -> None:
+        permutation, lower, upper = torch.linalg.lu(matrix.double())
+        # The signs of U's diagonal go through L to the rows of P: L U = S (S L S) (S U).
+        signs = torch.where(upper.diagonal() < 0, -1.0, 1.0).double()
+        raw = _unclamped(upper.diagonal().abs().log(), self.scale.limit)
+        lower = signs[:, None] * lower * signs
+        upper = signs[:, None] * upper
+        self.packed.copy_(lower.tril(-1) + upper.triu(1) + raw.diag())
+        self.order.copy_(permutation.argmax(1))
+        self.signs.copy_(signs[self.order])
+
+    def is_whole(self) -> bool:
+        """Whether ``P`` is a signed permutation; a damaged saved model may say otherwise."""
+        indices = torch.arange(len(self.order), device=self.order.device)
+        return torch.equal(self.order.sort().values, indices) and bool((self.signs.abs() == 1).all())
+
+    def _log_diagonal(self) -> Tensor:
+        log_diagonal: Tensor = self.scale(self.packed.diagonal())
+        return log_diagonal
+
+    def _upper(self) -> Tensor:
+        return self.packed.triu(1) + self._log_diagonal().exp().diag()
+
+    def weight(self) -> Tensor:
+        lower = self.packed.tril(-1) + _eye(self.packed)
+        return self.signs[:, None] * (lower @ self._upper()).index_select(0, self.order)
+
+    def solve(self, y: Tensor) -> Tensor:
+        y = (self.signs[:, None] * y).index_select(0, torch.argsort(self.order))
+        y = torch.linalg.solve_triangular(self.packed, y, upper=False, unitriangular=True)
+        x: Tensor = torch.linalg.solve_triangular(self._upper(), y, upper=True)
+        return x
+
+    def log_det(self) -> Tensor:
+        return self._log_diagonal().sum()
+
+
+class QRLinear(Linear):
+    """``W = Q R``: a product of Householder reflections and an upper triangle with a positive diagonal.
+
+    start: ``identity`` or ``orthogonal`` (``Q`` random). limit bounds the log of the diagonal of ``R``.
+
+    Source: Hoogeboom, van den Berg & Welling, "Emerging convolutions for generative normalizing flows", 2019,
+    section 3.2; Tomczak & Welling, "Improving variational auto-encoders using Householder flow", 2016.
+    """
+
+    def __init__(self, features: int, start: Start = "identity", bias: bool = True, limit: float = 5.0) -> None:
+        super().__init__(features, bias)
+        _check_start(start, ("identity", "orthogonal"))
+        self.scale = SoftClampScale(limit)
+        self.packed = nn.Parameter(torch.zeros(features, features))
+        if start == "orthogonal":
+            with torch.no_grad():
+                self.packed.copy_(_random_reflections(features))
+
+    def _log_diagonal(self) -> Tensor:
+        log_diagonal: Tensor = self.scale(self.packed.diagonal())
+        return log_diagonal
+
+    def _upper(self) -> Tensor:
+        return self.packed.triu(1) + self._log_diagonal().exp().diag()
+
+    def weight(self) -> Tensor:
+        return householder(self.packed) @ self._upper()
+
+    def solve(self, y: Tensor) -> Tensor:
+        x: Tensor = torch.linalg.solve_triangular(self._upper(), householder(self.packed).T @ y, upper=True)
+        return x
+
+    def log_det(self) -> Tensor:
+        return self._log_diagonal().sum()
+
+
+class SVDLinear(Linear):
+    """``W = U S V^T``: two products of Householder reflections and a positive diagonal between them.
+
+    start: ``identity`` or ``orthogonal`` (``U`` and ``V`` random, ``S = 1``). limit bounds the logs of the singular
+    values, and so the condition number.
+
+    Source: Zhang, Lei & Dhillon, "Stabilizing gradients for deep neural networks via efficient SVD parameterization",
+    2018, section 3.
+    """
+
+    def __init__(self, features: int, start: Start = "identity", bias: bool = True, limit: float = 5.0) -> None:
+        super().__init__(features, bias)
+        _check_start(start, ("identity", "orthogonal"))
+        self.scale = SoftClampScale(limit)
+        # Below the diagonal the reflections of U, above it those of V, on it the logs of the singular values.
+        self.packed = nn.Parameter(torch.zeros(features, features))
+        if start == "orthogonal":
+            with torch.no_grad():
+                self.packed.copy_(_random_reflections(features) + _random_reflections(features).T)
+
+    def _log_values(self) -> Tensor:
+        log_values: Tensor = self.scale(self.packed.diagonal())
+        return log_values
+
+    def weight(self) -> Tensor:
+        left, right = householder(self.packed), householder(self.packed.T)
+        return (left * self._log_values().exp()) @ right.T
+
+    def solve(self, y: Tensor) -> Tensor:
+        left, right = householder(self.packed), householder(self.packed.T)
+        return right @ ((-self._log_values()).exp()[:, None] * (left.T @ y))
+
+    def log_det(self) -> Tensor:
+        return self._log_values().sum()
+
+
+class Triangular(Linear):
+    """``W`` a lower (or upper) triangle with a positive diagonal; starts at the identity.
+
+    Every coordinate is shifted by a linear function of those before it: the smallest layer that can make correlated
+    Gaussian data independent. limit bounds the log of the diagonal.
+    """
+
+    def __init__(self, features: int, upper: bool = False, bias: bool = True, limit: float = 5.0) -> None:
+        super().__init__(features, bias)
+        self.upper = upper
+        self.scale = SoftClampScale(limit)
+        self.raw = nn.Parameter(torch.zeros(features))
+        self.below = StrictTriangle(features)
+
+    def weight(self) -> Tensor:
+        below = self.below()
+        weight: Tensor = (below.T if self.upper else below) + self.scale(self.raw).exp().diag()
+        return weight
+
+    def solve(self, y: Tensor) -> Tensor:
+        x: Tensor = torch.linalg.solve_triangular(self.weight(), y, upper=self.upper)
+        return x
+
+    def log_det(self) -> Tensor:
+        log_det: Tensor = self.scale(self.raw).sum()
+        return log_det
+
+
+class Rotation(Linear):
+    """``W = exp(A - A^T)``, a rotation, with ``A`` strictly lower triangular; starts at the identity.
+
+    Every rotation of determinant 1 is reached, and the inverse is the transpose. start: ``identity`` or ``orthogonal``
+    (a random ``A``).
+
+    Source: Golinski, Lezcano-Casado & Rainforth, "Improving normalizing flows via better orthogonal
+    parameterizations", 2019.
+    """
+
+    def __init__(self, features: int, start: Start = "identity") -> None:
+        super().__init__(features, bias=False)
+        _check_start(start, ("identity", "orthogonal"))
+        self.below = StrictTriangle(features)
+        if start == "orthogonal":
+            nn.init.normal_(self.below.entries)
+
+    def weight(self) -> Tensor:
+        below = self.below()
+        rotation: Tensor = torch.linalg.matrix_exp(below - below.T)
+        return rotation
+
+    def solve(self, y: Tensor) -> Tensor:
+        return self.weight().T @ y
+
+    def log_det(self) -> Tensor:
+        return self.below.entries.new_zeros(())
+
+
+class StrictTriangle(nn.Module):
+    """The entries below the diagonal of a square matrix, as parameters: called, it gives ``(size, size)``."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.entries = nn.Parameter(torch.zeros(size * (size - 1) // 2))
+        places = torch.ones(size, size, dtype=torch.bool).tril(-1).flatten().nonzero()[:, 0]
+        self._places = nn.Buffer(places, persistent=False)
+
+    def forward(self) -> Tensor:
+        flat = self.entries.new_zeros(self.size**2)
+        return flat.index_copy(0, self._places, self.entries).reshape(self.size, self.size)
+
+
+def householder(packed: Tensor) -> Tensor:
+    """``-H_1 H_2 ... H_D``, where ``H_i`` reflects along the ``i``-th column of the lower triangle of ``packed``.
+
+    The columns' entries on the diagonal are taken as 1, so that no column can vanish. Where all others are 0 this is
+    the identity: the sign in front undoes that each reflection turns one axis round. All of the rotations but a set of
+    measure 0 are reached. The product is formed at once, as ``I - V T V^T`` with a triangular ``T^-1``: Joffrain et
+    al., "Accumulating Householder transformations, revisited", 2006.
+    """
+    eye = _eye(packed)
+    v = packed.tril(-1) + eye
+    products = v.T @ v
+    inverse = products.triu(1) + 0.5 * products.diagonal().diag()
+    product: Tensor = v @ torch.linalg.solve_triangular(inverse, v.T, upper=True) - eye
+    return product
+
+
+def _eye(like: Tensor) -> Tensor:
+    return torch.eye(len(like), dtype=like.dtype, device=like.device)
+
+
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Without autocast on the device of ``x``: in half precision a matrix and its inverse do not undo each other."""
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+def _check_start(start: str, known: tuple[str, ...] = get_args(Start)) -> None:
+    if start not in known:
+        raise OptionError(f"start {start!r} of a linear layer is not known here; expected one of {', '.join(known)}")
+
+
+def _random_orthogonal(features: int) -> Tensor:
+    orthogonal: Tensor = torch.linalg.qr(torch.randn(features, features, dtype=torch.float64)).Q
+    return orthogonal
+
+
+def _random_reflections(features: int) -> Tensor:
+    """The columns of the reflections that make a random matrix triangular, below the diagonal; 0 elsewhere."""
+    return torch.geqrf(torch.randn(features, features)).a.tril(-1)
+
+
+def _unclamped(log_scale: Tensor, limit: float) -> Tensor:
+    """What `SoftClampScale` turns into ``log_scale``, or into nearly ``limit`` where that lies beyond."""
+    log_scale = log_scale.clamp(-0.99 * limit, 0.99 * limit)
+    return log_scale / (1 - log_scale.abs() / limit)

@@ -1,0 +1,109 @@
+"""Linear layers: where they start, what they reach, and what they refuse."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from pushforward.errors import OptionError
+from pushforward.transforms import LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms.linear import Linear, householder
+
+_MAKES: dict[str, Callable[..., Linear]] = {
+    "lu": LULinear,
+    "qr": QRLinear,
+    "svd": SVDLinear,
+    "triangular": Triangular,
+    "rotation": Rotation,
+}
+
+
+@pytest.mark.parametrize("features", [1, 2, 17])
+@pytest.mark.parametrize("name", _MAKES)
+def test_a_layer_starts_at_the_identity(name: str, features: int) -> None:
+    layer = _MAKES[name](features)
+    x = torch.randn(4, features)
+    for direction in (layer.to_latent, layer.to_data):
+        value, log_term = direction(x)
+        assert torch.equal(value, x)
+        assert torch.equal(log_term, torch.zeros(4))
+
+
+@pytest.mark.parametrize("features", [1, 2, 17, 100])
+@pytest.mark.parametrize("name", ["lu", "qr", "svd", "rotation"])
+def test_an_orthogonal_start_keeps_lengths_and_volume(name: str, features: int) -> None:
+    torch.manual_seed(3)
+    layer = _MAKES[name](features, start="orthogonal").double()
+    weight = layer.weight()
+    torch.testing.assert_close(weight @ weight.T, torch.eye(features).double(), atol=1e-5, rtol=0)
+    assert abs(float(layer.log_det().detach())) <= 1e-4
+    if features > 1:
+        assert (weight - torch.eye(features)).abs().max() > 0.1
+
+
+def test_a_permutation_start_reorders_at_random_and_learns_on() -> None:
+    torch.manual_seed(0)
+    layer = LULinear(9, start="permutation")
+    x = torch.randn(3, 9)
+    z, log_term = layer.to_latent(x)
+    assert not torch.equal(z, x)
+    assert torch.equal(z.sort(1).values, x.sort(1).values)
+    assert torch.equal(log_term, torch.zeros(3))
+    assert layer.is_whole()
+    layer.order.fill_(0)
+    assert not layer.is_whole()
+
+
+def test_householder_products_are_orthogonal_whatever_the_numbers() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for scale in (1e-8, 1.0, 1e4):
+        product = householder(scale * torch.randn(20, 20, generator=generator, dtype=torch.float64))
+        torch.testing.assert_close(product @ product.T, torch.eye(20).double(), atol=1e-12, rtol=0)
+        assert float(torch.linalg.det(product)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["lu", "qr", "svd"])
+def test_a_diagonal_stays_bounded_for_any_parameters(name: str) -> None:
+    layer = _MAKES[name](4, limit=2.0).double()
+    with torch.no_grad():
+        layer.packed.copy_(torch.diag(torch.tensor([1e9, -1e9, 50.0, -50.0])))  # type: ignore[operator]
+    x = torch.randn(6, 4, dtype=torch.float64)
+    z, log_term = layer.to_latent(x)
+    assert z.abs().max() <= x.abs().max() * torch.tensor(2.0).exp() * (1 + 1e-9)
+    assert log_term.abs().max() <= 8
+    torch.testing.assert_close(layer.to_data(z)[0], x)
+
+
+@pytest.mark.parametrize("name", _MAKES)
+def test_a_batch_innermost_in_memory_is_as_good(name: str) -> None:
+    layer = _MAKES[name](5)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    x = torch.randn(5, 8).T
+    for direction in (layer.to_latent, layer.to_data):
+        torch.testing.assert_close(direction(x)[0], direction(x.contiguous())[0])
+
+
+@pytest.mark.parametrize("name", _MAKES)
+def test_under_autocast_the_matrix_is_not_rounded(name: str) -> None:
+    layer = _MAKES[name](5)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    x = torch.randn(8, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        z, _ = layer.to_latent(x)
+        back, _ = layer.to_data(z)
+    assert z.dtype == torch.float32
+    assert torch.equal(z, layer.to_latent(x)[0])
+    torch.testing.assert_close(back, x)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"features of a linear layer must be at least 1, got 0"):
+        LULinear(0)
+    with pytest.raises(OptionError, match=r"start 'permutation' .* expected one of identity, orthogonal"):
+        QRLinear(3, "permutation")
+    with pytest.raises(OptionError, match=r"limit of a log-scale must be above 0"):
+        Triangular(3, limit=0.0)
