@@ -33,7 +33,7 @@ def _gaussian(dtype: torch.dtype) -> Flow:
         # relu(h) - relu(-h) = h, so the shift of z1 is -0.6 * 2 / 0.5 times z0.
         net.layers[0].weight.copy_(torch.tensor([[1.0], [-1.0]]))
         net.layers[0].bias.zero_()
-        net.layers[2].weight.copy_(torch.tensor([[-2.4, 2.4]]))
+        net.last.weight.copy_(torch.tensor([[-2.4, 2.4]]))
     return Flow(StandardNormal((2,)), Chain([standardise, coupling]))
 
 

@@ -33,9 +33,9 @@ def test_affine_coupling_is_equations_4_to_8_of_real_nvp() -> None:
     w, x = _weights(made), _numpy(made.data(20))
     kept, changed = x[:, :1], x[:, 1:]
     h = kept
-    for layer in ("net.layers.0", "net.layers.2"):
+    for layer in ("net.layers.0", "net.layers.1"):
         h = np.tanh(h @ w[f"{layer}.weight"].T + w[f"{layer}.bias"])
-    out = h @ w["net.layers.4.weight"].T + w["net.layers.4.bias"]
+    out = h @ w["net.last.weight"].T + w["net.last.bias"]
     t, s = out[:, :2], w["map.log_scale.rescale"] * np.tanh(out[:, 2:])
     wanted = np.concatenate([kept, changed * np.exp(s) + t], 1)
     z, log_term = made.transform.to_latent(made.data(20))

@@ -22,10 +22,19 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 INPUT_LIMIT = 1e6
 
 
+def check_hidden(hidden: Sequence[int], activation: str) -> None:
+    """Raise OptionError unless these can be the hidden layers of a net."""
+    if not hidden or min(hidden) < 1:
+        raise OptionError(f"hidden must be one or more widths of at least 1, got {tuple(hidden)}")
+    if activation not in ACTIVATIONS:
+        raise OptionError(f"activation {activation!r} is not known; expected one of {', '.join(ACTIVATIONS)}")
+
+
 class MLP(nn.Module):
     """``(B, in_features)`` and a context ``(B, context_dim)`` to ``(B, out_features)``; gives 0 at the start.
 
-    hidden: widths of the hidden layers, at least one. The last layer starts with weight and bias at zero.
+    hidden: widths of the hidden layers, at least one. residual: a hidden layer as wide as the one before is added to
+    it (pre-activation). The last layer starts with weight and bias at zero.
     """
 
     def __init__(
@@ -36,29 +45,30 @@ class MLP(nn.Module):
         context_dim: int = 0,
         activation: str = "relu",
         dropout: float = 0.0,
+        residual: bool = False,
     ) -> None:
         super().__init__()
-        if not hidden or min(hidden) < 1:
-            raise OptionError(f"hidden must be one or more widths of at least 1, got {tuple(hidden)}")
-        if activation not in ACTIVATIONS:
-            raise OptionError(f"activation {activation!r} is not known; expected one of {', '.join(ACTIVATIONS)}")
+        check_hidden(hidden, activation)
         # With nothing to look at (one feature, no context) it still has a bias to learn: it sees a constant.
         self.constant = in_features + context_dim == 0
         widths = [max(1, in_features + context_dim), *hidden]
-        layers: list[nn.Module] = []
-        for narrow, wide in itertools.pairwise(widths):
-            layers += [nn.Linear(narrow, wide), ACTIVATIONS[activation]()]
-            if dropout:
-                layers.append(nn.Dropout(dropout))
-        last = nn.Linear(widths[-1], out_features)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(*layers, last)
+        self.layers = nn.ModuleList(nn.Linear(narrow, wide) for narrow, wide in itertools.pairwise(widths))
+        self.skips = [False, *(residual and narrow == wide for narrow, wide in itertools.pairwise(hidden))]
+        self.activation = ACTIVATIONS[activation]()
+        self.dropout = nn.Dropout(dropout)
+        self.last = nn.Linear(widths[-1], out_features)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
         if context is not None:
             h = torch.cat([h, context.flatten(1)], 1)
         if self.constant:
             h = h.new_ones(h.shape[0], 1)
-        out: Tensor = self.layers(h.clamp(-INPUT_LIMIT, INPUT_LIMIT))
-        return out
+        h = h.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        for i, (layer, skip) in enumerate(zip(self.layers, self.skips, strict=True)):
+            out = layer(h if i == 0 else self.dropout(self.activation(h)))
+            h = h + out if skip else out
+        h = self.dropout(self.activation(h))
+        # Batch innermost in memory: map kernels then read each parameter of many rows in one stretch.
+        return torch.addmm(self.last.bias[:, None], self.last.weight, h.t()).t()

@@ -1,5 +1,6 @@
 """Transforms: the steps that a flow is a chain of."""
 
+from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.linear import LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
@@ -10,6 +11,7 @@ from pushforward.transforms.spatial import MultiScale, Squeeze
 
 __all__ = [
     "ActNorm",
+    "Autoregressive",
     "BatchNorm",
     "Channelwise",
     "Checkerboard",

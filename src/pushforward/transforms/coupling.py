@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -36,7 +38,7 @@ class Coupling(Transform):
         return with_start(self.map, self.partition.params(raw, self.map.n_params).to(x.dtype))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        y, log_slope = self.map(self.partition.changed(x), self._params(x, context))
+        y, log_slope = batch_last(self.map, self.partition.changed(x), self._params(x, context))
         log_term = sum_event(log_slope)
         if self.after is not None:
             y, term = self.after.to_latent(y, context)
@@ -47,7 +49,7 @@ class Coupling(Transform):
         y, log_term = self.partition.changed(z), zero_log_term(z)
         if self.after is not None:
             y, log_term = self.after.to_data(y, context)
-        x, log_slope = self.map.inverse(y, self._params(z, context))
+        x, log_slope = batch_last(self.map.inverse, y, self._params(z, context))
         return self.partition.merge(z, x), sum_event(log_slope) + log_term
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
@@ -84,6 +86,19 @@ class Elementwise(Transform):
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         x, log_slope = self.map.inverse(z, self._params(z, context))
         return x, sum_event(log_slope)
+
+
+def batch_last(
+    direction: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, params: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A map's direction at ``x: (B, *event)`` with ``params: (P, B, *event)``, for vectors with the batch axis last.
+
+    Nets on vectors write their output with the batch innermost, and a map then reads each parameter in one stretch.
+    """
+    if x.ndim != 2:
+        return direction(x, params)
+    y, log_slope = direction(x.t().contiguous(), params.transpose(1, 2).contiguous())
+    return y.t(), log_slope.t()
 
 
 def with_start(map: Map, params: Tensor) -> Tensor:

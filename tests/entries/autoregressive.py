@@ -1,0 +1,60 @@
+"""Autoregressive transforms: orders, adjacencies, contexts, and nets that are no MADE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from entry import Entry, transform_entry
+from pushforward.maps import Affine, SoftClampScale, TanhScale
+from pushforward.nets import MADE
+from pushforward.nets.masked import ordered
+from pushforward.transform import Inverse
+from pushforward.transforms import Autoregressive
+
+# x2 depends on x0 and x1, x3 on x0 only: two steps, x0 and x1 first.
+DIAMOND = [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]]
+
+
+class OtherNet(nn.Module):
+    """Autoregressive as a MADE is, but not known to be one: stands for any net with an order."""
+
+    def __init__(self, net: MADE) -> None:
+        super().__init__()
+        self.net, self.features, self.passes = net, net.features, net.passes
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        out: Tensor = self.net(x, context)
+        return out
+
+
+def made(adjacency: Tensor, context: int = 0, hidden: Sequence[int] = (12, 12), residual: bool = True) -> MADE:
+    return MADE(adjacency, 2, hidden, context, "tanh", residual)
+
+
+def _affine(net: nn.Module) -> Autoregressive:
+    return Autoregressive(Affine(SoftClampScale()), net)
+
+
+def entries() -> list[Entry]:
+    diamond = torch.tensor(DIAMOND, dtype=torch.bool)
+    return [
+        transform_entry("autoregressive", (3,), lambda: _affine(made(ordered(3))), smooth=True, golden=True),
+        transform_entry("autoregressive, plain", (4,), lambda: _affine(made(ordered(4, (2, 0, 3, 1)), residual=False))),
+        transform_entry("autoregressive, adjacency", (4,), lambda: _affine(made(diamond))),
+        transform_entry("autoregressive, context", (3,), lambda: _affine(made(ordered(3), 2)), context=(2,)),
+        transform_entry(
+            "autoregressive, plain, context", (2,), lambda: _affine(made(ordered(2), 2, (7, 5), False)), context=(2,)
+        ),
+        transform_entry("autoregressive, one feature", (1,), lambda: _affine(made(ordered(1)))),
+        transform_entry(
+            "autoregressive, one feature, context", (1,), lambda: _affine(made(ordered(1), 2)), context=(2,)
+        ),
+        transform_entry("autoregressive, few units", (6,), lambda: _affine(made(ordered(6), hidden=(3, 9, 9)))),
+        transform_entry("autoregressive, other net", (3,), lambda: _affine(OtherNet(made(ordered(3))))),
+        transform_entry(
+            "inverse autoregressive", (3,), lambda: Inverse(Autoregressive(Affine(TanhScale()), made(ordered(3))))
+        ),
+    ]

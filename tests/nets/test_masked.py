@@ -1,0 +1,125 @@
+"""MADE: what depends on what, and the way back that computes every unit once."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from entries.autoregressive import DIAMOND, OtherNet
+from pushforward.errors import OptionError, ShapeError
+from pushforward.maps import Affine, SoftClampScale
+from pushforward.nets import MADE
+from pushforward.nets.masked import ordered, stages
+from pushforward.transforms import Autoregressive
+
+_ADJACENCIES = {
+    "full": ordered(5),
+    "reversed": ordered(5, (4, 3, 2, 1, 0)),
+    "shuffled": ordered(5, (3, 0, 4, 1, 2)),
+    "diamond": torch.tensor(DIAMOND, dtype=torch.bool),
+    "halves": torch.tensor([[False] * 4] * 2 + [[True, True, False, False]] * 2),
+    "independent": torch.zeros(3, 3, dtype=torch.bool),
+}
+
+
+def _random(net: MADE, seed: int = 0) -> MADE:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
+    return net.double()
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden", "residual", "context"),
+    list(itertools.product(_ADJACENCIES, [(24, 24, 24), (24, 7)], [True, False], [0, 2])),
+)
+def test_outputs_depend_on_their_parents_and_on_nothing_else(
+    name: str, hidden: tuple[int, ...], residual: bool, context: int
+) -> None:
+    adjacency = _ADJACENCIES[name]
+    features = len(adjacency)
+    net = _random(MADE(adjacency, 3, hidden, context, "tanh", residual))
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(8, features, dtype=torch.float64, generator=generator)
+    c = torch.randn(8, context, dtype=torch.float64, generator=generator) if context else None
+
+    def summed(x: Tensor, c: Tensor | None) -> Tensor:
+        return net(x, c).sum(0).reshape(3, features)
+
+    jacobian = torch.autograd.functional.jacobian(lambda x: summed(x, c), x).abs().sum(2)
+    assert torch.equal(jacobian[0] > 0, adjacency)
+    assert torch.equal(jacobian[2] > 0, adjacency)
+    if c is not None:
+        by_context = torch.autograd.functional.jacobian(lambda c: summed(x, c), c).abs().sum(2)
+        assert (by_context > 0).all(), "every output depends on the context, the first one too"
+
+
+@pytest.mark.parametrize("grad", [False, True], ids=["without gradients", "with gradients"])
+@pytest.mark.parametrize("residual", [True, False], ids=["residual", "plain"])
+@pytest.mark.parametrize("context", [0, 2])
+@pytest.mark.parametrize("name", _ADJACENCIES)
+def test_one_unrolled_pass_equals_as_many_passes_as_stages(name: str, context: int, residual: bool, grad: bool) -> None:
+    net = _random(MADE(_ADJACENCIES[name], 2, (20, 20, 9), context, "silu", residual))
+    unrolled = Autoregressive(Affine(SoftClampScale()), net).double()
+    repeated = Autoregressive(Affine(SoftClampScale()), OtherNet(net)).double()
+    generator = torch.Generator().manual_seed(2)
+    z = torch.randn(7, net.features, dtype=torch.float64, generator=generator).requires_grad_(grad)
+    c = torch.randn(7, context, dtype=torch.float64, generator=generator) if context else None
+    with torch.set_grad_enabled(grad):
+        results = [transform.to_data(z, c) for transform in (unrolled, repeated)]
+    for got, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(got, wanted, atol=1e-12, rtol=1e-12)
+    if grad:
+        first, second = (torch.autograd.grad(x.sum() + term.sum(), z)[0] for x, term in results)
+        torch.testing.assert_close(first, second, atol=1e-12, rtol=1e-12)
+
+
+def test_the_way_back_computes_each_hidden_unit_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = _random(MADE(ordered(6), 2, (30, 30)))
+    transform = Autoregressive(Affine(SoftClampScale()), net).double()
+    computed = 0
+    original = net.activation.forward
+
+    def count(h: Tensor) -> Tensor:
+        nonlocal computed
+        computed += len(h)
+        return original(h)
+
+    monkeypatch.setattr(net.activation, "forward", count)
+    with torch.no_grad():
+        transform.to_data(torch.zeros(3, 6, dtype=torch.float64))
+    assert computed == 60
+
+
+@pytest.mark.parametrize(("name", "passes"), [("full", 5), ("diamond", 2), ("halves", 2), ("independent", 1)])
+def test_steps_are_the_depth_of_the_graph(name: str, passes: int) -> None:
+    assert MADE(_ADJACENCIES[name], 1).passes == passes
+    assert int(stages(_ADJACENCIES[name]).max()) + 1 == passes
+
+
+def test_passes_end_as_soon_as_nothing_changes() -> None:
+    net = OtherNet(_random(MADE(_ADJACENCIES["independent"], 2)))
+    net.passes, calls = 50, []
+    net.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        Autoregressive(Affine(SoftClampScale()), net).double().to_data(torch.ones(4, 3, dtype=torch.float64))
+    assert len(calls) == 2
+
+
+def test_it_starts_at_zero_whatever_comes_in() -> None:
+    assert torch.equal(MADE(ordered(3), 2, context_dim=1)(torch.randn(4, 3), torch.randn(4, 1)), torch.zeros(4, 6))
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"cycle among the coordinates \[0, 1\]"):
+        MADE(torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=torch.bool), 1)
+    with pytest.raises(OptionError, match=r"cycle among the coordinates \[1\]"):
+        MADE(torch.tensor([[0, 0], [0, 1]], dtype=torch.bool), 1)
+    with pytest.raises(ShapeError, match=r"adjacency of shape \(D, D\) expected, got \(2, 3\)"):
+        MADE(torch.zeros(2, 3), 1)
+    with pytest.raises(OptionError, match=r"order must hold each of 0..2 once, got \[0, 1, 1\]"):
+        ordered(3, (0, 1, 1))
+    with pytest.raises(OptionError, match="hidden must be one or more widths"):
+        MADE(ordered(2), 1, hidden=())
