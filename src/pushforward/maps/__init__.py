@@ -2,5 +2,16 @@
 
 from pushforward.maps.affine import Additive, Affine, LogScale, Scale, SigmoidScale, SoftClampScale, TanhScale
 from pushforward.maps.map import Map
+from pushforward.maps.spline import RationalQuadraticSpline
 
-__all__ = ["Additive", "Affine", "LogScale", "Map", "Scale", "SigmoidScale", "SoftClampScale", "TanhScale"]
+__all__ = [
+    "Additive",
+    "Affine",
+    "LogScale",
+    "Map",
+    "RationalQuadraticSpline",
+    "Scale",
+    "SigmoidScale",
+    "SoftClampScale",
+    "TanhScale",
+]

@@ -1,0 +1,214 @@
+"""The rational-quadratic spline, on the real line, on a closed interval or on a circle.
+
+Sources: Durkan, Bekasov, Murray & Papamakarios, "Neural spline flows", 2019, section 3.1 and appendix A; Gregory &
+Delbourgo, "Piecewise rational quadratic interpolation to monotonic data", 1982; for circles Rezende et al.,
+"Normalizing flows on tori and spheres", 2020, section 2.1.3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.domain import REAL, Domain
+from pushforward.errors import OptionError
+from pushforward.maps.knots import bin_of, check_bins, check_bound, positive, search
+from pushforward.maps.map import Map
+
+Tails: TypeAlias = Literal["linear", "box", "circular"]
+Interval: TypeAlias = "tuple[Tensor | float, Tensor | float]"
+_TAILS: tuple[Tails, ...] = ("linear", "box", "circular")
+
+
+@dataclass(frozen=True)
+class _Bin:
+    """The bin of each coordinate on the unit square: its lower left corner, its size, and the slopes at its two ends,
+    these in units of ``height / width``. All tensors are shaped as the coordinates."""
+
+    left: Tensor
+    width: Tensor
+    bottom: Tensor
+    height: Tensor
+    first: Tensor
+    last: Tensor
+
+    def forward(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Value and log-slope at ``t`` in this bin. Sums of positive terms only: nothing cancels."""
+        xi = ((t - self.left) / self.width).clamp(0, 1)
+        rest = 1 - xi
+        both = xi * rest
+        above = xi * xi + self.first * both
+        total = above + rest * rest + self.last * both
+        return self.bottom + self.height * (above / total), self._log_slope(xi, rest, both, total)
+
+    def inverse(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the value is ``u``, and minus the log-slope there.
+
+        The discriminant of the quadratic (Durkan et al., eq. 29) is ``(p - q)^2 + 4 eta (1 - eta)`` with ``p = first
+        (1 - eta)`` and ``q = last eta``: never negative. The root is written with whichever sign does not cancel.
+        """
+        eta = ((u - self.bottom) / self.height).clamp(0, 1)
+        rest = 1 - eta
+        gap = self.first * rest - self.last * eta
+        root = gap.abs() + (gap * gap + 4 * eta * rest).sqrt()
+        low = gap >= 0
+        xi = 2 * torch.where(low, eta, rest)
+        xi = torch.where(low, xi, root) / (xi + root)
+        other = 1 - xi
+        both = xi * other
+        total = xi * xi + other * other + (self.first + self.last) * both
+        return self.left + self.width * xi, -self._log_slope(xi, other, both, total)
+
+    def _log_slope(self, xi: Tensor, rest: Tensor, both: Tensor, total: Tensor) -> Tensor:
+        slope = self.last * (xi * xi) + 2 * both + self.first * (rest * rest)
+        return (slope / (total * total) * (self.height / self.width)).log()
+
+
+class RationalQuadraticSpline(Map):
+    """A monotone spline of ``bins`` pieces, each a ratio of two quadratics, with a continuous slope.
+
+    ``params``: raw widths and heights of the bins (K each), raw slopes at the knots, and what the tails add.
+    tails:
+      ``linear``: the identity outside [-bound, bound]; K - 1 slopes, at the inner knots. With ``learned_interval`` the
+      two ends in x and the two in y are learned and the slopes at them continue outside: K + 1 slopes; then centre and
+      size of the interval in x, and of that in y, all 0 at [-bound, bound].
+      ``box``: ``domain``, a closed interval (None: [-bound, bound]), onto itself; K + 1 slopes. Outside it the value is
+      that at the nearest end, which has no gradient, and the log-slope -inf: no density lies there.
+      ``circular``: ``domain``, a circle (None: [-pi, pi)), onto itself; K slopes, the first being also the last, so
+      that the seam is a knot like others; and a rotation of the values, in radians. Input is wrapped into the circle.
+    min_width, min_height: of a bin, as a part of the interval; min_slope: at a knot. A raw slope of 0 is a slope of 1,
+    and slopes are limited to 1,000. The start is the identity.
+    """
+
+    def __init__(
+        self,
+        bins: int = 8,
+        bound: float = 3.0,
+        tails: Tails = "linear",
+        learned_interval: bool = False,
+        min_width: float = 1e-3,
+        min_height: float = 1e-3,
+        min_slope: float = 1e-3,
+        domain: Domain | None = None,
+    ) -> None:
+        super().__init__()
+        check_bins(bins, {"min_width": min_width, "min_height": min_height})
+        check_bound(bound)
+        if not 0 < min_slope < 1:
+            raise OptionError(f"min_slope must lie between 0 and 1, got {min_slope}")
+        if tails not in _TAILS:
+            raise OptionError(f"tails {tails!r} are not known; expected one of {', '.join(_TAILS)}")
+        if learned_interval and tails != "linear":
+            raise OptionError(f"learned_interval goes with linear tails; {tails} tails have a fixed interval")
+        self.bins, self.tails, self.learned_interval = bins, tails, learned_interval
+        self.min_width, self.min_height, self.min_slope = float(min_width), float(min_height), float(min_slope)
+        self.domain = self.codomain = _domain(tails, float(bound), domain)
+        self.low, self.high = (
+            (-float(bound), float(bound)) if tails == "linear" else (self.domain.low, self.domain.high)
+        )
+        slopes = bins + 1 if tails == "box" or learned_interval else bins if tails == "circular" else bins - 1
+        self._sizes = (2 * bins, slopes, 4 if learned_interval else 1 if tails == "circular" else 0)
+        self.n_params = sum(self._sizes)
+        self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
+
+    def extra_repr(self) -> str:
+        return f"bins={self.bins}, [{self.low:g}, {self.high:g}], tails={self.tails}"
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        raw, slopes, extra = params.split(self._sizes)
+        source, target = self._intervals(extra)
+        if self.tails != "circular":
+            return self._through(x, raw, slopes, source, target)
+        y, log_slope = self._through(self._wrap(x), raw, slopes, source, target)
+        return self._wrap(y + self._rotation(extra)), log_slope
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        raw, slopes, extra = params.split(self._sizes)
+        target, source = self._intervals(extra)
+        if self.tails != "circular":
+            return self._through(y, raw, slopes, source, target, back=True)
+        y = self._wrap(y - self._rotation(extra))
+        x, log_slope = self._through(y, raw, slopes, source, target, back=True)
+        return self._wrap(x), log_slope
+
+    def _through(
+        self, v: Tensor, raw: Tensor, slopes: Tensor, source: Interval, target: Interval, back: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The spline, or its inverse with ``back``, from one interval to the other, and what the tails do outside."""
+        t = (v - source[0]) / source[1]
+        inner = t.clamp(0, 1)
+        bin = self._bin(inner, raw, slopes, back)
+        u, log_slope = bin.inverse(inner) if back else bin.forward(inner)
+        if isinstance(source[1], Tensor):
+            # Clamped to the nearest end, the log-slope outside is the one there.
+            out = target[0] + target[1] * (u + log_slope.exp() * (t - inner))
+            return out, log_slope + torch.log(target[1] / source[1])
+        out = target[0] + target[1] * u
+        if self.tails == "linear":
+            inside = v.abs() < self.high
+            return torch.where(inside, out, v), torch.where(inside, log_slope, 0.0)
+        if self.tails == "box":
+            # Bounds map to bounds and nothing leaves the interval by rounding; the gradient stays the spline's.
+            exact = torch.where(v >= self.high, self.high, out.clamp(self.low, self.high))
+            outside = (v < self.low) | (v > self.high)
+            return out + (exact - out).detach(), torch.where(outside, -math.inf, log_slope)
+        return out, log_slope
+
+    def _bin(self, t: Tensor, raw: Tensor, slopes: Tensor, back: bool) -> _Bin:
+        """The bin of each ``t`` in [0, 1]: a value of the spline with ``back``, otherwise an argument."""
+        parts = raw.unflatten(0, (2, self.bins)).softmax(1)
+        index, below = search(t, parts[int(back)], self.min_height if back else self.min_width)
+        # Only two numbers of each softmax go on: a sum over the mask is faster than a cumulative sum and its backward.
+        before = (parts[:, :-1] * below).sum(1)
+        part = parts.gather(1, index.expand(2, 1, *index.shape)).squeeze(1)
+        left, width = bin_of(part[0], before[0], index, self.bins, self.min_width)
+        bottom, height = bin_of(part[1], before[1], index, self.bins, self.min_height)
+        ends = self._all_slopes(slopes).gather(0, torch.stack([index, index + 1]))
+        first, last = (positive(ends, self.min_slope) * (width / height)).unbind(0)
+        return _Bin(left, width, bottom, height, first, last)
+
+    def _all_slopes(self, slopes: Tensor) -> Tensor:
+        """Raw slopes at all K + 1 knots."""
+        if self.tails == "circular":
+            return torch.cat([slopes, slopes[:1]])
+        if len(slopes) == self.bins + 1:
+            return slopes
+        ones = torch.zeros_like(slopes[:1])
+        return torch.cat([ones, slopes, ones])
+
+    def _intervals(self, extra: Tensor) -> tuple[Interval, Interval]:
+        """Lower end and length of the interval in x and of that in y."""
+        length = self.high - self.low
+        if not self.learned_interval:
+            return (self.low, length), (self.low, length)
+        x_length, y_length = (length * positive(extra[i], self.min_slope) for i in (1, 3))
+        return (extra[0] - x_length / 2, x_length), (extra[2] - y_length / 2, y_length)
+
+    def _rotation(self, extra: Tensor) -> Tensor:
+        return extra[0] * ((self.high - self.low) / (2 * math.pi))
+
+    def _wrap(self, angle: Tensor) -> Tensor:
+        length = self.high - self.low
+        wrapped = self.low + torch.remainder(angle - self.low, length)
+        # Rounding may reach the end, which is the beginning.
+        return torch.where(wrapped >= self.high, wrapped - length, wrapped).clamp(min=self.low)
+
+
+def _domain(tails: Tails, bound: float, domain: Domain | None) -> Domain:
+    """The domain that these tails have: ``domain`` if it fits them, or their own."""
+    if tails == "linear":
+        if domain is not None:
+            raise OptionError(f"linear tails reach over the real line and take no domain, got {domain}")
+        return REAL
+    kind: Literal["real", "circle"] = "circle" if tails == "circular" else "real"
+    if domain is None:
+        end = math.pi if tails == "circular" else bound
+        return Domain(kind, -end, end)
+    if domain.kind != kind or not math.isfinite(domain.high - domain.low) or domain.low >= domain.high:
+        wanted = "a circle" if tails == "circular" else "an interval with finite ends"
+        raise OptionError(f"{tails} tails need {wanted} as their domain, got {domain}")
+    return domain

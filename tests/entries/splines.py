@@ -1,0 +1,43 @@
+"""Splines on the real line, on an interval and on a circle."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch.distributions import VonMises
+
+from entry import Entry, map_entry
+from pushforward.bases import Base, TorchBase, UniformBox
+from pushforward.domain import Domain
+from pushforward.maps import RationalQuadraticSpline
+from pushforward.transform import Shape
+
+_BOX = Domain("real", -0.5, 2.0)
+_CIRCLE = Domain("circle", -math.pi, math.pi)
+
+
+def _on_box(dtype: torch.dtype, shape: Shape) -> Base:
+    return UniformBox(shape, _BOX.low, _BOX.high)
+
+
+def _on_circle(dtype: torch.dtype, shape: Shape) -> Base:
+    # Not uniform: under a uniform density a rotation has nothing to learn.
+    base = TorchBase(VonMises(torch.full(shape, 0.5, dtype=dtype), torch.full(shape, 1.5, dtype=dtype)))
+    base.support = _CIRCLE
+    return base
+
+
+def entries() -> list[Entry]:
+    def rational(name: str, base: Any = None, **options: Any) -> Entry:
+        more: dict[str, Any] = {} if base is None else {"base": base}
+        make = lambda dtype: RationalQuadraticSpline(**{"bins": 4, **options})  # noqa: E731
+        return map_entry(f"rational-quadratic spline, {name}", make, smooth=True, golden=True, **more)
+
+    return [
+        rational("linear tails"),
+        rational("learned interval", bins=3, learned_interval=True),
+        rational("box", _on_box, tails="box", domain=_BOX),
+        rational("circular", _on_circle, tails="circular"),
+    ]
