@@ -1,44 +1,51 @@
-"""Real NVP on the six 2-D toys: learned against true log-likelihood on held-out rows, and a picture of both densities.
+"""Flows on the six 2-D toys: learned against true log-likelihood on held-out rows, and one picture of all densities.
 
-    python benchmarks/toys.py --minutes 2 --out runs/toys
+    python benchmarks/toys.py --flows real_nvp,nsf --seconds 60 --out runs/toys
 
-Writes ``toys.jsonl``, one line a toy (those that are there are skipped, so that an interrupted run goes on), and
-``toys.png``: true density, learned density, samples.
+Writes ``toys.jsonl``, one line for each flow and toy, beside the models, and ``toys.png``: the true densities, then a
+row for each flow. Cells that are there are skipped, so that an interrupted run goes on; several processes share the
+work.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from cells import Cells
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from models import UnsuitedError, build, training_options, warm_up
 
 import pushforward
-from pushforward.cli.defaults import defaults
 from pushforward.data import load, split, toys
 from pushforward.training import TrainingOptions
 
+KEY = ("flow", "toy", "seconds", "threads", "seed")
 _EDGE, _CELLS = 4.5, 220
 
 
-def fit_toy(name: str, minutes: float, seed: int) -> tuple[pushforward.Flow, dict[str, object]]:
-    """A flow fitted to one toy with the defaults of ``pushforward fit``, and its figures on the test rows."""
-    data = load(name)
-    rows = split(data, seed)
-    options, training = defaults(data, "real_nvp")
-    torch.manual_seed(seed)
-    flow = pushforward.flows.build("real_nvp", event_shape=(2,), **options)
+def fit_toy(cell: Mapping[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
+    """The flow of ``cell`` fitted to its toy with the defaults of ``pushforward fit``, and its figures on test rows."""
+    data = load(cell["toy"])
+    rows = split(data, cell["seed"])
+    torch.manual_seed(cell["seed"])
+    flow = build(cell["flow"], data)
+    training = {**training_options(cell["flow"], data), "minutes": cell["seconds"] / 60, "seed": cell["seed"]}
     x = torch.tensor(data.x, dtype=torch.float32)
-    chosen = TrainingOptions(**{**training, "minutes": minutes, "seed": seed})
-    result = pushforward.fit(flow, x[rows.train], x[rows.validation], options=chosen)
+    options = TrainingOptions(**training)
+    result = pushforward.fit(flow, x[rows.train], x[rows.validation], options=options, progress=False)
+    if result.stopped_by == "interrupted":
+        raise KeyboardInterrupt
     learned = flow.likelihood(x[rows.test])
-    true = toys.log_density(name, data.x[rows.test])
+    true = toys.log_density(cell["toy"], data.x[rows.test])
     gap = true - learned.value.double().numpy()
     return flow, {
-        "toy": name,
         "learned": float(learned.value.double().mean()),
         "true": float(true.mean()),
         "gap": float(gap.mean()),
@@ -46,59 +53,96 @@ def fit_toy(name: str, minutes: float, seed: int) -> tuple[pushforward.Flow, dic
         "kind": learned.kind,
         "rows": len(gap),
         "steps": result.steps,
-        "seconds": round(result.seconds, 1),
+        "took": round(result.seconds, 1),
+        "parameters": sum(p.numel() for p in flow.parameters()),
     }
 
 
-def draw(flows: dict[str, pushforward.Flow], path: Path) -> None:
-    """Three rows of pictures, a column a toy: the true density, the learned one, samples of the learned one."""
+def work(cells: Cells, cell: dict[str, Any], folder: Path) -> None:
+    """Fit, save and record one cell, unless it is there or another process is at it."""
+    with cells.claim(cell) as ours:
+        if not ours:
+            return
+        try:
+            flow, figures = fit_toy(cell)
+        except UnsuitedError as error:
+            print(f"{cell['flow']}: left out: {error}", flush=True)
+            return
+        # The model before its line: whoever finds the line finds the model.
+        pushforward.save(flow, folder, force=True)
+        cells.add({**cell, **figures})
+        gap = f"{figures['gap']:.3f} ± {figures['gap_standard_error']:.3f}"
+        print(f"{cell['flow']} {cell['toy']}: gap {gap} nats ({figures['steps']:,} steps)", flush=True)
+
+
+def draw(lines: list[dict[str, Any]], out: Path) -> None:
+    """The picture: a column a toy; the first row the truth, then a row a flow with each cell's gap as its title."""
+    flows = list(dict.fromkeys(line["flow"] for line in lines))
     grid = np.linspace(-_EDGE, _EDGE, _CELLS)
     points = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
-    figure = Figure(figsize=(2.2 * len(flows), 6.9), layout="constrained")
-    axes = figure.subplots(3, len(flows), squeeze=False)
-    for column, (name, flow) in enumerate(flows.items()):
-        true = np.exp(toys.log_density(name, points)).reshape(_CELLS, _CELLS)
-        with torch.no_grad():
-            value = flow.log_prob(torch.tensor(points, dtype=torch.float32))
-            samples = flow.sample(4000, generator=torch.Generator().manual_seed(0)).numpy()
-        learned = value.double().exp().numpy().reshape(_CELLS, _CELLS)
-        top = float(np.quantile(true, 0.995))
-        for row, density in enumerate((true, learned)):
-            axes[row, column].imshow(
-                density, origin="lower", extent=(-_EDGE, _EDGE) * 2, vmin=0, vmax=top, cmap="magma", aspect="equal"
-            )
-        axes[2, column].plot(samples[:, 0], samples[:, 1], ".", markersize=1, alpha=0.5, color="#b5367a")
-        axes[2, column].set(xlim=(-_EDGE, _EDGE), ylim=(-_EDGE, _EDGE), aspect="equal")
-        axes[0, column].set_title(name, fontsize=10)
+    figure = Figure(figsize=(2.1 * len(toys.TOYS), 0.3 + 2.3 * (1 + len(flows))), layout="constrained")
+    axes = figure.subplots(1 + len(flows), len(toys.TOYS), squeeze=False)
     for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-    for axis, label in zip(axes[:, 0], ("true density", "learned density", "samples"), strict=True):
+        axis.set(xticks=[], yticks=[], facecolor="black")
+    for axis, label in zip(axes[:, 0], ("true density", *flows), strict=True):
         axis.set_ylabel(label, fontsize=10)
-    figure.savefig(path, dpi=110)
+    for column, toy in enumerate(toys.TOYS):
+        true = np.exp(toys.log_density(toy, points))
+        # One scale of colour a column; not the very highest value, which would leave the rest dark.
+        top = float(np.quantile(true, 0.995))
+        _show(axes[0, column], true, top, toy)
+        for line in (line for line in lines if line["toy"] == toy):
+            flow = pushforward.load(model_folder(out, line))
+            density = flow.likelihood(torch.tensor(points, dtype=torch.float32)).value.double().exp().numpy()
+            _show(axes[1 + flows.index(line["flow"]), column], density, top, f"gap {line['gap']:.3f}")
+    figure.savefig(out / "toys.png", dpi=110)
 
 
-def main() -> None:
+def _show(axis: Axes, density: np.ndarray, top: float, title: str) -> None:
+    extent = (-_EDGE, _EDGE, -_EDGE, _EDGE)
+    square = density.reshape(_CELLS, _CELLS)
+    axis.imshow(square, origin="lower", extent=extent, vmin=0, vmax=top, cmap="magma", aspect="equal")
+    axis.set_title(title, fontsize=9)
+
+
+def model_folder(out: Path, cell: Mapping[str, Any]) -> Path:
+    """Where a cell's model is kept."""
+    return out / "_".join(f"{cell[name]}" for name in KEY)
+
+
+def main() -> int:
+    known = pushforward.flows.names()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=2.0, help="training time for each toy")
+    parser.add_argument("--flows", default=",".join(known), help="names with commas; all that suit")
+    parser.add_argument("--seconds", type=float, default=60.0, help="training time of a cell")
     parser.add_argument("--out", type=Path, default=Path("runs/toys"), help="folder for figures and models")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    flows = arguments.flows.split(",")
+    if unknown := [name for name in flows if name not in known]:
+        parser.error(f"flow {unknown[0]!r} is not known; there are {', '.join(known)}")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    lines = arguments.out / "toys.jsonl"
-    flows = {}
-    for name in toys.TOYS:
-        folder = arguments.out / name
-        if folder.exists():
-            flows[name] = pushforward.load(folder)
-            continue
-        flow, figures = fit_toy(name, arguments.minutes, arguments.seed)
-        pushforward.save(flow, folder)
-        with lines.open("a") as file:
-            file.write(json.dumps(figures) + "\n")
-        flows[name] = flow
-    draw(flows, arguments.out / "toys.png")
-    print(lines.read_text(), end="")
+    torch.set_num_threads(arguments.threads)
+    cells = Cells(arguments.out / "toys.jsonl", KEY)
+    warm_up()
+    wanted = [
+        {"flow": flow, "toy": toy, **{name: getattr(arguments, name) for name in ("seconds", "threads", "seed")}}
+        for flow in flows
+        for toy in toys.TOYS
+    ]
+    try:
+        for cell in wanted:
+            work(cells, cell, model_folder(arguments.out, cell))
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    finished = {tuple(line[name] for name in KEY): line for line in cells.lines()}
+    lines = [finished[key] for cell in wanted if (key := tuple(cell[name] for name in KEY)) in finished]
+    if lines:
+        draw(lines, arguments.out)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""The flows of the benchmarks by name: ours with the defaults of ``pushforward fit``, and peers in our clothes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pushforward import flows
+from pushforward.bases import StandardNormal
+from pushforward.cli.defaults import defaults
+from pushforward.data import DataSet
+from pushforward.domain import REAL
+from pushforward.errors import PushforwardError
+from pushforward.flow import Flow
+from pushforward.training import TrainingOptions, fit
+from pushforward.transform import NoiseValue, Transform
+
+# zuko's neural spline flow with its own defaults: autoregressive, and with two passes, which makes it a coupling flow.
+PEERS: dict[str, dict[str, Any]] = {"zuko-nsf": {}, "zuko-nsf-coupling": {"passes": 2}}
+
+
+class UnsuitedError(Exception):
+    """This model is not one for this table; the message says why."""
+
+
+class ZukoTransform(Transform):
+    """The transform of a zuko flow, so that `pushforward.fit` trains and scores it exactly as it does ours."""
+
+    def __init__(self, flow: nn.Module, features: int) -> None:
+        super().__init__()
+        self.data_shape = self.latent_shape = (features,)
+        self.flow = flow
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        z, log_term = self.flow.transform().call_and_ladj(x)
+        return z, log_term
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        x, log_term = self.flow.transform().inv.call_and_ladj(z)
+        return x, log_term
+
+
+def training_options(name: str, data: DataSet) -> dict[str, Any]:
+    """The training options for a model: a peer gets those of our own spline flow."""
+    known = flows.names()
+    return defaults(data, name if name in known else "nsf" if "nsf" in known else "real_nvp")[1]
+
+
+def build(name: str, data: DataSet) -> Flow:
+    """The flow of that name for rows like those of ``data``; raises UnsuitedError, with the reason, where it is none.
+
+    Weights are drawn from torch's global generator.
+    """
+    if name in PEERS:
+        return _zuko(data.event_shape[0], PEERS[name])
+    try:
+        flow = flows.build(name, data.event_shape, **defaults(data, name)[0])
+    except PushforwardError as error:
+        raise UnsuitedError(str(error)) from error
+    if flow.transform.domain != REAL:
+        raise UnsuitedError(f"it is for data on {flow.transform.domain}, and these columns lie anywhere")
+    return flow
+
+
+def warm_up() -> None:
+    """One step of a small flow: what torch loads at its first step, seconds of it, belongs to no cell."""
+    flow = flows.build("real_nvp", event_shape=(2,), transforms=1)
+    fit(flow, torch.zeros(100, 2), options=TrainingOptions(steps=1), progress=False)
+
+
+def _zuko(features: int, options: dict[str, Any]) -> Flow:
+    try:
+        import zuko
+    except ImportError as error:
+        raise UnsuitedError(f"{error}; pip install -c constraints.txt '.[peers]'") from error
+    transform = ZukoTransform(zuko.flows.NSF(features, **options), features)
+    return Flow(StandardNormal((features,)), transform)

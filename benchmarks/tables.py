@@ -1,0 +1,218 @@
+"""Held-out log-likelihood of tables after equal time: every flow here, a Gaussian mixture, and zuko's spline flow.
+
+    export PUSHFORWARD_DATA=DATA
+    python benchmarks/tables.py --seconds 45 --out runs/tables.jsonl
+    python benchmarks/tables.py --out runs/tables.jsonl --table
+
+One JSON line for each finished cell (table, model, seed, ...); cells that have theirs are skipped, so that a run goes
+on where it was stopped, and several processes on one file share the work. What is done to the tables, the variance
+floor among it, is in table_data.py. All models get the same rows and the same time on the clock; zuko's flows are
+trained by `pushforward.fit` with the options of ours: batch, learning rate, schedule, weight averaging, and the choice
+of the best weights on the validation rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import threadpoolctl
+import torch
+from cells import Cells
+from mixture import RIDGE, fit_mixture
+from models import PEERS, UnsuitedError, build, training_options, warm_up
+from table_data import FLOOR, RECIPES, TABLES, Table, prepare
+from table_markdown import markdown
+
+import pushforward
+from pushforward.errors import DataError
+from pushforward.training import FitFailed, TrainingOptions
+
+MIXTURE = "gaussian-mixture"
+# What makes a cell: with another value of any of these it is another cell.
+KEY = ("table", "model", "seed", "seconds", "threads", "floor", "lr", "batch")
+
+
+def flow_cell(table: Table, cell: dict[str, Any]) -> dict[str, Any]:
+    """Train the flow that ``cell`` names and score the test rows. Raises KeyboardInterrupt where Ctrl-C ended it."""
+    torch.manual_seed(cell["seed"])
+    flow = build(cell["model"], table.data_set())
+    options = TrainingOptions(
+        **{
+            **training_options(cell["model"], table.data_set()),
+            "minutes": cell["seconds"] / 60,
+            "lr": cell["lr"],
+            "batch_size": cell["batch"],
+            "seed": cell["seed"],
+        }
+    )
+    parts = [torch.tensor(x, dtype=torch.float32) for x in (table.train, table.validation, table.test)]
+    note = None
+    try:
+        result = pushforward.fit(flow, parts[0], parts[1], options=options, progress=False)
+    except FitFailed as error:
+        # The best weights so far are a result like any other, and the line says how they came about.
+        result, note = error.result, str(error)
+    if result.stopped_by == "interrupted":
+        raise KeyboardInterrupt
+    learned = flow.likelihood(parts[2])
+    return {
+        **_figures(learned.value.double().numpy(), result.best_validation),
+        "kind": learned.kind,
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "parameters": sum(p.numel() for p in flow.parameters()),
+        "training": options.model_dump(mode="json"),
+        "stopped_by": result.stopped_by,
+        "note": note,
+    }
+
+
+def mixture_cell(table: Table, cell: dict[str, Any]) -> dict[str, Any]:
+    """Fit Gaussian mixtures for the cell's time and score the test rows with the one that validation prefers."""
+    chosen = fit_mixture(table.train, table.validation, cell["seconds"], cell["seed"])
+    return {
+        **_figures(chosen.model.score_samples(table.test), chosen.validation),
+        "kind": "exact",
+        "steps": chosen.steps,
+        "parameters": chosen.parameters,
+        "components": int(chosen.model.n_components),
+        "ridge": RIDGE,
+        "note": "; ".join(chosen.tried),
+    }
+
+
+def _figures(values: np.ndarray, validation: float) -> dict[str, Any]:
+    """Mean and standard error in nats a row; None for what is not finite, which JSON does not know."""
+    mean, error = float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values)))
+    return {
+        "test": mean if math.isfinite(mean) else None,
+        "standard_error": error if math.isfinite(error) else None,
+        "validation": validation if math.isfinite(validation) else None,
+        "test_rows": len(values),
+    }
+
+
+def work(arguments: argparse.Namespace, cells: Cells, tell: Callable[[str], None]) -> None:
+    """Do all cells that nobody has done or is at. A cell's failure is told and does not end the others."""
+    folder = Path(os.environ["PUSHFORWARD_DATA"])
+    warm_up()
+    tables: dict[str, Table] = {}
+    for seed in arguments.seeds:
+        for name in arguments.tables:
+            if name not in tables:
+                try:
+                    tables[name] = prepare(name, folder, arguments.floor)
+                except DataError as error:
+                    tell(str(error))
+                    continue
+                tell(f"{name}: floor {arguments.floor:g}; {'; '.join(tables[name].notes)}")
+            for model in arguments.models:
+                cell = _cell(tables[name], model, seed, arguments)
+                with cells.claim(cell) as ours:
+                    if ours:
+                        _do(tables[name], cell, cells, tell)
+
+
+def _do(table: Table, cell: dict[str, Any], cells: Cells, tell: Callable[[str], None]) -> None:
+    started = time.monotonic()
+    title = f"{table.name} {cell['model']} seed {cell['seed']}"
+    try:
+        line = (mixture_cell if cell["model"] == MIXTURE else flow_cell)(table, cell)
+    except UnsuitedError as error:
+        tell(f"{title}: left out: {error}")
+        return
+    took = round(time.monotonic() - started, 1)
+    cells.add({**cell, **line, "took": took, "versions": _versions(cell["model"])})
+    value = "not finite" if line["test"] is None else f"{line['test']:.3f} ± {line['standard_error'] or math.nan:.3f}"
+    tell(f"{title}: {value} nats ({took:g} s, {line['steps']:,} steps, {line['parameters']:,} parameters)")
+
+
+def _cell(table: Table, model: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    lr = batch = None
+    if model != MIXTURE:
+        training = training_options(model, table.data_set())
+        lr, batch = arguments.lr or training["lr"], arguments.batch or training["batch_size"]
+    return {
+        "table": table.name,
+        "model": model,
+        "seed": seed,
+        "seconds": arguments.seconds,
+        "threads": arguments.threads,
+        "floor": arguments.floor,
+        "lr": lr,
+        "batch": batch,
+    }
+
+
+def _versions(model: str) -> dict[str, str]:
+    names = ["torch", "numpy", "pushforward"]
+    names += ["scikit-learn"] if model == MIXTURE else ["zuko"] if model in PEERS else []
+    found = {name: version(name) for name in names}
+    try:
+        where = Path(__file__).parent
+        done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=where, capture_output=True, text=True)
+        found["commit"] = done.stdout.strip()
+    except OSError:
+        pass
+    return found
+
+
+def _listed(known: tuple[str, ...]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is not known; there are {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _arguments() -> argparse.Namespace:
+    models = (*pushforward.flows.names(), MIXTURE, *PEERS)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", type=_listed(tuple(RECIPES)), default=list(TABLES), help="names with commas")
+    parser.add_argument("--models", type=_listed(models), default=list(models), help="names with commas; all of them")
+    parser.add_argument("--seconds", type=float, default=45.0, help="time of a cell, on the clock")
+    parser.add_argument("--seeds", type=lambda text: [int(s) for s in text.split(",")], default=[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--floor", type=float, default=FLOOR, help="standard deviation of the noise on every value")
+    parser.add_argument("--lr", type=float, help="peak learning rate of all flows, instead of the default")
+    parser.add_argument("--batch", type=int, help="batch size of all flows, instead of the default")
+    parser.add_argument("--out", type=Path, default=Path("runs/tables.jsonl"))
+    parser.add_argument("--table", action="store_true", help="train nothing; print what is there as Markdown")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = _arguments()
+    cells = Cells(arguments.out, KEY)
+    if arguments.table:
+        print("\n\n".join(markdown(cells.lines())))
+        return 0
+    if "PUSHFORWARD_DATA" not in os.environ:
+        print("set PUSHFORWARD_DATA to the folder with the tables", file=sys.stderr)
+        return 2
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(arguments.threads)
+    with threadpoolctl.threadpool_limits(arguments.threads):
+        try:
+            work(arguments, cells, lambda message: print(message, flush=True))
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on", file=sys.stderr)
+            return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
