@@ -1,17 +1,25 @@
 """Element-wise monotone maps: what couplings, autoregressive and element-wise transforms do to a coordinate."""
 
 from pushforward.maps.affine import Additive, Affine, LogScale, Scale, SigmoidScale, SoftClampScale, TanhScale
+from pushforward.maps.bernstein import Bernstein
+from pushforward.maps.deep_sigmoidal import DeepSigmoidal
+from pushforward.maps.logistic_mixture import LogisticMixture
 from pushforward.maps.map import Map
-from pushforward.maps.spline import RationalQuadraticSpline
+from pushforward.maps.sum_of_squares import SumOfSquares
+from pushforward.maps.unconstrained_monotone import UnconstrainedMonotone
 
 __all__ = [
     "Additive",
     "Affine",
+    "Bernstein",
+    "DeepSigmoidal",
     "LogScale",
+    "LogisticMixture",
     "Map",
-    "RationalQuadraticSpline",
     "Scale",
     "SigmoidScale",
     "SoftClampScale",
+    "SumOfSquares",
     "TanhScale",
+    "UnconstrainedMonotone",
 ]

@@ -79,7 +79,7 @@ def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
     _, x, _, _, _, active = _repeat(going, step, state)
     broken = y.isnan() | function(x)[0].isnan()
     failed = (active | missed) & ~broken & y.isfinite()
-    if not torch.compiler.is_compiling() and bool(failed.any()):
+    if not (torch.compiler.is_compiling() or y.is_meta) and bool(failed.any()):
         raise NumericsError(_message(failed))
     x = torch.where(broken | failed, math.nan, x)
     return torch.where(y.isinf(), torch.where(y > 0, domain.high, domain.low), x)
@@ -128,6 +128,8 @@ def _repeat(going: Callable[..., Tensor], step: Callable[..., _State], state: _S
         # The loop wants the same strides in as out, and the function may answer in others.
         looped: _State = torch.while_loop(going, lambda *s: tuple(t.contiguous() for t in step(*s)), state)
         return looped
+    if state[0].is_meta:
+        return step(*state)  # without values there is no end: one turn shows every shape
     while bool(going(*state)):
         state = step(*state)
     return state

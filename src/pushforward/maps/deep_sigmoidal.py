@@ -1,0 +1,46 @@
+"""The deep sigmoidal map of neural autoregressive flows."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.maps.logistic_mixture import at_least_one, evenly, logit_of_mixture
+from pushforward.maps.map import Map
+from pushforward.maps.numeric import invert
+
+# Slopes stay above this, so that the map grows without limit whatever a net answers.
+_LEAST_RATE = 1e-3
+# softplus(raw + _UNIT) is 1 - _LEAST_RATE at raw = 0.
+_UNIT = math.log(math.expm1(1 - _LEAST_RATE))
+
+
+class DeepSigmoidal(Map):
+    """``y = logit(sum_j w_j sigmoid(a_j x + b_j))``: one hidden layer of ``components`` sigmoid units.
+
+    params: ``components`` rows each of logits of w, of raw a and of b; ``a = softplus(raw + const) + 0.001`` is 1 at
+    raw = 0. In log space and without the clip of the published code, which ends the map at +-14: here it is onto, with
+    slopes that tend to the smallest a in both tails. At the start the b lie evenly in [-1, 1] and all else is the
+    identity's, which the map then is to within 0.16. The inverse is numeric.
+
+    Source: Huang, Krueger, Lacoste & Courville, "Neural autoregressive flows", 2018, section 3. Raises OptionError.
+    """
+
+    def __init__(self, components: int = 8) -> None:
+        super().__init__()
+        self.components = at_least_one(components, "components")
+        self.n_params = 3 * components
+        start = torch.zeros(self.n_params)
+        start[2 * components :] = evenly(components)
+        self.start = nn.Buffer(start, persistent=False)
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        logits, raw_rates, offsets = params.chunk(3)
+        rates = F.softplus(raw_rates + _UNIT) + _LEAST_RATE
+        return logit_of_mixture(rates * x + offsets, logits, rates.log())
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return invert(lambda x: self(x, params), y)

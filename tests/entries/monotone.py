@@ -1,0 +1,46 @@
+"""Monotone maps whose inverses are numeric, and distribution functions."""
+
+from __future__ import annotations
+
+import functools
+
+from torch import Tensor, nn
+
+from entry import Entry, map_entry
+from pushforward.maps import Bernstein, DeepSigmoidal, LogisticMixture, SumOfSquares, UnconstrainedMonotone
+from pushforward.transforms.coupling import with_start
+
+_COMPONENTS = 3
+
+
+def _params(flow: nn.Module) -> Tensor:
+    return with_start(flow.transform.map, flow.transform.weight)
+
+
+def _components(flow: nn.Module, blocks: int) -> list[Tensor]:
+    """The components of an element-wise map whose first rows of parameters are ``blocks`` of one row a component."""
+    return [_params(flow)[: blocks * _COMPONENTS].unflatten(0, (blocks, _COMPONENTS)).movedim(1, 0)]
+
+
+def _polynomials(flow: nn.Module, polynomials: int, coefficients: int) -> list[Tensor]:
+    return [_params(flow)[:-1].unflatten(0, (polynomials, coefficients))]
+
+
+def entries() -> list[Entry]:
+    triples = functools.partial(_components, blocks=3)
+    polynomials = functools.partial(_polynomials, polynomials=2, coefficients=3)
+    return [
+        map_entry("deep sigmoidal", lambda d: DeepSigmoidal(_COMPONENTS), mixtures=triples, smooth=True, golden=True),
+        map_entry(
+            "logistic mixture", lambda d: LogisticMixture(_COMPONENTS), mixtures=triples, smooth=True, golden=True
+        ),
+        map_entry("sum of squares", lambda d: SumOfSquares(2, 2, 1.5), mixtures=polynomials, smooth=True, golden=True),
+        map_entry("bernstein", lambda d: Bernstein(4, 1.5), smooth=True, golden=True),
+        map_entry(
+            "unconstrained monotone",
+            lambda d: UnconstrainedMonotone((4, 4), 2, 25, 3.0),
+            event_shape=(1,),
+            smooth=True,
+            golden=True,
+        ),
+    ]
