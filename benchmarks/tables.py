@@ -73,6 +73,7 @@ def flow_cell(table: Table, cell: dict[str, Any]) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in flow.parameters()),
         "training": options.model_dump(mode="json"),
         "stopped_by": result.stopped_by,
+        "fit_seconds": round(result.seconds, 1),
         "note": note,
     }
 
