@@ -24,6 +24,7 @@ from pushforward.errors import DataError, ModelError, OptionError, PushforwardEr
 from pushforward.flow import Flow
 from pushforward.flows.options import validated
 from pushforward.flows.registry import FlowConfig, build, describe
+from pushforward.maps import DistributionCDF
 from pushforward.model_files import (
     CONFIG,
     FORMAT,
@@ -179,6 +180,10 @@ def _config_of(flow: Flow, data: dict[str, Any] | None, training: dict[str, Any]
         if isinstance(flow.base, TorchBase):
             law = type(flow.base.distribution).__name__
             reason = f"its base, torch's {law}, is not in the registry of bases ({', '.join(BASES)})"
+        for module in flow.modules():
+            if isinstance(module, DistributionCDF):
+                law = type(module.distribution).__name__
+                reason = f"its map, the distribution function of torch's {law}, works in memory only"
         raise OptionError(f"this flow cannot be saved: {reason}")
     built: FlowConfig = flow.config
     try:

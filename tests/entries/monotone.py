@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution, Gamma, Normal, Uniform
 
+from entries.known import mixture
 from entry import Entry, map_entry
-from pushforward.maps import Bernstein, DeepSigmoidal, LogisticMixture, SumOfSquares, UnconstrainedMonotone
+from pushforward.bases import UniformBox
+from pushforward.maps import (
+    Bernstein,
+    DeepSigmoidal,
+    DistributionCDF,
+    LogisticMixture,
+    SumOfSquares,
+    UnconstrainedMonotone,
+)
 from pushforward.transforms.coupling import with_start
 
 _COMPONENTS = 3
@@ -24,6 +37,16 @@ def _components(flow: nn.Module, blocks: int) -> list[Tensor]:
 
 def _polynomials(flow: nn.Module, polynomials: int, coefficients: int) -> list[Tensor]:
     return [_params(flow)[:-1].unflatten(0, (polynomials, coefficients))]
+
+
+def _cdf(law: str, make: Callable[[torch.dtype], Distribution], **more: Any) -> Entry:
+    return map_entry(
+        f"distribution function, {law}",
+        lambda dtype: DistributionCDF(make(dtype)),
+        base=lambda dtype, shape: UniformBox(shape),
+        smooth=True,
+        **more,
+    )
 
 
 def entries() -> list[Entry]:
@@ -43,4 +66,8 @@ def entries() -> list[Entry]:
             smooth=True,
             golden=True,
         ),
+        _cdf("normal", lambda d: Normal(torch.tensor(0.5, dtype=d), torch.tensor(1.5, dtype=d)), golden=True),
+        _cdf("gamma", lambda d: Gamma(torch.tensor(2.0, dtype=d), torch.tensor(1.5, dtype=d)), golden=True),
+        _cdf("uniform", lambda d: Uniform(torch.tensor(-1.0, dtype=d), torch.tensor(2.0, dtype=d))),
+        _cdf("mixture", mixture, golden=True),
     ]

@@ -3,8 +3,10 @@
 from pushforward.maps.affine import Additive, Affine, LogScale, Scale, SigmoidScale, SoftClampScale, TanhScale
 from pushforward.maps.bernstein import Bernstein
 from pushforward.maps.deep_sigmoidal import DeepSigmoidal
+from pushforward.maps.distribution import DistributionCDF
 from pushforward.maps.logistic_mixture import LogisticMixture
 from pushforward.maps.map import Map
+from pushforward.maps.spline import RationalQuadraticSpline
 from pushforward.maps.sum_of_squares import SumOfSquares
 from pushforward.maps.unconstrained_monotone import UnconstrainedMonotone
 
@@ -13,9 +15,11 @@ __all__ = [
     "Affine",
     "Bernstein",
     "DeepSigmoidal",
+    "DistributionCDF",
     "LogScale",
     "LogisticMixture",
     "Map",
+    "RationalQuadraticSpline",
     "Scale",
     "SigmoidScale",
     "SoftClampScale",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from pushforward.errors import ShapeError
+from pushforward.errors import OptionError, ShapeError
 from pushforward.maps.map import Map
 from pushforward.transform import NoiseValue, Shape, Transform, sum_event, zero_log_term
 from pushforward.transforms.partition import Partition
@@ -67,12 +67,17 @@ class Elementwise(Transform):
 
     def __init__(self, map: Map, event_shape: Shape, net: nn.Module | None = None) -> None:
         super().__init__()
+        if net is not None and not map.n_params:
+            raise OptionError(f"{type(map).__name__} has no parameters for a net to compute; leave net out")
         self.map, self.net = map, net
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.domain, self.codomain = map.domain, map.codomain
-        self.weight = nn.Parameter(torch.zeros(map.n_params, *self.data_shape))
+        # None, and not a parameter of no elements, which no loss would depend on.
+        self.weight = nn.Parameter(torch.zeros(map.n_params, *self.data_shape)) if map.n_params else None
 
     def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
+        if self.weight is None:
+            return x.new_zeros(0, *x.shape)
         params = with_start(self.map, self.weight[:, None])
         if self.net is not None:
             raw = self.net(context).to(x.dtype)

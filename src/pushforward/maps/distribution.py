@@ -1,0 +1,166 @@
+"""Distribution functions as maps: the probability integral transform, and inverse transform sampling turned round."""
+
+from __future__ import annotations
+
+import copy
+import math
+import weakref
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Transform, constraints
+
+from pushforward.domain import REAL, UNIT, Domain
+from pushforward.errors import OptionError, ShapeError
+from pushforward.maps.map import Map
+from pushforward.maps.numeric import invert
+
+
+class DistributionCDF(Map):
+    """``y = P(X <= x)`` for X of a 1-D ``torch.distributions`` object: from its support to (0, 1), without params.
+
+    The slope is the density. Inverted by the distribution's ``icdf`` where torch has one, numerically where not (Gamma,
+    mixtures, ...). A batch shape must broadcast to that of one event: ``Normal(zeros(3), ones(3))`` is for events whose
+    last axis is 3, in `Elementwise`. The log-slope is -inf where x lies outside the support, and on the way back where
+    y lies outside [0, 1].
+
+    Accurate as the distribution's own ``cdf`` is: to rounding of 1, so that in the far tails, where y is 0 or 1 in all
+    its digits, the way back does not return; y is clamped to where torch's ``icdf`` is finite. The map works on a copy
+    of the distribution, whose tensors move with it to another device or dtype; they may have gradients, but are neither
+    parameters nor saved.
+
+    Raises OptionError for distributions of vectors or integers, with bounds that differ over the batch, or without a
+    ``cdf`` in torch (Beta, StudentT, ...).
+    """
+
+    n_params = 0
+    codomain = UNIT
+
+    def __init__(self, distribution: Distribution) -> None:
+        super().__init__()
+        self.domain = _support(distribution)
+        self.distribution = _mapped(distribution, lambda tensor: tensor)
+        name, point = type(distribution).__name__, torch.tensor(_inner_point(self.domain))
+        if not _has(self.distribution, "cdf", point):
+            raise OptionError(f"torch's {name} has no cdf, so it cannot be a map; expected one such as Normal or Gamma")
+        self.closed_inverse = _has(self.distribution, "icdf", torch.tensor(0.5))
+        self.start = nn.Buffer(torch.zeros(0), persistent=False)
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        self._require_fit(x)
+        value = self.distribution.cdf(self._clamped(x)).to(x.dtype)
+        return value, self._log_density(x)
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        self._require_fit(y)
+        info = torch.finfo(y.dtype)
+        # On the whole line torch's icdf go by 2 y - 1 or y - 1/2, which is the end itself for the smallest y.
+        least = info.tiny if math.isfinite(self.domain.low) else info.eps / 4
+        inside = y.clamp(least, 1 - info.eps / 2)
+        if self.closed_inverse:
+            x = self.distribution.icdf(inside).to(y.dtype)
+            log_slope = -self._log_density(x)
+        else:
+            x, log_slope = invert(lambda x: self(x, params), inside, self.domain)
+        return x, _inside(y, UNIT, log_slope)
+
+    def extra_repr(self) -> str:
+        return repr(self.distribution)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.distribution = _mapped(self.distribution, fn)
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DistributionCDF:
+        # Distributions whose transforms are inverses of others (Gumbel) do not survive torch's own copying.
+        return DistributionCDF(_mapped(self.distribution, torch.clone)).train(self.training)
+
+    def _clamped(self, x: Tensor) -> Tensor:
+        """``x`` moved to where densities and squares are finite: off the ends of the support, not beyond all bounds."""
+        info = torch.finfo(x.dtype)
+        low, high, most = self.domain.low, self.domain.high, 1e-3 * math.sqrt(info.max)
+        return x.clamp(
+            low + max(abs(low) * info.eps, info.tiny) if math.isfinite(low) else -most,
+            high - max(abs(high) * info.eps, info.tiny) if math.isfinite(high) else most,
+        )
+
+    def _log_density(self, x: Tensor) -> Tensor:
+        return _inside(x, self.domain, self.distribution.log_prob(self._clamped(x)).to(x.dtype))
+
+    def _require_fit(self, x: Tensor) -> None:
+        batch = self.distribution.batch_shape
+        wanted = (1,) * (x.ndim - len(batch)) + tuple(batch)
+        if len(wanted) > x.ndim or any(w not in (1, n) for w, n in zip(wanted, x.shape, strict=True)):
+            raise ShapeError(
+                f"{type(self.distribution).__name__} of batch shape {tuple(batch)} expected values that end in it, "
+                f"got {tuple(x.shape)}"
+            )
+
+
+def _inside(x: Tensor, domain: Domain, log_slope: Tensor) -> Tensor:
+    """``log_slope`` where ``x`` lies between the ends of the domain, -inf outside, NaN for a NaN."""
+    outside = torch.where(x.isnan(), math.nan, -math.inf).to(log_slope)
+    return torch.where((x >= domain.low) & (x <= domain.high), log_slope, outside)
+
+
+def _mapped(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:
+    """A copy of a distribution with ``fn`` of its tensors, also in what it is made of, that does not validate.
+
+    What it is asked is clamped into the support before, and validation branches on data.
+    """
+    if isinstance(value, Tensor):
+        return fn(value)
+    if type(value) in (list, tuple):
+        return type(value)(_mapped(part, fn) for part in value)
+    if not isinstance(value, Distribution | Transform):
+        return None if isinstance(value, weakref.ref) else value  # a transform's inverse, remembered
+    twin = copy.copy(value)
+    vars(twin).update({name: _mapped(part, fn) for name, part in vars(value).items()})
+    if isinstance(twin, Distribution):
+        twin._validate_args = False
+    return twin
+
+
+def _has(distribution: Distribution, method: str, point: Tensor) -> bool:
+    try:
+        getattr(distribution, method)(point)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _inner_point(domain: Domain) -> float:
+    if math.isfinite(domain.low) and math.isfinite(domain.high):
+        return (domain.low + domain.high) / 2
+    return domain.low + 1 if math.isfinite(domain.low) else min(0.0, domain.high - 1)
+
+
+def _support(distribution: Distribution) -> Domain:
+    """The interval that every value of the distribution lies in."""
+    name = type(distribution).__name__
+    if distribution.event_shape:
+        raise OptionError(
+            f"a distribution function is of single numbers; {name} has events of shape "
+            f"{tuple(distribution.event_shape)}"
+        )
+    support: Any = distribution.support
+    while isinstance(support, constraints.MixtureSameFamilyConstraint):
+        support = support.base_constraint
+    if support is constraints.real:
+        return REAL
+    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
+    if getattr(support, "is_discrete", False) or (low is None and high is None):
+        raise OptionError(f"a map needs a continuous distribution on an interval; {name} lies on {support}")
+    return Domain("real", _bound(low, -math.inf, name), _bound(high, math.inf, name))
+
+
+def _bound(bound: float | Tensor | None, infinite: float, name: str) -> float:
+    if bound is None:
+        return infinite
+    values = torch.as_tensor(bound)
+    if values.numel() == 0 or not bool((values == values.flatten()[0]).all()):
+        raise OptionError(f"the bounds of {name} must be the same over its batch; use one map for each interval")
+    return float(values.flatten()[0])
