@@ -56,7 +56,7 @@ class Subject:
         """``n`` latents from the base, the same in any dtype."""
         generator = torch.Generator().manual_seed(2000 + seed)
         context = self.embedded(n, seed)
-        return self.flow.base.sample(n, context, generator=generator, dtype=torch.float32).to(self.dtype)
+        return self.flow.base.sample(n, context, generator=generator, dtype=torch.float32).detach().to(self.dtype)
 
     def context(self, n: int, seed: int = 0) -> Tensor | None:
         """``n`` contexts as a user would give them."""
@@ -84,17 +84,24 @@ def structured(n: int, event_shape: Shape, domain: Domain, generator: torch.Gene
     mixing = torch.randn(size, size, generator=torch.Generator().manual_seed(7), dtype=torch.float64) / size**0.5
     noise = torch.randn(n, size, generator=generator, dtype=torch.float64)
     x = 0.8 * noise + 0.6 * (noise @ mixing) + 0.5 * (1.5 * noise.roll(1, 1)).sin() + 0.3
+    if domain.kind == "product":
+        return torch.stack([_into(x[:, i], domain.coordinate(i)) for i in range(size)], 1)
+    return _into(x, domain).reshape(n, *event_shape)
+
+
+def _into(x: Tensor, domain: Domain) -> Tensor:
+    """Real numbers of about unit size, brought into the domain of one coordinate."""
     unit = torch.special.ndtr(x)
     if domain.kind == "integers":
         levels = domain.high - domain.low + 1
-        x = domain.low + (unit * levels).floor().clamp(max=levels - 1)
-    elif math.isfinite(domain.low) and math.isfinite(domain.high):
-        x = domain.low + (domain.high - domain.low) * (0.002 + 0.996 * unit)
-    elif math.isfinite(domain.low):
-        x = domain.low + (0.7 * x).exp()
-    elif math.isfinite(domain.high):
-        x = domain.high - (0.7 * x).exp()
-    return x.reshape(n, *event_shape)
+        return domain.low + (unit * levels).floor().clamp(max=levels - 1)
+    if math.isfinite(domain.low) and math.isfinite(domain.high):
+        return domain.low + (domain.high - domain.low) * (0.002 + 0.996 * unit)
+    if math.isfinite(domain.low):
+        return domain.low + (0.7 * x).exp()
+    if math.isfinite(domain.high):
+        return domain.high - (0.7 * x).exp()
+    return x
 
 
 def make_flow(entry: Entry, dtype: torch.dtype) -> Flow:
@@ -105,7 +112,7 @@ def make_flow(entry: Entry, dtype: torch.dtype) -> Flow:
     if isinstance(made, Flow):
         flow = made
     elif isinstance(made, Base):
-        flow = Flow(made, Identity(entry.event_shape), context)
+        flow = Flow(made, Identity(entry.event_shape, made.support), context)
     else:
         transform = Elementwise(made, entry.event_shape) if isinstance(made, Map) else made
         assert isinstance(transform, Transform)

@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Domain:
-    """A set of values that every coordinate of an event lies in.
+    """A set of values that every coordinate of an event lies in, or one for each coordinate.
 
     kind: ``real`` (the open interval between ``low`` and ``high``, either of which may be infinite), ``integers``
     (whole numbers from ``low`` to ``high``, both included), ``circle`` (angles from ``low`` up to ``high``, the ends
-    glued together) or ``ordered`` (real vectors whose coordinates ascend).
+    glued together), ``ordered`` (real vectors whose coordinates ascend) or ``product`` (vectors whose coordinates lie
+    each in its own of ``parts``; ``low`` and ``high`` then hold them all). Made by `product`, which knows what is one.
     """
 
-    kind: Literal["real", "integers", "circle", "ordered"]
+    kind: Literal["real", "integers", "circle", "ordered", "product"]
     low: float = -math.inf
     high: float = math.inf
+    parts: tuple[Domain, ...] = ()
+
+    def coordinate(self, index: int) -> Domain:
+        """Where the coordinate ``index`` of a vector lies."""
+        return self.parts[index] if self.kind == "product" else self
 
     def within(self, other: Domain) -> bool:
         """Whether every value of this set belongs to ``other``."""
+        if "product" in (self.kind, other.kind):
+            sizes = {len(domain.parts) for domain in (self, other) if domain.kind == "product"}
+            return len(sizes) == 1 and all(self.coordinate(i).within(other.coordinate(i)) for i in range(sizes.pop()))
         if self.kind in ("ordered", "integers") and other.kind == "real":
             return other.low <= self.low and self.high <= other.high
+        if self.kind == "circle":
+            return self == other
         return self.kind == other.kind and other.low <= self.low and self.high <= other.high
 
     def __str__(self) -> str:
+        if self.kind == "product":
+            runs = [(str(domain), len(list(run))) for domain, run in groupby(self.parts)]
+            return " x ".join(f"({name})^{count}" if count > 1 else f"({name})" for name, count in runs)
         if self.kind == "integers":
             return f"integers {self.low:g}..{self.high:g}"
         if self.kind == "real" and math.isinf(self.low) and math.isinf(self.high):
@@ -37,8 +53,16 @@ class Domain:
 
 REAL = Domain("real")
 UNIT = Domain("real", 0.0, 1.0)
+CIRCLE = Domain("circle", -math.pi, math.pi)
 
 
 def integers(levels: int) -> Domain:
     """The integers 0 .. levels - 1."""
     return Domain("integers", 0, levels - 1)
+
+
+def product(parts: Sequence[Domain]) -> Domain:
+    """Vectors whose coordinates lie in ``parts``, one each (none of them a product): plain where all are the same."""
+    if len(set(parts)) == 1:
+        return parts[0]
+    return Domain("product", min(p.low for p in parts), max(p.high for p in parts), tuple(parts))

@@ -18,7 +18,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from pushforward.allocation import AllocationLimit
-from pushforward.bases import BASES, TorchBase
+from pushforward.bases import BASES, TorchBase, is_registered
 from pushforward.data.splits import Split
 from pushforward.errors import DataError, ModelError, OptionError, PushforwardError
 from pushforward.flow import Flow
@@ -180,6 +180,8 @@ def _config_of(flow: Flow, data: dict[str, Any] | None, training: dict[str, Any]
         if isinstance(flow.base, TorchBase):
             law = type(flow.base.distribution).__name__
             reason = f"its base, torch's {law}, is not in the registry of bases ({', '.join(BASES)})"
+        elif not is_registered(flow.base):
+            reason = f"its base, a {type(flow.base).__name__}, is not in the registry of bases ({', '.join(BASES)})"
         for module in flow.modules():
             if isinstance(module, DistributionCDF):
                 law = type(module.distribution).__name__
@@ -207,7 +209,7 @@ def _config_of(flow: Flow, data: dict[str, Any] | None, training: dict[str, Any]
 
 def _require_rebuildable(flow: Flow, config: ModelConfig) -> None:
     """Raise unless the flow is what its configuration builds: parts may have been exchanged since."""
-    if type(flow.base) not in BASES.values():
+    if not is_registered(flow.base):
         raise OptionError(
             f"this flow cannot be saved: its base {type(flow.base).__name__} is not in the registry of bases "
             f"({', '.join(BASES)})"

@@ -15,7 +15,7 @@ from test_matrix import blanks
 from torch import Tensor, nn
 
 from pushforward import check, diagnostics
-from pushforward.bases import Base, StandardNormal
+from pushforward.bases import Base, Source, StandardNormal
 from pushforward.diagnostics.batching import batch_error, precision_gap
 from pushforward.diagnostics.calibration import coverage, latent_pit, uniformity
 from pushforward.diagnostics.integration import integrate
@@ -156,8 +156,8 @@ class _Lossy(Base):
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return self.normal.log_prob(z) + math.log(0.9)
 
-    def sample(self, n: int, context: Tensor | None = None, **options: object) -> Tensor:
-        return self.normal.sample(n, context, **options)  # type: ignore[arg-type]
+    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
+        return self.normal._draw(n, context, temperature, source)
 
 
 def test_samples_that_do_not_come_from_the_density_are_found() -> None:
@@ -228,7 +228,7 @@ class _Ramp(Base):
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return (0.5 + z[:, 0]).log()
 
-    def sample(self, n: int, context: Tensor | None = None, **options: object) -> Tensor:
+    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
         raise NotImplementedError
 
 

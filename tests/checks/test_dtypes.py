@@ -45,7 +45,7 @@ def test_nothing_is_allocated_on_another_device(entry: Entry) -> None:
     for value in (*transform.to_latent(x.to("meta"), context, noise), *transform.to_data(z.to("meta"), context)):
         assert value.device.type == "meta"
     if not isinstance(made.flow.base, TorchBase):
-        assert made.flow.base.log_prob(z.to("meta")).device.type == "meta"
+        assert made.flow.base.to("meta").log_prob(z.to("meta"), context).device.type == "meta"
 
 
 def _to_meta(noise: object) -> object:

@@ -28,7 +28,8 @@ def _ulps(value: float) -> list[float]:
 
 
 def _values(domain: Domain) -> st.SearchStrategy[float]:
-    ends = [end for end in (domain.low, domain.high) if math.isfinite(end)]
+    parts = domain.parts or (domain,)
+    ends = sorted({end for part in parts for end in (part.low, part.high) if math.isfinite(end)})
     hostile = [*_PLAIN, *(value for end in ends for value in _ulps(end))]
     # Maps and transforms promise finite results up to 1e30.
     return st.one_of(st.sampled_from(hostile), st.floats(-(2.0**99), 2.0**99, width=32))

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pushforward.bases import StandardLogistic, StandardNormal, TorchBase, UniformBox
-from pushforward.errors import OptionError
 from pushforward.flow import Flow
 
 
@@ -19,33 +17,9 @@ def latent_pit(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
     Uniform on (0, 1) and independent of each other if the flow is right. Raises OptionError for a base without a
     cumulative distribution function for each coordinate.
     """
-    z = flow.latent(x, context).flatten(1).double()
-    base = flow.base
-    if isinstance(base, StandardNormal):
-        normal: Tensor = torch.special.ndtr(z)
-        return normal
-    if isinstance(base, StandardLogistic):
-        return z.sigmoid()
-    if isinstance(base, UniformBox):
-        return ((z - base.low) / (base.high - base.low)).clamp(0, 1)
-    if isinstance(base, TorchBase) and not base.distribution.event_shape:
-        try:
-            cumulative: Tensor = base.distribution.cdf(z.reshape(-1, *base.event_shape))
-            return cumulative.flatten(1)
-        except NotImplementedError:
-            return _cdf_by_name(base, z)
-    raise OptionError(f"{type(base).__name__} has no cumulative distribution function for each coordinate")
-
-
-def _cdf_by_name(base: TorchBase, z: Tensor) -> Tensor:
-    """Student's t, which torch.distributions has no distribution function for."""
-    from scipy.stats import t as student
-
-    d = base.distribution
-    if not isinstance(d, torch.distributions.StudentT):
-        raise OptionError(f"{type(d).__name__} has no cumulative distribution function")
-    df, loc, scale = (v.expand(base.event_shape).flatten().double().cpu().numpy() for v in (d.df, d.loc, d.scale))
-    return torch.from_numpy(student.cdf(z.cpu().numpy(), df, loc, scale)).to(z.device)
+    contexts = flow._context(context, x.shape[0])
+    base, rows = flow.base, x.shape[0]
+    return base.cumulative(flow.latent(x, context), contexts).reshape(rows, -1).double()
 
 
 def uniformity(values: Tensor) -> float:

@@ -75,7 +75,7 @@ def integrate(flow: Flow, context: Tensor | None = None, seed: int = 0, samples:
 
 
 def support(flow: Flow) -> Domain:
-    """Where every coordinate of the data lies: the transform's domain, or the base's support under the identity."""
+    """Where the coordinates of the data lie: the transform's domain, or the base's support under the identity."""
     return flow.base.support if isinstance(flow.transform, Identity) else flow.transform.domain
 
 
@@ -111,7 +111,7 @@ def _axis(domain: Domain, drawn: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def _grid_sum(flow: Flow, context: Tensor | None, drawn: Tensor, count: int) -> float:
     domain = support(flow)
-    axes = [_axis(domain, drawn[:, i], count) for i in range(drawn.shape[1])]
+    axes = [_axis(domain.coordinate(i), drawn[:, i], count) for i in range(drawn.shape[1])]
     points = torch.cartesian_prod(*(axis[0] for axis in axes)).reshape(-1, drawn.shape[1])
     lengths = torch.cartesian_prod(*(axis[1] for axis in axes)).reshape(-1, drawn.shape[1]).prod(1)
     return float((_density(flow, points, context).exp() * lengths).sum())
@@ -131,8 +131,8 @@ def _importance(
     flow: Flow, context: Tensor | None, drawn: Tensor, generator: torch.Generator, samples: int
 ) -> Integral:
     # Fitted where the data are unbounded: bounded coordinates are stretched to the real line first.
-    low, high = support(flow).low, support(flow).high
-    points = _unbounded(drawn, low, high)
+    ends = [support(flow).coordinate(i) for i in range(drawn.shape[1])]
+    points = torch.stack([_unbounded(drawn[:, i], end.low, end.high) for i, end in enumerate(ends)], 1)
     centre = points.mean(0)
     spread = torch.linalg.cholesky(1.5 * torch.cov(points.T) + 1e-9 * torch.eye(points.shape[1]).to(points))
     freedom, size = 5.0, points.shape[1]
@@ -145,8 +145,9 @@ def _importance(
     log_q = (
         constant - spread.diagonal().log().sum() - (freedom + size) / 2 * (student.square().sum(1) / freedom).log1p()
     )
-    x, log_jacobian = _bounded(centre + student @ spread.T, low, high)
-    weights = (_density(flow, x, context) + log_jacobian - log_q).exp()
+    columns = (centre + student @ spread.T).unbind(1)
+    x, log_slopes = zip(*(_bounded(y, end.low, end.high) for y, end in zip(columns, ends, strict=True)), strict=True)
+    weights = (_density(flow, torch.stack(x, 1), context) + torch.stack(log_slopes).sum(0) - log_q).exp()
     return Integral(float(weights.mean()), float(weights.std() / math.sqrt(samples)), "importance", samples)
 
 
@@ -162,13 +163,13 @@ def _unbounded(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def _bounded(y: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """The inverse of `_unbounded`, with the log of its slope summed over the event."""
+    """The inverse of `_unbounded`, with the log of its slope."""
     if math.isfinite(low) and math.isfinite(high):
         s = y.sigmoid()
         slope = torch.nn.functional.logsigmoid(y) + torch.nn.functional.logsigmoid(-y) + math.log(high - low)
-        return low + (high - low) * s, slope.sum(1)
+        return low + (high - low) * s, slope
     if math.isfinite(low):
-        return low + y.exp(), y.sum(1)
+        return low + y.exp(), y
     if math.isfinite(high):
-        return high - y.exp(), y.sum(1)
-    return y, y.new_zeros(y.shape[0])
+        return high - y.exp(), y
+    return y, torch.zeros_like(y)

@@ -44,11 +44,12 @@ class LatentFit:
 
 
 def latent_fit(base: Base, z: Array, seed: int, most: int = 64) -> LatentFit | None:
-    """Compare latents ``z: (N, *latent)`` with ``base``; None where no row is finite. most: coordinates to show."""
+    """Compare latents ``z: (N, *latent)`` with ``base``; None where no row is finite, or where each row has a
+    base of its own. most: coordinates to show."""
     z = z.reshape(len(z), -1)
     finite = np.isfinite(z).all(1)
     dropped, z = int((~finite).sum()), z[finite]
-    if len(z) == 0:
+    if len(z) == 0 or base.conditional:
         return None
     levels = (np.arange(1, 100) if len(z) >= 100 else np.arange(1, 20) * 5) / 100
     shown = np.unique(np.linspace(0, z.shape[1] - 1, min(most, z.shape[1])).astype(int))
@@ -87,7 +88,8 @@ class _Law:
             # Coordinates of the named bases are drawn too: their squared norm has no simple law.
             rows = min(_DRAWS, max(1000, 40_000_000 // dimensions))
             generator = torch.Generator().manual_seed(seed)
-            drawn = base.sample(rows, generator=generator, dtype=torch.float64)
+            with torch.no_grad():
+                drawn = base.sample(rows, generator=generator, dtype=torch.float64)
             self._draws = np.sort(drawn.reshape(rows, -1).numpy(), 0) if not self.exact else None
             self._norms = np.sort(drawn.reshape(rows, -1).square().sum(1).numpy())
 

@@ -215,8 +215,8 @@ def clamping(flow: Flow, part: Part, seed: int, n: int = 512) -> Clamping | None
     with evaluation(flow):
         for start in range(0, n, _BATCH):
             count = min(n, start + _BATCH) - start
-            y = flow.base.sample(count, generator=generator, dtype=flow.dtype, device=flow.device)
             context = flow._context(contexts(flow, beside, start, start + count), count)
+            y = flow.base.sample(count, context, generator=generator, dtype=flow.dtype, device=flow.device)
             noise = noise_source.draw(transform.noise_to_data, count, y.dtype, y.device, generator)
             for step, given in zip(chain[:0:-1], tuple(part_noise(noise, len(chain)))[:0:-1], strict=True):
                 y, _ = step.to_data(y, context, given)

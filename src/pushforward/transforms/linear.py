@@ -8,7 +8,6 @@ al., "Understanding and mitigating exploding inverses in invertible neural netwo
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 import torch
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from pushforward.errors import OptionError
 from pushforward.maps.affine import SoftClampScale
-from pushforward.transform import NoiseValue, Transform, zero_log_term
+from pushforward.transform import NoiseValue, Transform, full_precision, zero_log_term
 
 Start = Literal["identity", "permutation", "orthogonal"]
 
@@ -243,18 +242,19 @@ class Rotation(Linear):
 
 
 class StrictTriangle(nn.Module):
-    """The entries below the diagonal of a square matrix, as parameters: called, it gives ``(size, size)``."""
+    """The entries below the diagonal of square matrices, as parameters: called, it gives ``(*batch, size, size)``."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *batch: int) -> None:
         super().__init__()
-        self.size = size
-        self.entries = nn.Parameter(torch.zeros(size * (size - 1) // 2))
+        self.size, self.batch = size, batch
+        self.entries = nn.Parameter(torch.zeros(*batch, size * (size - 1) // 2))
         places = torch.ones(size, size, dtype=torch.bool).tril(-1).flatten().nonzero()[:, 0]
         self._places = nn.Buffer(places, persistent=False)
 
     def forward(self) -> Tensor:
-        flat = self.entries.new_zeros(self.size**2)
-        return flat.index_copy(0, self._places, self.entries).reshape(self.size, self.size)
+        flat = self.entries.new_zeros(*self.batch, self.size**2)
+        filled = flat.index_copy(-1, self._places, self.entries)
+        return filled.reshape(*self.batch, self.size, self.size)
 
 
 def householder(packed: Tensor) -> Tensor:
@@ -275,12 +275,6 @@ def householder(packed: Tensor) -> Tensor:
 
 def _eye(like: Tensor) -> Tensor:
     return torch.eye(len(like), dtype=like.dtype, device=like.device)
-
-
-def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Without autocast on the device of ``x``: in half precision a matrix and its inverse do not undo each other."""
-    device = x.device.type
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _check_start(start: str, known: tuple[str, ...] = get_args(Start)) -> None:

@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pushforward.domain import UNIT, Domain, integers
+from pushforward.domain import REAL, UNIT, Domain, integers
 from pushforward.errors import OptionError
 from pushforward.transform import Noise, NoiseValue, Shape, Transform, sum_event, zero_log_term
 
 
 class Identity(Transform):
-    """Leaves everything as it is."""
+    """Leaves everything as it is: real numbers, or what else lies in ``domain``."""
 
-    def __init__(self, event_shape: Shape) -> None:
+    def __init__(self, event_shape: Shape, domain: Domain = REAL) -> None:
         super().__init__()
         self.data_shape = self.latent_shape = tuple(event_shape)
+        self.domain = self.codomain = domain
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         return x, zero_log_term(x)

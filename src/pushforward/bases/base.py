@@ -1,0 +1,89 @@
+"""The contract of a base: the simple density that a flow pushes forward."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.domain import REAL, Domain
+from pushforward.errors import ContextError, OptionError
+from pushforward.transform import Shape
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a base's random numbers come from, and the dtype and device that its samples are to have."""
+
+    generator: torch.Generator | None
+    dtype: torch.dtype
+    device: torch.device
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers."""
+        return torch.randn(*shape, generator=self.generator, dtype=self.dtype, device=self.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1)."""
+        return torch.rand(*shape, generator=self.generator, dtype=self.dtype, device=self.device)
+
+    def take(self, value: Tensor) -> Tensor:
+        """A weight as samples need it: in their dtype and on their device."""
+        return value.to(dtype=self.dtype, device=self.device)
+
+
+class Base(nn.Module, ABC):
+    """A density on events of shape ``event_shape`` whose coordinates lie in ``support``.
+
+    Sampling takes its generator, dtype and device as arguments, so that a base owns no dummy buffers and touches no
+    global random state. Attributes that a subclass sets besides: ``tempered``, whether its samples have a centre to
+    which a temperature can draw them; ``conditional``, whether it needs a context.
+    """
+
+    event_shape: Shape
+    support: Domain = REAL
+    tempered: bool = True
+    conditional: bool = False
+
+    @abstractmethod
+    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-density (B,) in nats of ``z: (B, *event_shape)``; -inf outside the support."""
+
+    @abstractmethod
+    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
+        """`sample` with its checks done: temperature is 1 for a base that is not ``tempered``."""
+
+    def sample(
+        self,
+        n: int,
+        context: Tensor | None = None,
+        *,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """``n`` events ``(n, *event_shape)``, deviations from the centre scaled by ``temperature`` (> 0).
+
+        context: ``(n, *context_shape)``, one row an event, where the base needs one. Raises OptionError for a
+        temperature other than 1 where the base has no centre.
+        """
+        if temperature != 1.0 and not self.tempered:
+            raise OptionError(f"{type(self).__name__} has no temperature; expected 1.0, got {temperature}")
+        return self._draw(n, context, temperature, Source(generator, dtype, torch.device(device)))
+
+    def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """The distribution function of each coordinate at ``z: (B, *event_shape)``, for independent coordinates.
+
+        Raises OptionError for a base that has none.
+        """
+        raise OptionError(f"{type(self).__name__} has no cumulative distribution function for each coordinate")
+
+
+def needed(context: Tensor | None, base: Base) -> Tensor:
+    """The context of a base that cannot do without."""
+    if context is None:
+        raise ContextError(f"{type(base).__name__} needs a context, got none")
+    return context

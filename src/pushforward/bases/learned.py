@@ -1,0 +1,131 @@
+"""Bases of independent coordinates with something to learn: normal, normal given a context, Student's t."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.bases.base import Base, Source, needed
+from pushforward.bases.torch_base import student_cdf
+from pushforward.errors import OptionError
+from pushforward.maps.affine import SoftClampScale
+from pushforward.nets.mlp import MLP
+from pushforward.transform import Shape, log_dtype, sum_event
+
+_LIMIT = 10.0  # of a log-scale
+
+
+class DiagonalNormal(Base):
+    """Independent normal coordinates with a learned mean and log-scale each; starts at the standard normal."""
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        self.mean = nn.Parameter(torch.zeros(self.event_shape))
+        self.raw_scale = nn.Parameter(torch.zeros(self.event_shape))
+        self.scale = SoftClampScale(_LIMIT)
+
+    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return sum_event(_log_normal(z, self.mean, self.scale(self.raw_scale)))
+
+    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
+        scale = source.take(self.scale(self.raw_scale).exp())
+        return source.take(self.mean) + temperature * scale * source.normal(n, *self.event_shape)
+
+    def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        shares: Tensor = torch.special.ndtr((z - self.mean) * (-self.scale(self.raw_scale)).exp())
+        return shares
+
+
+class ConditionalNormal(Base):
+    """Independent normal coordinates whose means and log-scales a net computes from the context.
+
+    context_dim: how many numbers a context has, at least one. Starts at the standard normal for every context.
+    """
+
+    conditional = True
+
+    def __init__(self, event_shape: Shape, context_dim: int, hidden: Sequence[int] = (64, 64)) -> None:
+        super().__init__()
+        if context_dim < 1:
+            raise OptionError(f"a conditional base needs a context: context_dim of at least 1, got {context_dim}")
+        self.event_shape = tuple(event_shape)
+        self.net = MLP(0, 2 * math.prod(self.event_shape), hidden, context_dim, activation="silu")
+        self.scale = SoftClampScale(_LIMIT)
+
+    def _moments(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean and log-scale, ``(B, *event_shape)`` each."""
+        context = needed(context, self).flatten(1)
+        raw = self.net(context[:, :0], context).to(log_dtype(context))
+        mean, raw_scale = raw.reshape(-1, 2, *self.event_shape).unbind(1)
+        return mean, self.scale(raw_scale)
+
+    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return sum_event(_log_normal(z, *self._moments(context)))
+
+    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
+        mean, log_scale = self._moments(context)
+        noise = source.normal(n, *self.event_shape)
+        return source.take(mean) + temperature * source.take(log_scale.exp()) * noise
+
+    def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        mean, log_scale = self._moments(context)
+        shares: Tensor = torch.special.ndtr((z - mean) * (-log_scale).exp())
+        return shares
+
+
+class StudentT(Base):
+    """Independent Student's t coordinates with learned location, scale and degrees of freedom: heavy tails, learned.
+
+    freedom: degrees of freedom at the start; minimum: what they stay above (1 is the Cauchy distribution, which has no
+    mean). A flow whose transforms are Lipschitz keeps the tails of its base: heavy-tailed data need
+    such a base.
+
+    Source: Jaini, Kobyzev, Yu & Brubaker, "Tails of Lipschitz triangular flows", 2020; Laszkiewicz, Lederer & Fischer,
+    "Marginal tail-adaptive normalizing flows", 2022.
+    """
+
+    def __init__(self, event_shape: Shape, freedom: float = 10.0, minimum: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < minimum < freedom < math.inf:
+            raise OptionError(
+                f"degrees of freedom need 0 < minimum < freedom, got minimum={minimum} and freedom={freedom}"
+            )
+        self.event_shape, self.minimum = tuple(event_shape), float(minimum)
+        self.location = nn.Parameter(torch.zeros(self.event_shape))
+        self.raw_scale = nn.Parameter(torch.zeros(self.event_shape))
+        excess = freedom - minimum
+        self.raw_freedom = nn.Parameter(torch.full(self.event_shape, excess + math.log(-math.expm1(-excess))))
+        self.scale = SoftClampScale(_LIMIT)
+
+    @property
+    def freedom(self) -> Tensor:
+        """Degrees of freedom of each coordinate, above ``minimum``."""
+        return self.minimum + F.softplus(self.raw_freedom)
+
+    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        freedom, log_scale = self.freedom, self.scale(self.raw_scale)
+        y = (z - self.location) * (-log_scale).exp() / freedom.sqrt()
+        constant = torch.lgamma((freedom + 1) / 2) - torch.lgamma(freedom / 2) - 0.5 * (freedom * math.pi).log()
+        # log(1 + y^2), whose square would overflow where the logarithm is still small.
+        tail = 2 * torch.hypot(torch.ones_like(y), y).log()
+        return sum_event(constant - log_scale - (freedom + 1) / 2 * tail)
+
+    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
+        freedom = source.take(self.freedom).expand(n, *self.event_shape)
+        # A normal over the root of a gamma variable; torch.distributions.Gamma has no way to pass a generator in.
+        gamma: Tensor = torch._standard_gamma(freedom / 2, generator=source.generator)
+        student = source.normal(n, *self.event_shape) * (freedom / 2 / gamma).sqrt()
+        return source.take(self.location) + temperature * source.take(self.scale(self.raw_scale).exp()) * student
+
+    def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return student_cdf((z - self.location) * (-self.scale(self.raw_scale)).exp(), self.freedom)
+
+
+def _log_normal(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Log-density of each coordinate."""
+    return -0.5 * ((z - mean) * (-log_scale).exp()).square() - log_scale - 0.5 * math.log(2 * math.pi)

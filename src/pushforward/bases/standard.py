@@ -1,0 +1,86 @@
+"""Bases with nothing to learn: the standard normal, the standard logistic, and a uniform box."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pushforward.bases.base import Base, Source
+from pushforward.domain import UNIT, Domain
+from pushforward.errors import OptionError
+from pushforward.transform import Shape, sum_event
+
+
+class StandardNormal(Base):
+    """The normal distribution with zero mean and unit covariance."""
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+
+    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return sum_event(-0.5 * z.square() - 0.5 * math.log(2 * math.pi))
+
+    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
+        return temperature * source.normal(n, *self.event_shape)
+
+    def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        shares: Tensor = torch.special.ndtr(z)
+        return shares
+
+
+class StandardLogistic(Base):
+    """Independent standard logistic coordinates, the prior of NICE on MNIST.
+
+    Source: Dinh, Krueger & Bengio, "NICE: Non-linear Independent Components Estimation", 2015, section 3.4.
+    """
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+
+    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        # Even in z: written with |z|, it is accurate in both tails.
+        z = z.abs()
+        return sum_event(-z - 2 * F.softplus(-z))
+
+    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
+        # u is a multiple of eps / 2 below 1: a 0 stands for the numbers up to the next one, not for the far tail.
+        u = source.uniform(n, *self.event_shape).clamp(min=torch.finfo(source.dtype).eps / 4)
+        return temperature * (u.log() - torch.log1p(-u))
+
+    def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return z.sigmoid()
+
+
+class UniformBox(Base):
+    """The uniform distribution on the box ``(low, high)`` in every coordinate."""
+
+    tempered = False
+
+    def __init__(self, event_shape: Shape, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__()
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise OptionError(f"a box needs finite ends with low < high, got low={low} and high={high}")
+        self.event_shape = tuple(event_shape)
+        self.low, self.high = float(low), float(high)
+        self.support = UNIT if (low, high) == (0.0, 1.0) else Domain("real", self.low, self.high)
+
+    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        level = torch.full_like(z, -math.log(self.high - self.low))
+        return sum_event(within(z, self.low, self.high, level))
+
+    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
+        return self.low + (self.high - self.low) * source.uniform(n, *self.event_shape)
+
+    def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return ((z - self.low) / (self.high - self.low)).clamp(0, 1)
+
+
+def within(z: Tensor, low: float, high: float, log_density: Tensor) -> Tensor:
+    """``log_density`` where ``low <= z <= high`` and -inf elsewhere; a NaN stays one, it does not become "outside"."""
+    inside = (z >= low) & (z <= high)
+    return torch.where(inside, log_density, torch.where(z.isnan(), z, -math.inf))

@@ -1,0 +1,225 @@
+"""Bases: samples follow the density, generators are respected, and what cannot be is refused."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kstest
+
+from pushforward import storage
+from pushforward.bases import (
+    Base,
+    ConditionalNormal,
+    DiagonalNormal,
+    GaussianMixture,
+    MixtureBase,
+    ProductBase,
+    StandardNormal,
+    StudentT,
+    UniformBox,
+    UniformCircle,
+    VonMises,
+    build_base,
+    is_registered,
+)
+from pushforward.domain import CIRCLE
+from pushforward.errors import ContextError, OptionError, ShapeError
+from pushforward.flow import Flow
+from pushforward.flows import build
+from pushforward.transform import Chain
+from pushforward.transforms import Dequantize, Identity, Logit, LULinear
+
+
+def _seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        StudentT((1,), freedom=1.5),
+        StudentT((1,), freedom=40.0),
+        VonMises((1,), concentration=1e-6),
+        VonMises((1,), concentration=0.7),
+        VonMises((1,), concentration=5e3),
+        UniformCircle((1,)),
+        DiagonalNormal((1,)),
+    ],
+    ids=["t 1.5", "t 40", "von Mises 1e-6", "von Mises 0.7", "von Mises 5e3", "circle", "normal"],
+)
+@torch.no_grad()
+def test_samples_follow_the_distribution_function(base: Base) -> None:
+    z = base.sample(20_000, generator=_seeded(), dtype=torch.float64)
+    assert kstest(base.double().cumulative(z)[:, 0].numpy(), "uniform").pvalue > 0.01
+
+
+@torch.no_grad()
+def test_samples_of_a_gaussian_mixture_have_its_moments() -> None:
+    torch.manual_seed(1)
+    base = GaussianMixture((2,), 3).double()
+    base.below.entries.normal_(generator=_seeded(1))
+    base.raw_scale.normal_(0, 0.5, generator=_seeded(2))
+    base.logits.copy_(torch.tensor([0.5, 0.0, -1.0]))
+    z = base.sample(200_000, generator=_seeded(), dtype=torch.float64).numpy()
+    weights = base.logits.softmax(0).numpy()
+    factors = base._factors()[0].numpy()
+    covariances = [np.linalg.inv(factor.T @ factor) for factor in factors]
+    means = base.means.numpy()
+    mean = weights @ means
+    second = sum(w * (c + np.outer(m, m)) for w, c, m in zip(weights, covariances, means, strict=True))
+    deviation = np.sqrt(np.diag(second))
+    np.testing.assert_allclose(z.mean(0), mean, atol=4 * float(deviation.max()) / math.sqrt(len(z)))
+    np.testing.assert_allclose(z.T @ z / len(z), second, rtol=0.05, atol=0.05)
+
+
+def test_samples_depend_on_the_generator_alone() -> None:
+    bases: list[Base] = [
+        DiagonalNormal((2,)),
+        GaussianMixture((2,), 3),
+        StudentT((2,)),
+        VonMises((2,)),
+        UniformCircle((2,)),
+        ProductBase([VonMises((1,)), StudentT((1,))]),
+        MixtureBase([StudentT((2,)), StandardNormal((2,))]),
+    ]
+    for base in bases:
+        state = torch.random.get_rng_state()
+        first, second = base.sample(5, generator=_seeded(3)), base.sample(5, generator=_seeded(3))
+        assert torch.equal(first, second)
+        assert not torch.equal(first, base.sample(5, generator=_seeded(4)))
+        assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_mixture_picks_components_in_their_shares() -> None:
+    low, high = UniformBox((1,), 0.0, 4.0), UniformBox((1,), 0.0, 4.0)
+    mixture = MixtureBase([Flow(StandardNormal((1,)), LULinear(1)), StandardNormal((1,))])
+    with torch.no_grad():
+        mixture.logits.copy_(torch.tensor([math.log(0.2), math.log(0.8)]))
+        component = mixture.parts[0].flow.transform  # type: ignore[union-attr]
+        component.bias.fill_(-50.0)  # type: ignore[union-attr,operator]
+        z = mixture.sample(20_000, generator=_seeded())
+    assert float((z > 25).float().mean()) == pytest.approx(0.2, abs=0.01)
+    assert MixtureBase([low, high]).support == low.support
+
+
+def test_log_prob_far_outside_has_a_finite_gradient() -> None:
+    for base in (GaussianMixture((2,), 3), StudentT((2,)), MixtureBase([UniformBox((2,)), UniformBox((2,))])):
+        z = torch.tensor([[1e30, -1e30], [0.5, 0.2]], requires_grad=True)
+        value = base.log_prob(z)
+        assert not value.isnan().any()
+        torch.where(value.isfinite(), value, 0.0).sum().backward()
+        assert z.grad is None or z.grad.isfinite().all()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in base.parameters())
+
+
+def test_gradients_reach_the_parameters_through_samples() -> None:
+    for base, names in (
+        (DiagonalNormal((2,)), {"mean", "raw_scale"}),
+        (StudentT((2,)), {"location", "raw_scale", "raw_freedom"}),
+        (GaussianMixture((2,), 2), {"means", "raw_scale", "below.entries"}),
+        (VonMises((2,)), {"location"}),
+    ):
+        base.sample(50, generator=_seeded()).square().sum().backward()
+        assert {name for name, p in base.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0} == names
+
+
+def test_temperature_draws_to_the_centre() -> None:
+    torch.manual_seed(0)
+    base = GaussianMixture((2,), 2)
+    hot, cold = (base.sample(300, temperature=t, generator=_seeded()) for t in (1.0, 1e-6))
+    assert torch.cdist(cold, base.means).amin(1).max() < 5e-3
+    assert torch.cdist(hot, base.means).amin(1).max() > 0.5
+    with pytest.raises(OptionError, match=r"ProductBase has no temperature; expected 1.0, got 0.5"):
+        ProductBase([StandardNormal((1,)), UniformCircle((1,))]).sample(2, temperature=0.5)
+
+
+def test_angles_outside_the_circle_have_no_density() -> None:
+    for base in (UniformCircle((1,)), VonMises((1,))):
+        ends = torch.tensor([[-math.pi], [math.pi], [3.3], [-1e30], [math.nan]])
+        value = base.log_prob(ends)
+        assert value[:2].isfinite().all()
+        assert (value[2:4] == -math.inf).all()
+        assert value[4].isnan()
+        assert base.support == CIRCLE
+
+
+def test_a_product_scores_and_arranges_its_blocks() -> None:
+    base = ProductBase([StandardNormal((2,)), UniformBox((1,), 0.0, 2.0)], indices=[(2, 0), (1,)])
+    z = torch.tensor([[0.3, 1.5, -0.2], [0.0, 2.5, 0.0]])
+    normal = StandardNormal((2,)).log_prob(z[:, [2, 0]])
+    torch.testing.assert_close(base.log_prob(z), torch.stack([normal[0] - math.log(2), torch.tensor(-math.inf)]))
+    assert str(base.support) == "(the real line) x (interval (0, 2)) x (the real line)"
+    assert (base.sample(100)[:, 1] >= 0).all()
+
+
+def test_bases_are_built_by_name() -> None:
+    for name in (
+        "normal",
+        "logistic",
+        "uniform",
+        "learned-normal",
+        "mixture",
+        "student-t",
+        "uniform-circle",
+        "von-mises",
+    ):
+        base = build_base(name, (3,))
+        assert is_registered(base)
+        assert base.log_prob(torch.full((2, 3), 0.3)).shape == (2,)
+    conditional = build_base("conditional-normal", (3,), context_dim=2)
+    assert conditional.log_prob(torch.zeros(2, 3), torch.zeros(2, 2)).shape == (2,)
+    assert build_base("mixture", (3,), components=5).get_parameter("logits").shape == (5,)
+    with pytest.raises(OptionError, match="needs a flow with a context"):
+        build_base("conditional-normal", (3,))
+    with pytest.raises(OptionError, match=r"base 'cauchy' is not known; expected one of normal, logistic"):
+        build_base("cauchy", (3,))
+    assert is_registered(ProductBase([UniformCircle((1,)), StandardNormal((1,))]))
+    assert not is_registered(ProductBase([MixtureBase([StandardNormal((1,))])]))
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ContextError, match="ConditionalNormal needs a context, got none"):
+        ConditionalNormal((2,), 3).log_prob(torch.zeros(1, 2))
+    with pytest.raises(OptionError, match="context_dim of at least 1, got 0"):
+        ConditionalNormal((2,), 0)
+    with pytest.raises(OptionError, match="0 < minimum < freedom"):
+        StudentT((2,), freedom=1.0)
+    with pytest.raises(OptionError, match="concentration must be above 0"):
+        VonMises((2,), concentration=0.0)
+    with pytest.raises(OptionError, match="components of a mixture must be at least 1"):
+        GaussianMixture((2,), 0)
+    with pytest.raises(OptionError, match="at least one component"):
+        MixtureBase([])
+    with pytest.raises(ShapeError, match=r"component 1 .* shape \(3,\), component 0 of \(2,\)"):
+        MixtureBase([StandardNormal((2,)), StandardNormal((3,))])
+    with pytest.raises(OptionError, match="component 1 of the mixture lies on interval"):
+        MixtureBase([StandardNormal((2,)), UniformBox((2,))])
+    with pytest.raises(OptionError, match="flows of kind exact, got one of kind bound"):
+        MixtureBase([Flow(StandardNormal((2,)), Chain([Dequantize((2,), 4), Logit((2,))]))])
+    with pytest.raises(OptionError, match="without labels"):
+        MixtureBase([build("real_nvp", (2,), classes=3, transforms=1)])
+    with pytest.raises(ShapeError, match=r"base 0 of a product must have events \(D,\)"):
+        ProductBase([StandardNormal(())])
+    with pytest.raises(OptionError, match="part of its mass would be lost"):
+        Flow(UniformCircle((2,)), Identity((2,)))
+
+
+def test_a_mixture_of_flows_cannot_be_saved_and_says_so(tmp_path: Path) -> None:
+    flow = Flow(MixtureBase([StandardNormal((2,)), StudentT((2,))]), Identity((2,)))
+    with pytest.raises(OptionError, match="its base, a MixtureBase, is not in the registry of bases"):
+        storage.save(flow, tmp_path / "model")
+
+
+def test_components_of_a_mixture_see_the_context() -> None:
+    torch.manual_seed(0)
+    flow = build("real_nvp", (2,), context_dim=3, transforms=2, hidden=(4,), standardise=False)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    mixture = Flow(MixtureBase([flow, StandardNormal((2,))]), Identity((2,)), (3,))
+    x, context = torch.randn(4, 2), torch.randn(4, 3)
+    parts = torch.stack([flow.log_prob(x, context), StandardNormal((2,)).log_prob(x)])
+    torch.testing.assert_close(mixture.log_prob(x, context), parts.logsumexp(0) - math.log(2))
+    assert mixture.sample(5, context).shape == (5, 4, 2)
