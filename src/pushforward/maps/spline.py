@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
-from pushforward.maps.knots import bin_of, check_bins, check_bound, positive, search
+from pushforward.maps.knots import bin_of, check_bins, check_bound, in_memory_order, own_bin, positive
 from pushforward.maps.map import Map
 
 Tails: TypeAlias = Literal["linear", "box", "circular"]
@@ -110,38 +110,41 @@ class RationalQuadraticSpline(Map):
         self.low, self.high = (
             (-float(bound), float(bound)) if tails == "linear" else (self.domain.low, self.domain.high)
         )
-        slopes = bins + 1 if tails == "box" or learned_interval else bins if tails == "circular" else bins - 1
-        self._sizes = (2 * bins, slopes, 4 if learned_interval else 1 if tails == "circular" else 0)
-        self.n_params = sum(self._sizes)
+        self._slopes = bins + 1 if tails == "box" or learned_interval else bins if tails == "circular" else bins - 1
+        self.n_params = 2 * bins + self._slopes + (4 if learned_interval else 1 if tails == "circular" else 0)
         self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
 
     def extra_repr(self) -> str:
         return f"bins={self.bins}, [{self.low:g}, {self.high:g}], tails={self.tails}"
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        raw, slopes, extra = params.split(self._sizes)
-        source, target = self._intervals(extra)
-        if self.tails != "circular":
-            return self._through(x, raw, slopes, source, target)
-        y, log_slope = self._through(self._wrap(x), raw, slopes, source, target)
-        return self._wrap(y + self._rotation(extra)), log_slope
+        return in_memory_order(self._forth, x, params)
 
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        raw, slopes, extra = params.split(self._sizes)
-        target, source = self._intervals(extra)
+        return in_memory_order(self._back, y, params)
+
+    def _forth(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        source, target = self._intervals(params)
         if self.tails != "circular":
-            return self._through(y, raw, slopes, source, target, back=True)
-        y = self._wrap(y - self._rotation(extra))
-        x, log_slope = self._through(y, raw, slopes, source, target, back=True)
+            return self._through(x, params, source, target)
+        y, log_slope = self._through(self._wrap(x), params, source, target)
+        return self._wrap(y + self._rotation(params)), log_slope
+
+    def _back(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        target, source = self._intervals(params)
+        if self.tails != "circular":
+            return self._through(y, params, source, target, back=True)
+        y = self._wrap(y - self._rotation(params))
+        x, log_slope = self._through(y, params, source, target, back=True)
         return self._wrap(x), log_slope
 
     def _through(
-        self, v: Tensor, raw: Tensor, slopes: Tensor, source: Interval, target: Interval, back: bool = False
+        self, v: Tensor, params: Tensor, source: Interval, target: Interval, back: bool = False
     ) -> tuple[Tensor, Tensor]:
         """The spline, or its inverse with ``back``, from one interval to the other, and what the tails do outside."""
         t = (v - source[0]) / source[1]
         inner = t.clamp(0, 1)
-        bin = self._bin(inner, raw, slopes, back)
+        bin = self._bin(inner, params, back)
         u, log_slope = bin.inverse(inner) if back else bin.forward(inner)
         if isinstance(source[1], Tensor):
             # Clamped to the nearest end, the log-slope outside is the one there.
@@ -158,38 +161,29 @@ class RationalQuadraticSpline(Map):
             return out + (exact - out).detach(), torch.where(outside, -math.inf, log_slope)
         return out, log_slope
 
-    def _bin(self, t: Tensor, raw: Tensor, slopes: Tensor, back: bool) -> _Bin:
+    def _bin(self, t: Tensor, params: Tensor, back: bool) -> _Bin:
         """The bin of each ``t`` in [0, 1]: a value of the spline with ``back``, otherwise an argument."""
-        parts = raw.unflatten(0, (2, self.bins)).softmax(1)
-        index, below = search(t, parts[int(back)], self.min_height if back else self.min_width)
-        # Only two numbers of each softmax go on: a sum over the mask is faster than a cumulative sum and its backward.
-        before = (parts[:, :-1] * below).sum(1)
-        part = parts.gather(1, index.expand(2, 1, *index.shape)).squeeze(1)
-        left, width = bin_of(part[0], before[0], index, self.bins, self.min_width)
-        bottom, height = bin_of(part[1], before[1], index, self.bins, self.min_height)
-        ends = self._all_slopes(slopes).gather(0, torch.stack([index, index + 1]))
+        minimum = self.min_height if back else self.min_width
+        before, part, ends, index = own_bin(t, params, self.bins, self._slopes, int(back), minimum)
+        (before_x, before_y), (part_x, part_y) = before.unbind(0), part.unbind(0)
+        left, width = bin_of(part_x, before_x, index, self.bins, self.min_width)
+        bottom, height = bin_of(part_y, before_y, index, self.bins, self.min_height)
+        if self._slopes == self.bins - 1:  # 0, which is a slope of 1, at the outer knots
+            ends = torch.where(torch.stack([index > 0, index < self.bins - 1]), ends, 0.0)
         first, last = (positive(ends, self.min_slope) * (width / height)).unbind(0)
         return _Bin(left, width, bottom, height, first, last)
 
-    def _all_slopes(self, slopes: Tensor) -> Tensor:
-        """Raw slopes at all K + 1 knots."""
-        if self.tails == "circular":
-            return torch.cat([slopes, slopes[:1]])
-        if len(slopes) == self.bins + 1:
-            return slopes
-        ones = torch.zeros_like(slopes[:1])
-        return torch.cat([ones, slopes, ones])
-
-    def _intervals(self, extra: Tensor) -> tuple[Interval, Interval]:
+    def _intervals(self, params: Tensor) -> tuple[Interval, Interval]:
         """Lower end and length of the interval in x and of that in y."""
         length = self.high - self.low
         if not self.learned_interval:
             return (self.low, length), (self.low, length)
-        x_length, y_length = (length * positive(extra[i], self.min_slope) for i in (1, 3))
-        return (extra[0] - x_length / 2, x_length), (extra[2] - y_length / 2, y_length)
+        x_centre, x_size, y_centre, y_size = params[-4:].unbind(0)
+        x_length, y_length = length * positive(x_size, self.min_slope), length * positive(y_size, self.min_slope)
+        return (x_centre - x_length / 2, x_length), (y_centre - y_length / 2, y_length)
 
-    def _rotation(self, extra: Tensor) -> Tensor:
-        return extra[0] * ((self.high - self.low) / (2 * math.pi))
+    def _rotation(self, params: Tensor) -> Tensor:
+        return params[-1] * ((self.high - self.low) / (2 * math.pi))
 
     def _wrap(self, angle: Tensor) -> Tensor:
         length = self.high - self.low
