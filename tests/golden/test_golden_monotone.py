@@ -173,3 +173,41 @@ def test_unconstrained_monotone_map_is_the_integral_of_its_network() -> None:
 
     with mpmath.workdps(25):
         _assert_equals(made, params, _X, wanted)
+
+
+def _assert_is_distribution_function(
+    name: str, x: list[float], wanted: Callable[[int, mpmath.mpf], tuple[mpmath.mpf, mpmath.mpf]]
+) -> None:
+    _assert_equals(_map(f"map: distribution function, {name}"), np.zeros((0, len(x))), x, wanted)
+
+
+@golden("map: distribution function, normal")
+def test_distribution_function_of_a_normal_is_the_error_function() -> None:
+    def wanted(i: int, x: mpmath.mpf) -> tuple[mpmath.mpf, mpmath.mpf]:
+        return mpmath.ncdf(x, 0.5, 1.5), mpmath.npdf(x, 0.5, 1.5)
+
+    _assert_is_distribution_function("normal", [-5.0, -1.2, 0.0, 0.5, 3.7], wanted)
+
+
+@golden("map: distribution function, gamma")
+def test_distribution_function_of_a_gamma_is_the_incomplete_gamma_function() -> None:
+    def wanted(i: int, x: mpmath.mpf) -> tuple[mpmath.mpf, mpmath.mpf]:
+        scaled = mpmath.mpf(1.5) * x
+        return mpmath.gammainc(2, 0, scaled, regularized=True), mpmath.mpf(1.5) * scaled * mpmath.exp(-scaled)
+
+    _assert_is_distribution_function("gamma", [1e-6, 0.03, 0.9, 2.0, 6.5], wanted)
+
+
+@golden("map: distribution function, mixture")
+def test_distribution_function_of_a_mixture_is_the_mean_of_its_parts() -> None:
+    def wanted(i: int, x: mpmath.mpf) -> tuple[mpmath.mpf, mpmath.mpf]:
+        weight, mean, deviation = ([0.3, 0.7], [-2.0, 1.0], [0.5, 1.0])
+        parts = list(zip(weight, mean, deviation, strict=True))
+        return (
+            sum(mpmath.mpf(w) * mpmath.ncdf(x, m, d) for w, m, d in parts),
+            sum(mpmath.mpf(w) * mpmath.npdf(x, m, d) for w, m, d in parts),
+        )
+
+    # Two at a time: the entry is a batch of two distributions.
+    for pair in ([-3.4, -2.0], [-0.7, 0.0], [1.1, 4.5]):
+        _assert_is_distribution_function("mixture", pair, wanted)

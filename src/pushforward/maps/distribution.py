@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import weakref
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -56,9 +55,8 @@ class DistributionCDF(Map):
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         self._require_fit(y)
         info = torch.finfo(y.dtype)
-        # On the whole line torch's icdf go by 2 y - 1 or y - 1/2, which is the end itself for the smallest y.
-        least = info.tiny if math.isfinite(self.domain.low) else info.eps / 4
-        inside = y.clamp(least, 1 - info.eps / 2)
+        # Torch's icdf go by 1 - y, 2 y - 1 or (y + 1) / 2, which next to 0 and 1 are rounded to an infinite end.
+        inside = y.clamp(info.eps / 2, 1 - info.eps)
         if self.closed_inverse:
             x = self.distribution.icdf(inside).to(y.dtype)
             log_slope = -self._log_density(x)
@@ -106,22 +104,25 @@ def _inside(x: Tensor, domain: Domain, log_slope: Tensor) -> Tensor:
     return torch.where((x >= domain.low) & (x <= domain.high), log_slope, outside)
 
 
-def _mapped(value: Any, fn: Callable[[Tensor], Tensor]) -> Any:
+def _mapped(value: Any, fn: Callable[[Tensor], Tensor], seen: dict[int, Any] | None = None) -> Any:
     """A copy of a distribution with ``fn`` of its tensors, also in what it is made of, that does not validate.
 
-    What it is asked is clamped into the support before, and validation branches on data.
+    What it is asked is clamped into the support before, and validation branches on data. seen: what was copied already;
+    a transform and its inverse know each other.
     """
+    seen = {} if seen is None else seen
     if isinstance(value, Tensor):
         return fn(value)
     if type(value) in (list, tuple):
-        return type(value)(_mapped(part, fn) for part in value)
+        return type(value)(_mapped(part, fn, seen) for part in value)
     if not isinstance(value, Distribution | Transform):
-        return None if isinstance(value, weakref.ref) else value  # a transform's inverse, remembered
-    twin = copy.copy(value)
-    vars(twin).update({name: _mapped(part, fn) for name, part in vars(value).items()})
-    if isinstance(twin, Distribution):
-        twin._validate_args = False
-    return twin
+        return value
+    if id(value) not in seen:
+        twin = seen[id(value)] = copy.copy(value)
+        vars(twin).update({name: _mapped(part, fn, seen) for name, part in vars(value).items()})
+        if isinstance(twin, Distribution):
+            twin._validate_args = False
+    return seen[id(value)]
 
 
 def _has(distribution: Distribution, method: str, point: Tensor) -> bool:
