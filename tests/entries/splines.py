@@ -11,7 +11,7 @@ from torch.distributions import VonMises
 from entry import Entry, map_entry
 from pushforward.bases import Base, TorchBase, UniformBox
 from pushforward.domain import Domain
-from pushforward.maps import RationalQuadraticSpline
+from pushforward.maps import CubicSpline, LinearSpline, QuadraticSpline, RationalQuadraticSpline
 from pushforward.transform import Shape
 
 _BOX = Domain("real", -0.5, 2.0)
@@ -40,4 +40,7 @@ def entries() -> list[Entry]:
         rational("learned interval", bins=3, learned_interval=True),
         rational("box", _on_box, tails="box", domain=_BOX),
         rational("circular", _on_circle, tails="circular"),
+        map_entry("linear spline", lambda dtype: LinearSpline(5), event_shape=(1,), smooth=True, golden=True),
+        map_entry("quadratic spline", lambda dtype: QuadraticSpline(4), smooth=True, golden=True),
+        map_entry("cubic spline", lambda dtype: CubicSpline(4), smooth=True, golden=True),
     ]

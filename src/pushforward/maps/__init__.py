@@ -2,10 +2,12 @@
 
 from pushforward.maps.affine import Additive, Affine, LogScale, Scale, SigmoidScale, SoftClampScale, TanhScale
 from pushforward.maps.bernstein import Bernstein
+from pushforward.maps.cubic_spline import CubicSpline
 from pushforward.maps.deep_sigmoidal import DeepSigmoidal
 from pushforward.maps.distribution import DistributionCDF
 from pushforward.maps.logistic_mixture import LogisticMixture
 from pushforward.maps.map import Map
+from pushforward.maps.polynomial_spline import LinearSpline, QuadraticSpline
 from pushforward.maps.spline import RationalQuadraticSpline
 from pushforward.maps.sum_of_squares import SumOfSquares
 from pushforward.maps.unconstrained_monotone import UnconstrainedMonotone
@@ -14,11 +16,14 @@ __all__ = [
     "Additive",
     "Affine",
     "Bernstein",
+    "CubicSpline",
     "DeepSigmoidal",
     "DistributionCDF",
+    "LinearSpline",
     "LogScale",
     "LogisticMixture",
     "Map",
+    "QuadraticSpline",
     "RationalQuadraticSpline",
     "Scale",
     "SigmoidScale",

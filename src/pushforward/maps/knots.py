@@ -155,3 +155,17 @@ def _knots(index: Tensor, bins: int, slopes: int) -> Tensor:
     if slopes == bins - 1:
         return torch.stack([index - 1, index]).clamp(0, slopes - 1)
     return torch.stack([index, (index + 1) % slopes])
+
+
+def through_interval(
+    curve: Callable[[Tensor], tuple[Tensor, Tensor]], v: Tensor, bound: float
+) -> tuple[Tensor, Tensor]:
+    """A function of the unit interval onto itself, moved to [-bound, bound] and continued with the slopes at its ends.
+
+    curve: gives value and log-slope for values in [0, 1].
+    """
+    t = (v + bound) / (2 * bound)
+    inner = t.clamp(0, 1)
+    u, log_slope = curve(inner)
+    # Clamped to the nearest end, the log-slope outside is the one there.
+    return bound * (2 * (u + log_slope.exp() * (t - inner)) - 1), log_slope

@@ -1,0 +1,128 @@
+"""Splines whose density is piecewise constant or piecewise linear.
+
+Source: Müller, McWilliams, Rousselle, Gross & Novák, "Neural importance sampling", 2019, sections 4.2 and 4.3. There
+they map the unit interval; here [-bound, bound], continued with the slopes at its ends, so that they are onto.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError
+from pushforward.maps.knots import bin_of, check_bins, check_bound, in_memory_order, search, through_interval
+from pushforward.maps.map import Map
+
+
+class LinearSpline(Map):
+    """Straight pieces over ``bins`` equal parts of [-bound, bound]; ``params`` are K raw heights.
+
+    The slope jumps at the inner knots, where it is that of the piece to the right: a density with steps, and no
+    gradient that would tell a preceding layer where they are. min_height: of a piece, as a part of the interval, so
+    that the slope is at least ``bins * min_height``. The start, all zeros, is the identity.
+    """
+
+    def __init__(self, bins: int = 8, bound: float = 3.0, min_height: float = 1e-3) -> None:
+        super().__init__()
+        check_bins(bins, {"min_height": min_height})
+        check_bound(bound)
+        self.bins, self.bound, self.min_height, self.n_params = bins, float(bound), float(min_height), bins
+        self.start = nn.Buffer(torch.zeros(bins), persistent=False)
+
+    def extra_repr(self) -> str:
+        return f"bins={self.bins}, bound={self.bound:g}"
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return in_memory_order(self._forth, x, params)
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return in_memory_order(self._back, y, params)
+
+    def _forth(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        parts, bins = params.softmax(0), self.bins
+
+        def curve(t: Tensor) -> tuple[Tensor, Tensor]:
+            index = (t * bins).long().clamp(0, bins - 1)
+            inner = torch.arange(bins - 1, device=t.device).reshape(-1, *(1,) * t.ndim)
+            bottom, height = self._piece(parts, index, inner < index)
+            return bottom + height * (t * bins - index), (height * bins).log()
+
+        return through_interval(curve, x, self.bound)
+
+    def _back(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        parts, bins = params.softmax(0), self.bins
+
+        def curve(u: Tensor) -> tuple[Tensor, Tensor]:
+            ended = search(u, parts, self.min_height)
+            index = ended.sum(0)
+            bottom, height = self._piece(parts, index, ended)
+            return (index + ((u - bottom) / height).clamp(0, 1)) / bins, -(height * bins).log()
+
+        return through_interval(curve, y, self.bound)
+
+    def _piece(self, parts: Tensor, index: Tensor, ended: Tensor) -> tuple[Tensor, Tensor]:
+        """Lower end and height of the piece ``index``."""
+        before = (parts[:-1] * ended.to(parts.dtype)).sum(0)
+        return bin_of(parts.gather(0, index[None])[0], before, index, self.bins, self.min_height)
+
+
+class QuadraticSpline(Map):
+    """Parabolic pieces with a continuous slope, which is linear between its values at the knots.
+
+    ``params``: K raw widths, then the logs of the K + 1 slopes at the knots up to a common factor. min_width: of a
+    piece, as a part of the interval; min_slope: everywhere. The start, all zeros, is the identity.
+    """
+
+    def __init__(self, bins: int = 8, bound: float = 3.0, min_width: float = 1e-3, min_slope: float = 1e-3) -> None:
+        super().__init__()
+        check_bins(bins, {"min_width": min_width})
+        check_bound(bound)
+        if not 0 < min_slope < 1:
+            raise OptionError(f"min_slope must lie between 0 and 1, got {min_slope}")
+        self.bins, self.bound, self.n_params = bins, float(bound), 2 * bins + 1
+        self.min_width, self.min_slope = float(min_width), float(min_slope)
+        self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
+
+    def extra_repr(self) -> str:
+        return f"bins={self.bins}, bound={self.bound:g}"
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return in_memory_order(self._forth, x, params)
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return in_memory_order(self._back, y, params)
+
+    def _forth(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        def curve(t: Tensor) -> tuple[Tensor, Tensor]:
+            (left, bottom), (width, _), (first, last) = self._piece(t, params, axis=0)
+            xi = ((t - left) / width).clamp(0, 1)
+            slope = first * (1 - xi) + last * xi
+            return bottom + width * xi * (first + slope) / 2, slope.log()
+
+        return through_interval(curve, x, self.bound)
+
+    def _back(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        def curve(u: Tensor) -> tuple[Tensor, Tensor]:
+            (left, bottom), (width, height), (first, last) = self._piece(u, params, axis=1)
+            eta = ((u - bottom) / height).clamp(0, 1)
+            # The discriminant is the square of the slope, between those at the ends: positive, nothing cancels.
+            slope = (first * first * (1 - eta) + last * last * eta).sqrt()
+            return left + width * (eta * (first + last) / (first + slope)).clamp(0, 1), -slope.log()
+
+        return through_interval(curve, y, self.bound)
+
+    def _piece(self, t: Tensor, params: Tensor, axis: int) -> tuple[tuple[Tensor, ...], ...]:
+        """Lower left corner, size, and slopes at both ends, of the piece in which ``t`` lies on ``axis``."""
+        bins = self.bins
+        widths = self.min_width + (1 - bins * self.min_width) * params[:bins].softmax(0)
+        # Only their ratios count; the largest is 1.
+        slopes = (params[bins:] - params[bins:].detach().amax(0)).exp()
+        area = (widths * (slopes[:-1] + slopes[1:])).sum(0) / 2
+        slopes = self.min_slope + (1 - self.min_slope) * (slopes / area)
+        sizes = torch.stack([widths, widths * (slopes[:-1] + slopes[1:]) / 2])
+        ended = search(t, sizes[axis], 0.0)
+        index = ended.sum(0)
+        before = (sizes[:, :-1] * ended.to(t.dtype)).sum(1)
+        own = sizes.gather(1, index.expand(2, 1, *index.shape)).squeeze(1)
+        ends = slopes.gather(0, torch.stack([index, index + 1]))
+        return before.unbind(0), own.unbind(0), ends.unbind(0)
