@@ -10,6 +10,7 @@ from torch import nn
 from checking import over
 from pushforward.data import toys
 from pushforward.nets.masked import MaskedLinear
+from pushforward.transforms.block_autoregressive import BlockLinear
 from registry import ENTRIES, Entry
 from subjects import subject, train
 
@@ -25,7 +26,8 @@ def unmasked(module: nn.Module) -> dict[str, torch.Tensor]:
     found = {}
     for name, value in module.named_parameters():
         owner = module.get_submodule(name.rpartition(".")[0])
-        found[name] = value[owner.mask] if isinstance(owner, MaskedLinear) and name.endswith("weight") else value
+        masked = isinstance(owner, MaskedLinear | BlockLinear) and name.endswith("weight")
+        found[name] = value[owner.mask] if masked else value
     return found
 
 

@@ -12,7 +12,7 @@ from pushforward.maps import Affine, SoftClampScale, TanhScale
 from pushforward.nets import MADE
 from pushforward.nets.masked import ordered
 from pushforward.transform import Inverse
-from pushforward.transforms import Autoregressive
+from pushforward.transforms import Autoregressive, BlockAutoregressive
 
 # x2 depends on x0 and x1, x3 on x0 only: two steps, x0 and x1 first.
 DIAMOND = [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]]
@@ -57,4 +57,7 @@ def entries() -> list[Entry]:
         transform_entry(
             "inverse autoregressive", (3,), lambda: Inverse(Autoregressive(Affine(TanhScale()), made(ordered(3))))
         ),
+        transform_entry("block autoregressive", (3,), lambda: BlockAutoregressive(3, (4, 3)), golden=True),
+        transform_entry("block autoregressive, context", (2,), lambda: BlockAutoregressive(2, (4,), 2), context=(2,)),
+        transform_entry("block autoregressive, one feature", (1,), lambda: BlockAutoregressive(1, (4, 4))),
     ]

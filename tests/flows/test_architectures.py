@@ -36,11 +36,8 @@ def _fingerprint(flow: Flow, shape: tuple[int, ...], levels: int | None = None) 
 
 
 _EFFECTS: list[tuple[str, tuple[int, ...], dict[str, Any], dict[str, Any]]] = [
-    ("real_nvp", (3,), _VECTOR, {"transforms": 4}),
     ("real_nvp", (6,), _VECTOR, {"partition": "half"}),
     ("real_nvp", (6,), {**_VECTOR, "partition": "half"}, {"partition": "odd-even"}),
-    ("real_nvp", (3,), _VECTOR, {"hidden": (9,)}),
-    ("real_nvp", (3,), _VECTOR, {"activation": "tanh"}),
     ("real_nvp", (3,), _VECTOR, {"dropout": 0.5}),
     ("real_nvp", (3,), _VECTOR, {"norm": "batch"}),
     ("real_nvp", (3,), _VECTOR, {"norm": "activation"}),
@@ -48,10 +45,6 @@ _EFFECTS: list[tuple[str, tuple[int, ...], dict[str, Any], dict[str, Any]]] = [
     ("real_nvp", (3,), _VECTOR, {"log_scale": "sigmoid"}),
     ("real_nvp", (3,), _VECTOR, {"log_scale": "soft-clamp"}),
     ("real_nvp", (3,), _VECTOR, {"penalty": 0.1}),
-    ("real_nvp", (3,), _VECTOR, {"base": "logistic"}),
-    ("real_nvp", (3,), _VECTOR, {"standardise": False}),
-    ("real_nvp", (3,), _VECTOR, {"levels": 9}),
-    ("real_nvp", (3,), {**_VECTOR, "levels": 9}, {"alpha": 0.1}),
     ("real_nvp", (3,), {**_VECTOR, "levels": 9}, {"levels": 10}),
     ("real_nvp", (1, 4, 4), _IMAGE, {"channels": 5}),
     ("real_nvp", (1, 4, 4), _IMAGE, {"blocks": 0}),
@@ -64,15 +57,36 @@ _EFFECTS: list[tuple[str, tuple[int, ...], dict[str, Any], dict[str, Any]]] = [
     ("real_nvp", (1, 4, 4), _IMAGE, {"log_scale": "sigmoid"}),
     ("real_nvp", (1, 4, 4), _IMAGE, {"base": "logistic"}),
     ("real_nvp", (1, 4, 4), _IMAGE, {"levels": 9}),
-    ("nice", (3,), _VECTOR, {"transforms": 4}),
-    ("nice", (3,), _VECTOR, {"hidden": (9,)}),
     ("nice", (3,), _VECTOR, {"activation": "elu"}),
     ("nice", (3,), _VECTOR, {"dropout": 0.5}),
     ("nice", (3,), _VECTOR, {"base": "normal"}),
-    ("nice", (3,), _VECTOR, {"standardise": False}),
-    ("nice", (3,), _VECTOR, {"levels": 9}),
-    ("nice", (3,), {**_VECTOR, "levels": 9}, {"alpha": 0.1}),
 ]
+
+_COUPLINGS: list[dict[str, Any]] = [{"partition": "half"}, {"partition": "odd-even"}, {"dropout": 0.5}]
+_SCALES: list[dict[str, Any]] = [{"log_scale": "tanh"}, {"log_scale": "sigmoid"}]
+# What each flow on vectors has beyond the options that all of them have.
+_OWN: dict[str, list[dict[str, Any]]] = {
+    "maf": _SCALES,
+    "iaf": _SCALES,
+    "nsf": [{"bins": 3}, {"bound": 2.0}, *_COUPLINGS],
+    "nsf_ar": [{"bins": 3}, {"bound": 2.0}],
+    "naf": [{"components": 3}],
+    "umnn": [{"integrand": (9,)}, {"embedding": 3}, {"nodes": 5}],
+    "sos": [{"polynomials": 2}, {"degree": 2}, {"bound": 2.0}],
+    "bernstein": [{"degree": 4}, {"bound": 2.0}],
+}
+for _name in ("nice", "real_nvp", *_OWN):
+    _EFFECTS += [
+        (_name, (6,), _VECTOR, change)
+        for change in ({"transforms": 4}, {"hidden": (9,)}, {"standardise": False}, {"levels": 9})
+    ]
+    _EFFECTS += [(_name, (6,), {**_VECTOR, "levels": 9}, {"alpha": 0.1})]
+for _name in ("real_nvp", *_OWN):
+    _EFFECTS += [(_name, (6,), _VECTOR, {"activation": "tanh"}), (_name, (6,), _VECTOR, {"base": "logistic"})]
+    for _linear in ("lu", "permutation", "reverse"):
+        _EFFECTS += [(_name, (6,), {**_VECTOR, "linear": "none"}, {"linear": _linear})]
+for _name, _changes in _OWN.items():
+    _EFFECTS += [(_name, (6,), _VECTOR, change) for change in _changes]
 
 
 @pytest.mark.parametrize(("name", "shape", "options", "change"), _EFFECTS, ids=str)
@@ -161,10 +175,13 @@ def test_config_rebuilds_the_flow(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_new_flow_starts_at_its_base_but_for_fixed_scales(name: str) -> None:
-    flow = build(name, (4,), standardise=False, transforms=4, hidden=(8,), base="normal").eval()
-    x = torch.randn(5, 4)
-    torch.testing.assert_close(flow.latent(x), x)
+def test_a_new_flow_starts_at_its_base_or_near_it(name: str) -> None:
+    flow = build(name, (4,), standardise=False, transforms=3, hidden=(8,), base="normal").eval()
+    x = torch.randn(100, 4)
+    gap = flow.log_prob(x) - flow.base.log_prob(x)
+    # Maps with components start where the components differ, and only near the identity.
+    bar = {"naf": 0.5, "umnn": 0.5, "sos": 0.5}.get(name, 1e-4)
+    assert gap.abs().mean() <= bar
 
 
 def test_describe_says_what_a_flow_is_for() -> None:
@@ -204,7 +221,7 @@ def test_no_coupling_changes_the_coordinates_of_the_one_before(features: int, pa
     torch.manual_seed(0)
     flow = build("real_nvp", (features,), transforms=12, hidden=(2,), partition=partition)
     changed = [step.partition.indices for step in flow.transform if isinstance(step, Coupling)]
-    assert len(changed) == (6 if features == 1 else 12)
+    assert len(changed) == 12
     if features > 1:
         assert all(one != other for one, other in itertools.pairwise(changed))
         assert set().union(*changed) == set(range(features))

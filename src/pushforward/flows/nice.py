@@ -14,11 +14,11 @@ from pushforward.bases import build_base
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.preprocessing import DataOptions, data_layers
+from pushforward.flows.vectors import bendable, partitions
 from pushforward.maps import Additive, Scale, SoftClampScale
 from pushforward.nets import MLP
 from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import Coupling, Elementwise, Flatten
-from pushforward.transforms.partition import odd_even
 
 
 class NICEOptions(DataOptions):
@@ -43,13 +43,12 @@ def build(event_shape: Shape, context_dim: int, options: NICEOptions) -> Flow:
     features = math.prod(event_shape)
     if len(event_shape) != 1:
         layers.append(Flatten(event_shape))
-    partition = odd_even(features)
+    taken = partitions(features, "odd-even")
     for _ in range(options.transforms):
-        if partition.changed_shape[0]:
-            kept, changed = partition.kept_shape[0], partition.changed_shape[0]
-            net = MLP(kept, changed, options.hidden, context_dim, options.activation, options.dropout)
-            layers.append(Coupling(partition, Additive(), net))
-        partition = partition.complement()
+        partition, map = next(taken), bendable(Additive(), (features,))
+        kept, changed = partition.kept_shape[0], partition.changed_shape[0]
+        net = MLP(kept, map.n_params * changed, options.hidden, context_dim, options.activation, options.dropout)
+        layers.append(Coupling(partition, map, net))
     layers.append(Elementwise(Scale(SoftClampScale(limit=10.0)), (features,)))
     return Flow(build_base(options.base, (features,)), Chain(layers))
 

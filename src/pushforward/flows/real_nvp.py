@@ -5,7 +5,6 @@ Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,14 +14,14 @@ from pushforward.errors import ShapeError
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
+from pushforward.flows.vectors import Linear, PartitionName, bendable, linear_layers, partitions
 from pushforward.maps import Affine
 from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MLP, ResidualConvNet
 from pushforward.transform import Chain, Inverse, Shape, Transform
 from pushforward.transforms import ActNorm, BatchNorm, Channelwise, Checkerboard, Coupling, MultiScale, Squeeze
-from pushforward.transforms.partition import VectorPartition, half, odd_even, random_half
 
-_FOR_VECTORS = ("transforms", "hidden", "activation", "dropout", "partition")
+_FOR_VECTORS = ("transforms", "hidden", "activation", "dropout", "partition", "linear")
 _FOR_IMAGES = ("channels", "blocks", "scales", "net_norm")
 Norm = Literal["batch", "lagged-batch", "activation", "none"]
 _MIN_SIDE = 4
@@ -41,9 +40,13 @@ class RealNVPOptions(DataOptions):
     dropout: Annotated[float, Field(ge=0, lt=1, description="vectors: share of hidden units dropped in training")] = 0.0
 
     partition: Annotated[
-        Literal["random", "half", "odd-even"],
+        PartitionName,
         Field(description="vectors: which coordinates a coupling changes; the next one changes the others"),
     ] = "random"
+    linear: Annotated[
+        Linear,
+        Field(description="vectors: between couplings, a learned matrix (lu), or the order shuffled, reversed, kept"),
+    ] = "none"
 
     channels: Annotated[int, Field(ge=1, description="images: of the nets at the first scale; doubles with depth")] = 32
     blocks: Annotated[int, Field(ge=0, description="images: residual blocks in a net")] = 2
@@ -87,33 +90,19 @@ def _after(changed_shape: Shape, norm: Norm) -> Transform | None:
 
 
 def _vector_couplings(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> list[Transform]:
-    couplings: list[Transform] = []
-    for partition in _partitions(event_shape[0], options):
-        if partition.changed_shape[0]:
-            map = Affine(LOG_SCALES[options.log_scale]())
-            kept, changed = partition.kept_shape[0], partition.changed_shape[0]
-            net = MLP(kept, map.n_params * changed, options.hidden, context_dim, options.activation, options.dropout)
-            after = _after(partition.changed_shape, options.norm or "none")
-            couplings.append(Coupling(partition, map, net, after))
-    return couplings
-
-
-def _partitions(features: int, options: RealNVPOptions) -> Iterator[VectorPartition]:
-    """One partition a coupling: every second one is the complement of the one before, so that all coordinates change.
-
-    With fixed halves a coordinate is never conditioned on one of its own half; a new random half each time mixes all.
-    """
-    make = {"random": random_half, "half": half, "odd-even": odd_even}[options.partition]
-    partition = make(features)
+    steps: list[Transform] = []
+    taken = partitions(event_shape[0], options.partition)
+    if event_shape == (1,):
+        refuse_unused(options, ("log_scale",), "a single coordinate is changed by a spline, which has no log-scale")
     for i in range(options.transforms):
-        yield partition
-        if i % 2 == 0:
-            partition = partition.complement()
-            continue
-        last = partition.indices
-        # Changing the same coordinates twice in a row would waste a coupling; with two features it often came up.
-        while (partition := make(features)).indices == last:
-            pass
+        if i:
+            steps += linear_layers(event_shape, options.linear)
+        partition = next(taken)
+        map = bendable(Affine(LOG_SCALES[options.log_scale]()), event_shape)
+        kept, changed = partition.kept_shape[0], partition.changed_shape[0]
+        net = MLP(kept, map.n_params * changed, options.hidden, context_dim, options.activation, options.dropout)
+        steps.append(Coupling(partition, map, net, _after(partition.changed_shape, options.norm or "none")))
+    return steps
 
 
 def _multi_scale(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> Transform:

@@ -9,11 +9,12 @@ from torch import nn
 
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
-from pushforward.flows import nice, real_nvp
+from pushforward.flows import bernstein, bnaf, circular_nsf, iaf, maf, naf, nice, nsf, nsf_ar, real_nvp, sos, umnn
 from pushforward.flows.options import Architecture, validated
 from pushforward.transform import Shape
 
-_ARCHITECTURES: dict[str, Architecture] = {a.name: a for a in (nice.ARCHITECTURE, real_nvp.ARCHITECTURE)}
+_MODULES = (nice, real_nvp, maf, iaf, nsf, nsf_ar, naf, umnn, sos, bernstein, bnaf, circular_nsf)
+_ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,6 @@ def reverse(event_shape: Shape) -> Permutation:
     return Permutation(event_shape, range(event_shape[0] - 1, -1, -1))
 
 
-def random_permutation(event_shape: Shape, generator: torch.Generator) -> Permutation:
-    """An order drawn once from ``generator`` and kept."""
+def random_permutation(event_shape: Shape, generator: torch.Generator | None = None) -> Permutation:
+    """An order drawn once and kept; generator None: torch's own."""
     return Permutation(event_shape, torch.randperm(event_shape[0], generator=generator).tolist())

@@ -1,0 +1,142 @@
+"""What the flows on vectors share: their options, and the chain of steps with linear layers between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from pushforward.bases import build_base
+from pushforward.errors import ShapeError
+from pushforward.flow import Flow
+from pushforward.flows.options import refuse_unused
+from pushforward.flows.preprocessing import DataOptions, data_layers
+from pushforward.maps import Affine, Map, RationalQuadraticSpline
+from pushforward.maps.affine import LOG_SCALES
+from pushforward.nets import MADE, MLP
+from pushforward.nets.masked import ordered
+from pushforward.transform import Chain, Shape, Transform
+from pushforward.transforms import Autoregressive, Coupling, LULinear
+from pushforward.transforms.partition import VectorPartition, half, odd_even, random_half
+from pushforward.transforms.permutation import random_permutation, reverse
+
+Linear: TypeAlias = Literal["lu", "permutation", "reverse", "none"]
+PartitionName: TypeAlias = Literal["random", "half", "odd-even"]
+
+
+class StepOptions(DataOptions):
+    """Options of every flow on vectors."""
+
+    transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate or a part of them")] = 5
+    linear: Annotated[
+        Linear, Field(description="between steps: a learned matrix (lu), or the order shuffled, reversed, or kept")
+    ] = "lu"
+    base: Annotated[Literal["normal", "logistic"], Field(description="the latent's distribution")] = "normal"
+
+
+class VectorOptions(StepOptions):
+    """Options of a flow on vectors whose steps are maps conditioned by nets."""
+
+    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, description="widths of a net")] = (
+        128,
+        128,
+    )
+    activation: Annotated[
+        Literal["relu", "tanh", "silu", "gelu", "elu"], Field(description="of the nets' hidden layers")
+    ] = "relu"
+
+
+class CouplingOptions(VectorOptions):
+    """Options of a flow on vectors that consists of couplings."""
+
+    partition: Annotated[
+        PartitionName, Field(description="which coordinates a coupling changes; the next one changes the others")
+    ] = "random"
+    dropout: Annotated[float, Field(ge=0, lt=1, description="share of hidden units dropped in training")] = 0.0
+
+
+class AffineOptions(VectorOptions):
+    """Options of a flow on vectors that consists of shifts and scales."""
+
+    log_scale: Annotated[Literal["tanh", "sigmoid", "soft-clamp"], Field(description="what bounds the log-scales")] = (
+        "soft-clamp"
+    )
+
+
+Step: TypeAlias = Callable[[int], Transform]
+
+
+def vector_flow(event_shape: Shape, options: StepOptions, step: Step) -> Flow:
+    """Pre-processing, then ``options.transforms`` steps ``step(i)`` with linear layers between them."""
+    if len(event_shape) != 1:
+        raise ShapeError(f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp")
+    layers = data_layers(event_shape, options)
+    for i in range(options.transforms):
+        if i:
+            layers += linear_layers(event_shape, options.linear)
+        layers.append(step(i))
+    return Flow(build_base(options.base, event_shape), Chain(layers))
+
+
+def linear_layers(event_shape: Shape, linear: Linear) -> list[Transform]:
+    """What comes between two steps; nothing for a single coordinate, which there is no other to mix with."""
+    if linear == "none" or event_shape[0] == 1:
+        return []
+    if linear == "lu":
+        return [LULinear(event_shape[0], start="permutation")]
+    return [reverse(event_shape) if linear == "reverse" else random_permutation(event_shape)]
+
+
+def autoregressive(event_shape: Shape, context_dim: int, map: Map, options: VectorOptions) -> Autoregressive:
+    """The map conditioned by a residual MADE, coordinates in their order."""
+    net = MADE(ordered(event_shape[0]), map.n_params, options.hidden, context_dim, options.activation)
+    return Autoregressive(map, net)
+
+
+def couplings(event_shape: Shape, context_dim: int, make_map: Callable[[], Map], options: CouplingOptions) -> Step:
+    """Steps that are couplings, conditioned by a residual MLP on what each one keeps."""
+    taken = partitions(event_shape[0], options.partition)
+
+    def step(i: int) -> Transform:
+        partition, map = next(taken), make_map()
+        kept, changed = partition.kept_shape[0], partition.changed_shape[0]
+        net = MLP(kept, map.n_params * changed, options.hidden, context_dim, options.activation, options.dropout, True)
+        return Coupling(partition, map, net)
+
+    return step
+
+
+def partitions(features: int, kind: PartitionName) -> Iterator[VectorPartition]:
+    """One partition a coupling: every second one is the complement of the one before, so that all coordinates change.
+
+    With fixed halves a coordinate is never conditioned on one of its own half; a new random half each time mixes all.
+    A single coordinate is changed each time.
+    """
+    make = {"random": random_half, "half": half, "odd-even": odd_even}[kind]
+    partition = make(features)
+    while True:
+        yield partition
+        if features == 1:
+            continue
+        yield partition.complement()
+        last = partition.indices
+        # Changing the same coordinates twice in a row would waste a coupling; with two features it often came up.
+        while kind == "random" and (partition := make(features)).indices == last:
+            pass
+
+
+def affine_map(event_shape: Shape, options: AffineOptions) -> Map:
+    """A shift and a scale; a spline where there is one coordinate only (see `bendable`)."""
+    if event_shape == (1,):
+        refuse_unused(options, ("log_scale",), "a single coordinate is changed by a spline, which has no log-scale")
+    return bendable(Affine(LOG_SCALES[options.log_scale]()), event_shape)
+
+
+def bendable(map: Map, event_shape: Shape) -> Map:
+    """``map``, or for a single coordinate a spline.
+
+    Nothing is there to condition a single coordinate on, and a chain of shifts and scales of it is one shift and scale:
+    the flow would be a Gaussian for ever.
+    """
+    return map if event_shape != (1,) else RationalQuadraticSpline()

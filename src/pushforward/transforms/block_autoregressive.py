@@ -1,0 +1,164 @@
+"""Block neural autoregressive flow: one net whose own derivative is triangular and positive on the diagonal.
+
+Source: De Cao, Titov & Aziz, "Block Neural Autoregressive Flow", 2019.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.errors import OptionError
+from pushforward.maps.affine import SoftClampScale
+from pushforward.maps.numeric import invert
+from pushforward.nets.masked import full_precision
+from pushforward.nets.mlp import INPUT_LIMIT
+from pushforward.transform import NoiseValue, Transform, log_dtype
+
+
+class BlockLinear(nn.Module):
+    """A layer from ``inputs`` to ``outputs`` units for each of ``features`` coordinates (section 3, eqs. 7 to 9).
+
+    Block (i, j) of the matrix is free for j < i, zero for j > i and positive, an exponential, for i = j; the rows are
+    normalised and have a learned length.
+    """
+
+    def __init__(self, features: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.features, self.inputs, self.outputs = features, inputs, outputs
+        row = torch.arange(features).repeat_interleave(outputs)[:, None]
+        column = torch.arange(features).repeat_interleave(inputs)[None]
+        self.mask = nn.Buffer(row >= column, persistent=False)
+        self.on_diagonal = nn.Buffer(row == column, persistent=False)
+        free = (2 * torch.rand(features * outputs, features * inputs) - 1) / (features * inputs) ** 0.5
+        self.weight = nn.Parameter(free * self.mask)
+        self.log_length = nn.Parameter(torch.zeros(features * outputs))
+        self.bias = nn.Parameter(2 * torch.rand(features * outputs) - 1)
+        self.bounded = SoftClampScale(10.0)
+
+    def matrix(self) -> tuple[Tensor, Tensor]:
+        """The matrix ``(D outputs, D inputs)`` and the logs of its diagonal blocks ``(D, outputs, inputs)``."""
+        log = self.bounded(self.weight)
+        matrix = torch.where(self.on_diagonal, log.exp(), self.weight * self.mask)
+        # Never zero: every row has positive entries.
+        log_scale = self.log_length - matrix.square().sum(1).log() / 2
+        blocks = log.reshape(self.features, self.outputs, self.features, self.inputs)
+        own = blocks.diagonal(dim1=0, dim2=2).movedim(2, 0)
+        return matrix * log_scale.exp()[:, None], own + log_scale.reshape(self.features, self.outputs, 1)
+
+
+class BlockAutoregressive(Transform):
+    """``z = g f(x) + (1 - g) x`` on vectors (D,), with ``f`` a net of block-triangular layers and tanh between them.
+
+    hidden: units *for each coordinate* in the hidden layers. ``g`` is a learned number between 0 and 1 (section 3.3);
+    it keeps the transform onto, for ``f`` alone is bounded. The context is added to every hidden layer. `to_latent` is
+    one pass. `to_data` finds one coordinate after the other by a numeric root, evaluating that coordinate's own units.
+    """
+
+    def __init__(self, features: int, hidden: Sequence[int] = (16, 16), context_dim: int = 0) -> None:
+        super().__init__()
+        if not hidden or min(hidden) < 1:
+            raise OptionError(f"hidden must be one or more numbers of units for each coordinate, got {tuple(hidden)}")
+        self.data_shape = self.latent_shape = (features,)
+        self.features, self.context_dim = features, context_dim
+        widths = (1, *hidden, 1)
+        self.layers = nn.ModuleList(BlockLinear(features, a, b) for a, b in itertools.pairwise(widths))
+        # The output layer too: a context then reaches every coordinate, whatever the hidden units do.
+        self.from_context = nn.ModuleList(
+            nn.Linear(context_dim, features * width, bias=False) for width in widths[1:] if context_dim
+        )
+        self.raw_gate = nn.Parameter(torch.full((), -1.0))
+
+    def _layers(self, context: Tensor | None, like: Tensor) -> list[_Layer]:
+        """Each layer as what it computes with: matrix, logs of its diagonal blocks, offsets ``(units, B or 1)``."""
+        made = []
+        for i, layer in enumerate(self.layers):
+            assert isinstance(layer, BlockLinear)
+            matrix, blocks = layer.matrix()
+            offset = layer.bias[:, None]
+            if context is not None and self.context_dim:
+                seen = context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+                offset = offset + self.from_context[i](seen).t()
+            made.append((matrix, blocks, offset.expand(-1, len(like))))
+        return made
+
+    def _gated(self, f: Tensor, log_slope: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        gate = self.raw_gate.sigmoid()
+        log_gate, log_rest = F.logsigmoid(self.raw_gate), F.logsigmoid(-self.raw_gate)
+        return gate * f + (1 - gate) * x, torch.logaddexp(log_gate + log_slope, log_rest)
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        with full_precision(x):
+            layers, columns = self._layers(context, x), x.t()
+            h = columns.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+            log_slope = torch.zeros_like(columns)[:, None]
+            for i, (matrix, blocks, offset) in enumerate(layers):
+                pre = matrix @ h + offset
+                log_slope = log_matmul(blocks, log_slope)
+                if i < len(layers) - 1:
+                    h = pre.tanh()
+                    log_slope = log_slope + log_tanh_slope(pre).reshape(log_slope.shape)
+            z, slopes = self._gated(pre, _clamped_slope(log_slope[:, 0], columns), columns)
+        return z.t(), slopes.sum(0, dtype=log_dtype(x))
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        with full_precision(z):
+            layers = self._layers(context, z)
+            known: list[list[Tensor]] = [[] for _ in layers]
+            found, slopes = [], []
+            for i in range(self.features):
+                own = [self._of_coordinate(i, layer, known[n]) for n, layer in enumerate(layers)]
+                x, log_slope = invert(lambda x, own=own: self._along(x, own)[:2], z[:, i : i + 1].t())
+                for n, units in enumerate(self._along(x, own)[2]):
+                    known[n].append(units)
+                found.append(x)
+                slopes.append(log_slope)
+        return torch.cat(found).t(), torch.cat(slopes).sum(0, dtype=log_dtype(z))
+
+    def _of_coordinate(self, i: int, layer: _Layer, known: list[Tensor]) -> _Layer:
+        """A layer's part for coordinate ``i``: its positive block, the logs of it, offsets that hold all before it."""
+        matrix, blocks, offset = layer
+        outputs, inputs = blocks.shape[1:]
+        rows = matrix[i * outputs : (i + 1) * outputs]
+        offset = offset[i * outputs : (i + 1) * outputs]
+        if known:
+            offset = offset + rows[:, : i * inputs] @ torch.cat(known)
+        return rows[:, i * inputs : (i + 1) * inputs], blocks[i : i + 1], offset
+
+    def _along(self, x: Tensor, own: list[_Layer]) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """One coordinate ``x: (1, B)`` given those before: its latent, the log-slope, and the inputs of all layers."""
+        h = x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        log_slope, inputs = torch.zeros_like(x)[:, None], []
+        for i, (block, logs, offset) in enumerate(own):
+            inputs.append(h)
+            pre = block @ h + offset
+            log_slope = log_matmul(logs, log_slope)
+            if i < len(own) - 1:
+                h = pre.tanh()
+                log_slope = log_slope + log_tanh_slope(pre)[None]
+        return *self._gated(pre, _clamped_slope(log_slope[:, 0], x), x), inputs
+
+
+_Layer = tuple[Tensor, Tensor, Tensor]
+
+
+def log_matmul(blocks: Tensor, log_slope: Tensor) -> Tensor:
+    """Logs of products of positive matrices, ``(D, out, in)`` and ``(D, in, B)`` as logs, to ``(D, out, B)``."""
+    largest = log_slope.amax(1, keepdim=True).detach()
+    product = blocks.exp() @ (log_slope - largest).exp()
+    return product.clamp(min=torch.finfo(product.dtype).tiny).log() + largest
+
+
+def log_tanh_slope(x: Tensor) -> Tensor:
+    """``log(1 - tanh(x)^2)``, accurate far out."""
+    x = x.abs()
+    return 2 * (0.6931471805599453 - x - F.softplus(-2 * x))
+
+
+def _clamped_slope(log_slope: Tensor, x: Tensor) -> Tensor:
+    """The net sees ``x`` clamped: beyond the limit its slope is 0, and only the gate's identity goes on."""
+    return torch.where(x.abs() < INPUT_LIMIT, log_slope, -torch.inf)
