@@ -106,8 +106,10 @@ class QuadraticSpline(Map):
             (left, bottom), (width, height), (first, last) = self._piece(u, params, axis=1)
             eta = ((u - bottom) / height).clamp(0, 1)
             # The discriminant is the square of the slope, between those at the ends: positive, nothing cancels.
-            slope = (first * first * (1 - eta) + last * last * eta).sqrt()
-            return left + width * (eta * (first + last) / (first + slope)).clamp(0, 1), -slope.log()
+            root = (first * first * (1 - eta) + last * last * eta).sqrt()
+            # At the ends without eta's share in the gradient, which far out, where slopes count 1e30 times, overflows.
+            slope = torch.where(eta <= 0, first, torch.where(eta >= 1, last, root))
+            return left + width * (eta * (first + last) / (first + root)).clamp(0, 1), -slope.log()
 
         return through_interval(curve, y, self.bound)
 
