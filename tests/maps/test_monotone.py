@@ -120,14 +120,15 @@ def test_values_slopes_and_gradients_are_finite_whatever_a_net_answers(
 ) -> None:
     made = _made(name, dtype)
     far = [0.0, 1e-30, 1.0, 1.5, 5.0, 10.0, 1e3, 1e10, 1e30]
-    x = torch.tensor([-v for v in far] + far, dtype=dtype).requires_grad_(True)
-    params = _params(made, (len(x),), scale).requires_grad_(True)
-    y, log_slope = made(x, params)
-    assert y.isfinite().all()
-    assert log_slope.isfinite().all()
-    for output in (y * 1e-6, log_slope):
-        for gradient in torch.autograd.grad(output.sum(dtype=torch.float64), [x, params], retain_graph=True):
-            assert gradient.isfinite().all()
+    values = torch.tensor([-v for v in far] + far, dtype=dtype).requires_grad_(True)
+    params = _params(made, (len(values),), scale).requires_grad_(True)
+    for direction in (made, made.inverse):
+        there, log_slope = direction(values, params)
+        assert there.isfinite().all()
+        assert log_slope.isfinite().all()
+        for output in (there * 1e-6, log_slope):
+            for gradient in torch.autograd.grad(output.sum(dtype=torch.float64), [values, params], retain_graph=True):
+                assert gradient.isfinite().all()
 
 
 @every_map
