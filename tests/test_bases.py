@@ -150,7 +150,7 @@ def test_a_product_scores_and_arranges_its_blocks() -> None:
     z = torch.tensor([[0.3, 1.5, -0.2], [0.0, 2.5, 0.0]])
     normal = StandardNormal((2,)).log_prob(z[:, [2, 0]])
     torch.testing.assert_close(base.log_prob(z), torch.stack([normal[0] - math.log(2), torch.tensor(-math.inf)]))
-    assert str(base.support) == "(the real line) x (interval (0, 2)) x (the real line)"
+    assert str(base.support) == "the real line (at 0, 2) x interval (0, 2) (at 1)"
     assert (base.sample(100)[:, 1] >= 0).all()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Literal
 
 
@@ -41,14 +40,21 @@ class Domain:
 
     def __str__(self) -> str:
         if self.kind == "product":
-            runs = [(str(domain), len(list(run))) for domain, run in groupby(self.parts)]
-            return " x ".join(f"({name})^{count}" if count > 1 else f"({name})" for name, count in runs)
+            places: dict[str, list[int]] = {}
+            for i, part in enumerate(self.parts):
+                places.setdefault(str(part), []).append(i)
+            return " x ".join(f"{name} (at {_listed(indices)})" for name, indices in places.items())
         if self.kind == "integers":
             return f"integers {self.low:g}..{self.high:g}"
         if self.kind == "real" and math.isinf(self.low) and math.isinf(self.high):
             return "the real line"
         name = {"real": "interval", "circle": "circle", "ordered": "ordered vectors in"}[self.kind]
         return f"{name} ({self.low:g}, {self.high:g})"
+
+
+def _listed(indices: list[int], most: int = 4) -> str:
+    shown = ", ".join(map(str, indices[:most]))
+    return shown if len(indices) <= most else f"{shown} and {len(indices) - most} more"
 
 
 REAL = Domain("real")

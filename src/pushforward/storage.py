@@ -39,6 +39,7 @@ from pushforward.model_files import (
     verify,
     write_model,
 )
+from pushforward.nets.circular import CircularFeatures
 from pushforward.transforms.linear import LULinear
 from pushforward.transforms.partition import VectorPartition
 from pushforward.transforms.permutation import Permutation
@@ -274,7 +275,7 @@ def _load_weights(flow: Flow, directory: Path) -> None:
             raise ModelError(f"{where}: {difference}")
         flow.load_state_dict({name: file.get_tensor(name) for name in stored})
     for name, module in flow.named_modules():
-        if isinstance(module, VectorPartition | Permutation | LULinear) and not module.is_whole():
+        if isinstance(module, VectorPartition | Permutation | LULinear | CircularFeatures) and not module.is_whole():
             raise ModelError(f"{where}: {name} does not hold each coordinate once")
 
 

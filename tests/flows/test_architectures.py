@@ -87,6 +87,22 @@ for _name in ("real_nvp", *_OWN):
         _EFFECTS += [(_name, (6,), {**_VECTOR, "linear": "none"}, {"linear": _linear})]
 for _name, _changes in _OWN.items():
     _EFFECTS += [(_name, (6,), _VECTOR, change) for change in _changes]
+_PERIODIC = {**_VECTOR, "circular": (0, 2), "low": -1.0, "high": 10.0}
+_EFFECTS += [
+    ("circular_nsf", (4,), _PERIODIC, change)
+    for change in (
+        {"circular": (0, 1)},
+        {"low": (-1.0, -2.0)},
+        {"high": (10.0, 11.0)},
+        {"standardise": False},
+        {"transforms": 4},
+        {"hidden": (9,)},
+        {"activation": "tanh"},
+        {"dropout": 0.5},
+        {"bins": 3},
+        {"bound": 2.0},
+    )
+]
 
 
 @pytest.mark.parametrize(("name", "shape", "options", "change"), _EFFECTS, ids=str)
@@ -161,7 +177,11 @@ def test_scales_follow_the_size_of_the_image(side: int, scales: int) -> None:
     assert flow.latent(torch.zeros(1, 1, side, side)).shape == (1, side * side)
 
 
-@pytest.mark.parametrize("name", names())
+# Those of real data, with the options that go with it; of angles, see test_circular_nsf.py.
+_REAL = [name for name in names() if name != "circular_nsf"]
+
+
+@pytest.mark.parametrize("name", _REAL)
 def test_config_rebuilds_the_flow(name: str) -> None:
     flow = build(name, (3,), classes=4, transforms=2, hidden=(5,), levels=6)
     config = flow.config
@@ -174,7 +194,7 @@ def test_config_rebuilds_the_flow(name: str) -> None:
     assert torch.equal(again.log_prob(x, labels, noise), flow.log_prob(x, labels, noise))
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", _REAL)
 def test_a_new_flow_starts_at_its_base_or_near_it(name: str) -> None:
     flow = build(name, (4,), standardise=False, transforms=3, hidden=(8,), base="normal").eval()
     x = torch.randn(100, 4)

@@ -13,6 +13,7 @@ from pushforward.bases.standard import within
 from pushforward.domain import CIRCLE
 from pushforward.errors import OptionError
 from pushforward.transform import Shape, sum_event
+from pushforward.transforms.angles import wrapped
 
 
 class UniformCircle(Base):
@@ -82,12 +83,6 @@ class VonMises(Base):
         k, location = self.concentration.detach().cpu().numpy(), self.location.detach().cpu().numpy()
         below = vonmises.cdf(CIRCLE.low, k, location)
         return torch.as_tensor(vonmises.cdf(z.detach().cpu().numpy(), k, location) - below).to(z)
-
-
-def wrapped(angle: Tensor) -> Tensor:
-    """The same angle within [-pi, pi]; one that is there already is not touched."""
-    inside = (angle >= CIRCLE.low) & (angle <= CIRCLE.high)
-    return torch.where(inside, angle, torch.remainder(angle + math.pi, 2 * math.pi) - math.pi)
 
 
 def _best_fisher(k: Tensor, generator: torch.Generator | None) -> Tensor:

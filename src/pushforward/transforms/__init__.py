@@ -1,16 +1,21 @@
 """Transforms: the steps that a flow is a chain of."""
 
+from pushforward.transforms.angles import Angles
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.linear import LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
+from pushforward.transforms.positive import InverseSoftplus, Log
 from pushforward.transforms.preprocessing import Dequantize, Flatten, Identity, Logit
+from pushforward.transforms.product import Product
+from pushforward.transforms.reshape import Reshape
 from pushforward.transforms.spatial import MultiScale, Squeeze
 
 __all__ = [
     "ActNorm",
+    "Angles",
     "Autoregressive",
     "BatchNorm",
     "Channelwise",
@@ -20,12 +25,16 @@ __all__ = [
     "Elementwise",
     "Flatten",
     "Identity",
+    "InverseSoftplus",
     "LULinear",
+    "Log",
     "Logit",
     "MultiScale",
     "Partition",
     "Permutation",
+    "Product",
     "QRLinear",
+    "Reshape",
     "Rotation",
     "SVDLinear",
     "Squeeze",

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from pushforward.domain import Domain
 from pushforward.errors import OptionError, ShapeError
 from pushforward.maps.map import Map
 from pushforward.transform import NoiseValue, Shape, Transform, sum_event, zero_log_term
-from pushforward.transforms.partition import Partition
+from pushforward.transforms.partition import Partition, VectorPartition
 
 
 class Coupling(Transform):
@@ -18,10 +19,18 @@ class Coupling(Transform):
 
     net: called as ``net(kept, context)`` with what ``partition.kept`` gives. after: a bijection of the changed part
     that follows the map, such as Real NVP's batch normalisation. The kept part passes through as it is, so that the
-    Jacobian is triangular and the log term is the sum of the map's log-slopes (Real NVP, eq. 6).
+    Jacobian is triangular and the log term is the sum of the map's log-slopes (Real NVP, eq. 6). domain: of the whole
+    event, for a map onto its own domain, where kept coordinates lie elsewhere; None: all lie in the map's.
     """
 
-    def __init__(self, partition: Partition, map: Map, net: nn.Module, after: Transform | None = None) -> None:
+    def __init__(
+        self,
+        partition: Partition,
+        map: Map,
+        net: nn.Module,
+        after: Transform | None = None,
+        domain: Domain | None = None,
+    ) -> None:
         super().__init__()
         if after is not None and not after.data_shape == after.latent_shape == partition.changed_shape:
             raise ShapeError(
@@ -31,6 +40,8 @@ class Coupling(Transform):
         self.partition, self.map, self.net, self.after = partition, map, net, after
         self.data_shape = self.latent_shape = partition.event_shape
         self.domain, self.codomain = map.domain, map.codomain
+        if domain is not None:
+            self.domain = self.codomain = _checked_domain(domain, partition, map)
 
     def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
         raw = self.net(self.partition.kept(x), context)
@@ -104,6 +115,16 @@ def batch_last(
         return direction(x, params)
     y, log_slope = direction(x.t().contiguous(), params.transpose(1, 2).contiguous())
     return y.t(), log_slope.t()
+
+
+def _checked_domain(domain: Domain, partition: Partition, map: Map) -> Domain:
+    """``domain`` if the changed coordinates lie where the map takes and gives values."""
+    changed = partition.indices if isinstance(partition, VectorPartition) else ()
+    places = {domain.coordinate(i) for i in changed} if changed else {domain}
+    if not places == {map.domain} == {map.codomain}:
+        found = " and ".join(str(place) for place in places)
+        raise OptionError(f"the changed coordinates lie in {found}, but the coupling's map is of {map.domain}")
+    return domain
 
 
 def with_start(map: Map, params: Tensor) -> Tensor:

@@ -1,0 +1,43 @@
+"""How a net sees angles: by cosine and sine, which agree where the circle closes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError
+
+
+class CircularFeatures(nn.Module):
+    """Calls ``net`` with each of the coordinates ``circular`` of its input replaced by its cosine and its sine.
+
+    features: how many coordinates the input ``(B, features)`` has; ``net`` sees ``(B, seen)``: first the others in
+    their order, then all cosines, then all sines.
+    """
+
+    def __init__(self, features: int, circular: Sequence[int], net: nn.Module) -> None:
+        super().__init__()
+        if len(set(circular)) != len(circular) or any(not 0 <= i < features for i in circular):
+            raise OptionError(f"circular coordinates must be distinct and within 0..{features - 1}, got {circular}")
+        others = [i for i in range(features) if i not in set(circular)]
+        self.net = net
+        # Saved with a model: which of the kept coordinates are circular may have been drawn at random.
+        self._circular = nn.Buffer(torch.tensor(list(circular), dtype=torch.long))
+        self._others = nn.Buffer(torch.tensor(others, dtype=torch.long))
+
+    def is_whole(self) -> bool:
+        """Whether each coordinate is circular or not, and none both; a damaged saved model may say otherwise."""
+        held = torch.cat([self._circular, self._others]).sort().values
+        return torch.equal(held, torch.arange(len(held), device=held.device))
+
+    def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
+        angles = h.index_select(1, self._circular)
+        out: Tensor = self.net(torch.cat([h.index_select(1, self._others), angles.cos(), angles.sin()], 1), context)
+        return out
+
+
+def seen(features: int, circular: int) -> int:
+    """How many inputs a net behind `CircularFeatures` has."""
+    return features + circular

@@ -1,0 +1,49 @@
+"""Periodic data of any period as angles."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pushforward.domain import CIRCLE, Domain
+from pushforward.errors import OptionError
+from pushforward.transform import NoiseValue, Shape, Transform, sum_event, zero_log_term
+
+
+class Angles(Transform):
+    """Periodic values from ``low`` up to ``high`` as angles in [-pi, pi).
+
+    ``high`` itself is taken as well, and is the same place as ``low``; beyond the two the density is 0, it is not
+    wrapped: the density of data is that on one period.
+    """
+
+    codomain = CIRCLE
+
+    def __init__(self, event_shape: Shape, low: float = -math.pi, high: float = math.pi) -> None:
+        super().__init__()
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise OptionError(f"a period needs finite ends with low < high, got low={low} and high={high}")
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.low, self.high = float(low), float(high)
+        self.domain = Domain("circle", self.low, self.high)
+        self._log_slope = math.prod(event_shape) * math.log(2 * math.pi / (high - low))
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        inside = (x >= self.low) & (x <= self.high)
+        share = (x.clamp(self.low, self.high) - self.low) / (self.high - self.low)
+        z = (math.pi * (2 * share - 1)).clamp(CIRCLE.low, CIRCLE.high)
+        outside = torch.where(x.isnan(), math.nan, -math.inf).to(z)
+        return z, zero_log_term(x) + self._log_slope + sum_event(torch.where(inside, 0.0, outside))
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        share = (wrapped(z) / math.pi + 1) / 2
+        x = self.low + (self.high - self.low) * share
+        return x.clamp(self.low, self.high), zero_log_term(z) - self._log_slope
+
+
+def wrapped(angle: Tensor) -> Tensor:
+    """The same angle within [-pi, pi]; one that is there already is not touched."""
+    inside = (angle >= CIRCLE.low) & (angle <= CIRCLE.high)
+    return torch.where(inside, angle, torch.remainder(angle + math.pi, 2 * math.pi) - math.pi)

@@ -1,0 +1,72 @@
+"""From positive numbers, or numbers above a bound, to the real line: the logarithm and the inverse softplus."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pushforward.domain import Domain
+from pushforward.errors import OptionError
+from pushforward.transform import NoiseValue, Shape, Transform, sum_event
+
+
+class Log(Transform):
+    """``z = log(x - low)`` for ``x > low``: for values whose ratios matter. At or below ``low`` the density is 0.
+
+    A latent beyond the logarithm of the dtype's largest number goes to that number.
+    """
+
+    def __init__(self, event_shape: Shape, low: float = 0.0) -> None:
+        super().__init__()
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.domain = _above(low)
+        self.low = float(low)
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        distance = x - self.low
+        z = distance.clamp(min=torch.finfo(x.dtype).tiny).log()
+        return z, sum_event(_inside(distance, -z))
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        # Half a unit below the logarithm of the largest number: rounding must not lead beyond it.
+        z = z.clamp(max=math.log(torch.finfo(z.dtype).max) - 0.5)
+        return self.low + z.exp(), sum_event(z)
+
+
+class InverseSoftplus(Transform):
+    """``z = log(exp(x - low) - 1)`` for ``x > low``: the logarithm near ``low``, the identity far above it.
+
+    At or below ``low`` the density is 0.
+    """
+
+    def __init__(self, event_shape: Shape, low: float = 0.0) -> None:
+        super().__init__()
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.domain = _above(low)
+        self.low = float(low)
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        distance = x - self.low
+        safe = distance.clamp(min=torch.finfo(x.dtype).tiny)
+        log_share = (-torch.expm1(-safe)).log()  # log(1 - exp(-d)), the log of 1 / slope
+        return safe + log_share, sum_event(_inside(distance, -log_share))
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        # Not F.softplus, which is the identity above 20, where float64 still tells them apart.
+        x = z.clamp(min=0) + torch.log1p((-z.abs()).exp())
+        return self.low + x, sum_event(F.logsigmoid(z))
+
+
+def _above(low: float) -> Domain:
+    if not math.isfinite(low):
+        raise OptionError(f"low must be a finite number, got {low}")
+    return Domain("real", low, math.inf)
+
+
+def _inside(distance: Tensor, log_slope: Tensor) -> Tensor:
+    """``log_slope`` where ``distance`` from the bound is positive; elsewhere -inf, or NaN for NaN."""
+    outside = torch.where(distance.isnan(), math.nan, -math.inf).to(log_slope)
+    return torch.where(distance > 0, log_slope, outside)
