@@ -30,6 +30,7 @@ class Reason(Enum):
     NO_KNOWN_TRUTH = "not constructed to equal a known density"
     NO_GOLDEN_VALUE = "built of parts that have golden values"
     EAGER = "declares itself eager"
+    COMPILED_ALREADY = "another entry compiles the same code"
     FROM_TORCH = "torch's own distributions do not compile into one graph"
 
 

@@ -142,8 +142,8 @@ class Chain(Transform):
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         log_term = zero_log_term(z)
-        parts = part_noise(noise, len(self))
-        for transform, part in zip(reversed(list(self)), reversed(parts), strict=True):
+        # In a list, not in an iterator: a compiler that traces a loop inside a part begins this line again.
+        for transform, part in list(zip(self, part_noise(noise, len(self)), strict=True))[::-1]:
             z, term = transform.to_data(z, context, part)
             log_term = log_term + term
         return z, log_term

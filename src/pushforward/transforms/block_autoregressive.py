@@ -5,6 +5,7 @@ Source: De Cao, Titov & Aziz, "Block Neural Autoregressive Flow", 2019.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -112,7 +113,7 @@ class BlockAutoregressive(Transform):
             found, slopes = [], []
             for i in range(self.features):
                 own = [self._of_coordinate(i, layer, known[n]) for n, layer in enumerate(layers)]
-                x, log_slope = invert(lambda x, own=own: self._along(x, own)[:2], z[:, i : i + 1].t())
+                x, log_slope = invert(functools.partial(self._value, own), z[:, i : i + 1].t())
                 for n, units in enumerate(self._along(x, own)[2]):
                     known[n].append(units)
                 found.append(x)
@@ -128,6 +129,10 @@ class BlockAutoregressive(Transform):
         if known:
             offset = offset + rows[:, : i * inputs] @ torch.cat(known)
         return rows[:, i * inputs : (i + 1) * inputs], blocks[i : i + 1], offset
+
+    def _value(self, own: list[_Layer], x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the numeric inverse wants of `_along`."""
+        return self._along(x, own)[:2]
 
     def _along(self, x: Tensor, own: list[_Layer]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """One coordinate ``x: (1, B)`` given those before: its latent, the log-slope, and the inputs of all layers."""
