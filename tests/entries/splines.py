@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
-from torch.distributions import VonMises
 
 from entry import Entry, map_entry
-from pushforward.bases import Base, TorchBase, UniformBox
+from pushforward.bases import Base, UniformBox, VonMises
 from pushforward.domain import Domain
 from pushforward.maps import CubicSpline, LinearSpline, QuadraticSpline, RationalQuadraticSpline
 from pushforward.transform import Shape
 
 _BOX = Domain("real", -0.5, 2.0)
-_CIRCLE = Domain("circle", -math.pi, math.pi)
 
 
 def _on_box(dtype: torch.dtype, shape: Shape) -> Base:
@@ -24,9 +21,7 @@ def _on_box(dtype: torch.dtype, shape: Shape) -> Base:
 
 def _on_circle(dtype: torch.dtype, shape: Shape) -> Base:
     # Not uniform: under a uniform density a rotation has nothing to learn.
-    base = TorchBase(VonMises(torch.full(shape, 0.5, dtype=dtype), torch.full(shape, 1.5, dtype=dtype)))
-    base.support = _CIRCLE
-    return base
+    return VonMises(shape)
 
 
 def entries() -> list[Entry]:
