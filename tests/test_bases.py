@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from scipy.stats import kstest
 
 from pushforward import storage
 from pushforward.bases import (
+    BASES,
     Base,
     ConditionalNormal,
     DiagonalNormal,
     GaussianMixture,
     MixtureBase,
     ProductBase,
+    RealBase,
     StandardNormal,
     StudentT,
     UniformBox,
@@ -179,7 +182,22 @@ def test_bases_are_built_by_name() -> None:
     assert not is_registered(ProductBase([MixtureBase([StandardNormal((1,))])]))
 
 
+@pytest.mark.parametrize("base", get_args(RealBase))
+@pytest.mark.parametrize("flow", ["real_nvp", "maf"])
+def test_flows_are_built_on_a_base_by_name(flow: str, base: str, tmp_path: Path) -> None:
+    made = build(flow, (3,), context_dim=2, transforms=2, hidden=(4,), base=base).eval()
+    assert type(made.base) is BASES[base]
+    x, context = torch.randn(5, 3), torch.randn(5, 2)
+    storage.save(made, tmp_path / "model")
+    assert torch.equal(storage.load(tmp_path / "model").log_prob(x, context), made.log_prob(x, context))
+    assert made.sample(4, context).shape == (4, 5, 3)
+
+
 def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(OptionError, match="needs a flow with a context; give context_dim or classes"):
+        build("real_nvp", (2,), base="conditional-normal")
+    with pytest.raises(OptionError, match="for events of at most 1,024 numbers, got 3,072"):
+        build("real_nvp", (3, 32, 32), channels=2, blocks=0, base="mixture")
     with pytest.raises(ContextError, match="ConditionalNormal needs a context, got none"):
         ConditionalNormal((2,), 3).log_prob(torch.zeros(1, 2))
     with pytest.raises(OptionError, match="context_dim of at least 1, got 0"):

@@ -5,7 +5,7 @@ from pushforward.bases.circle import UniformCircle, VonMises
 from pushforward.bases.learned import ConditionalNormal, DiagonalNormal, StudentT
 from pushforward.bases.mixture import GaussianMixture, MixtureBase
 from pushforward.bases.product import ProductBase
-from pushforward.bases.registry import BASES, build_base, is_registered
+from pushforward.bases.registry import BASES, RealBase, build_base, is_registered
 from pushforward.bases.standard import StandardLogistic, StandardNormal, UniformBox
 from pushforward.bases.torch_base import TorchBase, as_base
 
@@ -17,6 +17,7 @@ __all__ = [
     "GaussianMixture",
     "MixtureBase",
     "ProductBase",
+    "RealBase",
     "Source",
     "StandardLogistic",
     "StandardNormal",

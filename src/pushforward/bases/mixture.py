@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pushforward.flow import Flow
 
 _LIMIT = 10.0  # of a log-scale
+_MOST = 1024  # coordinates: a component has half their square as parameters
 
 
 class GaussianMixture(Base):
@@ -40,6 +41,10 @@ class GaussianMixture(Base):
             raise OptionError(f"components of a mixture must be at least 1, got {components}")
         self.event_shape, self.components = tuple(event_shape), components
         self.size = math.prod(self.event_shape)
+        if self.size > _MOST:
+            raise OptionError(
+                f"a mixture with full covariances is for events of at most {_MOST:,} numbers, got {self.size:,}"
+            )
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.Parameter(torch.randn(components, self.size))
         self.raw_scale = nn.Parameter(torch.zeros(components, self.size))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Literal, TypeAlias, cast
 
 from pushforward.bases.base import Base
 from pushforward.bases.circle import UniformCircle, VonMises
@@ -25,6 +25,10 @@ BASES: dict[str, type[Base]] = {
     "uniform-circle": UniformCircle,
     "von-mises": VonMises,
 }
+
+
+# The bases on the real line, which flows of real data can be built with.
+RealBase: TypeAlias = Literal["normal", "logistic", "learned-normal", "conditional-normal", "mixture", "student-t"]
 
 
 def build_base(name: str, event_shape: Shape, context_dim: int = 0, components: int = 8) -> Base:

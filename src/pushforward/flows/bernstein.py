@@ -31,7 +31,7 @@ def build(event_shape: Shape, context_dim: int, options: BernsteinOptions) -> Fl
     def step(i: int) -> Transform:
         return autoregressive(event_shape, context_dim, Bernstein(options.degree, options.bound), options)
 
-    return vector_flow(event_shape, options, step)
+    return vector_flow(event_shape, context_dim, options, step)
 
 
 ARCHITECTURE = Architecture(

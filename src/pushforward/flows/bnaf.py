@@ -30,7 +30,7 @@ def build(event_shape: Shape, context_dim: int, options: BNAFOptions) -> Flow:
     def step(i: int) -> Transform:
         return BlockAutoregressive(event_shape[0], options.hidden, context_dim)
 
-    return vector_flow(event_shape, options, step)
+    return vector_flow(event_shape, context_dim, options, step)
 
 
 ARCHITECTURE = Architecture(

@@ -21,7 +21,7 @@ def build(event_shape: Shape, context_dim: int, options: MAFOptions) -> Flow:
     def step(i: int) -> Transform:
         return autoregressive(event_shape, context_dim, affine_map(event_shape, options), options)
 
-    return vector_flow(event_shape, options, step)
+    return vector_flow(event_shape, context_dim, options, step)
 
 
 ARCHITECTURE = Architecture(

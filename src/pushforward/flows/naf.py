@@ -28,7 +28,7 @@ def build(event_shape: Shape, context_dim: int, options: NAFOptions) -> Flow:
     def step(i: int) -> Transform:
         return autoregressive(event_shape, context_dim, DeepSigmoidal(options.components), options)
 
-    return vector_flow(event_shape, options, step)
+    return vector_flow(event_shape, context_dim, options, step)
 
 
 ARCHITECTURE = Architecture(

@@ -28,7 +28,7 @@ class NSFOptions(CouplingOptions):
 def build(event_shape: Shape, context_dim: int, options: NSFOptions) -> Flow:
     """Neural spline flow with couplings, on vectors (D,)."""
     step = couplings(event_shape, context_dim, lambda: RationalQuadraticSpline(options.bins, options.bound), options)
-    return vector_flow(event_shape, options, step)
+    return vector_flow(event_shape, context_dim, options, step)
 
 
 ARCHITECTURE = Architecture(

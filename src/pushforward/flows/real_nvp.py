@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pushforward.bases import build_base
+from pushforward.bases import RealBase, build_base
 from pushforward.errors import ShapeError
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture, refuse_unused
@@ -64,7 +64,7 @@ class RealNVPOptions(DataOptions):
         Literal["tanh", "sigmoid", "soft-clamp"], Field(description="what bounds the couplings' log-scales")
     ] = "tanh"
     penalty: Annotated[float, Field(ge=0, description="L2 on scale parameters, in nats a sample")] = 5e-5
-    base: Annotated[Literal["normal", "logistic"], Field(description="the latent's distribution")] = "normal"
+    base: Annotated[RealBase, Field(description="the latent's distribution")] = "normal"
 
 
 def build(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> Flow:
@@ -77,7 +77,7 @@ def build(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> Flow
         refuse_unused(options, _FOR_VECTORS, f"it is for vectors, and these events are images {event_shape}")
         layers.append(_multi_scale(event_shape, context_dim, options))
     chain = Chain(layers)
-    flow = Flow(build_base(options.base, chain.latent_shape), chain)
+    flow = Flow(build_base(options.base, chain.latent_shape, context_dim), chain)
     flow.penalty = options.penalty
     return flow
 

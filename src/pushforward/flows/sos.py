@@ -34,7 +34,7 @@ def build(event_shape: Shape, context_dim: int, options: SOSOptions) -> Flow:
             event_shape, context_dim, SumOfSquares(options.polynomials, options.degree, options.bound), options
         )
 
-    return vector_flow(event_shape, options, step)
+    return vector_flow(event_shape, context_dim, options, step)
 
 
 ARCHITECTURE = Architecture(

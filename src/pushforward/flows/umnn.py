@@ -37,7 +37,7 @@ def build(event_shape: Shape, context_dim: int, options: UMNNOptions) -> Flow:
             options,
         )
 
-    return vector_flow(event_shape, options, step)
+    return vector_flow(event_shape, context_dim, options, step)
 
 
 ARCHITECTURE = Architecture(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from pushforward.bases import build_base
+from pushforward.bases import RealBase, build_base
 from pushforward.errors import ShapeError
 from pushforward.flow import Flow
 from pushforward.flows.options import refuse_unused
@@ -32,7 +32,7 @@ class StepOptions(DataOptions):
     linear: Annotated[
         Linear, Field(description="between steps: a learned matrix (lu), or the order shuffled, reversed, or kept")
     ] = "lu"
-    base: Annotated[Literal["normal", "logistic"], Field(description="the latent's distribution")] = "normal"
+    base: Annotated[RealBase, Field(description="the latent's distribution")] = "normal"
 
 
 class VectorOptions(StepOptions):
@@ -67,7 +67,7 @@ class AffineOptions(VectorOptions):
 Step: TypeAlias = Callable[[int], Transform]
 
 
-def vector_flow(event_shape: Shape, options: StepOptions, step: Step) -> Flow:
+def vector_flow(event_shape: Shape, context_dim: int, options: StepOptions, step: Step) -> Flow:
     """Pre-processing, then ``options.transforms`` steps ``step(i)`` with linear layers between them."""
     if len(event_shape) != 1:
         raise ShapeError(f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp")
@@ -76,7 +76,7 @@ def vector_flow(event_shape: Shape, options: StepOptions, step: Step) -> Flow:
         if i:
             layers += linear_layers(event_shape, options.linear)
         layers.append(step(i))
-    return Flow(build_base(options.base, event_shape), Chain(layers))
+    return Flow(build_base(options.base, event_shape, context_dim), Chain(layers))
 
 
 def linear_layers(event_shape: Shape, linear: Linear) -> list[Transform]:
