@@ -2,6 +2,7 @@
 
 from pushforward.transforms.angles import Angles
 from pushforward.transforms.autoregressive import Autoregressive
+from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.linear import LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
@@ -18,6 +19,7 @@ __all__ = [
     "Angles",
     "Autoregressive",
     "BatchNorm",
+    "BlockAutoregressive",
     "Channelwise",
     "Checkerboard",
     "Coupling",
