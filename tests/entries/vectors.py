@@ -16,7 +16,7 @@ _FLOWS: dict[str, dict[str, Any]] = {
     "iaf": {},
     "nsf": {"bins": 4},
     "nsf_ar": {"bins": 4},
-    # "cubic_nsf": {"bins": 4},
+    "cubic_nsf": {"bins": 4},
     "naf": {"components": 3},
     "umnn": {"integrand": (8,), "embedding": 3, "nodes": 17},
     "sos": {"polynomials": 2, "degree": 2},

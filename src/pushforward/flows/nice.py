@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pushforward.bases import build_base
+from pushforward.bases import RealBase, build_base
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.preprocessing import DataOptions, data_layers
@@ -34,7 +34,7 @@ class NICEOptions(DataOptions):
         Literal["relu", "tanh", "silu", "gelu", "elu"], Field(description="of the nets' hidden layers")
     ] = "relu"
     dropout: Annotated[float, Field(ge=0, lt=1, description="share of hidden units dropped in training")] = 0.0
-    base: Annotated[Literal["normal", "logistic"], Field(description="the latent's distribution")] = "logistic"
+    base: Annotated[RealBase, Field(description="the latent's distribution")] = "logistic"
 
 
 def build(event_shape: Shape, context_dim: int, options: NICEOptions) -> Flow:
@@ -50,7 +50,7 @@ def build(event_shape: Shape, context_dim: int, options: NICEOptions) -> Flow:
         net = MLP(kept, map.n_params * changed, options.hidden, context_dim, options.activation, options.dropout)
         layers.append(Coupling(partition, map, net))
     layers.append(Elementwise(Scale(SoftClampScale(limit=10.0)), (features,)))
-    return Flow(build_base(options.base, (features,)), Chain(layers))
+    return Flow(build_base(options.base, (features,), context_dim), Chain(layers))
 
 
 ARCHITECTURE = Architecture(

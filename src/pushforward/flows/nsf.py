@@ -36,6 +36,6 @@ ARCHITECTURE = Architecture(
     options=NSFOptions,
     build=build,
     summary="couplings of rational-quadratic splines",
-    when="When density and sampling both have to be one fast pass: first choice for conditional densities and posteriors.",
+    when="When density and sampling both have to be one fast pass: the first choice for posteriors.",
     source="Durkan, Bekasov, Murray & Papamakarios, 2019",
 )

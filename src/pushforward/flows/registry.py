@@ -9,11 +9,25 @@ from torch import nn
 
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
-from pushforward.flows import bernstein, bnaf, circular_nsf, iaf, maf, naf, nice, nsf, nsf_ar, real_nvp, sos, umnn
+from pushforward.flows import (
+    bernstein,
+    bnaf,
+    circular_nsf,
+    cubic_nsf,
+    iaf,
+    maf,
+    naf,
+    nice,
+    nsf,
+    nsf_ar,
+    real_nvp,
+    sos,
+    umnn,
+)
 from pushforward.flows.options import Architecture, validated
 from pushforward.transform import Shape
 
-_MODULES = (nice, real_nvp, maf, iaf, nsf, nsf_ar, naf, umnn, sos, bernstein, bnaf, circular_nsf)
+_MODULES = (nice, real_nvp, maf, iaf, nsf, nsf_ar, cubic_nsf, naf, umnn, sos, bernstein, bnaf, circular_nsf)
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 
 

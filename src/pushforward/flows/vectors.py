@@ -119,10 +119,10 @@ def partitions(features: int, kind: PartitionName) -> Iterator[VectorPartition]:
         yield partition
         if features == 1:
             continue
-        yield partition.complement()
-        last = partition.indices
+        other = partition.complement()
+        yield other
         # Changing the same coordinates twice in a row would waste a coupling; with two features it often came up.
-        while kind == "random" and (partition := make(features)).indices == last:
+        while kind == "random" and (partition := make(features)).indices == other.indices:
             pass
 
 
