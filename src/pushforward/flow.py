@@ -15,6 +15,7 @@ from torch.distributions import Distribution
 from pushforward import noise as noise_source
 from pushforward.bases import Base, as_base
 from pushforward.errors import ContextError, OptionError, ShapeError
+from pushforward.structure import structure
 from pushforward.transform import Kind, NoiseValue, Shape, Transform
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class Flow(nn.Module):
         self.config: FlowConfig | None = None
         self.penalty = 0.0
         self._anchor = nn.Buffer(torch.zeros(()), persistent=False)
+
+    def __repr__(self) -> str:
+        """The steps from data to base, one a line, with shapes and numbers of parameters."""
+        return structure(self)
 
     @property
     def kind(self) -> Kind:

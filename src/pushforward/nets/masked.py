@@ -127,6 +127,9 @@ class MADE(nn.Module):
             terms.append(out if i == 0 or out is None else out.sigmoid())
         return terms
 
+    def extra_repr(self) -> str:
+        return f"{self.features} -> {', '.join(str(len(layer.bias)) for layer in (*self.layers, self.last))}"
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         h = x.t().clamp(-INPUT_LIMIT, INPUT_LIMIT)
         with full_precision(x):

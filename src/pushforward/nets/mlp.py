@@ -60,6 +60,10 @@ class MLP(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
+    def extra_repr(self) -> str:
+        widths = ", ".join(str(layer.out_features) for layer in (*self.layers, self.last))
+        return f"{self.layers[0].in_features} -> {widths}"
+
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
         if context is not None:
             h = torch.cat([h, context.flatten(1)], 1)
