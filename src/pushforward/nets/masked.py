@@ -72,9 +72,9 @@ class MADE(nn.Module):
     to it, and the context gates what they add; without, the context enters at the first layer only.
 
     A hidden unit belongs to the set of parents of some coordinate and sees no other coordinates; units and sets are
-    sorted by when they can be known, so that `Unrolled` computes each unit once on the way back. The context reaches
-    the first coordinate through units that see nothing else. Under autocast the net keeps the dtype of its weights:
-    half precision would round one whole pass and many small ones differently, and the way back would miss.
+    sorted by when they can be known, so that `unrolled.Unrolled` computes each unit once on the way back. The context
+    reaches the first coordinate through units that see nothing else. Under autocast the net keeps the dtype of its
+    weights: half precision would round one whole pass and many small ones differently, and the way back would miss.
     """
 
     def __init__(
@@ -153,78 +153,6 @@ def combine(h: Tensor, out: Tensor, term: Tensor | None, skip: bool) -> Tensor:
     if not skip:
         return out if term is None else out + term
     return h + (out if term is None else out * term)
-
-
-class Unrolled:
-    """A `MADE` run stage by stage: the coordinates of a stage are computed from those before, each unit once.
-
-    Without gradients, values are written into one tensor a layer; with them, pieces are put together, for autograd.
-    """
-
-    def __init__(self, net: MADE, batch: Tensor, context: Tensor | None) -> None:
-        """batch: any tensor with the rows, dtype and device of the coordinates to come, ``(B, ...)``."""
-        self.net, self.terms = net, net.context_terms(context)
-        order = sorted(range(net.features), key=net.stage.__getitem__)
-        groups: list[list[int]] = [[] for _ in range(net.passes)]
-        for coordinate in order:
-            groups[net.stage[coordinate]].append(coordinate)
-        self.groups = groups
-        self.order = torch.tensor(order, dtype=torch.long, device=batch.device)
-        layers = [layer for layer in net.layers if isinstance(layer, MaskedLinear)]
-        self.weights = [layer.masked() for layer in layers]
-        self.weights[0] = self.weights[0].index_select(1, self.order)
-        self.biases = [layer.bias for layer in layers]
-        self.last = net.last.masked().reshape(net.n_params, net.features, -1)
-        self.last_bias = net.last.bias.reshape(net.n_params, net.features, 1)
-        self.inputs = Rows(net.features, batch)
-        self.active = [Rows(len(bias), batch) for bias in self.biases]
-
-    def params(self, stage: int) -> Tensor:
-        """The raw parameters ``(P, n, B)`` of the ``n`` coordinates ``groups[stage]``, given all before them."""
-        net, h = self.net, None
-        for i, (weight, bias, term) in enumerate(zip(self.weights, self.biases, self.terms, strict=True)):
-            before = 0 if stage == 0 else net.known[i][stage - 1]
-            rows = slice(before, net.known[i][stage])
-            seen = self.inputs.value() if i == 0 else self.active[i - 1].value()
-            out = torch.addmm(bias[rows, None], weight[rows, : len(seen)], seen)
-            h = combine(out if h is None else h, out, None if term is None else term[rows], net.skips[i])
-            self.active[i].append(net.activation(h))
-        seen = self.active[-1].value()
-        chosen = self.groups[stage]
-        last = self.last[:, chosen[0] : chosen[0] + 1] if len(chosen) == 1 else self.last[:, chosen]
-        out = last[:, :, : len(seen)].flatten(0, 1) @ seen
-        return out.reshape(net.n_params, len(chosen), -1) + self.last_bias[:, chosen]
-
-    def append(self, x: Tensor) -> None:
-        """The coordinates ``(n, B)`` of the stage that was asked for last."""
-        self.inputs.append(x.clamp(-INPUT_LIMIT, INPUT_LIMIT))
-
-    def in_order(self, values: Sequence[Tensor]) -> Tensor:
-        """Rows ``(n, B)`` of all stages as ``(B, D)``, each coordinate in its own place."""
-        return torch.cat(list(values), 0).index_select(0, self.order.argsort()).t()
-
-
-class Rows:
-    """Rows that become known piece by piece."""
-
-    def __init__(self, size: int, batch: Tensor) -> None:
-        self.pieces: list[Tensor] | None = [batch.new_zeros(0, len(batch))] if torch.is_grad_enabled() else None
-        self.whole = batch.new_zeros(size if self.pieces is None else 0, len(batch))
-        self.count = 0
-
-    def append(self, rows: Tensor) -> None:
-        if self.pieces is None:
-            self.whole[self.count : self.count + len(rows)] = rows
-        else:
-            self.pieces.append(rows)
-        self.count += len(rows)
-
-    def value(self) -> Tensor:
-        """All rows so far, ``(count, B)``."""
-        if self.pieces is None:
-            return self.whole[: self.count]
-        self.pieces = [torch.cat(self.pieces)]
-        return self.pieces[0]
 
 
 def _parent_sets(adjacency: Tensor, with_empty: bool) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.maps.map import Map
-from pushforward.nets.masked import MADE, Unrolled, full_precision
+from pushforward.nets.masked import MADE, full_precision
+from pushforward.nets.unrolled import Unrolled
 from pushforward.transform import NoiseValue, Transform, log_dtype
 from pushforward.transforms.coupling import with_start
 
