@@ -116,7 +116,7 @@ def entries() -> list[Entry]:
         transform_entry("angles", (2,), lambda: Angles((2,), 0.0, 24.0), base=_von_mises, golden=True),
         transform_entry("coupling, mixed domain", (3,), _mixed_coupling, base=_mixed_base, smooth=True),
         Entry("flow: known torus", "flow", lambda dtype: _known_torus(), (2,), truth=_torus_truth, golden=True),
-        circular("torus", transforms=3),
+        circular("torus", 3, transforms=1),
         circular("1 angle, context", 1, transforms=1, low=0.0, high=24.0, context=2),
         circular("angle and 1 real", 2, transforms=1, circular=(0,)),
         circular(
