@@ -69,7 +69,7 @@ def test_a_check_needs_rows(run: Run, table_model: Path, rows: int) -> None:
 def test_info_says_what_a_model_is(run: Run, conditional_model: Path) -> None:
     code, out, _ = run("info", conditional_model)
     assert code == 0
-    for said in ("real_nvp", "parameters", "exact", "area, price", "age", "96 train, 12 validation", "torch"):
+    for said in ("nsf_ar", "parameters", "exact", "area, price", "age", "96 train, 12 validation", "torch"):
         assert said in out
     code, out, _ = run("info", conditional_model, "--json")
     assert code == 0

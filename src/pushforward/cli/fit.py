@@ -20,7 +20,8 @@ def fit(
     out: Annotated[Path | None, Parameter(group=_MODEL, help="folder to save the model in; has to be empty.")] = None,
     force: Force = False,
     flow: Annotated[
-        str | None, Parameter(group=_MODEL, help="architecture, see `pushforward flows`; default real_nvp.")
+        str | None,
+        Parameter(group=_MODEL, help="see `pushforward flows`; default nsf_ar for tables, real_nvp for images."),
     ] = None,
     option: Annotated[
         list[str] | None,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pushforward import flows, storage
-from pushforward.cli.defaults import defaults
+from pushforward.cli.defaults import default_flow, defaults
 from pushforward.cli.parameters import Running
 from pushforward.cli.reading import with_test
 from pushforward.cli.reporting import print_held_out, save_report, score_held_out
@@ -92,17 +92,18 @@ def _prepare(run: Run, out: Path, device: torch.device) -> _Job:
         f"{data.name}: {len(data):,} {kind} of {' x '.join(map(str, data.event_shape))}{levels}; {len(parts.train):,} "
         f"to train, {len(parts.validation):,} to validate, {len(parts.test):,} to test"
     )
-    model, training = defaults(data, run.flow)
+    name = run.flow or default_flow(data)
+    model, training = defaults(data, name)
     if set(run.limits()) | (set(run.training) & {"minutes", "epochs", "steps"}):
         training = {name: value for name, value in training.items() if name not in ("minutes", "epochs", "steps")}
     options = TrainingOptions.checked({**training, "seed": run.seed, **run.training, **run.limits()})
-    fields = flows.describe(run.flow).options.model_fields
-    flow = flows.build(run.flow, data.event_shape, **_context(run, data), **{**model, **as_lists(run.option, fields)})
+    fields = flows.describe(name).options.model_fields
+    flow = flows.build(name, data.event_shape, **_context(run, data), **{**model, **as_lists(run.option, fields)})
     count = sum(p.numel() for p in flow.parameters())
     limits = {name: getattr(options, name) for name in ("minutes", "epochs", "steps")}
     until = ", ".join(f"{value:g} {name}" for name, value in limits.items() if value is not None)
     until = until or f"{options.epoch_limit:g} epochs"
-    tell(f"{run.flow}: {count:,} parameters on {device}; training for at most {until}")
+    tell(f"{name}: {count:,} parameters on {device}; training for at most {until}")
     return _Job(run, out, data, parts, flow.to(device), options)
 
 

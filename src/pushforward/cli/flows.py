@@ -12,9 +12,10 @@ def flows(name: Annotated[str | None, Parameter(help="show the options of this o
     from pushforward import flows as registry
 
     if name is None:
+        width = max(map(len, registry.names()))
         for each in registry.names():
             about = registry.describe(each)
-            print(f"{each:<10} {about.summary} ({about.source})\n{'':<10} {about.when}")
+            print(f"{each:<{width}} {about.summary} ({about.source})\n{'':<{width}} {about.when}")
         print("\n`pushforward flows NAME` lists the options; give them to fit as --option NAME=VALUE.")
         return
     about = registry.describe(name)

@@ -24,7 +24,7 @@ class Run(BaseModel):
 
     data: str
     out: Path
-    flow: str = "real_nvp"
+    flow: str | None = None
     option: dict[str, Any] = {}
     training: dict[str, Any] = {}
     minutes: float | None = None

@@ -84,7 +84,7 @@ def linear_layers(event_shape: Shape, linear: Linear) -> list[Transform]:
     if linear == "none" or event_shape[0] == 1:
         return []
     if linear == "lu":
-        return [LULinear(event_shape[0], start="permutation")]
+        return [LULinear(event_shape[0])]
     return [reverse(event_shape) if linear == "reverse" else random_permutation(event_shape)]
 
 

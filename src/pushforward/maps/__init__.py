@@ -2,6 +2,7 @@
 
 from pushforward.maps.affine import Additive, Affine, LogScale, Scale, SigmoidScale, SoftClampScale, TanhScale
 from pushforward.maps.bernstein import Bernstein
+from pushforward.maps.composed import Composed
 from pushforward.maps.cubic_spline import CubicSpline
 from pushforward.maps.deep_sigmoidal import DeepSigmoidal
 from pushforward.maps.distribution import DistributionCDF
@@ -16,6 +17,7 @@ __all__ = [
     "Additive",
     "Affine",
     "Bernstein",
+    "Composed",
     "CubicSpline",
     "DeepSigmoidal",
     "DistributionCDF",

@@ -54,7 +54,8 @@ def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
     """The root without gradients."""
     finite = torch.where(y.isfinite(), y, 0.0).contiguous()
     low, high, missed = _bracket(function, finite, domain)
-    start = finite.clamp(low, high) if domain == REAL else low + (high - low) / 2
+    # Many maps are near the identity; and values at an end of a domain onto itself are then there at once.
+    start = torch.where((finite >= low) & (finite <= high), finite, low + (high - low) / 2)
 
     def going(count: Tensor, x: Tensor, low: Tensor, high: Tensor, last: Tensor, active: Tensor) -> Tensor:
         return (count < _MOST_STEPS) & active.any()
@@ -65,13 +66,17 @@ def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
         low, high = torch.where(residual <= 0, x, low), torch.where(residual >= 0, x, high)
         middle = low + (high - low) / 2
         newton = x - residual * (-log_slope).exp()
+        inside = (newton >= low) & (newton <= high)
+        newton = newton.clamp(low, high)
+        stride, eps = (newton - x).abs(), torch.finfo(x.dtype).eps
+        # Each step squares the error: after one that small, what is left is rounding, which never ends.
+        near = stride <= eps**0.6 * (x.abs() + 0.01)
         # Newton's step is taken while it stays inside and halves the step before it; else the bracket is halved.
-        useful = (newton > low) & (newton < high) & (2 * (newton - x).abs() <= last)
+        useful = near | (inside & (2 * stride <= last))
         moved = torch.where(residual == 0, x, torch.where(useful, newton, middle))
         moved = torch.where(active, moved, x)
         length = torch.where(active, (moved - x).abs(), last)
-        eps = torch.finfo(x.dtype).eps
-        small = length <= 2 * eps * x.abs() + 1e-3 * eps
+        small = near | (length <= 2 * eps * x.abs() + 1e-3 * eps)
         return count + 1, moved, low, high, length, active & ~small & ~value.isnan()
 
     count = torch.zeros((), dtype=torch.long, device=y.device)

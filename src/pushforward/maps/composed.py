@@ -1,0 +1,56 @@
+"""Several maps as one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError
+from pushforward.maps.map import Map
+
+
+class Composed(Map):
+    """``maps`` one after the other, from the data to the latent; their parameters stand in the same order.
+
+    An `Affine` before a spline lets a net move and scale what the spline bends, which sharp conditional densities need.
+    Raises OptionError where one map gives values that the next does not take.
+    """
+
+    def __init__(self, maps: Sequence[Map]) -> None:
+        super().__init__()
+        if not maps:
+            raise OptionError("Composed needs at least one map")
+        for before, after in itertools.pairwise(maps):
+            if before.codomain != after.domain:
+                names = type(after).__name__, type(before).__name__
+                raise OptionError(f"{names[0]} takes {after.domain}, but {names[1]} before it gives {before.codomain}")
+        self.maps = nn.ModuleList(maps)
+        self.domain, self.codomain = maps[0].domain, maps[-1].codomain
+        self._sizes = tuple(map.n_params for map in maps)
+        self.n_params = sum(self._sizes)
+        self.start = nn.Buffer(torch.cat([map.start for map in maps]), persistent=False)
+
+    def extra_repr(self) -> str:
+        return " then ".join(type(map).__name__ for map in self.maps)
+
+    def _parts(self, params: Tensor) -> Iterator[tuple[Map, Tensor]]:
+        for map, part in zip(self.maps, params.split(self._sizes), strict=True):
+            assert isinstance(map, Map)
+            yield map, part
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        log_slope = torch.zeros_like(x)
+        for map, part in self._parts(params):
+            x, slope = map(x, part)
+            log_slope = log_slope + slope
+        return x, log_slope
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        log_slope = torch.zeros_like(y)
+        for map, part in list(self._parts(params))[::-1]:
+            y, slope = map.inverse(y, part)
+            log_slope = log_slope + slope
+        return y, log_slope

@@ -1,0 +1,26 @@
+"""Several maps as one."""
+
+import pytest
+import torch
+
+from pushforward.errors import OptionError
+from pushforward.maps import Affine, Composed, RationalQuadraticSpline, SoftClampScale
+
+
+def test_it_is_one_map_after_the_other() -> None:
+    affine, spline = Affine(SoftClampScale()), RationalQuadraticSpline(4)
+    both = Composed([affine, spline])
+    generator = torch.Generator().manual_seed(0)
+    x, params = torch.randn(5, 2, generator=generator), torch.randn(both.n_params, 5, 2, generator=generator)
+    h, first = affine(x, params[:2])
+    y, second = spline(h, params[2:])
+    for got, wanted in zip(both(x, params), (y, first + second), strict=True):
+        assert torch.equal(got, wanted)
+    assert torch.equal(both.start, torch.cat([affine.start, spline.start]))
+
+
+def test_maps_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"RationalQuadraticSpline takes .*, but Affine before it gives the real line"):
+        Composed([Affine(SoftClampScale()), RationalQuadraticSpline(4, tails="box")])
+    with pytest.raises(OptionError, match="at least one map"):
+        Composed([])
