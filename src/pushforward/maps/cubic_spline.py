@@ -87,6 +87,9 @@ class CubicSpline(Map):
         def curve(u: Tensor) -> tuple[Tensor, Tensor]:
             piece = self._piece(u, params, axis=1)
             xi, log_slope = invert(piece.rise, ((u - piece.bottom) / piece.height).clamp(0, 1), UNIT)
+            # At the ends, where all beyond is clamped to, by themselves: far out, the way through the root overflows.
+            end = torch.where(u <= 0, piece.first, piece.last)
+            log_slope = torch.where((u > 0) & (u < 1), log_slope, -end.log())
             return piece.left + piece.width * xi, log_slope + (piece.width / piece.height).log()
 
         return through_interval(curve, y, self.bound)

@@ -43,8 +43,8 @@ def invert(function: Increasing, y: Tensor, domain: Domain = REAL) -> tuple[Tens
         x = _root(function, y.detach(), domain)
     for _ in range(2):
         value, log_slope = function(x)
-        # Beyond this the reciprocal slope would overflow, and times a residual of 0 be NaN.
-        most = 0.9 * math.log(torch.finfo(x.dtype).max)
+        # Beyond this the reciprocal slope and its derivatives would overflow, and times a residual of 0 be NaN.
+        most = 0.4 * math.log(torch.finfo(x.dtype).max)
         moved = x - (value - y) * (-log_slope).clamp(max=most).exp()
         x = torch.where(moved.isfinite(), moved, x).clamp(*_ends(domain, x.dtype))
     return x, -function(x)[1]
