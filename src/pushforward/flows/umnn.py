@@ -19,6 +19,7 @@ from pushforward.transform import Shape, Transform
 class UMNNOptions(VectorOptions):
     """Options of `umnn`."""
 
+    transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate")] = 2
     integrand: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, description="widths of the net to integrate")
     ] = (32, 32)

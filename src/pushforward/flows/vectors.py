@@ -28,7 +28,7 @@ PartitionName: TypeAlias = Literal["random", "half", "odd-even"]
 class StepOptions(DataOptions):
     """Options of every flow on vectors."""
 
-    transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate or a part of them")] = 5
+    transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate")] = 3
     linear: Annotated[
         Linear, Field(description="between steps: a learned matrix (lu), or the order shuffled, reversed, or kept")
     ] = "lu"
@@ -50,6 +50,7 @@ class VectorOptions(StepOptions):
 class CouplingOptions(VectorOptions):
     """Options of a flow on vectors that consists of couplings."""
 
+    transforms: Annotated[int, Field(ge=1, description="couplings, each changing about half of the coordinates")] = 8
     partition: Annotated[
         PartitionName, Field(description="which coordinates a coupling changes; the next one changes the others")
     ] = "random"
@@ -59,6 +60,7 @@ class CouplingOptions(VectorOptions):
 class AffineOptions(VectorOptions):
     """Options of a flow on vectors that consists of shifts and scales."""
 
+    transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate")] = 5
     log_scale: Annotated[Literal["tanh", "sigmoid", "soft-clamp"], Field(description="what bounds the log-scales")] = (
         "soft-clamp"
     )
