@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,17 @@ from pushforward.nets.mlp import INPUT_LIMIT
 # What all units before a block of stages contribute to it is one large product; within it, few units are looked at.
 # Products of a few rows with all units would read these again for every stage, and be bound by memory.
 _BLOCK = 8
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What is computed when a block of stages begins: for every layer the first unit of the block, how many rows of the
+    layer before were looked at, and what they contribute; and the last layer's for the block's coordinates."""
+
+    first: list[int]
+    looked: list[int]
+    ahead: list[Tensor]
+    last: Tensor
 
 
 class Unrolled:
@@ -38,26 +50,28 @@ class Unrolled:
         self.last_bias = net.last.bias.reshape(net.n_params, net.features, 1).index_select(1, self.order)
         self.inputs = Rows(net.features, batch)
         self.active = [Rows(len(bias), batch) for bias in self.biases]
+        self.blocks: list[_Block] = []
 
     def params(self, stage: int) -> Tensor:
         """The raw parameters ``(P, n, B)`` of the ``n`` coordinates ``groups[stage]``, given all before them."""
         net, h = self.net, None
         if stage % _BLOCK == 0:
             self._begin_block(stage)
+        block = self.blocks[-1]
         for i, (weight, term) in enumerate(zip(self.weights, self.terms, strict=True)):
             start, stop = self._known(i, stage - 1), self._known(i, stage)
-            first, looked = self.first[i], self.looked[i]
+            first, looked = block.first[i], block.looked[i]
             seen = (self.inputs if i == 0 else self.active[i - 1]).since(looked)
             own = weight[start:stop, looked : looked + len(seen)]
-            out = torch.addmm(self.ahead[i][start - first : stop - first], own, seen)
+            out = torch.addmm(block.ahead[i][start - first : stop - first], own, seen)
             h = combine(out if h is None else h, out, None if term is None else term[start:stop], net.skips[i])
             self.active[i].append(net.activation(h))
-        seen = self.active[-1].since(self.looked[-1])
+        seen = self.active[-1].since(block.looked[-1])
         start = self._coordinates(stage)
         stop = start + len(self.groups[stage])
-        own = self.last[:, start:stop, self.looked[-1] : self.looked[-1] + len(seen)]
+        own = self.last[:, start:stop, block.looked[-1] : block.looked[-1] + len(seen)]
         first = self._coordinates(stage - stage % _BLOCK)
-        return _product(own, seen) + self.last_ahead[:, start - first : stop - first]
+        return _product(own, seen) + block.last[:, start - first : stop - first]
 
     def append(self, x: Tensor) -> None:
         """The coordinates ``(n, B)`` of the stage that was asked for last."""
@@ -70,18 +84,18 @@ class Unrolled:
     def _begin_block(self, stage: int) -> None:
         """For all units and coordinates of the block of stages: what everything known so far contributes to them."""
         last = min(stage + _BLOCK, self.net.passes) - 1
-        self.first, self.looked, self.ahead = [], [], []
+        first, looked, ahead = [], [], []
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             seen = (self.inputs if i == 0 else self.active[i - 1]).since(0)
             rows = slice(self._known(i, stage - 1), self._known(i, last))
-            self.first.append(rows.start)
-            self.looked.append(len(seen))
-            self.ahead.append(torch.addmm(bias[rows, None], weight[rows, : len(seen)], seen))
+            first.append(rows.start)
+            looked.append(len(seen))
+            ahead.append(torch.addmm(bias[rows, None], weight[rows, : len(seen)], seen))
         seen = self.active[-1].since(0)
-        self.looked.append(len(seen))
+        looked.append(len(seen))
         chosen = slice(self._coordinates(stage), self._coordinates(last + 1))
         own = self.last[:, chosen, : len(seen)]
-        self.last_ahead = _product(own, seen) + self.last_bias[:, chosen]
+        self.blocks.append(_Block(first, looked, ahead, _product(own, seen) + self.last_bias[:, chosen]))
 
     def _known(self, layer: int, stage: int) -> int:
         """How many units of a layer are known when the coordinates of ``stage`` are computed."""
@@ -98,23 +112,25 @@ def _product(weight: Tensor, seen: Tensor) -> Tensor:
 
 
 class Rows:
-    """Rows ``(n, B)`` that become known piece by piece."""
+    """Rows ``(n, B)`` that become known piece by piece.
+
+    What changes here are lists, no attributes: torch.compile loses a change of an attribute where a loop was traced.
+    """
 
     def __init__(self, size: int, batch: Tensor) -> None:
-        self.pieces: list[Tensor] | None = [batch.new_zeros(0, len(batch))] if torch.is_grad_enabled() else None
-        self.whole = batch.new_zeros(size if self.pieces is None else 0, len(batch))
-        self.count = 0
+        self.pieces = [batch.new_zeros(0, len(batch))]
+        # A compiled graph with a loop in it must not see tensors change either.
+        pure = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        self.whole = None if pure else batch.new_zeros(size, len(batch))
 
     def append(self, rows: Tensor) -> None:
-        if self.pieces is None:
-            self.whole[self.count : self.count + len(rows)] = rows
-        else:
-            self.pieces.append(rows)
-        self.count += len(rows)
+        if self.whole is not None:
+            count = sum(map(len, self.pieces))
+            self.whole[count : count + len(rows)] = rows
+        self.pieces.append(rows)
 
     def since(self, start: int) -> Tensor:
         """All rows so far, from the one numbered ``start``."""
-        if self.pieces is None:
-            return self.whole[start : self.count]
-        self.pieces = [torch.cat(self.pieces)]
-        return self.pieces[0][start:]
+        if self.whole is None:
+            return torch.cat(self.pieces)[start:]
+        return self.whole[start : sum(map(len, self.pieces))]
