@@ -34,7 +34,7 @@ def test_outputs_have_the_dtype_of_the_input(entry: Entry, dtype: torch.dtype) -
         assert value.dtype == dtype
 
 
-@over("h")
+@over("h", where=lambda entry: entry.event_shape != (64,))  # the same code as with fewer features, and slow
 def test_nothing_is_allocated_on_another_device(entry: Entry) -> None:
     # The meta device refuses to mix with any other, so it finds a stray allocation without an accelerator.
     made, n = subject(entry, torch.float32), 3

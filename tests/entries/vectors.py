@@ -40,6 +40,7 @@ _MIXTURES: Mapping[str, Callable[[nn.Module], list[Tensor]]] = {"naf": _sigmoids
 
 
 def entries() -> list[Entry]:
+    compiled = {"skips": {"i": Reason.COMPILED_ALREADY}}
     found = []
     for flow, small in _FLOWS.items():
         options: dict[str, Any] = {"transforms": 2, "hidden": (16, 16), **small}
@@ -48,11 +49,10 @@ def entries() -> list[Entry]:
         more = {"mixtures": _MIXTURES[flow]} if flow in _MIXTURES else {}
         found += [
             vector_entry(flow, "2 features", more=more, **options),
-            vector_entry(flow, "1 feature", 1, **options),
+            vector_entry(flow, "1 feature", 1, more=compiled, **options),
             vector_entry(flow, "3 features, context", 3, context=2, more={"skips": skips}, **options),
             vector_entry(flow, "64 features", 64, **{**options, "transforms": 1}),
         ]
-    compiled = {"skips": {"i": Reason.COMPILED_ALREADY}}
     return [
         *found,
         vector_entry("nsf_ar", "3 features, labels", 3, classes=LABELS, bins=4, transforms=2, more=compiled),

@@ -20,7 +20,7 @@ def test_it_is_one_map_after_the_other() -> None:
 
 
 def test_maps_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(OptionError, match=r"RationalQuadraticSpline takes .*, but Affine before it gives the real line"):
+    with pytest.raises(OptionError, match="Spline takes .*, but Affine before it gives the real line"):
         Composed([Affine(SoftClampScale()), RationalQuadraticSpline(4, tails="box")])
     with pytest.raises(OptionError, match="at least one map"):
         Composed([])
