@@ -82,6 +82,33 @@ def test_bounded_and_half_bounded_domains() -> None:
     torch.testing.assert_close(half, (y * 40 - 5).exp(), atol=0, rtol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("low", [0.0, 3.0])
+def test_roots_near_an_end_are_as_accurate_as_numbers_there_are(low: float, dtype: torch.dtype) -> None:
+    # x = low + y**10, from 1 down to where numbers near the end cannot tell it from the end.
+    y = torch.linspace(0.01, 1.0, 100, dtype=dtype)
+    exact = y.double() ** 10
+
+    def power(x: Tensor) -> tuple[Tensor, Tensor]:
+        room = (x - low).clamp(min=torch.finfo(dtype).tiny)
+        return room**0.1, -0.9 * room.log() + math.log(0.1)
+
+    for domain in (Domain("real", low, math.inf), Domain("real", low, low + 2)):
+        with torch.no_grad():
+            x, _ = invert(power, y, domain)
+        room = x.double() - low
+        bar = 1e3 * torch.finfo(dtype).eps
+        assert ((room - exact).abs() <= bar * exact + 4 * torch.finfo(dtype).eps * low).all()
+
+
+def test_a_root_that_is_none_is_noticed() -> None:
+    def jumps(x: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.where(x < 1, x, x + 5), torch.zeros_like(x)
+
+    with pytest.raises(NumericsError, match=r"no root in 1 of 2 rows \(rows 1\)"):
+        invert(jumps, torch.tensor([0.5, 3.0]))
+
+
 def test_nan_and_infinities_stay_in_their_own_place() -> None:
     y = torch.tensor([math.nan, math.inf, -math.inf, 2.0])
     with torch.no_grad():

@@ -64,30 +64,75 @@ def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
         value, log_slope = function(x)
         residual = value - finite
         low, high = torch.where(residual <= 0, x, low), torch.where(residual >= 0, x, high)
-        middle = low + (high - low) / 2
+        middle = _middle(low, high, domain)
         newton = x - residual * (-log_slope).exp()
         inside = (newton >= low) & (newton <= high)
         newton = newton.clamp(low, high)
         stride, eps = (newton - x).abs(), torch.finfo(x.dtype).eps
         # Each step squares the error: after one that small, what is left is rounding, which never ends.
-        near = stride <= eps**0.6 * (x.abs() + 0.01)
+        near = stride <= eps**0.6 * _room(x, domain)
         # Newton's step is taken while it stays inside and halves the step before it; else the bracket is halved.
         useful = near | (inside & (2 * stride <= last))
         moved = torch.where(residual == 0, x, torch.where(useful, newton, middle))
         moved = torch.where(active, moved, x)
         length = torch.where(active, (moved - x).abs(), last)
-        small = near | (length <= 2 * eps * x.abs() + 1e-3 * eps)
+        small = near | (length <= 2 * eps * (x.abs() if domain != REAL else x.abs() + 5e-4))
         return count + 1, moved, low, high, length, active & ~small & ~value.isnan()
 
     count = torch.zeros((), dtype=torch.long, device=y.device)
     state = (count, start, low, high, high - low, torch.ones_like(finite, dtype=torch.bool))
     _, x, _, _, _, active = _repeat(going, step, state)
-    broken = y.isnan() | function(x)[0].isnan()
-    failed = (active | missed) & ~broken & y.isfinite()
+    value, log_slope = function(x)
+    broken = y.isnan() | value.isnan()
+    failed = (active | missed | _off(x, value - finite, log_slope, finite, domain)) & ~broken & y.isfinite()
     if not (torch.compiler.is_compiling() or y.is_meta) and bool(failed.any()):
         raise NumericsError(_message(failed))
     x = torch.where(broken | failed, math.nan, x)
     return torch.where(y.isinf(), torch.where(y > 0, domain.high, domain.low), x)
+
+
+def _least(domain: Domain, dtype: torch.dtype) -> float:
+    """The smallest distance from the finite ends of ``domain`` that numbers near them can tell."""
+    info = torch.finfo(dtype)
+    ends = [abs(end) for end in (domain.low, domain.high) if math.isfinite(end)]
+    return max(float(info.tiny), 2 * info.eps * min(ends)) if ends else 0.0
+
+
+def _room(x: Tensor, domain: Domain) -> Tensor:
+    """What accuracy is relative to: the size of ``x``, or its distance from the nearest finite end of the domain."""
+    if not (math.isfinite(domain.low) or math.isfinite(domain.high)):
+        return x.abs() + 0.01
+    room: Tensor = x - domain.low if math.isfinite(domain.low) else domain.high - x
+    if math.isfinite(domain.low) and math.isfinite(domain.high):
+        room = torch.minimum(room, domain.high - x)
+    return room.clamp(min=_least(domain, x.dtype))
+
+
+def _middle(low: Tensor, high: Tensor, domain: Domain) -> Tensor:
+    """Between the ends of a bracket; by decades where it spans many on the side of a finite end of the domain.
+
+    A root may lie at 1e-20: halving from 1 would come there after 66 steps, and a sum of logs after a few.
+    """
+    middle: Tensor = low + (high - low) / 2
+    if not (math.isfinite(domain.low) or math.isfinite(domain.high)):
+        return middle
+    sign, end = (1.0, domain.low) if math.isfinite(domain.low) else (-1.0, domain.high)
+    first, second = (low - end).abs(), (high - end).abs()
+    nearer = torch.minimum(first, second).clamp(min=_least(domain, low.dtype))
+    further = torch.maximum(first, second)
+    by_decades = end + sign * nearer.sqrt() * further.sqrt()
+    return torch.where(further > 16 * nearer, by_decades, middle)
+
+
+def _off(x: Tensor, residual: Tensor, log_slope: Tensor, y: Tensor, domain: Domain) -> Tensor:
+    """Where the value at a root is further from ``y`` than any rounding explains, but for roots at a domain's end."""
+    eps = torch.finfo(x.dtype).eps
+    explained: Tensor = eps**0.5 * (1 + y.abs()) + 16 * eps * x.abs() * log_slope.exp()
+    if domain == REAL:
+        return residual.abs() > explained
+    room = _room(x, domain)
+    at_end = (room <= 4 * _least(domain, x.dtype)) | (room <= 8 * eps * x.abs())
+    return (residual.abs() > explained) & ~at_end
 
 
 def _bracket(function: Increasing, y: Tensor, domain: Domain) -> tuple[Tensor, Tensor, Tensor]:
