@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from entries.autoregressive import DIAMOND, OtherNet
-from pushforward.errors import OptionError, ShapeError
-from pushforward.maps import Affine, SoftClampScale
-from pushforward.nets import MADE
+from pushforward.errors import ContextError, OptionError, ShapeError
+from pushforward.maps import Affine, DeepSigmoidal, SoftClampScale
+from pushforward.nets import MADE, MLP
 from pushforward.nets.masked import ordered, stages
-from pushforward.transforms import Autoregressive
+from pushforward.transforms import Autoregressive, BlockAutoregressive
 
 _ADJACENCIES = {
     "full": ordered(5),
@@ -33,7 +33,7 @@ def _random(net: MADE, seed: int = 0) -> MADE:
 
 @pytest.mark.parametrize(
     ("name", "hidden", "residual", "context"),
-    list(itertools.product(_ADJACENCIES, [(24, 24, 24), (24, 7)], [True, False], [0, 2])),
+    list(itertools.product(_ADJACENCIES, [(24, 24, 24), (24, 7), (3, 3)], [True, False], [0, 2])),
 )
 def test_outputs_depend_on_their_parents_and_on_nothing_else(
     name: str, hidden: tuple[int, ...], residual: bool, context: int
@@ -76,6 +76,31 @@ def test_one_unrolled_pass_equals_as_many_passes_as_stages(name: str, context: i
         torch.testing.assert_close(first, second, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.parametrize("grad", [False, True], ids=["without gradients", "with gradients"])
+@pytest.mark.parametrize(("features", "hidden"), [(20, (30, 30)), (20, (6, 6)), (9, (5,))])
+def test_blocks_of_stages_and_direct_connections_change_nothing(
+    features: int, hidden: tuple[int, ...], grad: bool
+) -> None:
+    net = _random(MADE(ordered(features), 2, hidden))
+    assert (net.direct is not None) == (min(hidden) < features - 1)
+    unrolled, repeated = (Autoregressive(Affine(SoftClampScale()), n).double() for n in (net, OtherNet(net)))
+    z = torch.randn(4, features, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    with torch.set_grad_enabled(grad):
+        for got, wanted in zip(unrolled.to_data(z), repeated.to_data(z), strict=True):
+            torch.testing.assert_close(got, wanted, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_many_stages_compile_with_a_numeric_inverse() -> None:
+    torch._dynamo.reset()
+    map = DeepSigmoidal(3)
+    transform = Autoregressive(map, _random(MADE(ordered(11), map.n_params, (12, 12)))).double()
+    compiled = torch.compile(transform.to_data, fullgraph=True, backend="aot_eager")
+    z = torch.randn(4, 11, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(z), transform.to_data(z))
+
+
 def test_the_way_back_computes_each_hidden_unit_once(monkeypatch: pytest.MonkeyPatch) -> None:
     net = _random(MADE(ordered(6), 2, (30, 30)))
     transform = Autoregressive(Affine(SoftClampScale()), net).double()
@@ -110,6 +135,23 @@ def test_passes_end_as_soon_as_nothing_changes() -> None:
 
 def test_it_starts_at_zero_whatever_comes_in() -> None:
     assert torch.equal(MADE(ordered(3), 2, context_dim=1)(torch.randn(4, 3), torch.randn(4, 1)), torch.zeros(4, 6))
+
+
+def test_a_context_that_is_missing_or_not_wanted_is_an_error() -> None:
+    x = torch.zeros(2, 3)
+    for net in (MADE(ordered(3), 2, context_dim=2), BlockAutoregressive(3, (4,), context_dim=2).to_latent):
+        with pytest.raises(ContextError, match="takes a context of 2 numbers, got 0"):
+            net(x)
+    for net in (MADE(ordered(3), 2), BlockAutoregressive(3, (4,)).to_latent):
+        with pytest.raises(ContextError, match="takes a context of 0 numbers, got 1"):
+            net(x, torch.zeros(2, 1))
+
+
+def test_nets_that_do_not_fit_a_map_are_refused() -> None:
+    with pytest.raises(OptionError, match="Affine takes 2 parameters a coordinate, but the net gives 3"):
+        Autoregressive(Affine(SoftClampScale()), MADE(ordered(3), 3))
+    with pytest.raises(OptionError, match="MLP has not; use a MADE"):
+        Autoregressive(Affine(SoftClampScale()), MLP(3, 6))
 
 
 def test_what_cannot_be_is_refused() -> None:

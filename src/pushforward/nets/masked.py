@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from pushforward.errors import OptionError, ShapeError
+from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden
 
 
@@ -48,20 +48,24 @@ def stages(adjacency: Tensor) -> Tensor:
 class MaskedLinear(nn.Module):
     """``(mask * weight) h + bias`` for ``h: (in, B)``; the batch is the last axis, so that units are rows."""
 
-    def __init__(self, mask: Tensor) -> None:
+    def __init__(self, mask: Tensor, bias: bool = True) -> None:
         super().__init__()
         self.mask = nn.Buffer(mask.to(torch.bool), persistent=False)
         # Uniform as in torch's own layers, but by the number of inputs that a unit does see.
         bound = mask.sum(1, keepdim=True).clamp(min=1).float().rsqrt()
         self.weight = nn.Parameter((2 * torch.rand(mask.shape) - 1) * bound * mask)
-        self.bias = nn.Parameter((2 * torch.rand(len(mask)) - 1) * bound[:, 0])
+        self.bias = nn.Parameter((2 * torch.rand(len(mask)) - 1) * bound[:, 0]) if bias else None
 
     def masked(self) -> Tensor:
         """The weight with what the mask forbids at 0."""
         return self.weight * self.mask
 
+    def offset(self) -> Tensor:
+        """The bias as a column, 0 where there is none."""
+        return self.weight.new_zeros(len(self.weight), 1) if self.bias is None else self.bias[:, None]
+
     def forward(self, h: Tensor) -> Tensor:
-        return torch.addmm(self.bias[:, None], self.masked(), h)
+        return torch.addmm(self.offset(), self.masked(), h)
 
 
 class MADE(nn.Module):
@@ -87,6 +91,7 @@ class MADE(nn.Module):
         residual: bool = True,
     ) -> None:
         super().__init__()
+        adjacency = torch.as_tensor(adjacency)
         if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
             raise ShapeError(f"adjacency of shape (D, D) expected, got {tuple(adjacency.shape)}")
         check_hidden(hidden, activation)
@@ -103,9 +108,11 @@ class MADE(nn.Module):
             layers.append(MaskedLinear(_within(before, after)))
             skips.append(residual and len(before) == len(after))
         self.layers, self.skips = nn.ModuleList(layers), skips
-        self.last = MaskedLinear(_within(units[-1], adjacency).repeat(n_params, 1))
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.last = _zero(MaskedLinear(_within(units[-1], adjacency).repeat(n_params, 1)))
+        # Fewer units than sets of parents leave some coordinate unseen by another that depends on it: they are then
+        # connected directly, as in section 4.2 of the paper.
+        few = min(map(len, units)) < len(sets)
+        self.direct = _zero(MaskedLinear(adjacency.repeat(n_params, 1), bias=False)) if few else None
         wanted = [i == 0 or skip for i, skip in enumerate(skips)] if context_dim else []
         self.from_context = nn.ModuleList(
             nn.Linear(context_dim, len(u)) if w else nn.Identity() for u, w in zip(units, wanted, strict=False)
@@ -118,9 +125,12 @@ class MADE(nn.Module):
 
     def context_terms(self, context: Tensor | None) -> list[Tensor | None]:
         """What the context adds to the first layer and the gates of the others, ``(units, B)`` each."""
-        if context is None or not self.context_dim:
+        given = 0 if context is None else context.flatten(1).shape[1]
+        if given != self.context_dim:
+            raise ContextError(f"this MADE takes a context of {self.context_dim} numbers, got {given}")
+        if context is None:
             return [None] * len(self.layers)
-        seen = context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        seen = context.flatten(1).to(self.last.weight.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         terms: list[Tensor | None] = []
         for i, layer in enumerate(self.from_context):
             out = layer(seen).t() if isinstance(layer, nn.Linear) else None
@@ -128,15 +138,17 @@ class MADE(nn.Module):
         return terms
 
     def extra_repr(self) -> str:
-        return f"{self.features} -> {', '.join(str(len(layer.bias)) for layer in (*self.layers, self.last))}"
+        return f"{self.features} -> {', '.join(str(len(layer.mask)) for layer in (*self.layers, self.last))}"
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        h = x.t().clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        h = seen = x.t().to(self.last.weight.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         with full_precision(x):
             for i, term in enumerate(self.context_terms(context)):
                 out = self.layers[i](h if i == 0 else self.activation(h))
                 h = combine(h, out, term, self.skips[i])
             out = self.last(self.activation(h))
+            if self.direct is not None:
+                out = out + self.direct(seen)
         # Batch innermost in memory: map kernels then read each parameter of many rows in one stretch.
         transposed: Tensor = out.t()
         return transposed
@@ -146,6 +158,12 @@ def full_precision(x: Tensor) -> AbstractContextManager[object]:
     """Autocast switched off inside, on the device of ``x``."""
     kind = x.device.type
     return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+
+def _zero(layer: MaskedLinear) -> MaskedLinear:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 def combine(h: Tensor, out: Tensor, term: Tensor | None, skip: bool) -> Tensor:
@@ -177,7 +195,7 @@ def _spread(sets: Tensor, width: int) -> Tensor:
 
 def _within(before: Tensor, after: Tensor) -> Tensor:
     """Which unit of a layer may see which of the layer before: those whose set is a part of its own."""
-    return ~(before[None] & ~after[:, None]).any(2)
+    return ((~after).float() @ before.float().t()) == 0
 
 
 def _known_counts(units: Tensor, stage: Tensor) -> list[int]:

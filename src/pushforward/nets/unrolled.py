@@ -44,10 +44,14 @@ class Unrolled:
         layers = [layer for layer in net.layers if isinstance(layer, MaskedLinear)]
         self.weights = [layer.masked() for layer in layers]
         self.weights[0] = self.weights[0].index_select(1, self.order)
-        self.biases = [layer.bias for layer in layers]
+        self.biases = [layer.offset() for layer in layers]
         # Rows in the order in which coordinates become known, so that those of a stage lie next to each other.
         self.last = net.last.masked().reshape(net.n_params, net.features, -1).index_select(1, self.order)
-        self.last_bias = net.last.bias.reshape(net.n_params, net.features, 1).index_select(1, self.order)
+        self.last_bias = net.last.offset().reshape(net.n_params, net.features, 1).index_select(1, self.order)
+        self.direct = None
+        if net.direct is not None:
+            direct = net.direct.masked().reshape(net.n_params, net.features, -1)
+            self.direct = direct.index_select(1, self.order).index_select(2, self.order)
         self.inputs = Rows(net.features, batch)
         self.active = [Rows(len(bias), batch) for bias in self.biases]
         self.blocks: list[_Block] = []
@@ -71,11 +75,14 @@ class Unrolled:
         stop = start + len(self.groups[stage])
         own = self.last[:, start:stop, block.looked[-1] : block.looked[-1] + len(seen)]
         first = self._coordinates(stage - stage % _BLOCK)
-        return _product(own, seen) + block.last[:, start - first : stop - first]
+        out = _product(own, seen) + block.last[:, start - first : stop - first]
+        if self.direct is None:
+            return out
+        return out + _product(self.direct[:, start:stop, :start], self.inputs.since(0))
 
     def append(self, x: Tensor) -> None:
         """The coordinates ``(n, B)`` of the stage that was asked for last."""
-        self.inputs.append(x.clamp(-INPUT_LIMIT, INPUT_LIMIT))
+        self.inputs.append(x.to(self.last.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT))
 
     def in_order(self, values: Sequence[Tensor]) -> Tensor:
         """Rows ``(n, B)`` of all stages as ``(B, D)``, each coordinate in its own place."""
@@ -90,7 +97,7 @@ class Unrolled:
             rows = slice(self._known(i, stage - 1), self._known(i, last))
             first.append(rows.start)
             looked.append(len(seen))
-            ahead.append(torch.addmm(bias[rows, None], weight[rows, : len(seen)], seen))
+            ahead.append(torch.addmm(bias[rows], weight[rows, : len(seen)], seen))
         seen = self.active[-1].since(0)
         looked.append(len(seen))
         chosen = slice(self._coordinates(stage), self._coordinates(last + 1))

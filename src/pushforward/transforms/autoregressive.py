@@ -9,11 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pushforward.errors import OptionError
 from pushforward.maps.map import Map
 from pushforward.nets.masked import MADE, full_precision
 from pushforward.nets.unrolled import Unrolled
 from pushforward.transform import NoiseValue, Transform, log_dtype
-from pushforward.transforms.coupling import with_start
+from pushforward.transforms.coupling import refuse_own_shape, with_start
 
 
 class Autoregressive(Transform):
@@ -23,14 +24,22 @@ class Autoregressive(Transform):
     (all first parameters, then all second ones) and keeps such an order. `to_latent` is one pass. `to_data` of a MADE
     costs about one pass too: every hidden unit is computed once, when its inputs are known. Another net is run at most
     ``passes`` times, from all coordinates at zero: each pass settles one more stage, and without gradients it ends as
-    soon as a pass changes nothing.
+    soon as a pass changes nothing. Raises OptionError for a map that holds something of its own for each coordinate.
     """
 
     def __init__(self, map: Map, net: nn.Module) -> None:
         super().__init__()
+        refuse_own_shape(map, "an Autoregressive")
         self.map, self.net = map, net
-        features = net.features
-        assert isinstance(features, int)
+        features, outputs = getattr(net, "features", None), getattr(net, "n_params", map.n_params)
+        if not isinstance(features, int) or not isinstance(getattr(net, "passes", None), int):
+            raise OptionError(
+                f"an autoregressive net has attributes features and passes, {type(net).__name__} has not; use a MADE"
+            )
+        if outputs != map.n_params:
+            raise OptionError(
+                f"{type(map).__name__} takes {map.n_params} parameters a coordinate, but the net gives {outputs}"
+            )
         self.data_shape = self.latent_shape = (features,)
         self.domain, self.codomain = map.domain, map.codomain
 
@@ -54,7 +63,7 @@ class Autoregressive(Transform):
             unrolled = Unrolled(net, z, context)
         for stage, chosen in enumerate(unrolled.groups):
             with full_precision(z):
-                params = with_start(self.map, unrolled.params(stage))
+                params = with_start(self.map, unrolled.params(stage).to(z.dtype))
             x, log_slope = self.map.inverse(columns[chosen].contiguous(), params)
             unrolled.append(x)
             found.append(x)
@@ -62,8 +71,7 @@ class Autoregressive(Transform):
         return unrolled.in_order(found), torch.stack(slopes).sum(0)
 
     def _by_passes(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        passes = self.net.passes
-        assert isinstance(passes, int)
+        passes = int(self.net.passes)  # type: ignore[arg-type]
         columns = z.t().contiguous()
         x, log_slope = columns, torch.zeros_like(columns)
         for i in range(passes):

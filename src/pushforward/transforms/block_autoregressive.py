@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pushforward.errors import OptionError
+from pushforward.errors import ContextError, OptionError
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.numeric import invert
 from pushforward.nets.masked import full_precision
@@ -76,21 +77,25 @@ class BlockAutoregressive(Transform):
 
     def _layers(self, context: Tensor | None, like: Tensor) -> list[_Layer]:
         """Each layer as what it computes with: matrix, logs of its diagonal blocks, offsets ``(units, B or 1)``."""
+        given = 0 if context is None else context.flatten(1).shape[1]
+        if given != self.context_dim:
+            raise ContextError(f"this BlockAutoregressive takes a context of {self.context_dim} numbers, got {given}")
         made = []
         for i, layer in enumerate(self.layers):
             assert isinstance(layer, BlockLinear)
             matrix, blocks = layer.matrix()
             offset = layer.bias[:, None]
-            if context is not None and self.context_dim:
+            if context is not None:
                 seen = context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
                 offset = offset + self.from_context[i](seen).t()
             made.append((matrix, blocks, offset.expand(-1, len(like))))
         return made
 
     def _gated(self, f: Tensor, log_slope: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        gate = self.raw_gate.sigmoid()
-        log_gate, log_rest = F.logsigmoid(self.raw_gate), F.logsigmoid(-self.raw_gate)
-        return gate * f + (1 - gate) * x, torch.logaddexp(log_gate + log_slope, log_rest)
+        # Bounded, so that the identity keeps a share of at least 0.1 %: with less, rounding would eat it.
+        raw = 7 * (self.raw_gate / 7).tanh()
+        log_gate, log_rest = F.logsigmoid(raw), F.logsigmoid(-raw)
+        return log_gate.exp() * f + log_rest.exp() * x, torch.logaddexp(log_gate + log_slope, log_rest)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         with full_precision(x):
@@ -161,7 +166,7 @@ def log_matmul(blocks: Tensor, log_slope: Tensor) -> Tensor:
 def log_tanh_slope(x: Tensor) -> Tensor:
     """``log(1 - tanh(x)^2)``, accurate far out."""
     x = x.abs()
-    return 2 * (0.6931471805599453 - x - F.softplus(-2 * x))
+    return 2 * (math.log(2) - x - F.softplus(-2 * x))
 
 
 def _clamped_slope(log_slope: Tensor, x: Tensor) -> Tensor:
