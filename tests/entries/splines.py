@@ -9,7 +9,15 @@ import torch
 from entry import Entry, map_entry
 from pushforward.bases import Base, UniformBox, VonMises
 from pushforward.domain import Domain
-from pushforward.maps import CubicSpline, LinearSpline, QuadraticSpline, RationalQuadraticSpline
+from pushforward.maps import (
+    Affine,
+    Composed,
+    CubicSpline,
+    LinearSpline,
+    QuadraticSpline,
+    RationalQuadraticSpline,
+    SoftClampScale,
+)
 from pushforward.transform import Shape
 
 _BOX = Domain("real", -0.5, 2.0)
@@ -38,4 +46,10 @@ def entries() -> list[Entry]:
         map_entry("linear spline", lambda dtype: LinearSpline(5), event_shape=(1,), smooth=True, golden=True),
         map_entry("quadratic spline", lambda dtype: QuadraticSpline(4), smooth=True, golden=True),
         map_entry("cubic spline", lambda dtype: CubicSpline(4), smooth=True, golden=True),
+        # Its parts have golden values, and it is compared with them in test_composed.py.
+        map_entry(
+            "affine, then spline",
+            lambda dtype: Composed([Affine(SoftClampScale()), RationalQuadraticSpline(3)]),
+            smooth=True,
+        ),
     ]

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch.distributions import Normal
 
 from pushforward.errors import OptionError
-from pushforward.maps import Affine, Composed, RationalQuadraticSpline, SoftClampScale
+from pushforward.maps import Affine, Composed, DistributionCDF, RationalQuadraticSpline, SoftClampScale
 
 
 def test_it_is_one_map_after_the_other() -> None:
@@ -20,7 +21,17 @@ def test_it_is_one_map_after_the_other() -> None:
 
 
 def test_maps_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(OptionError, match="Spline takes .*, but Affine before it gives the real line"):
+    with pytest.raises(OptionError, match=r"Spline takes .*, but Affine before it gives the real line"):
         Composed([Affine(SoftClampScale()), RationalQuadraticSpline(4, tails="box")])
     with pytest.raises(OptionError, match="at least one map"):
         Composed([])
+
+
+def test_it_is_made_for_the_events_that_its_maps_are_made_for() -> None:
+    laws = DistributionCDF(Normal(torch.zeros(3), torch.ones(3)))
+    assert Composed([Affine(SoftClampScale()), laws]).shape == (3,)
+    assert Composed([Affine(SoftClampScale()), DistributionCDF(Normal(0.0, 1.0))]).shape is None
+    other = DistributionCDF(Normal(torch.zeros(2), torch.ones(2)))
+    other.codomain = laws.domain
+    with pytest.raises(OptionError, match=r"made for events of one shape, got \(2,\), \(3,\)"):
+        Composed([other, laws])

@@ -34,18 +34,23 @@ from pushforward.bases import UniformBox
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.maps import (
+    Affine,
     Bernstein,
+    Composed,
     DeepSigmoidal,
     DistributionCDF,
     LogisticMixture,
     Map,
+    SoftClampScale,
     SumOfSquares,
     UnconstrainedMonotone,
 )
 from pushforward.maps.unconstrained_monotone import clenshaw_curtis
-from pushforward.nets import MLP
+from pushforward.nets import MADE, MLP
+from pushforward.nets.masked import ordered
 from pushforward.transform import Chain, Inverse
-from pushforward.transforms import Elementwise
+from pushforward.transforms import Autoregressive, Coupling, Elementwise
+from pushforward.transforms.partition import half
 
 MAPS: dict[str, Callable[[], Map]] = {
     "deep sigmoidal": DeepSigmoidal,
@@ -338,6 +343,23 @@ def test_a_batch_of_distributions_that_does_not_fit_is_named() -> None:
         made(torch.zeros(5, 2), torch.zeros(0, 5, 2))
     with pytest.raises(ShapeError, match="Normal"):
         made.inverse(torch.tensor(0.5), torch.zeros(0))
+
+
+def test_distributions_of_each_coordinate_stand_in_an_elementwise_only() -> None:
+    def law(*batch: int) -> DistributionCDF:
+        return DistributionCDF(Normal(torch.zeros(batch), torch.ones(batch)))
+
+    assert law().shape is law(1).shape is None
+    for made in (law(2), Composed([Affine(SoftClampScale()), law(2)])):
+        with pytest.raises(OptionError, match="a Coupling needs a map that is the same"):
+            Coupling(half(4), made, MLP(2, 4, (4,)))
+        assert Elementwise(made, (2,)).to_latent(torch.zeros(2, 2))[0].shape == (2, 2)
+    with pytest.raises(OptionError, match=r"an Autoregressive needs a map that is the same .* shape \(2,\)"):
+        Autoregressive(made, MADE(ordered(2), 2, (4,)))
+    # As many rows as the batch axis of the distributions would otherwise do.
+    for shape in ((3,), (5, 2)):
+        with pytest.raises(ShapeError, match="DistributionCDF is made for events that end in"):
+            Elementwise(law(5, 2) if shape == (3,) else law(3), shape)
 
 
 def test_a_map_without_parameters_takes_no_net() -> None:

@@ -91,7 +91,7 @@ class MixtureBase(Base):
         super().__init__()
         if not components:
             raise OptionError("a mixture needs at least one component, got none")
-        parts = [c if isinstance(c, Base) else _FlowBase(c) for c in components]
+        parts = [c if isinstance(c, Base) else FlowBase(c) for c in components]
         for i, part in enumerate(parts):
             if part.event_shape != parts[0].event_shape:
                 raise ShapeError(
@@ -121,7 +121,7 @@ class MixtureBase(Base):
         return drawn.gather(0, chosen.expand(1, *drawn.shape[1:]))[0]
 
 
-class _FlowBase(Base):
+class FlowBase(Base):
     """A flow as a base: a component of a mixture."""
 
     def __init__(self, flow: Flow) -> None:

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError
 from pushforward.maps.map import Map
+from pushforward.transform import Shape
 
 
 class Composed(Map):
     """``maps`` one after the other, from the data to the latent; their parameters stand in the same order.
 
     An `Affine` before a spline lets a net move and scale what the spline bends, which sharp conditional densities need.
-    Raises OptionError where one map gives values that the next does not take.
+    Raises OptionError where one map gives values that the next does not take, or is made for events of another shape.
     """
 
     def __init__(self, maps: Sequence[Map]) -> None:
@@ -28,6 +29,7 @@ class Composed(Map):
                 names = type(after).__name__, type(before).__name__
                 raise OptionError(f"{names[0]} takes {after.domain}, but {names[1]} before it gives {before.codomain}")
         self.maps = nn.ModuleList(maps)
+        self.shape = _shape([map.shape for map in maps if map.shape is not None])
         self.domain, self.codomain = maps[0].domain, maps[-1].codomain
         self._sizes = tuple(map.n_params for map in maps)
         self.n_params = sum(self._sizes)
@@ -54,3 +56,12 @@ class Composed(Map):
             y, slope = map.inverse(y, part)
             log_slope = log_slope + slope
         return y, log_slope
+
+
+def _shape(shapes: Sequence[Shape]) -> Shape | None:
+    """The events that maps made for events of ``shapes`` are made for together; None if there is no such map."""
+    try:
+        return tuple(torch.broadcast_shapes(*shapes)) if shapes else None
+    except RuntimeError:
+        found = ", ".join(map(str, shapes))
+        raise OptionError(f"the maps of Composed must be made for events of one shape, got {found}") from None

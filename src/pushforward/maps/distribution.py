@@ -22,8 +22,8 @@ class DistributionCDF(Map):
 
     The slope is the density. Inverted by the distribution's ``icdf`` where torch has one, numerically where not (Gamma,
     mixtures, ...). A batch shape must broadcast to that of one event: ``Normal(zeros(3), ones(3))`` is for events whose
-    last axis is 3, in `Elementwise`. The log-slope is -inf where x lies outside the support, and on the way back where
-    y lies outside [0, 1].
+    last axis is 3, in `Elementwise`; couplings and autoregressive transforms refuse it. The log-slope is -inf where x
+    lies outside the support, and on the way back where y lies outside [0, 1].
 
     Accurate as the distribution's own ``cdf`` is: to rounding of 1, so that in the far tails, where y is 0 or 1 in all
     its digits, the way back does not return; y is clamped to where torch's ``icdf`` is finite. The map works on a copy
@@ -41,6 +41,8 @@ class DistributionCDF(Map):
         super().__init__()
         self.domain = _support(distribution)
         self.distribution = _mapped(distribution, lambda tensor: tensor)
+        batch = tuple(distribution.batch_shape)
+        self.shape = batch if any(size != 1 for size in batch) else None
         name, point = type(distribution).__name__, torch.tensor(_inner_point(self.domain))
         if not _has(self.distribution, "cdf", point):
             raise OptionError(f"torch's {name} has no cdf, so it cannot be a map; expected one such as Normal or Gamma")

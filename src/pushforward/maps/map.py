@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
+from pushforward.transform import Shape
 
 
 class Map(nn.Module, ABC):
@@ -14,13 +15,16 @@ class Map(nn.Module, ABC):
 
     ``params`` has the shape ``(n_params, *x.shape)``, the parameter axis first, and is unconstrained: the map
     constrains it. ``start: (n_params,)`` is the parameters' starting point, at (or nearest to) the identity; the
-    transform that joins a map and a net adds it to the net's output. Every map is onto its codomain.
+    transform that joins a map and a net adds it to the net's output. ``shape``: the last axes of the events that a map
+    with something of its own for each coordinate is made for; None for a map that is the same for all coordinates, as
+    it must be in a `Coupling` or an `Autoregressive`. Every map is onto its codomain.
     """
 
     n_params: int
     start: Tensor
     domain: Domain = REAL
     codomain: Domain = REAL
+    shape: Shape | None = None
 
     @abstractmethod
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:

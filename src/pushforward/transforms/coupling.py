@@ -20,7 +20,8 @@ class Coupling(Transform):
     net: called as ``net(kept, context)`` with what ``partition.kept`` gives. after: a bijection of the changed part
     that follows the map, such as Real NVP's batch normalisation. The kept part passes through as it is, so that the
     Jacobian is triangular and the log term is the sum of the map's log-slopes (Real NVP, eq. 6). domain: of the whole
-    event, for a map onto its own domain, where kept coordinates lie elsewhere; None: all lie in the map's.
+    event, for a map onto its own domain, where kept coordinates lie elsewhere; None: all lie in the map's. Raises
+    OptionError for a map that holds something of its own for each coordinate.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Coupling(Transform):
                 f"after must map the changed part {partition.changed_shape} to itself, "
                 f"it maps {after.data_shape} to {after.latent_shape}"
             )
+        refuse_own_shape(map, "a Coupling")
         self.partition, self.map, self.net, self.after = partition, map, net, after
         self.data_shape = self.latent_shape = partition.event_shape
         self.domain, self.codomain = map.domain, map.codomain
@@ -80,6 +82,8 @@ class Elementwise(Transform):
         super().__init__()
         if net is not None and not map.n_params:
             raise OptionError(f"{type(map).__name__} has no parameters for a net to compute; leave net out")
+        if map.shape is not None and not _broadcasts(map.shape, tuple(event_shape)):
+            raise ShapeError(f"{type(map).__name__} is made for events that end in {map.shape}, got {event_shape}")
         self.map, self.net = map, net
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.domain, self.codomain = map.domain, map.codomain
@@ -125,6 +129,21 @@ def _checked_domain(domain: Domain, partition: Partition, map: Map) -> Domain:
         found = " and ".join(str(place) for place in places)
         raise OptionError(f"the changed coordinates lie in {found}, but the coupling's map is of {map.domain}")
     return domain
+
+
+def refuse_own_shape(map: Map, transform: str) -> None:
+    """Raise OptionError for a map that is not the same for all coordinates; the batch may be its last axis here."""
+    if map.shape is not None:
+        raise OptionError(
+            f"{transform} needs a map that is the same for all coordinates; this {type(map).__name__} is made for "
+            f"events of shape {map.shape}; put it in an Elementwise before or after"
+        )
+
+
+def _broadcasts(shape: Shape, event_shape: Shape) -> bool:
+    """Whether tensors of ``shape`` broadcast to those of ``event_shape`` without an axis before them."""
+    last = event_shape[len(event_shape) - len(shape) :]
+    return len(shape) <= len(event_shape) and all(s in (1, n) for s, n in zip(shape, last, strict=True))
 
 
 def with_start(map: Map, params: Tensor) -> Tensor:
