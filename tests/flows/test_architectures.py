@@ -239,8 +239,41 @@ def test_an_option_without_a_use_for_these_events_is_refused(
         build("real_nvp", shape, **options)
 
 
-@pytest.mark.parametrize("features", [1, 2, 3, 6])
-@pytest.mark.parametrize("partition", ["random", "half", "odd-even"])
+@pytest.mark.parametrize("name", names())
+def test_options_of_mixing_are_refused_for_a_single_coordinate(name: str) -> None:
+    given: dict[str, Any] = {"linear": "reverse", "partition": "half"}
+    for option in given.keys() & describe(name).options.model_fields.keys():
+        with pytest.raises(OptionError, match=rf"option {option}=.* has no use here: there is a single coordinate"):
+            build(name, (1,), hidden=(4,), **{option: given[option]})
+        build(name, (2,), hidden=(4,), **{option: given[option]})
+
+
+@pytest.mark.parametrize("name", ["nsf", "nsf_ar", "cubic_nsf", "circular_nsf"])
+def test_a_spline_of_one_bin_is_refused_as_an_option(name: str) -> None:
+    with pytest.raises(OptionError, match=rf"{name}: option bins: .* greater than or equal to 2"):
+        build(name, (2,), bins=1)
+    build(name, (2,), bins=2, hidden=(4,))
+
+
+@pytest.mark.parametrize(("name", "identity"), [("nsf", True), ("nsf_ar", True), ("cubic_nsf", False)])
+def test_what_a_spline_does_outside_its_bound_is_what_its_option_says(name: str, identity: bool) -> None:
+    said = describe(name).options.model_fields["bound"].description
+    assert said is not None
+    assert ("identity" in said) is identity
+    flow = build(name, (1,), transforms=1, hidden=(4,), standardise=False, bound=2.0).double().eval()
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    x = torch.tensor([[-9.0], [-5.0], [-2.0], [2.0], [5.0], [9.0]], dtype=torch.float64)
+    z, log_term = flow.transform.to_latent(x)
+    assert torch.allclose(z, x) is identity
+    torch.testing.assert_close(z[[0, 5]] - z[[2, 3]], log_term.exp()[[0, 5], None] * (x[[0, 5]] - x[[2, 3]]))
+
+
+@pytest.mark.parametrize(
+    ("features", "partition"),
+    [(1, "random"), *((d, p) for d in (2, 3, 6) for p in ("random", "half", "odd-even"))],
+)
 def test_no_coupling_changes_the_coordinates_of_the_one_before(features: int, partition: str) -> None:
     torch.manual_seed(0)
     flow = build("real_nvp", (features,), transforms=12, hidden=(2,), partition=partition)

@@ -53,7 +53,7 @@ class CircularNSFOptions(Options):
         Literal["relu", "tanh", "silu", "gelu", "elu"], Field(description="of the nets' hidden layers")
     ] = "relu"
     dropout: Annotated[float, Field(ge=0, lt=1, description="share of hidden units dropped in training")] = 0.0
-    bins: Annotated[int, Field(ge=1, description="pieces of a spline")] = 8
+    bins: Annotated[int, Field(ge=2, description="pieces of a spline")] = 8
     bound: Annotated[
         float,
         Field(gt=0, description="coordinates not periodic: a spline bends on [-bound, bound], identity outside"),

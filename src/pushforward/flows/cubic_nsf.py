@@ -11,17 +11,16 @@ from pydantic import Field
 
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
-from pushforward.flows.vectors import CouplingOptions, couplings, vector_flow
+from pushforward.flows.vectors import CouplingOptions, SplineOptions, couplings, vector_flow
 from pushforward.maps import CubicSpline
 from pushforward.transform import Shape
 
 
-class CubicNSFOptions(CouplingOptions):
+class CubicNSFOptions(SplineOptions, CouplingOptions):
     """Options of `cubic_nsf`."""
 
-    bins: Annotated[int, Field(ge=1, description="pieces of a spline")] = 8
     bound: Annotated[
-        float, Field(gt=0, description="a spline bends on [-bound, bound] and is the identity outside")
+        float, Field(gt=0, description="a spline bends on [-bound, bound] and goes on straight from its ends outside")
     ] = 3.0
 
 

@@ -5,24 +5,15 @@ Source: Durkan, Bekasov, Murray & Papamakarios, "Neural spline flows", 2019.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
-from pushforward.flows.vectors import CouplingOptions, couplings, vector_flow
+from pushforward.flows.vectors import CouplingOptions, SplineOptions, couplings, vector_flow
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.transform import Shape
 
 
-class NSFOptions(CouplingOptions):
+class NSFOptions(SplineOptions, CouplingOptions):
     """Options of `nsf`."""
-
-    bins: Annotated[int, Field(ge=1, description="pieces of a spline")] = 8
-    bound: Annotated[
-        float, Field(gt=0, description="a spline bends on [-bound, bound] and is the identity outside")
-    ] = 3.0
 
 
 def build(event_shape: Shape, context_dim: int, options: NSFOptions) -> Flow:

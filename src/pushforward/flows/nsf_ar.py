@@ -5,24 +5,15 @@ Source: Durkan, Bekasov, Murray & Papamakarios, "Neural spline flows", 2019, sec
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
-from pushforward.flows.vectors import VectorOptions, autoregressive, vector_flow
+from pushforward.flows.vectors import SplineOptions, VectorOptions, autoregressive, vector_flow
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.transform import Shape, Transform
 
 
-class NSFAROptions(VectorOptions):
+class NSFAROptions(SplineOptions, VectorOptions):
     """Options of `nsf_ar`."""
-
-    bins: Annotated[int, Field(ge=1, description="pieces of a spline")] = 8
-    bound: Annotated[
-        float, Field(gt=0, description="a spline bends on [-bound, bound] and is the identity outside")
-    ] = 3.0
 
 
 def build(event_shape: Shape, context_dim: int, options: NSFAROptions) -> Flow:

@@ -14,7 +14,7 @@ from pushforward.errors import ShapeError
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
-from pushforward.flows.vectors import Linear, PartitionName, bendable, linear_layers, partitions
+from pushforward.flows.vectors import Linear, PartitionName, bendable, linear_layers, partitions, refuse_mixing
 from pushforward.maps import Affine
 from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MLP, ResidualConvNet
@@ -91,6 +91,7 @@ def _after(changed_shape: Shape, norm: Norm) -> Transform | None:
 
 def _vector_couplings(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> list[Transform]:
     steps: list[Transform] = []
+    refuse_mixing(event_shape, options, ("partition", "linear"))
     taken = partitions(event_shape[0], options.partition)
     if event_shape == (1,):
         refuse_unused(options, ("log_scale",), "a single coordinate is changed by a spline, which has no log-scale")

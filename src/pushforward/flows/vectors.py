@@ -10,7 +10,7 @@ from pydantic import Field
 from pushforward.bases import RealBase, build_base
 from pushforward.errors import ShapeError
 from pushforward.flow import Flow
-from pushforward.flows.options import refuse_unused
+from pushforward.flows.options import Options, refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
 from pushforward.maps import Affine, Map, RationalQuadraticSpline
 from pushforward.maps.affine import LOG_SCALES
@@ -57,6 +57,15 @@ class CouplingOptions(VectorOptions):
     dropout: Annotated[float, Field(ge=0, lt=1, description="share of hidden units dropped in training")] = 0.0
 
 
+class SplineOptions(Options):
+    """Options of a flow on vectors that consists of splines, beside those of its steps."""
+
+    bins: Annotated[int, Field(ge=2, description="pieces of a spline")] = 8
+    bound: Annotated[
+        float, Field(gt=0, description="a spline bends on [-bound, bound] and is the identity outside")
+    ] = 3.0
+
+
 class AffineOptions(VectorOptions):
     """Options of a flow on vectors that consists of shifts and scales."""
 
@@ -73,12 +82,19 @@ def vector_flow(event_shape: Shape, context_dim: int, options: StepOptions, step
     """Pre-processing, then ``options.transforms`` steps ``step(i)`` with linear layers between them."""
     if len(event_shape) != 1:
         raise ShapeError(f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp")
+    refuse_mixing(event_shape, options, ("linear",))
     layers = data_layers(event_shape, options)
     for i in range(options.transforms):
         if i:
             layers += linear_layers(event_shape, options.linear)
         layers.append(step(i))
     return Flow(build_base(options.base, event_shape, context_dim), Chain(layers))
+
+
+def refuse_mixing(event_shape: Shape, options: Options, names: tuple[str, ...]) -> None:
+    """Raise OptionError where an option says how coordinates take turns or mix, and there is only one."""
+    if event_shape == (1,):
+        refuse_unused(options, names, "there is a single coordinate, and no other to take turns or mix with")
 
 
 def linear_layers(event_shape: Shape, linear: Linear) -> list[Transform]:
@@ -98,6 +114,7 @@ def autoregressive(event_shape: Shape, context_dim: int, map: Map, options: Vect
 
 def couplings(event_shape: Shape, context_dim: int, make_map: Callable[[], Map], options: CouplingOptions) -> Step:
     """Steps that are couplings, conditioned by a residual MLP on what each one keeps."""
+    refuse_mixing(event_shape, options, ("partition",))
     taken = partitions(event_shape[0], options.partition)
 
     def step(i: int) -> Transform:
