@@ -1,0 +1,30 @@
+"""Every flow on a single coordinate, where no other coordinate is there to bend the density by."""
+
+import pytest
+import torch
+from torch.distributions import Normal
+
+from pushforward.flows import build, names
+
+
+def _two_bumps(n: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    side = torch.where(torch.rand(n, 1, generator=generator) < 0.5, -3.0, 3.0)
+    return side + 0.5 * torch.randn(n, 1, generator=generator)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_flow_on_one_feature_is_no_gaussian(name: str) -> None:
+    torch.manual_seed(0)
+    ends = {"low": -8.0, "high": 8.0} if name == "circular_nsf" else {}
+    flow = build(name, (1,), transforms=2, hidden=(16,), **ends)
+    x, test = _two_bumps(4000, 0), _two_bumps(2000, 1)
+    flow.initialise(x)
+    optimiser = torch.optim.Adam(flow.parameters(), 0.05)
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss = -flow.log_prob(x[torch.randint(0, len(x), (256,))]).mean()
+        loss.backward()
+        optimiser.step()
+    gaussian = Normal(x.mean(), x.std()).log_prob(test).mean()
+    assert flow.eval().log_prob(test).mean() >= gaussian + 0.3
