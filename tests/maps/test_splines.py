@@ -113,6 +113,29 @@ def test_log_slope_is_continuous_at_knots_and_ends(name: str) -> None:
         assert (log_slope[0] - log_slope[-1]).abs() <= 1e-3
 
 
+@pytest.mark.parametrize("size", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("name", [name for name in _MAKES if "circ" not in name])
+def test_at_the_ends_and_beyond_float32_agrees_with_float64(name: str, size: float) -> None:
+    map = _MAKES[name]()
+    learned = name == "learned interval"
+    unbounded = [-30.0, -9.0, 9.0, 30.0] if learned else [-30.0, -9.0, -3.0, 3.0, 9.0, 30.0]
+    points = unbounded if math.isinf(map.domain.low) else [map.domain.low, map.domain.high]
+    exact = torch.tensor(points, dtype=torch.float64)[:, None].expand(-1, 2000)
+    params = _params(map, tuple(exact.shape), size, torch.float32)
+    if learned:
+        params[-4:] = torch.tensor([-0.25, 0.5, 0.125, -0.5])[:, None, None]  # all points stay outside
+    x = exact.float()
+    for direction, back in ((map.forward, map.inverse), (map.inverse, map.forward)):
+        value, log_slope = direction(x, params)
+        wanted, wanted_slope = direction(exact, params.double())
+        torch.testing.assert_close(value.double(), wanted, atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(log_slope.double(), wanted_slope, atol=1e-5, rtol=0)
+        again, back_slope = back(value, params)
+        # The value is rounded, and on the way back that counts as often as the slope is small.
+        assert ((again - x).abs() <= 1e-6 * (x.abs() + value.abs() * (-log_slope).exp())).all()
+        torch.testing.assert_close(back_slope, -log_slope, atol=1e-5, rtol=0)
+
+
 def test_slope_of_the_linear_spline_jumps_and_is_at_a_knot_that_of_the_right() -> None:
     map = LinearSpline(4, bound=2.0)
     params = torch.tensor([0.0, 1.0, -1.0, 0.5], dtype=torch.float64)

@@ -14,20 +14,21 @@ from torch import Tensor, nn
 
 from pushforward.domain import UNIT
 from pushforward.errors import OptionError
-from pushforward.maps.knots import bin_of, check_bins, check_bound, in_memory_order, search, through_interval
+from pushforward.maps.knots import along, bin_of, check_bins, check_bound, in_memory_order, search, through_interval
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """One piece of each coordinate: its lower left corner and size, and the slopes at its ends, both in units of
-    ``height / width`` and at most 3, which makes it monotone (Fritsch & Carlson, 1980)."""
+    """One piece of each coordinate: its lower left corner and size, the slope of its chord, and the slopes at its ends,
+    both in units of the chord's and at most 3, which makes it monotone (Fritsch & Carlson, 1980)."""
 
     left: Tensor
     width: Tensor
     bottom: Tensor
     height: Tensor
+    chord: Tensor
     first: Tensor
     last: Tensor
 
@@ -78,19 +79,19 @@ class CubicSpline(Map):
     def _forth(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         def curve(t: Tensor) -> tuple[Tensor, Tensor]:
             piece = self._piece(t, params, axis=0)
-            value, log_slope = piece.rise(((t - piece.left) / piece.width).clamp(0, 1))
-            return piece.bottom + piece.height * value, log_slope + (piece.height / piece.width).log()
+            value, log_slope = piece.rise(along(t, piece.left, piece.width))
+            return piece.bottom + piece.height * value, log_slope + piece.chord.log()
 
         return through_interval(curve, x, self.bound)
 
     def _back(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         def curve(u: Tensor) -> tuple[Tensor, Tensor]:
             piece = self._piece(u, params, axis=1)
-            xi, log_slope = invert(piece.rise, ((u - piece.bottom) / piece.height).clamp(0, 1), UNIT)
+            xi, log_slope = invert(piece.rise, along(u, piece.bottom, piece.height), UNIT)
             # At the ends, where all beyond is clamped to, by themselves: far out, the way through the root overflows.
             end = torch.where(u <= 0, piece.first, piece.last)
             log_slope = torch.where((u > 0) & (u < 1), log_slope, -end.log())
-            return piece.left + piece.width * xi, log_slope + (piece.width / piece.height).log()
+            return piece.left + piece.width * xi, log_slope - piece.chord.log()
 
         return through_interval(curve, y, self.bound)
 
@@ -104,8 +105,8 @@ class CubicSpline(Map):
         # The piece between its neighbours; at the ends it stands in for the one that is missing.
         three = torch.stack([index - 1, index, index + 1]).clamp(0, bins - 1)
         near = parts.gather(1, three.expand(2, *three.shape))
-        left, _ = bin_of(near[0, 1], before[0], index, bins, self.min_width)
-        bottom, _ = bin_of(near[1, 1], before[1], index, bins, self.min_height)
+        left, width = bin_of(near[0, 1], before[0], index, bins, self.min_width)
+        bottom, height = bin_of(near[1, 1], before[1], index, bins, self.min_height)
         widths, heights = (low + (1 - bins * low) * part for low, part in zip(minima, near.unbind(0), strict=True))
         chords = heights / widths
         # Steffen: the slope of the parabola through three knots, or twice the smaller chord if that is less.
@@ -115,7 +116,7 @@ class CubicSpline(Map):
         # Not two views of one tensor: the loop of the numeric inverse does not compile where its inputs share memory.
         first = torch.where(index == 0, outer[0], inner[0]) / chords[1]
         last = torch.where(index == bins - 1, outer[1], inner[1]) / chords[1]
-        return _Piece(left, widths[1], bottom, heights[1], first, last)
+        return _Piece(left, width, bottom, height, chords[1], first, last)
 
     def _outer(self, raw: Tensor) -> Tensor:
         """Slopes at the ends in units of the chords there: from ``min_slope`` to ``3 - min_slope``, 1 for a raw 0."""

@@ -60,17 +60,38 @@ def search(t: Tensor, parts: Tensor, minimum: float) -> Tensor:
     """``(K - 1, *t.shape)``: for each of the bins 0 .. K - 2 whether it ends at or below ``t``.
 
     t: in [0, 1]. parts: (K, *t.shape), a softmax; bin k is ``minimum + (1 - K minimum) parts[k]`` wide. A knot belongs
-    to the bin that begins there.
+    to the bin that begins there, and 1 to the last one, however the sums are rounded.
     """
     bins = parts.shape[0]
+    t = torch.where(t >= 1, math.inf, t)
     ramp = minimum * torch.arange(1, bins, dtype=t.dtype, device=t.device).reshape(-1, *(1,) * t.ndim)
     return t >= torch.add(ramp, parts[:-1].cumsum(0), alpha=1 - bins * minimum)
 
 
 def bin_of(part: Tensor, before: Tensor, index: Tensor, bins: int, minimum: float) -> tuple[Tensor, Tensor]:
-    """Beginning and width of the bin ``index``, given its softmax ``part`` and the sum of those ``before`` it."""
+    """Beginning and width of the bin ``index``, given its softmax ``part`` and the sum of those ``before`` it; as
+    `up_to_the_end` has them."""
     share = 1 - bins * minimum
-    return torch.add(minimum * index.to(part.dtype), before, alpha=share), minimum + share * part
+    left = torch.add(minimum * index.to(part.dtype), before, alpha=share)
+    return up_to_the_end(left, minimum + share * part, index == bins - 1)
+
+
+def up_to_the_end(left: Tensor, width: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """``left`` and ``width`` of bins, those which are the ``last`` widened or narrowed to end at exactly 1.
+
+    A sum is rounded, and in a narrow bin that is much: of one of 0.001 it is 1e-4 in float32, within which the slope
+    may fall to a fraction. Gradients are those of the given width, which is the same number before rounding.
+    """
+    left = left.clamp(max=1 - torch.finfo(left.dtype).eps)
+    exact = torch.where(last, 1 - left, width).detach()
+    return left, exact + (width - width.detach())
+
+
+def along(t: Tensor, left: Tensor, width: Tensor) -> Tensor:
+    """Where ``t`` lies in its bin, from 0 to 1. The end 1 is the end of its bin whatever the parameters, so that they
+    have no gradient there: what rounding leaves of it would be multiplied with the distance of what lies beyond."""
+    end = t >= 1
+    return ((t - torch.where(end, 1.0, left)) / width + end.to(t.dtype)).clamp(0, 1)
 
 
 def own_bin(

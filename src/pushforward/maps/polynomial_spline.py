@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
-from pushforward.maps.knots import bin_of, check_bins, check_bound, in_memory_order, search, through_interval
+from pushforward.maps.knots import (
+    along,
+    bin_of,
+    check_bins,
+    check_bound,
+    in_memory_order,
+    search,
+    through_interval,
+    up_to_the_end,
+)
 from pushforward.maps.map import Map
 
 
@@ -44,8 +53,8 @@ class LinearSpline(Map):
         def curve(t: Tensor) -> tuple[Tensor, Tensor]:
             index = (t * bins).long().clamp(0, bins - 1)
             inner = torch.arange(bins - 1, device=t.device).reshape(-1, *(1,) * t.ndim)
-            bottom, height = self._piece(parts, index, inner < index)
-            return bottom + height * (t * bins - index), (height * bins).log()
+            bottom, height, slope = self._piece(parts, index, inner < index)
+            return bottom + height * (t * bins - index), slope.log()
 
         return through_interval(curve, x, self.bound)
 
@@ -55,15 +64,17 @@ class LinearSpline(Map):
         def curve(u: Tensor) -> tuple[Tensor, Tensor]:
             ended = search(u, parts, self.min_height)
             index = ended.sum(0)
-            bottom, height = self._piece(parts, index, ended)
-            return (index + ((u - bottom) / height).clamp(0, 1)) / bins, -(height * bins).log()
+            bottom, height, slope = self._piece(parts, index, ended)
+            return (index + along(u, bottom, height)) / bins, -slope.log()
 
         return through_interval(curve, y, self.bound)
 
-    def _piece(self, parts: Tensor, index: Tensor, ended: Tensor) -> tuple[Tensor, Tensor]:
-        """Lower end and height of the piece ``index``."""
+    def _piece(self, parts: Tensor, index: Tensor, ended: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Lower end, height and slope of the piece ``index``."""
         before = (parts[:-1] * ended.to(parts.dtype)).sum(0)
-        return bin_of(parts.gather(0, index[None])[0], before, index, self.bins, self.min_height)
+        part = parts.gather(0, index[None])[0]
+        bottom, height = bin_of(part, before, index, self.bins, self.min_height)
+        return bottom, height, self.bins * (self.min_height + (1 - self.bins * self.min_height) * part)
 
 
 class QuadraticSpline(Map):
@@ -94,17 +105,17 @@ class QuadraticSpline(Map):
 
     def _forth(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         def curve(t: Tensor) -> tuple[Tensor, Tensor]:
-            (left, bottom), (width, _), (first, last) = self._piece(t, params, axis=0)
-            xi = ((t - left) / width).clamp(0, 1)
+            (left, bottom), (width, height), (first, last) = self._piece(t, params, axis=0)
+            xi = along(t, left, width)
             slope = first * (1 - xi) + last * xi
-            return bottom + width * xi * (first + slope) / 2, slope.log()
+            return bottom + height * (xi * (first + slope) / (first + last)), slope.log()
 
         return through_interval(curve, x, self.bound)
 
     def _back(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         def curve(u: Tensor) -> tuple[Tensor, Tensor]:
             (left, bottom), (width, height), (first, last) = self._piece(u, params, axis=1)
-            eta = ((u - bottom) / height).clamp(0, 1)
+            eta = along(u, bottom, height)
             # The discriminant is the square of the slope, between those at the ends: positive, nothing cancels.
             root = (first * first * (1 - eta) + last * last * eta).sqrt()
             # At the ends without eta's share in the gradient, which far out, where slopes count 1e30 times, overflows.
@@ -127,4 +138,5 @@ class QuadraticSpline(Map):
         before = (sizes[:, :-1] * ended.to(t.dtype)).sum(1)
         own = sizes.gather(1, index.expand(2, 1, *index.shape)).squeeze(1)
         ends = slopes.gather(0, torch.stack([index, index + 1]))
-        return before.unbind(0), own.unbind(0), ends.unbind(0)
+        corner, size = up_to_the_end(before, own, index == bins - 1)
+        return corner.unbind(0), size.unbind(0), ends.unbind(0)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
-from pushforward.maps.knots import bin_of, check_bins, check_bound, in_memory_order, own_bin, positive
+from pushforward.maps.knots import along, bin_of, check_bins, check_bound, in_memory_order, own_bin, positive
 from pushforward.maps.map import Map
 
 Tails: TypeAlias = Literal["linear", "box", "circular"]
@@ -38,7 +38,7 @@ class _Bin:
 
     def forward(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Value and log-slope at ``t`` in this bin. Sums of positive terms only: nothing cancels."""
-        xi = ((t - self.left) / self.width).clamp(0, 1)
+        xi = along(t, self.left, self.width)
         rest = 1 - xi
         both = xi * rest
         above = xi * xi + self.first * both
@@ -51,7 +51,7 @@ class _Bin:
         The discriminant of the quadratic (Durkan et al., eq. 29) is ``(p - q)^2 + 4 eta (1 - eta)`` with ``p = first
         (1 - eta)`` and ``q = last eta``: never negative. The root is written with whichever sign does not cancel.
         """
-        eta = ((u - self.bottom) / self.height).clamp(0, 1)
+        eta = along(u, self.bottom, self.height)
         rest = 1 - eta
         gap = self.first * rest - self.last * eta
         root = gap.abs() + (gap * gap + 4 * eta * rest).sqrt()
@@ -144,6 +144,9 @@ class RationalQuadraticSpline(Map):
         """The spline, or its inverse with ``back``, from one interval to the other, and what the tails do outside."""
         t = (v - source[0]) / source[1]
         inner = t.clamp(0, 1)
+        if self.tails == "box":
+            # The upper bound itself, which division may miss by a rounding.
+            inner = inner + torch.where(v >= self.high, 1 - inner, 0.0).detach()
         bin = self._bin(inner, params, back)
         u, log_slope = bin.inverse(inner) if back else bin.forward(inner)
         if isinstance(source[1], Tensor):
