@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from pushforward.data import DataSet
 from pushforward.domain import REAL
 from pushforward.errors import PushforwardError
 from pushforward.flow import Flow
+from pushforward.flows.options import validated
 from pushforward.training import TrainingOptions, fit
 from pushforward.transform import NoiseValue, Transform
 
@@ -46,6 +49,24 @@ def training_options(name: str, data: DataSet) -> dict[str, Any]:
     """The training options for a model: a peer gets those of our own spline flow."""
     known = flows.names()
     return defaults(data, name if name in known else "nsf" if "nsf" in known else "real_nvp")[1]
+
+
+def all_training_options(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Every option of a training, the defaults among them, but for the time and the seed, which a cell says itself."""
+    return TrainingOptions(**chosen).model_dump(mode="json", exclude={"minutes", "seed"})
+
+
+def flow_options(name: str, data: DataSet) -> dict[str, Any]:
+    """All options of the flow that `build` makes, the defaults among them."""
+    if name in PEERS:
+        return PEERS[name]
+    return validated(flows.describe(name), defaults(data, name)[0]).model_dump(mode="json")
+
+
+def digest(flow: Any, training: Any) -> str:
+    """Eight letters that stand for the options of a flow and of its training, so that other options are seen."""
+    text = json.dumps([flow, training], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def build(name: str, data: DataSet) -> Flow:

@@ -174,7 +174,8 @@ def markdown(lines: list[dict[str, object]]) -> str:
     return "\n".join(rows)
 
 
-def main() -> None:
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line; ``given`` stands in for the program's own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--libraries", default=",".join(LIBRARIES), help="names with commas")
     for name, value in asdict(Size()).items():
@@ -182,16 +183,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write the figures here as well")
-    arguments = parser.parse_args()
-    names = arguments.libraries.split(",")
-    if unknown := [name for name in names if name not in LIBRARIES]:
+    arguments = parser.parse_args(given)
+    arguments.libraries = arguments.libraries.split(",")
+    if unknown := [name for name in arguments.libraries if name not in LIBRARIES]:
         parser.error(f"library {unknown[0]!r} is not known; there are {', '.join(LIBRARIES)}")
+    return arguments
+
+
+def main() -> None:
+    arguments = parse_arguments()
     torch.set_num_threads(arguments.threads)
     if arguments.threads == 1:
         # jax reads this when it is first imported; it knows one thread and all, nothing in between.
         os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
     size = Size(**{name: getattr(arguments, name) for name in asdict(Size())})
-    lines = measure(gather(names, size), arguments.rounds)
+    lines = measure(gather(arguments.libraries, size), arguments.rounds)
     print(markdown(lines))
     if arguments.json is not None:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +15,9 @@ def markdown(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     """One Markdown table for each budget among ``lines``, the longest first, each with a caption that says it.
 
     A figure is the mean test log-likelihood in nats ± its standard error over the test rows; over several seeds it is
-    the mean of the seeds, with their lowest and highest in brackets. Models are sorted by their mean rank over the
-    tables; one that misses a table ranks last there. The best of each column is bold.
+    the mean of the seeds, with their lowest and highest in brackets. Of cells that differ only in their options, such
+    as those of changed defaults, the newest are shown, and below the table it says what is left out. Models are sorted
+    by their mean rank over the tables; one that misses a table ranks last there. The best of each column is bold.
     """
     budgets: dict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for line in lines:
@@ -24,7 +25,22 @@ def markdown(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     return [_one(budget, budgets[budget]) for budget in sorted(budgets, reverse=True)]
 
 
+def _newest(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of the lines, in the order in which they were finished, those with the options of the last one of their row.
+
+    Seeds with other options are left out too: their mean would be that of no model.
+    """
+    last = {_place(line): line.get("options") for line in lines}
+    kept = {(_place(line), line.get("seed")): line for line in lines if line.get("options") == last[_place(line)]}
+    return list(kept.values())
+
+
+def _place(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(line[name] for name in ("table", "model", "lr", "batch"))
+
+
 def _one(budget: tuple[Any, ...], lines: Sequence[Mapping[str, Any]]) -> str:
+    everything, lines = lines, _newest(lines)
     tables = list(dict.fromkeys(line["table"] for line in lines))
     cells: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     usual = _usual_options(lines)
@@ -42,7 +58,12 @@ def _one(budget: tuple[Any, ...], lines: Sequence[Mapping[str, Any]]) -> str:
         rows.append([model, *(_figure(cells.get((model, t), []), best=rank(model, t) == 0) for t in tables)])
     seconds, threads, floor = budget
     caption = f"{seconds:g} s on {threads} thread{'s' * (threads != 1)} a cell; floor {floor:g}; nats a row"
-    return "\n".join([f"{caption}\n", *("| " + " | ".join(row) + " |" for row in rows)])
+    text = "\n".join([f"{caption}\n", *("| " + " | ".join(row) + " |" for row in rows)])
+    older = Counter(f"{line['table']} {line['model']}" for line in everything if not any(line is one for one in lines))
+    if not older:
+        return text
+    named = ", ".join(f"{where} ({count})" if count > 1 else where for where, count in older.items())
+    return f"{text}\n\nLeft out, older cells with other options: {named}."
 
 
 def _mean(lines: Sequence[Mapping[str, Any]]) -> float:

@@ -5,10 +5,11 @@
     python benchmarks/tables.py --out runs/tables.jsonl --table
 
 One JSON line for each finished cell (table, model, seed, ...); cells that have theirs are skipped, so that a run goes
-on where it was stopped, and several processes on one file share the work. What is done to the tables, the variance
-floor among it, is in table_data.py. All models get the same rows and the same time on the clock; zuko's flows are
-trained by `pushforward.fit` with the options of ours: batch, learning rate, schedule, weight averaging, and the choice
-of the best weights on the validation rows.
+on where it was stopped, and several processes on one file share the work. A line holds all options of its flow and its
+training; with other defaults it is another cell, and ``--table`` shows the newest. What is done to the tables, the
+variance floor among it, is in table_data.py. All models get the same rows and the same time on the clock; zuko's flows
+are trained by `pushforward.fit` with the options of ours: batch, learning rate, schedule, weight averaging, and the
+choice of the best weights on the validation rows.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import threadpoolctl
 import torch
 from cells import Cells
 from mixture import RIDGE, fit_mixture
-from models import PEERS, UnsuitedError, build, training_options, warm_up
+from models import PEERS, UnsuitedError, all_training_options, build, digest, flow_options, training_options, warm_up
 from table_data import FLOOR, RECIPES, TABLES, Table, prepare
 from table_markdown import markdown
 
@@ -39,22 +40,14 @@ from pushforward.training import FitFailed, TrainingOptions
 
 MIXTURE = "gaussian-mixture"
 # What makes a cell: with another value of any of these it is another cell.
-KEY = ("table", "model", "seed", "seconds", "threads", "floor", "lr", "batch")
+KEY = ("table", "model", "seed", "seconds", "threads", "floor", "lr", "batch", "options")
 
 
 def flow_cell(table: Table, cell: dict[str, Any]) -> dict[str, Any]:
     """Train the flow that ``cell`` names and score the test rows. Raises KeyboardInterrupt where Ctrl-C ended it."""
     torch.manual_seed(cell["seed"])
     flow = build(cell["model"], table.data_set())
-    options = TrainingOptions(
-        **{
-            **training_options(cell["model"], table.data_set()),
-            "minutes": cell["seconds"] / 60,
-            "lr": cell["lr"],
-            "batch_size": cell["batch"],
-            "seed": cell["seed"],
-        }
-    )
+    options = TrainingOptions(**{**cell["training"], "minutes": cell["seconds"] / 60, "seed": cell["seed"]})
     parts = [torch.tensor(x, dtype=torch.float32) for x in (table.train, table.validation, table.test)]
     note = None
     try:
@@ -139,10 +132,12 @@ def _do(table: Table, cell: dict[str, Any], cells: Cells, tell: Callable[[str], 
 
 
 def _cell(table: Table, model: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    lr = batch = None
+    training, flow = None, {"ridge": RIDGE}
     if model != MIXTURE:
-        training = training_options(model, table.data_set())
-        lr, batch = arguments.lr or training["lr"], arguments.batch or training["batch_size"]
+        data = table.data_set()
+        given = {"lr": arguments.lr, "batch_size": arguments.batch}
+        chosen = {**training_options(model, data), **{name: value for name, value in given.items() if value}}
+        training, flow = all_training_options(chosen), flow_options(model, data)
     return {
         "table": table.name,
         "model": model,
@@ -150,8 +145,11 @@ def _cell(table: Table, model: str, seed: int, arguments: argparse.Namespace) ->
         "seconds": arguments.seconds,
         "threads": arguments.threads,
         "floor": arguments.floor,
-        "lr": lr,
-        "batch": batch,
+        "lr": training["lr"] if training else None,
+        "batch": training["batch_size"] if training else None,
+        "options": digest(flow, training),
+        "flow_options": flow,
+        "training": training,
     }
 
 
@@ -179,7 +177,8 @@ def _listed(known: tuple[str, ...]) -> Callable[[str], list[str]]:
     return parse
 
 
-def _arguments() -> argparse.Namespace:
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line; ``given`` stands in for the program's own."""
     models = (*pushforward.flows.names(), MIXTURE, *PEERS)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tables", type=_listed(tuple(RECIPES)), default=list(TABLES), help="names with commas")
@@ -192,11 +191,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, help="batch size of all flows, instead of the default")
     parser.add_argument("--out", type=Path, default=Path("runs/tables.jsonl"))
     parser.add_argument("--table", action="store_true", help="train nothing; print what is there as Markdown")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def main() -> int:
-    arguments = _arguments()
+    arguments = parse_arguments()
     cells = Cells(arguments.out, KEY)
     if arguments.table:
         print("\n\n".join(markdown(cells.lines())))

@@ -4,7 +4,8 @@
 
 Writes ``toys.jsonl``, one line for each flow and toy, beside the models, and ``toys.png``: the true densities, then a
 row for each flow. Cells that are there are skipped, so that an interrupted run goes on; several processes share the
-work.
+work. A line holds all options of its flow and its training: with other defaults it is another cell, and the picture
+shows the cells of the present ones.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ import torch
 from cells import Cells
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from models import UnsuitedError, build, training_options, warm_up
+from models import UnsuitedError, all_training_options, build, digest, flow_options, training_options, warm_up
 
 import pushforward
 from pushforward.data import load, split, toys
 from pushforward.training import TrainingOptions
 
-KEY = ("flow", "toy", "seconds", "threads", "seed")
+KEY = ("flow", "toy", "seconds", "threads", "seed", "options")
 _EDGE, _CELLS = 4.5, 220
 
 
@@ -36,7 +37,7 @@ def fit_toy(cell: Mapping[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
     rows = split(data, cell["seed"])
     torch.manual_seed(cell["seed"])
     flow = build(cell["flow"], data)
-    training = {**training_options(cell["flow"], data), "minutes": cell["seconds"] / 60, "seed": cell["seed"]}
+    training = {**cell["training"], "minutes": cell["seconds"] / 60, "seed": cell["seed"]}
     x = torch.tensor(data.x, dtype=torch.float32)
     options = TrainingOptions(**training)
     result = pushforward.fit(flow, x[rows.train], x[rows.validation], options=options, progress=False)
@@ -75,6 +76,20 @@ def work(cells: Cells, cell: dict[str, Any], folder: Path) -> None:
         print(f"{cell['flow']} {cell['toy']}: gap {gap} nats ({figures['steps']:,} steps)", flush=True)
 
 
+def wanted_cell(flow: str, toy: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The cell of a flow and a toy, with all options that make it."""
+    data = load(toy)
+    training, options = all_training_options(training_options(flow, data)), flow_options(flow, data)
+    return {
+        "flow": flow,
+        "toy": toy,
+        **{name: getattr(arguments, name) for name in ("seconds", "threads", "seed")},
+        "options": digest(options, training),
+        "flow_options": options,
+        "training": training,
+    }
+
+
 def draw(lines: list[dict[str, Any]], out: Path) -> None:
     """The picture: a column a toy; the first row the truth, then a row a flow with each cell's gap as its title."""
     flows = list(dict.fromkeys(line["flow"] for line in lines))
@@ -110,7 +125,8 @@ def model_folder(out: Path, cell: Mapping[str, Any]) -> Path:
     return out / "_".join(f"{cell[name]}" for name in KEY)
 
 
-def main() -> int:
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line; ``given`` stands in for the program's own."""
     known = pushforward.flows.names()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--flows", default=",".join(known), help="names with commas; all that suit")
@@ -118,26 +134,27 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/toys"), help="folder for figures and models")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    flows = arguments.flows.split(",")
-    if unknown := [name for name in flows if name not in known]:
+    arguments = parser.parse_args(given)
+    arguments.flows = arguments.flows.split(",")
+    if unknown := [name for name in arguments.flows if name not in known]:
         parser.error(f"flow {unknown[0]!r} is not known; there are {', '.join(known)}")
+    return arguments
+
+
+def main() -> int:
+    arguments = parse_arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
     cells = Cells(arguments.out / "toys.jsonl", KEY)
     warm_up()
-    wanted = [
-        {"flow": flow, "toy": toy, **{name: getattr(arguments, name) for name in ("seconds", "threads", "seed")}}
-        for flow in flows
-        for toy in toys.TOYS
-    ]
+    wanted = [wanted_cell(flow, toy, arguments) for flow in arguments.flows for toy in toys.TOYS]
     try:
         for cell in wanted:
             work(cells, cell, model_folder(arguments.out, cell))
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         return 130
-    finished = {tuple(line[name] for name in KEY): line for line in cells.lines()}
+    finished = {tuple(line.get(name) for name in KEY): line for line in cells.lines()}
     lines = [finished[key] for cell in wanted if (key := tuple(cell[name] for name in KEY)) in finished]
     if lines:
         draw(lines, arguments.out)

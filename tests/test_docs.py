@@ -8,6 +8,7 @@ testing are not repeated inside of a test. Training gets a tiny budget in the pl
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import doctest
 import importlib
@@ -154,6 +155,42 @@ def test_every_link_of_the_page_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+
+
+def benchmark_commands(page: str) -> list[list[str]]:
+    """The ``python benchmarks/...`` commands of a page, without what stands before and after them on their lines."""
+    joined = page.replace("\\\n", " ")
+    found = re.findall(r"\bpython (benchmarks/[^`\n|>]*)", joined)
+    return [shlex.split(command, comments=True) for command in found]
+
+
+def arguments_of_benchmark(command: list[str]) -> argparse.Namespace:
+    """What the benchmark reads from its command line; raises SystemExit where it does not understand it."""
+    path = ROOT / command[0]
+    assert path.is_file(), f"{command[0]} is not there"
+    sys.path.insert(0, str(path.parent))
+    try:
+        parsed: argparse.Namespace = importlib.import_module(path.stem).parse_arguments(command[1:])
+    finally:
+        sys.path.remove(str(path.parent))
+    return parsed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_benchmark_on_the_page_is_understood(page: Path) -> None:
+    for command in benchmark_commands(page.read_text(encoding="utf-8")):
+        arguments_of_benchmark(command)
+
+
+def test_a_command_that_a_benchmark_does_not_understand_is_caught(capsys: pytest.CaptureFixture[str]) -> None:
+    page = "```text\npython benchmarks/toys.py --flows nsf \\\n  --seconds 5  # short\n```\n`python benchmarks/toys.py`"
+    found = benchmark_commands(page)
+    assert found == [["benchmarks/toys.py", "--flows", "nsf", "--seconds", "5"], ["benchmarks/toys.py"]]
+    assert arguments_of_benchmark(found[0]).seconds == 5
+    for wrong in (["--minutes", "1"], ["--flows", "glowing"]):
+        with pytest.raises(SystemExit):
+            arguments_of_benchmark(["benchmarks/toys.py", *wrong])
+    assert "unrecognized arguments: --minutes" in capsys.readouterr().err
 
 
 def modules() -> list[str]:

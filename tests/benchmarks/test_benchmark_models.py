@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+from typing import Any
+
 import mixture
+import models
 import numpy as np
 import pytest
+import tables
 import torch
-from models import PEERS, UnsuitedError, build
+from cells import Cells
+from models import PEERS, UnsuitedError, build, flow_options
+from table_data import Table
 
+from pushforward.cli.defaults import defaults
 from pushforward.data.dataset import table_set
 
 DATA = table_set("made up", np.random.default_rng(0).standard_normal((200, 3)), ["a", "b", "c"])
@@ -22,6 +31,40 @@ def test_a_zuko_flow_in_our_clothes_has_its_own_density(name: str) -> None:
     own = flow.transform.flow().log_prob(x)
     torch.testing.assert_close(flow.log_prob(x), own, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(flow.data(flow.latent(x)), x, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["real_nvp", "nsf_ar", "bnaf", *PEERS])
+def test_the_options_of_a_cell_are_those_of_the_flow_that_is_built(name: str) -> None:
+    if name in PEERS:
+        assert flow_options(name, DATA) == PEERS[name]
+        return
+    config = build(name, DATA).config
+    assert config is not None
+    assert flow_options(name, DATA) == config.options
+
+
+def test_other_defaults_make_another_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = Table("made up", DATA.x, DATA.x, DATA.x, 0.0, ())
+    arguments = tables.parse_arguments([])
+
+    def cell(model: str = "nsf", seed: int = 0, **given: Any) -> dict[str, Any]:
+        return tables._cell(table, model, seed, argparse.Namespace(**{**vars(arguments), **given}))
+
+    before = cell()
+    assert before["options"] == cell(seed=1)["options"] == cell(seconds=9.0)["options"]
+    assert len({made["options"] for made in (before, cell("nsf_ar"), cell(lr=0.5), cell(batch=7))}) == 4
+    assert before["flow_options"]["bins"] == 8
+    assert before["training"]["batch_size"] == before["batch"] == 64
+    finished = Cells(tmp_path / "cells.jsonl", tables.KEY)
+    finished.add(before)
+    assert finished.done(cell())
+    with monkeypatch.context() as patched:
+        patched.setattr(models, "defaults", lambda data, name: ({"bins": 9}, defaults(data, name)[1]))
+        assert cell()["flow_options"]["bins"] == 9
+        assert not finished.done(cell())
+    monkeypatch.setattr(models, "defaults", lambda data, name: ({}, {"lr": 5e-3, "batch_size": 64, "clip": 1.0}))
+    assert not finished.done(cell())
+    assert (cell()["lr"], cell()["batch"]) == (before["lr"], before["batch"])
 
 
 def test_a_flow_for_other_data_is_left_out_with_the_reason() -> None:

@@ -52,3 +52,22 @@ def test_budgets_are_tables_of_their_own_and_other_options_rows_of_their_own() -
 
 def test_other_kinds_than_exact_are_named() -> None:
     assert _rows(markdown([_line("a", "cif", 0.0, kind="bound")])[0])[2] == ["cif", "**0.000 ± 0.010** (bound)"]
+
+
+def test_cells_of_older_options_are_left_out_and_named() -> None:
+    lines = [
+        _line("a", "nsf", 1.0, options="old"),
+        _line("a", "nsf", 1.5, seed=1, options="old"),
+        _line("a", "maf", 0.0, options="same"),
+        _line("a", "nsf", 2.0, options="new"),
+    ]
+    (text,) = markdown(lines)
+    assert [row[:2] for row in _rows(text)[2:]] == [["nsf", "**2.000 ± 0.010**"], ["maf", "0.000 ± 0.010"]]
+    assert text.endswith("Left out, older cells with other options: a nsf (2).")
+    assert "Left out" not in markdown(lines[2:])[0]
+
+
+def test_lines_without_options_are_older_than_those_with() -> None:
+    (text,) = markdown([_line("a", "nsf", 1.0), _line("a", "nsf", 2.0, options="new")])
+    assert _rows(text)[2] == ["nsf", "**2.000 ± 0.010**"]
+    assert text.endswith("other options: a nsf.")
