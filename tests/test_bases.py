@@ -25,10 +25,11 @@ from pushforward.bases import (
     UniformCircle,
     VonMises,
     build_base,
+    circle,
     is_registered,
 )
 from pushforward.domain import CIRCLE
-from pushforward.errors import ContextError, OptionError, ShapeError
+from pushforward.errors import ContextError, NumericsError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
 from pushforward.transform import Chain
@@ -138,6 +139,24 @@ def test_temperature_draws_to_the_centre() -> None:
         ProductBase([StandardNormal((1,)), UniformCircle((1,))]).sample(2, temperature=0.5)
 
 
+def test_angles_of_any_concentration_are_drawn() -> None:
+    base = VonMises((5,))
+    with torch.no_grad():
+        base.raw_concentration.copy_(torch.tensor([-1e3, math.nan, 1e16, 1e30, 1.0]))
+        z = base.sample(4000, generator=_seeded(), dtype=torch.float64)
+    assert torch.equal(z.isnan().all(0), torch.tensor([False, True, False, False, False]))
+    assert torch.equal(z.isnan().any(0), z.isnan().all(0))
+    assert kstest(z[:, 0].numpy(), "uniform", (-math.pi, 2 * math.pi)).pvalue > 0.01
+    assert kstest(z[:, 2].numpy(), "norm", (0, 1e-8)).pvalue > 0.01
+    assert 0 < z[:, 3].abs().max() < 1e-14
+
+
+def test_angles_that_are_never_accepted_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circle, "_MOST_ROUNDS", 0)
+    with pytest.raises(NumericsError, match="no von Mises angle was accepted in 0 rounds for 6 of 6 coordinates"):
+        VonMises((2,)).sample(3)
+
+
 def test_angles_outside_the_circle_have_no_density() -> None:
     for base in (UniformCircle((1,)), VonMises((1,))):
         ends = torch.tensor([[-math.pi], [math.pi], [3.3], [-1e30], [math.nan]])
@@ -241,3 +260,18 @@ def test_components_of_a_mixture_see_the_context() -> None:
     parts = torch.stack([flow.log_prob(x, context), StandardNormal((2,)).log_prob(x)])
     torch.testing.assert_close(mixture.log_prob(x, context), parts.logsumexp(0) - math.log(2))
     assert mixture.sample(5, context).shape == (5, 4, 2)
+
+
+def test_a_mixture_draws_from_its_flows_without_dropout() -> None:
+    torch.manual_seed(0)
+    flow = build("real_nvp", (2,), transforms=2, hidden=(32,), dropout=0.5, standardise=False)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    mixture = MixtureBase([flow])
+    drawn = [mixture.train(mode).sample(20, generator=_seeded()) for mode in (True, False)]
+    assert torch.equal(*drawn)
+    assert not flow.training
+    assert mixture.train() is mixture
+    mixture.sample(2)
+    assert all(module.training for module in mixture.modules())

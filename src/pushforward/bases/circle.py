@@ -11,9 +11,14 @@ from torch.nn import functional as F
 from pushforward.bases.base import Base, Source
 from pushforward.bases.standard import within
 from pushforward.domain import CIRCLE
-from pushforward.errors import OptionError
+from pushforward.errors import NumericsError, OptionError
 from pushforward.transform import Shape, sum_event
 from pushforward.transforms.angles import wrapped
+
+# A proposal is refused with a probability of at most 0.35, and all but never that often in a row.
+_MOST_ROUNDS = 1000
+# Below the one the law is uniform as far as float64 can tell; above the other it is a normal law of variance 1 / k.
+_UNIFORM_BELOW, _NORMAL_ABOVE = 1e-30, 1e12
 
 
 class UniformCircle(Base):
@@ -86,14 +91,22 @@ class VonMises(Base):
 
 
 def _best_fisher(k: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Von Mises angles about 0 with concentrations ``k`` (> 0, float64), by rejection from a wrapped Cauchy law."""
+    """Von Mises angles about 0 for concentrations ``k`` (float64), by rejection from a wrapped Cauchy law; NaN for NaN.
+
+    Raises NumericsError where proposals are refused again and again.
+    """
+    unknown = k.isnan()
+    given = torch.where(unknown, 1.0, k)
+    k = given.clamp(_UNIFORM_BELOW, _NORMAL_ABOVE)
     # r = (1 + rho^2) / (2 rho) by the paper's rho; for small k by its expansion, where that is a difference of equals.
     safe = k.clamp(min=1e-4)
     tau = 1 + (1 + 4 * safe.square()).sqrt()
     rho = (tau - (2 * tau).sqrt()) / (2 * safe)
-    r = torch.where(k < 1e-4, 1 / k.clamp(min=1e-300) + k, (1 + rho.square()) / (2 * rho))
-    angle, accepted = torch.zeros_like(k), torch.zeros_like(k, dtype=torch.bool)
-    while not bool(accepted.all()):  # each proposal is accepted with a probability of 0.65 or more
+    r = torch.where(k < 1e-4, 1 / k + k, (1 + rho.square()) / (2 * rho))
+    angle, accepted = torch.where(unknown, math.nan, torch.zeros_like(k)), unknown
+    for _ in range(_MOST_ROUNDS):
+        if bool(accepted.all()):
+            return angle * (_NORMAL_ABOVE / given.clamp(min=_NORMAL_ABOVE)).sqrt()
         u = torch.rand(3, *k.shape, dtype=k.dtype, device=k.device, generator=generator)
         cosine = (math.pi * u[0]).cos()
         f = (1 + r * cosine) / (r + cosine)
@@ -101,5 +114,8 @@ def _best_fisher(k: Tensor, generator: torch.Generator | None) -> Tensor:
         kept = (c * (2 - c) > u[1]) | ((c / u[1].clamp(min=1e-300)).log() + 1 - c >= 0)
         proposal = torch.where(u[2] < 0.5, -1.0, 1.0) * f.clamp(-1, 1).acos()
         angle = torch.where(kept & ~accepted, proposal, angle)
-        accepted |= kept
-    return angle
+        accepted = accepted | kept
+    raise NumericsError(
+        f"no von Mises angle was accepted in {_MOST_ROUNDS} rounds for {int((~accepted).sum())} of {k.numel()} "
+        f"coordinates; expected concentrations above 0, got {given.amin():g} to {given.amax():g}"
+    )

@@ -141,12 +141,15 @@ class FlowBase(Base):
         return self.flow.log_prob(z, self._own(context))
 
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
+        from pushforward.flow import evaluation  # which imports the bases
+
         own, context = self.flow, self._own(context)
         generator = source.generator
-        z = own.base.sample(
-            n, context, temperature=temperature, generator=generator, dtype=own.dtype, device=own.device
-        )
-        return source.take(own.transform.to_data(z, context)[0])
+        with evaluation(own):
+            z = own.base.sample(
+                n, context, temperature=temperature, generator=generator, dtype=own.dtype, device=own.device
+            )
+            return source.take(own.transform.to_data(z, context)[0])
 
 
 def _choose(logits: Tensor, n: int, source: Source) -> Tensor:
