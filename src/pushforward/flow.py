@@ -15,6 +15,7 @@ from torch.distributions import Distribution
 from pushforward import noise as noise_source
 from pushforward.bases import Base, as_base
 from pushforward.errors import ContextError, OptionError, ShapeError
+from pushforward.precision import full_precision
 from pushforward.structure import structure
 from pushforward.transform import Kind, NoiseValue, Shape, Transform
 
@@ -329,9 +330,9 @@ def evaluation(flow: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in flow.modules() if module.training]
     for module, _ in modes:
         module.training = False
-    device = next((tensor.device.type for tensor in (*flow.parameters(), *flow.buffers())), "cpu")
+    one = next(iter((*flow.parameters(), *flow.buffers())), torch.empty(0))
     try:
-        with torch.autocast(device, enabled=False):
+        with full_precision(one):
             yield
     finally:
         for module, mode in modes:

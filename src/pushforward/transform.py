@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -197,12 +196,6 @@ def zero_log_term(x: Tensor) -> Tensor:
 def log_dtype(x: Tensor) -> torch.dtype:
     """The dtype that log terms of ``x`` accumulate in: its own, or float32 where that is narrower."""
     return torch.promote_types(x.dtype, torch.float32) if x.is_floating_point() else torch.get_default_dtype()
-
-
-def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Without autocast on the device of ``x``: in half precision a matrix and its inverse do not undo each other."""
-    device = x.device.type
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def sum_event(log_slope: Tensor) -> Tensor:

@@ -275,8 +275,8 @@ def test_slopes_of_a_wild_net_are_limited() -> None:
         (lambda: RationalQuadraticSpline(1), "at least 2 bins, got 1"),
         (lambda: RationalQuadraticSpline(8, min_width=0.2), r"min_width must be above 0 and below 1 / bins = 0.125"),
         (lambda: RationalQuadraticSpline(8, min_height=0.0), "min_height must be above 0"),
-        (lambda: RationalQuadraticSpline(bound=0.0), "bound must be a positive number, got 0"),
-        (lambda: RationalQuadraticSpline(bound=math.inf), "bound must be a positive number, got inf"),
+        (lambda: RationalQuadraticSpline(bound=0.0), "bound must be a finite number above 0, got 0"),
+        (lambda: RationalQuadraticSpline(bound=math.inf), "bound must be a finite number above 0, got inf"),
         (lambda: RationalQuadraticSpline(min_slope=1.0), "min_slope must lie between 0 and 1, got 1"),
         (lambda: RationalQuadraticSpline(tails="round"), "'round' are not known; expected one of linear, box"),  # type: ignore[arg-type]
         (lambda: RationalQuadraticSpline(tails="box", learned_interval=True), "learned_interval goes with linear"),
@@ -285,7 +285,7 @@ def test_slopes_of_a_wild_net_are_limited() -> None:
         (lambda: RationalQuadraticSpline(tails="circular", domain=Domain("real", 0, 1)), "need a circle"),
         (lambda: LinearSpline(min_height=1.0), "min_height must be above 0"),
         (lambda: QuadraticSpline(min_slope=0.0), "min_slope must lie between 0 and 1"),
-        (lambda: CubicSpline(bound=math.nan), "bound must be a positive number"),
+        (lambda: CubicSpline(bound=math.nan), "bound must be a finite number above 0"),
     ],
 )
 def test_options_that_cannot_work_are_refused_by_name(make: Callable[[], Map], message: str) -> None:

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from pushforward.maps.logistic_mixture import at_least_one
+from pushforward.maps.constraints import above_zero, at_least_one, slope_of
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
-from pushforward.maps.sum_of_squares import positive
-
-# Mean slopes stay above this, so that the map is strictly increasing and its linear tails grow without limit.
-_LEAST_SLOPE = 1e-3
-# softplus(raw + _UNIT) is 1 - _LEAST_SLOPE at raw = 0.
-_UNIT = math.log(math.expm1(1 - _LEAST_SLOPE))
 
 
 class Bernstein(Map):
@@ -34,12 +25,12 @@ class Bernstein(Map):
 
     def __init__(self, degree: int = 10, bound: float = 5.0) -> None:
         super().__init__()
-        self.degree, self.bound = at_least_one(degree, "degree"), positive(bound, "bound")
+        self.degree, self.bound = at_least_one(degree, "degree"), above_zero(bound, "bound")
         self.n_params = degree + 1
         self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        slopes = F.softplus(params[1:] + _UNIT) + _LEAST_SLOPE
+        slopes = slope_of(params[1:])
         inside = x.clamp(-self.bound, self.bound)
         t, rest = (self.bound + inside) / (2 * self.bound), (self.bound - inside) / (2 * self.bound)
         rises = slopes.cumsum(0) * (2 * self.bound / self.degree)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.domain import UNIT
-from pushforward.errors import OptionError
-from pushforward.maps.knots import along, bin_of, check_bins, check_bound, in_memory_order, search, through_interval
+from pushforward.maps.constraints import above_zero, between_zero_and_one, check_bins
+from pushforward.maps.knots import along, bin_of, in_memory_order, search, through_interval
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
 
@@ -60,11 +60,9 @@ class CubicSpline(Map):
     ) -> None:
         super().__init__()
         check_bins(bins, {"min_width": min_width, "min_height": min_height})
-        check_bound(bound)
-        if not 0 < min_slope < 1:
-            raise OptionError(f"min_slope must lie between 0 and 1, got {min_slope}")
-        self.bins, self.bound, self.n_params = bins, float(bound), 2 * bins + 2
-        self.min_width, self.min_height, self.min_slope = float(min_width), float(min_height), float(min_slope)
+        self.bins, self.bound, self.n_params = bins, above_zero(bound, "bound"), 2 * bins + 2
+        self.min_width, self.min_height = float(min_width), float(min_height)
+        self.min_slope = between_zero_and_one(min_slope, "min_slope")
         self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
 
     def extra_repr(self) -> str:

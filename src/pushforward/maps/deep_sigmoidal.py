@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from pushforward.maps.logistic_mixture import at_least_one, evenly, logit_of_mixture
+from pushforward.maps.constraints import at_least_one, slope_of
+from pushforward.maps.logistic_mixture import evenly, logit_of_mixture
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
-
-# Slopes stay above this, so that the map grows without limit whatever a net answers.
-_LEAST_RATE = 1e-3
-# softplus(raw + _UNIT) is 1 - _LEAST_RATE at raw = 0.
-_UNIT = math.log(math.expm1(1 - _LEAST_RATE))
 
 
 class DeepSigmoidal(Map):
@@ -39,7 +32,7 @@ class DeepSigmoidal(Map):
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         logits, raw_rates, offsets = params.chunk(3)
-        rates = F.softplus(raw_rates + _UNIT) + _LEAST_RATE
+        rates = slope_of(raw_rates)
         return logit_of_mixture(rates * x + offsets, logits, rates.log())
 
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:

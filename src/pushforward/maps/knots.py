@@ -14,29 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pushforward.errors import OptionError
-
 # No slope is steeper: a raw slope of 1e6, which a net fed with wild input may give, would overflow float32 downstream.
 LARGEST_SLOPE = 1e3
 # torch's softplus is linear beyond its threshold; the default of 20 is 2e-9 off there.
 _LINEAR_ABOVE = 50.0
-
-
-def check_bins(bins: int, minima: dict[str, float]) -> None:
-    """Raise OptionError unless ``bins`` >= 2 and each minimum is above 0 and leaves room for ``bins`` of its size."""
-    if bins < 2:
-        raise OptionError(f"a spline needs at least 2 bins, got {bins}")
-    for name, minimum in minima.items():
-        if not 0 < minimum * bins < 1:
-            raise OptionError(
-                f"{name} must be above 0 and below 1 / bins = {1 / bins:g} (a part of the interval), got {minimum}"
-            )
-
-
-def check_bound(bound: float) -> None:
-    """Raise OptionError unless ``bound`` is a positive number."""
-    if not (math.isfinite(bound) and bound > 0):
-        raise OptionError(f"bound must be a positive number, got {bound}")
 
 
 def positive(raw: Tensor, minimum: float, largest: float = LARGEST_SLOPE) -> Tensor:

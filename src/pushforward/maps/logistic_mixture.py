@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pushforward.errors import OptionError
 from pushforward.maps.affine import SoftClampScale
+from pushforward.maps.constraints import at_least_one
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
 
@@ -68,10 +68,3 @@ def logit_of_mixture(u: Tensor, logits: Tensor, log_rates: Tensor) -> tuple[Tens
 def evenly(components: int) -> Tensor:
     """``components`` numbers spread evenly over [-1, 1]; 0 for a single one."""
     return torch.linspace(-1, 1, components) if components > 1 else torch.zeros(1)
-
-
-def at_least_one(count: int, name: str) -> int:
-    """``count`` where it is a positive number; raises OptionError naming the option where it is not."""
-    if count < 1:
-        raise OptionError(f"{name} must be at least 1, got {count}")
-    return count

@@ -9,12 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pushforward.errors import OptionError
+from pushforward.maps.constraints import above_zero, between_zero_and_one, check_bins
 from pushforward.maps.knots import (
     along,
     bin_of,
-    check_bins,
-    check_bound,
     in_memory_order,
     search,
     through_interval,
@@ -34,8 +32,8 @@ class LinearSpline(Map):
     def __init__(self, bins: int = 8, bound: float = 3.0, min_height: float = 1e-3) -> None:
         super().__init__()
         check_bins(bins, {"min_height": min_height})
-        check_bound(bound)
-        self.bins, self.bound, self.min_height, self.n_params = bins, float(bound), float(min_height), bins
+        self.bins, self.n_params = bins, bins
+        self.bound, self.min_height = above_zero(bound, "bound"), float(min_height)
         self.start = nn.Buffer(torch.zeros(bins), persistent=False)
 
     def extra_repr(self) -> str:
@@ -87,11 +85,8 @@ class QuadraticSpline(Map):
     def __init__(self, bins: int = 8, bound: float = 3.0, min_width: float = 1e-3, min_slope: float = 1e-3) -> None:
         super().__init__()
         check_bins(bins, {"min_width": min_width})
-        check_bound(bound)
-        if not 0 < min_slope < 1:
-            raise OptionError(f"min_slope must lie between 0 and 1, got {min_slope}")
-        self.bins, self.bound, self.n_params = bins, float(bound), 2 * bins + 1
-        self.min_width, self.min_slope = float(min_width), float(min_slope)
+        self.bins, self.bound, self.n_params = bins, above_zero(bound, "bound"), 2 * bins + 1
+        self.min_width, self.min_slope = float(min_width), between_zero_and_one(min_slope, "min_slope")
         self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
 
     def extra_repr(self) -> str:

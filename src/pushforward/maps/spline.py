@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
-from pushforward.maps.knots import along, bin_of, check_bins, check_bound, in_memory_order, own_bin, positive
+from pushforward.maps.constraints import above_zero, between_zero_and_one, check_bins
+from pushforward.maps.knots import along, bin_of, in_memory_order, own_bin, positive
 from pushforward.maps.map import Map
 
 Tails: TypeAlias = Literal["linear", "box", "circular"]
@@ -97,19 +98,16 @@ class RationalQuadraticSpline(Map):
     ) -> None:
         super().__init__()
         check_bins(bins, {"min_width": min_width, "min_height": min_height})
-        check_bound(bound)
-        if not 0 < min_slope < 1:
-            raise OptionError(f"min_slope must lie between 0 and 1, got {min_slope}")
+        bound = above_zero(bound, "bound")
         if tails not in _TAILS:
             raise OptionError(f"tails {tails!r} are not known; expected one of {', '.join(_TAILS)}")
         if learned_interval and tails != "linear":
             raise OptionError(f"learned_interval goes with linear tails; {tails} tails have a fixed interval")
         self.bins, self.tails, self.learned_interval = bins, tails, learned_interval
-        self.min_width, self.min_height, self.min_slope = float(min_width), float(min_height), float(min_slope)
-        self.domain = self.codomain = _domain(tails, float(bound), domain)
-        self.low, self.high = (
-            (-float(bound), float(bound)) if tails == "linear" else (self.domain.low, self.domain.high)
-        )
+        self.min_width, self.min_height = float(min_width), float(min_height)
+        self.min_slope = between_zero_and_one(min_slope, "min_slope")
+        self.domain = self.codomain = _domain(tails, bound, domain)
+        self.low, self.high = (-bound, bound) if tails == "linear" else (self.domain.low, self.domain.high)
         self._slopes = bins + 1 if tails == "box" or learned_interval else bins if tails == "circular" else bins - 1
         self.n_params = 2 * bins + self._slopes + (4 if learned_interval else 1 if tails == "circular" else 0)
         self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)

@@ -8,14 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pushforward.errors import OptionError
 from pushforward.maps.affine import SoftClampScale
-from pushforward.maps.logistic_mixture import at_least_one
+from pushforward.maps.constraints import LEAST_SLOPE, above_zero, at_least_one
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
 
-# The slope stays above this, so that the map is strictly increasing and its linear tails grow without limit.
-_LEAST_SLOPE = 1e-3
 _SPREAD = 0.1
 
 
@@ -37,7 +34,7 @@ class SumOfSquares(Map):
         super().__init__()
         self.polynomials = at_least_one(polynomials, "polynomials")
         self.degree = at_least_one(degree, "degree")
-        self.bound = positive(bound, "bound")
+        self.bound = above_zero(bound, "bound")
         self.n_params = polynomials * (degree + 1) + 1
         self.bounded = SoftClampScale(16.0)
         self.start = nn.Buffer(self._start(), persistent=False)
@@ -50,7 +47,7 @@ class SumOfSquares(Map):
         k, columns = self.polynomials, self.degree + 1
         phase = math.pi * (torch.arange(k, dtype=torch.float64) + 0.5) / k
         wanted = _SPREAD * (phase[:, None] * torch.arange(columns)).cos()
-        wanted[:, 0] = math.sqrt(1 - _LEAST_SLOPE)
+        wanted[:, 0] = math.sqrt(1 - LEAST_SLOPE)
         wanted = wanted / math.sqrt(k)
         raw = wanted / (1 - wanted.abs() / self.bounded.limit)
         return torch.cat([raw.flatten(), raw.new_zeros(1)]).float()
@@ -72,11 +69,4 @@ def _slope(coefficients: tuple[Tensor, ...], t: Tensor) -> Tensor:
     value = coefficients[-1]
     for coefficient in reversed(coefficients[:-1]):
         value = value * t + coefficient
-    return _LEAST_SLOPE + value.square().sum(0)
-
-
-def positive(value: float, name: str) -> float:
-    """``value`` where it is a finite number above 0; raises OptionError naming the option where it is not."""
-    if not (value > 0 and math.isfinite(value)):
-        raise OptionError(f"{name} must be a finite number above 0, got {value}")
-    return float(value)
+    return LEAST_SLOPE + value.square().sum(0)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pushforward.errors import OptionError
-from pushforward.maps.logistic_mixture import at_least_one
+from pushforward.maps.constraints import above_zero, at_least_one, slope_of
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
-from pushforward.maps.sum_of_squares import positive
-
-# The slope stays above this, so that the integral is unbounded.
-_LEAST_SLOPE = 1e-3
-# softplus(g + _UNIT) is 1 - _LEAST_SLOPE at g = 0.
-_UNIT = math.log(math.expm1(1 - _LEAST_SLOPE))
+from pushforward.precision import full_precision
 
 
 class UnconstrainedMonotone(Map):
@@ -50,7 +42,7 @@ class UnconstrainedMonotone(Map):
             raise OptionError(f"hidden must be one or more widths of at least 1, got {tuple(hidden)}")
         if nodes < 3:
             raise OptionError(f"nodes must be at least 3, got {nodes}")
-        self.bound = positive(bound, "bound")
+        self.bound = above_zero(bound, "bound")
         self.n_params = at_least_one(embedding, "embedding") + 1
         self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
         # The first layer in two parts: what it makes of the embedding is the same at every node.
@@ -76,11 +68,11 @@ class UnconstrainedMonotone(Map):
 
     def _integrand(self, t: Tensor, embedding: Tensor) -> Tensor:
         """f at ``t: (nodes, *shape)`` with ``embedding: (E, *shape)``."""
-        with _full_precision(t):
+        with full_precision(t):
             h = (self.position(t[..., None]) + self.embedding(embedding.movedim(0, -1))).tanh()
             for layer in self.middle:
                 h = layer(h).tanh()
-            return F.softplus(self.last(h)[..., 0] + _UNIT) + _LEAST_SLOPE
+            return slope_of(self.last(h)[..., 0])
 
 
 def clenshaw_curtis(nodes: int) -> tuple[list[float], list[float]]:
@@ -95,11 +87,3 @@ def clenshaw_curtis(nodes: int) -> tuple[list[float], list[float]]:
     weights = (1 - np.cos(2 * np.outer(angle, j)) @ share) / n
     weights[[0, -1]] /= 2
     return np.square(np.sin(angle / 2)).tolist(), weights.tolist()
-
-
-def _full_precision(x: Tensor) -> contextlib.AbstractContextManager[object]:
-    """No autocast: in half precision the integral would not increase with x, and had no inverse."""
-    device = x.device.type
-    if not torch.amp.is_autocast_available(device):
-        return contextlib.nullcontext()
-    return torch.autocast(device, enabled=False)

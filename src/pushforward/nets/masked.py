@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden
+from pushforward.precision import full_precision
 
 
 def ordered(features: int, order: Sequence[int] | None = None) -> Tensor:
@@ -152,12 +152,6 @@ class MADE(nn.Module):
         # Batch innermost in memory: map kernels then read each parameter of many rows in one stretch.
         transposed: Tensor = out.t()
         return transposed
-
-
-def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Autocast switched off inside, on the device of ``x``."""
-    kind = x.device.type
-    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def _zero(layer: MaskedLinear) -> MaskedLinear:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError
 from pushforward.maps.map import Map
-from pushforward.nets.masked import MADE, full_precision
+from pushforward.nets.masked import MADE
 from pushforward.nets.unrolled import Unrolled
+from pushforward.precision import full_precision
 from pushforward.transform import NoiseValue, Transform, log_dtype
 from pushforward.transforms.coupling import refuse_own_shape, with_start
 

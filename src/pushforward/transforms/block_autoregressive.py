@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from pushforward.errors import ContextError, OptionError
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.numeric import invert
-from pushforward.nets.masked import full_precision
 from pushforward.nets.mlp import INPUT_LIMIT
+from pushforward.precision import full_precision
 from pushforward.transform import NoiseValue, Transform, log_dtype
 
 

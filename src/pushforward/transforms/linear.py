@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from pushforward.errors import OptionError
 from pushforward.maps.affine import SoftClampScale
-from pushforward.transform import NoiseValue, Transform, full_precision, zero_log_term
+from pushforward.precision import full_precision
+from pushforward.transform import NoiseValue, Transform, zero_log_term
 
 Start = Literal["identity", "permutation", "orthogonal"]
 
