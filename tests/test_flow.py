@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Gamma, Laplace, MultivariateNormal, Normal, Poisson
 
 from pushforward.bases import StandardLogistic, StandardNormal, TorchBase, UniformBox, build_base
@@ -323,3 +323,10 @@ def test_base_and_transform_must_fit() -> None:
     with pytest.raises(OptionError, match="base 'cauchy' is not known"):
         build_base("cauchy", (2,))
     assert isinstance(build_base("logistic", (2,)), StandardLogistic)
+
+
+def test_evaluation_is_possible_on_a_device_without_autocast() -> None:
+    net = nn.Linear(2, 2, device="meta")
+    with evaluation(net):
+        assert not net.training
+    assert net.training

@@ -1,5 +1,7 @@
 """MADE and the block autoregressive net in numpy, written from the papers' equations, with the same weights."""
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -53,7 +55,7 @@ def test_block_autoregressive_net_is_section_3_of_its_paper() -> None:
     w, x = _weights(made), _numpy(made.data(20))
     features, widths = 3, (1, 4, 3, 1)
     matrices = []
-    for layer, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         raw, matrix = w[f"layers.{layer}.weight"], np.zeros((features * outputs, features * inputs))
         for i in range(features):
             for j in range(i + 1):

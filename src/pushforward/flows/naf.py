@@ -36,6 +36,6 @@ ARCHITECTURE = Architecture(
     options=NAFOptions,
     build=build,
     summary="autoregressive mixtures of sigmoids",
-    when="When a smooth map without knots or an interval is wanted; sampling needs a numeric root a coordinate.",
+    when="When density is all that counts: first on most tables measured; sampling needs a numeric root a coordinate.",
     source="Huang, Krueger, Lacoste & Courville, 2018",
 )
