@@ -30,6 +30,6 @@ ARCHITECTURE = Architecture(
     options=NSFAROptions,
     build=build,
     summary="autoregressive rational-quadratic splines",
-    when="When the density matters most and samples are wanted: first choice for tables; sampling costs 3 to 4 scorings.",
+    when="When the density matters and samples are wanted: first choice for tables; sampling costs 3 to 4 scorings.",
     source="Durkan, Bekasov, Murray & Papamakarios, 2019",
 )
