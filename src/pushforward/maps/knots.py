@@ -64,8 +64,8 @@ def up_to_the_end(left: Tensor, width: Tensor, last: Tensor) -> tuple[Tensor, Te
     may fall to a fraction. Gradients are those of the given width, which is the same number before rounding.
     """
     left = left.clamp(max=1 - torch.finfo(left.dtype).eps)
-    exact = torch.where(last, 1 - left, width).detach()
-    return left, exact + (width - width.detach())
+    value = width.detach()
+    return left, torch.where(last, 1 - left.detach(), value) + (width - value)
 
 
 def along(t: Tensor, left: Tensor, width: Tensor) -> Tensor:
