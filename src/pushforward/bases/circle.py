@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.bases.base import Base, Source
-from pushforward.bases.standard import within
 from pushforward.domain import CIRCLE
 from pushforward.errors import NumericsError, OptionError
+from pushforward.support import zero_outside
 from pushforward.transform import Shape, sum_event
 from pushforward.transforms.angles import wrapped
 
@@ -33,7 +33,7 @@ class UniformCircle(Base):
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         level = torch.full_like(z, -math.log(2 * math.pi))
-        return sum_event(within(z, CIRCLE.low, CIRCLE.high, level))
+        return sum_event(zero_outside((z >= CIRCLE.low) & (z <= CIRCLE.high), level, z))
 
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
         return math.pi * (2 * source.uniform(n, *self.event_shape) - 1)
@@ -75,7 +75,7 @@ class VonMises(Base):
         clamped = z.clamp(CIRCLE.low, CIRCLE.high)
         exponent = -2 * k * ((clamped - self.location) / 2).sin().square()
         log_density = exponent - torch.special.i0e(k).log() - math.log(2 * math.pi)
-        return sum_event(within(z, CIRCLE.low, CIRCLE.high, log_density))
+        return sum_event(zero_outside((z >= CIRCLE.low) & (z <= CIRCLE.high), log_density, z))
 
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
         k = self.concentration.detach().to(dtype=torch.float64, device=source.device)

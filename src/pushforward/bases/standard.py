@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from pushforward.bases.base import Base, Source
 from pushforward.domain import UNIT, Domain
 from pushforward.errors import OptionError
+from pushforward.support import zero_outside
 from pushforward.transform import Shape, sum_event
 
 
@@ -71,16 +72,10 @@ class UniformBox(Base):
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         level = torch.full_like(z, -math.log(self.high - self.low))
-        return sum_event(within(z, self.low, self.high, level))
+        return sum_event(zero_outside((z >= self.low) & (z <= self.high), level, z))
 
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
         return self.low + (self.high - self.low) * source.uniform(n, *self.event_shape)
 
     def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return ((z - self.low) / (self.high - self.low)).clamp(0, 1)
-
-
-def within(z: Tensor, low: float, high: float, log_density: Tensor) -> Tensor:
-    """``log_density`` where ``low <= z <= high`` and -inf elsewhere; a NaN stays one, it does not become "outside"."""
-    inside = (z >= low) & (z <= high)
-    return torch.where(inside, log_density, torch.where(z.isnan(), z, -math.inf))

@@ -6,11 +6,12 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, StudentT, constraints
+from torch.distributions import Distribution, StudentT
 
 from pushforward.bases.base import Base, Source
-from pushforward.domain import REAL, Domain
+from pushforward.domain import Domain
 from pushforward.errors import OptionError, ShapeError
+from pushforward.support import ends
 from pushforward.transform import Shape, sum_event
 
 
@@ -90,18 +91,9 @@ def student_cdf(y: Tensor, freedom: Tensor) -> Tensor:
 
 
 def _domain_of(distribution: Distribution) -> Domain:
-    support = distribution.support
-    if support is None:
+    if distribution.support is None:
         raise OptionError(f"{type(distribution).__name__} declares no support, so it cannot be a base")
-    while isinstance(support, (constraints.independent, constraints.MixtureSameFamilyConstraint)):
-        support = support.base_constraint
-    if support is constraints.real or support is constraints.real_vector:
-        return REAL
-    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
-    if getattr(support, "is_discrete", False) or (low is None and high is None):
-        raise OptionError(
-            f"a base needs a continuous distribution on intervals; {type(distribution).__name__} lies on {support}"
-        )
+    low, high = ends(distribution, "a base needs a continuous distribution on intervals")
     return Domain(
         "real",
         -math.inf if low is None else float(torch.as_tensor(low).min()),

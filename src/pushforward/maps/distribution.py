@@ -9,12 +9,13 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Transform, constraints
+from torch.distributions import Distribution, Transform
 
-from pushforward.domain import REAL, UNIT, Domain
+from pushforward.domain import UNIT, Domain
 from pushforward.errors import OptionError, ShapeError
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
+from pushforward.support import End, ends, zero_outside
 
 
 class DistributionCDF(Map):
@@ -64,7 +65,7 @@ class DistributionCDF(Map):
             log_slope = -self._log_density(x)
         else:
             x, log_slope = invert(lambda x: self(x, params), inside, self.domain)
-        return x, _inside(y, UNIT, log_slope)
+        return x, zero_outside((y >= 0) & (y <= 1), log_slope, y)
 
     def extra_repr(self) -> str:
         return repr(self.distribution)
@@ -88,7 +89,8 @@ class DistributionCDF(Map):
         )
 
     def _log_density(self, x: Tensor) -> Tensor:
-        return _inside(x, self.domain, self.distribution.log_prob(self._clamped(x)).to(x.dtype))
+        log_density = self.distribution.log_prob(self._clamped(x)).to(x.dtype)
+        return zero_outside((x >= self.domain.low) & (x <= self.domain.high), log_density, x)
 
     def _require_fit(self, x: Tensor) -> None:
         batch = self.distribution.batch_shape
@@ -98,12 +100,6 @@ class DistributionCDF(Map):
                 f"{type(self.distribution).__name__} of batch shape {tuple(batch)} expected values that end in it, "
                 f"got {tuple(x.shape)}"
             )
-
-
-def _inside(x: Tensor, domain: Domain, log_slope: Tensor) -> Tensor:
-    """``log_slope`` where ``x`` lies between the ends of the domain, -inf outside, NaN for a NaN."""
-    outside = torch.where(x.isnan(), math.nan, -math.inf).to(log_slope)
-    return torch.where((x >= domain.low) & (x <= domain.high), log_slope, outside)
 
 
 def _mapped(value: Any, fn: Callable[[Tensor], Tensor], seen: dict[int, Any] | None = None) -> Any:
@@ -149,18 +145,11 @@ def _support(distribution: Distribution) -> Domain:
             f"a distribution function is of single numbers; {name} has events of shape "
             f"{tuple(distribution.event_shape)}"
         )
-    support: Any = distribution.support
-    while isinstance(support, constraints.MixtureSameFamilyConstraint):
-        support = support.base_constraint
-    if support is constraints.real:
-        return REAL
-    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
-    if getattr(support, "is_discrete", False) or (low is None and high is None):
-        raise OptionError(f"a map needs a continuous distribution on an interval; {name} lies on {support}")
+    low, high = ends(distribution, "a map needs a continuous distribution on an interval")
     return Domain("real", _bound(low, -math.inf, name), _bound(high, math.inf, name))
 
 
-def _bound(bound: float | Tensor | None, infinite: float, name: str) -> float:
+def _bound(bound: End, infinite: float, name: str) -> float:
     if bound is None:
         return infinite
     values = torch.as_tensor(bound)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pushforward.domain import CIRCLE, Domain
 from pushforward.errors import OptionError
+from pushforward.support import zero_outside
 from pushforward.transform import NoiseValue, Shape, Transform, sum_event, zero_log_term
 
 
@@ -34,8 +35,7 @@ class Angles(Transform):
         inside = (x >= self.low) & (x <= self.high)
         share = (x.clamp(self.low, self.high) - self.low) / (self.high - self.low)
         z = (math.pi * (2 * share - 1)).clamp(CIRCLE.low, CIRCLE.high)
-        outside = torch.where(x.isnan(), math.nan, -math.inf).to(z)
-        return z, zero_log_term(x) + self._log_slope + sum_event(torch.where(inside, 0.0, outside))
+        return z, zero_log_term(x) + self._log_slope + sum_event(zero_outside(inside, torch.zeros_like(z), x))
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         share = (wrapped(z) / math.pi + 1) / 2

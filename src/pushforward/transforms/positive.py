@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from pushforward.domain import Domain
 from pushforward.errors import OptionError
+from pushforward.support import zero_outside
 from pushforward.transform import NoiseValue, Shape, Transform, sum_event
 
 
@@ -28,7 +29,7 @@ class Log(Transform):
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         distance = x - self.low
         z = distance.clamp(min=torch.finfo(x.dtype).tiny).log()
-        return z, sum_event(_inside(distance, -z))
+        return z, sum_event(zero_outside(distance > 0, -z, distance))
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         # Half a unit below the logarithm of the largest number: rounding must not lead beyond it.
@@ -52,7 +53,7 @@ class InverseSoftplus(Transform):
         distance = x - self.low
         safe = distance.clamp(min=torch.finfo(x.dtype).tiny)
         log_share = (-torch.expm1(-safe)).log()  # log(1 - exp(-d)), the log of 1 / slope
-        return safe + log_share, sum_event(_inside(distance, -log_share))
+        return safe + log_share, sum_event(zero_outside(distance > 0, -log_share, distance))
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         # Not F.softplus, which is the identity above 20, where float64 still tells them apart.
@@ -64,9 +65,3 @@ def _above(low: float) -> Domain:
     if not math.isfinite(low):
         raise OptionError(f"low must be a finite number, got {low}")
     return Domain("real", low, math.inf)
-
-
-def _inside(distance: Tensor, log_slope: Tensor) -> Tensor:
-    """``log_slope`` where ``distance`` from the bound is positive; elsewhere -inf, or NaN for NaN."""
-    outside = torch.where(distance.isnan(), math.nan, -math.inf).to(log_slope)
-    return torch.where(distance > 0, log_slope, outside)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from pushforward.domain import REAL, UNIT, Domain, integers
 from pushforward.errors import OptionError
+from pushforward.support import zero_outside
 from pushforward.transform import Noise, NoiseValue, Shape, Transform, sum_event, zero_log_term
 
 
@@ -72,8 +73,7 @@ class Dequantize(Transform):
         valid = (x >= 0) & (x <= self.levels - 1) & (x == x.round())
         log_term = zero_log_term(x) - self._log_levels
         # NaN stays NaN; anything else that is not a level has probability 0.
-        impossible = torch.where(x.isnan(), math.nan, -math.inf)
-        log_term = log_term + sum_event(torch.where(valid, 0.0, impossible).to(log_term))
+        log_term = log_term + sum_event(zero_outside(valid, torch.zeros_like(x, dtype=log_term.dtype), x))
         return (x.clamp(0, self.levels - 1) + noise) / self.levels, log_term
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
@@ -107,8 +107,7 @@ class Logit(Transform):
         info = torch.finfo(s.dtype)
         z = torch.logit(s.clamp(info.tiny, 1 - info.eps / 2))
         log_slope = F.softplus(z) + F.softplus(-z) + math.log1p(-2 * self.alpha)
-        outside = torch.where(x.isnan(), math.nan, -math.inf).to(log_slope)
-        return z, sum_event(torch.where(inside, log_slope, outside))
+        return z, sum_event(zero_outside(inside, log_slope, x))
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         x = (z.sigmoid() - self.alpha) / (1 - 2 * self.alpha)

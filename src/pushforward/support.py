@@ -1,0 +1,39 @@
+"""Densities outside of their support, and where the support of a torch distribution ends."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from pushforward.errors import OptionError
+
+End: TypeAlias = "float | Tensor | None"
+
+
+def zero_outside(inside: Tensor, log_value: Tensor, x: Tensor) -> Tensor:
+    """``log_value`` where ``inside``; elsewhere the log of a density of zero, or NaN where ``x`` is one.
+
+    A NaN is passed on and not made, so that a constant ``log_value`` too has a gradient in ``x``, which is 0.
+    """
+    outside = torch.where(x.isnan(), x, -math.inf).to(log_value)
+    return torch.where(inside, log_value, outside)
+
+
+def ends(distribution: Distribution, wanted: str) -> tuple[End, End]:
+    """The lower and the upper end of the interval that a continuous distribution lies on; None for one at infinity.
+
+    wanted: how the error begins that is raised for anything else, an OptionError.
+    """
+    support: Any = distribution.support
+    while isinstance(support, (constraints.independent, constraints.MixtureSameFamilyConstraint)):
+        support = support.base_constraint
+    if support is constraints.real or support is constraints.real_vector:
+        return None, None
+    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
+    if getattr(support, "is_discrete", False) or (low is None and high is None):
+        raise OptionError(f"{wanted}; {type(distribution).__name__} lies on {support}")
+    return low, high
