@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Force, Model, Running
+from pushforward.cli.parameters import Force, Model, Out, Running
 
 
 def decode(
@@ -15,10 +15,7 @@ def decode(
     latents: Annotated[Path, Parameter(help="file of latents, one a row, as `pushforward encode` writes them.")],
     /,
     *,
-    out: Annotated[
-        Path | None,
-        Parameter(help="file ending in .png (images), .npy, .csv, .parquet or .jsonl; rows default to CSV on stdout."),
-    ] = None,
+    out: Out = None,
     given: Annotated[
         str | None,
         Parameter(help="context of a conditional model: name=value,..., or a file with a row for each latent."),

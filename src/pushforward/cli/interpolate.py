@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Columns, Context, DataDir, Force, Model, Running, column_names
+from pushforward.cli.parameters import Columns, Context, DataDir, Force, Model, Out, Running, column_names
 
 
 def interpolate(
@@ -23,10 +22,7 @@ def interpolate(
         Parameter(negative=(), consume_multiple=True, help="numbers of two or four rows of --data, counted from 0."),
     ] = None,
     steps: Annotated[int, Parameter(help="pictures along each side.")] = 8,
-    out: Annotated[
-        Path | None,
-        Parameter(help="file ending in .png (images), .npy, .csv, .parquet or .jsonl; rows default to CSV on stdout."),
-    ] = None,
+    out: Out = None,
     columns: Columns = None,
     context: Context = None,
     data_dir: DataDir = None,

@@ -20,6 +20,21 @@ _RUNNING = Group("Running", sort_key=2)
 
 Model = Annotated[Path, Parameter(help="folder of a saved model.")]
 Data = Annotated[str, Parameter(help="a named data set (see `pushforward data`), a file, or a folder of images.")]
+Out = Annotated[
+    Path | None,
+    Parameter(help="file ending in .png (images), .npy, .csv, .parquet or .jsonl; rows default to CSV on stdout."),
+]
+Rows = Annotated[
+    list[int] | None,
+    Parameter(negative=(), consume_multiple=True, help="numbers of the rows to take as examples, counted from 0."),
+]
+Given = Annotated[
+    str | None, Parameter(help="context of a conditional model: name=value,... or a file with these columns.")
+]
+Labels = Annotated[
+    list[int] | None,
+    Parameter(name="--class", negative=(), consume_multiple=True, help="class labels to draw from."),
+]
 Force = Annotated[bool, Parameter(negative=(), help="replace what is there.")]
 Columns = Annotated[
     list[str] | None,

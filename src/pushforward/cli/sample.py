@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Force, Model, Running
+from pushforward.cli.parameters import Force, Given, Labels, Model, Out, Running
 
 
 def sample(
@@ -15,20 +14,12 @@ def sample(
     /,
     *,
     n: Annotated[int, Parameter(name=("-n", "--n"), help="how many, for each context.")] = 64,
-    out: Annotated[
-        Path | None,
-        Parameter(help="file ending in .png (images), .npy, .csv, .parquet or .jsonl; rows default to CSV on stdout."),
-    ] = None,
+    out: Out = None,
     temperature: Annotated[
         float, Parameter(help="scales the base's deviations; below 1 samples are more typical, not more right.")
     ] = 1.0,
-    given: Annotated[
-        str | None, Parameter(help="context of a conditional model: name=value,... or a file with these columns.")
-    ] = None,
-    labels: Annotated[
-        list[int] | None,
-        Parameter(name="--class", negative=(), consume_multiple=True, help="class labels to draw from."),
-    ] = None,
+    given: Given = None,
+    labels: Labels = None,
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:

@@ -28,20 +28,23 @@ _BATCH = 512
 class Part:
     """Rows of a data set as a flow takes them.
 
-    x: ``(N, *event)``; context: ``(N, K)`` vectors, ``(N,)`` labels, or None for an unconditional flow.
+    x: ``(N, *event)``; context: ``(N, K)`` vectors, ``(N,)`` labels, or None for an unconditional flow. labels: (N,)
+    classes where the data have some, whatever the flow makes of them.
     """
 
     x: Array
     context: Array | None
+    labels: Array | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def first(self, rows: int) -> Part:
-        return Part(self.x[:rows], None if self.context is None else self.context[:rows])
+        return self.take(np.arange(min(rows, len(self))))
 
     def take(self, rows: Array) -> Part:
-        return Part(self.x[rows], None if self.context is None else self.context[rows])
+        context, labels = (None if found is None else found[rows] for found in (self.context, self.labels))
+        return Part(self.x[rows], context, labels)
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def part_of(flow: Flow, data: DataSet, rows: Array) -> Part:
             wanted = "class labels" if labels else f"{flow.context_shape[0]} context columns"
             raise DataError(f"{data.name}: the model is conditional and needs {wanted}, the data have none")
         context = context[rows]
-    return Part(data.x[rows], context)
+    return Part(data.x[rows], context, None if data.labels is None else data.labels[rows])
 
 
 def tensors(flow: Flow, part: Part, batch: int = _BATCH) -> Iterator[tuple[int, Tensor, Tensor | None]]:

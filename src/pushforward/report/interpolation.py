@@ -31,7 +31,7 @@ def manifold(flow: Flow, x4: Tensor, n: int = 8, context: Tensor | None = None, 
         raise ShapeError(f"four examples of shape (4, {_inner(flow)}) expected, got {tuple(x4.shape)}")
     if n < 1:
         raise OptionError(f"n must be at least 1, got {n}")
-    z, contexts = _encode(flow, x4, context, seed)
+    z, contexts = encode(flow, x4, context, seed)
     angles = 2 * math.pi * torch.arange(n, device=z.device, dtype=torch.float64) / n
     a, b = angles[:, None].expand(n, n).flatten(), angles.repeat(n)
     weights = torch.stack([a.cos() * b.cos(), a.cos() * b.sin(), a.sin() * b.cos(), a.sin() * b.sin()], 1)
@@ -57,7 +57,7 @@ def spherical_path(
         ends.append(x.reshape(1, *flow.event_shape))
     if n < 2:
         raise OptionError(f"a path needs n of at least 2, got {n}")
-    z, contexts = _encode(flow, torch.cat(ends), context, seed)
+    z, contexts = encode(flow, torch.cat(ends), context, seed)
     t = torch.linspace(0, 1, n, device=z.device, dtype=torch.float64)
     first, second = z.double().flatten(1)
     w = torch.acos((first @ second / (first.norm() * second.norm()).clamp(min=1e-300)).clamp(-1, 1))
@@ -68,14 +68,17 @@ def spherical_path(
     return _decode(flow, weights, z, contexts, seed)
 
 
-def _encode(flow: Flow, x: Tensor, context: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:
-    """Latents ``(B, *latent)`` of ``x`` in coordinates that may be mixed, and contexts ``(B, *context_shape)``."""
+def encode(flow: Flow, x: Tensor, context: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:
+    """Latents ``(B, *latent)`` of ``x`` in coordinates that may be mixed, and contexts ``(B, *context_shape)``.
+
+    seed: of the noise that encoding wants, keyed by the row. Raises OptionError as `straighten`.
+    """
     with evaluation(flow):
         x = x.to(device=flow.device, dtype=flow.dtype)
         context = flow._context(None if context is None else context.to(flow.device), x.shape[0])
         rows = torch.arange(x.shape[0])
         noise = noise_source.keyed(flow.transform.noise_to_latent, seed, rows, x.dtype, x.device)
-        return _straighten(flow.base, flow.latent(x, context, noise)), context
+        return straighten(flow.base, flow.latent(x, context, noise)), context
 
 
 def _decode(flow: Flow, weights: Tensor, z: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
@@ -85,12 +88,22 @@ def _decode(flow: Flow, weights: Tensor, z: Tensor, contexts: Tensor | None, see
         # Squared weights sum to 1 on the manifold; on a path they are brought to it.
         shares = weights.square() / weights.square().sum(1, keepdim=True)
         contexts = torch.einsum("mb,b...->m...", shares, contexts.double()).to(contexts.dtype)
+    return decode(flow, mixed, contexts, seed)
+
+
+def decode(flow: Flow, z: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
+    """Data ``(B, *event)`` of latents ``z: (B, *latent)`` in the coordinates that `encode` gives."""
     generator = torch.Generator(device=z.device).manual_seed(seed)
-    return flow.data(_bend(flow.base, mixed), contexts, generator=generator)
+    if isinstance(flow.base, UniformBox):
+        z = flow.base.low + (flow.base.high - flow.base.low) * torch.special.ndtr(z)
+    return flow.data(z, contexts, generator=generator)
 
 
-def _straighten(base: Base, z: Tensor) -> Tensor:
-    """Latents in coordinates where any mixture is a latent again: a box goes to the real line through normal scores."""
+def straighten(base: Base, z: Tensor) -> Tensor:
+    """Latents in coordinates where any mixture is a latent again: a box goes to the real line through normal scores.
+
+    Raises OptionError for a base on a half-line or a circle.
+    """
     if isinstance(base, UniformBox):
         eps = torch.finfo(z.dtype).eps
         shares = ((z - base.low) / (base.high - base.low)).clamp(eps, 1 - eps)
@@ -101,10 +114,6 @@ def _straighten(base: Base, z: Tensor) -> Tensor:
             f"latents on {base.support} cannot be mixed: interpolation needs a base on the real line or a uniform box"
         )
     return z
-
-
-def _bend(base: Base, z: Tensor) -> Tensor:
-    return base.low + (base.high - base.low) * torch.special.ndtr(z) if isinstance(base, UniformBox) else z
 
 
 def _inner(flow: Flow) -> str:

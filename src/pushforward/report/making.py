@@ -11,9 +11,11 @@ import numpy as np
 
 from pushforward.data import DataSet, Split, split
 from pushforward.errors import DataError
+from pushforward.flow import Flow
 from pushforward.report import numbers as said
 from pushforward.report.calibration import coverage, latent_fit, marginal_pit
 from pushforward.report.evaluation import Part, clamping, draw, latents, part_of, score, tensors, unit_of
+from pushforward.report.latent_edits import Attribute, attribute_direction
 from pushforward.report.page import Findings, render
 from pushforward.report.rivals import rivals
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _MAX_ROWS = 10_000
 _TRAIN_ROWS = 1000
 _LATENT_VALUES = 4_000_000
+_ATTRIBUTE_ROWS = 500
 
 
 def make_report(
@@ -61,6 +64,10 @@ def make_report(
     samples, beside = draw(flow, 4000 if table else 64, held_out, seed)
     pits = marginal_pit(flow, held_out, seed) if table else None
     covered = coverage(flow, held_out, scores.nats, seed) if table else None
+    attribute = None
+    if not table and flow.context_shape is None and data.labels is not None:
+        tell("looking for the direction of an attribute")
+        attribute = _attribute(flow, parts, seed)
     if check is None:
         from pushforward.diagnostics import check as run_check
 
@@ -78,13 +85,29 @@ def make_report(
         "latents": None if fit is None else said.about_latents(fit),
         "columns": said.about_columns(data.columns or (), held_out, samples, pits) if table else None,
         "coverage": covered,
+        "attribute": None if attribute is None else attribute.classes,
         "check": check.to_json(),
         "run": said.about_run(model, seed),
     }
     found["state"], found["verdict"] = said.verdict(found, check.passed)
     found = said.plain(found)
     tell("drawing the page")
-    return render(Findings(flow, data, parts, fit, samples, beside, pits, seed), check.lines, found), found
+    return render(Findings(flow, data, parts, fit, samples, beside, pits, seed, attribute), check.lines, found), found
+
+
+def _attribute(flow: Flow, parts: dict[str, Part], seed: int) -> Attribute | None:
+    """From the most frequent class to the one after it, by training rows; None where there are no two classes."""
+    held_out, train = parts["test"], parts["train"]
+    if held_out.labels is None or train.labels is None:
+        return None
+    classes, counts = np.unique(train.labels, return_counts=True)
+    classes = classes[np.argsort(-counts, kind="stable")][:2]
+    examples = held_out.take(np.flatnonzero(held_out.labels == classes[0])[:4]) if len(classes) == 2 else held_out
+    if len(classes) < 2 or not len(examples):
+        return None
+    without, having = (train.take(np.flatnonzero(train.labels == label)[:_ATTRIBUTE_ROWS]) for label in classes)
+    direction = attribute_direction(flow, having, without, seed)
+    return Attribute(examples, direction, (int(classes[0]), int(classes[1])))
 
 
 def _parts(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pushforward.data.dataset import DataSet
 from pushforward.flow import Flow
@@ -16,6 +17,15 @@ from pushforward.report import figures
 from pushforward.report.calibration import LatentFit
 from pushforward.report.evaluation import Array, Part, contexts, score
 from pushforward.report.interpolation import manifold
+from pushforward.report.latent_edits import (
+    AMOUNTS,
+    TEMPERATURES,
+    Attribute,
+    along_direction,
+    partial_reconstruction,
+    scale_count,
+    temperature_sweep,
+)
 
 if TYPE_CHECKING:
     from pushforward.diagnostics import CheckLine
@@ -23,11 +33,15 @@ if TYPE_CHECKING:
 _CORNER_COLUMNS = 6
 _PIT_COLUMNS = 24
 _GRID = 120
+_SHOWN = 8
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the page draws besides the numbers. samples: ``(M, *event)``; beside: the data rows that go with them."""
+    """What the page draws besides the numbers.
+
+    samples: ``(M, *event)``; beside: the data rows that go with them. attribute: None where there are no two classes.
+    """
 
     flow: Flow
     data: DataSet
@@ -37,6 +51,7 @@ class Findings:
     beside: Part
     pits: Array | None
     seed: int
+    attribute: Attribute | None = None
 
 
 def render(found: Findings, checks: Sequence[CheckLine], numbers: dict[str, Any]) -> str:
@@ -57,6 +72,8 @@ def render(found: Findings, checks: Sequence[CheckLine], numbers: dict[str, Any]
         style=Markup(style),
         charts=pictures,
         images=_images(found) if found.data.kind == "image" else {},
+        temperatures=TEMPERATURES,
+        amounts=AMOUNTS,
         corner_columns=_CORNER_COLUMNS,
         pit_columns=_PIT_COLUMNS,
         conditional=found.flow.context_shape is not None,
@@ -148,16 +165,31 @@ def _plane(found: Findings, samples: Array, names: Sequence[str]) -> list[str]:
 
 
 def _images(found: Findings) -> dict[str, str]:
-    """Grids of data, of samples, and of the manifold that four held-out images span."""
-    levels = found.data.levels or 256
+    """Grids of data and of samples, and what changed latents give, where there is enough to show."""
+    levels, flow, part = found.data.levels or 256, found.flow, found.parts["test"]
     pictures = {
         "data": figures.image_grid(found.beside.x, levels),
         "samples": figures.image_grid(found.samples, levels),
     }
-    part = found.parts["test"]
-    if len(part) >= 4:
-        four = part.take(np.sort(np.random.default_rng(found.seed).permutation(len(part))[:4]))
-        walk = manifold(found.flow, torch.as_tensor(four.x), 8, contexts(found.flow, four, 0, 4), found.seed)
-        flat = walk.reshape(64, *found.flow.event_shape).double().cpu().numpy()
-        pictures["manifold"] = figures.image_grid(flat, levels, 8, marked=(0, 2, 16, 18))
+
+    def add(name: str, sheet: Tensor, marked: Sequence[int] = ()) -> None:
+        """A sheet ``(rows, columns, *event)``."""
+        flat = sheet.flatten(0, 1).double().cpu().numpy()
+        pictures[name] = figures.image_grid(flat, levels, sheet.shape[1], marked=marked)
+
+    chosen = part.take(np.sort(np.random.default_rng(found.seed).permutation(len(part))[:_SHOWN]))
+    x = torch.as_tensor(chosen.x).to(device=flow.device, dtype=flow.dtype)
+    given = contexts(flow, chosen, 0, _SHOWN)
+    if len(chosen) >= 4:
+        four = None if given is None else given[:4]
+        add("manifold", manifold(flow, x[:4], 8, four, found.seed), (0, 2, 16, 18))
+    if flow.base.tempered:
+        count = 1 if given is not None else _SHOWN
+        add("temperatures", temperature_sweep(flow, TEMPERATURES, count, given, found.seed))
+    scales = scale_count(flow)
+    if scales > 1:
+        add("scales", partial_reconstruction(flow, x, range(scales, -1, -1), given, 1.0, found.seed))
+    if found.attribute is not None:
+        examples = torch.as_tensor(found.attribute.examples.x).to(x)
+        add("attribute", along_direction(flow, examples, found.attribute.direction, AMOUNTS, None, found.seed))
     return {name: figures.data_uri(picture) for name, picture in pictures.items()}

@@ -1,0 +1,44 @@
+"""`pushforward reconstruct`: examples from their coarse latents, the fine ones drawn anew."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pushforward.cli.parameters import Data, DataDir, Force, Model, Out, Rows, Running
+
+
+def reconstruct(
+    model: Model,
+    data: Data,
+    /,
+    *,
+    rows: Rows = None,
+    keep: Annotated[
+        list[int] | None,
+        Parameter(
+            negative=(), consume_multiple=True, help="how many of the coarsest scales are kept; default all to 0."
+        ),
+    ] = None,
+    temperature: Annotated[float, Parameter(help="of what is drawn anew; close to 0 it is the likeliest.")] = 1.0,
+    out: Out = None,
+    data_dir: DataDir = None,
+    force: Force = False,
+    running: Running = Running(),  # noqa: B008 - frozen
+) -> None:
+    """Rebuild images from the coarsest scales of their latents.
+
+    What the finer scales held is drawn anew, so that a line of the picture shows what the model stores where: from the
+    image itself, with all scales kept, to a sample that owes it nothing. For models with several scales.
+    """
+    from pushforward.cli.edits import reconstructed
+    from pushforward.cli.events import require_event_output, write_events
+    from pushforward.cli.reading import read_for
+    from pushforward.storage import load_model
+
+    saved = load_model(model, running.start())
+    require_event_output(saved, out, force)
+    found = read_for(saved, data, data_dir=data_dir)
+    x = reconstructed(saved.flow, found, rows, keep, temperature, running.chosen_seed)
+    write_events(saved, x.reshape(-1, *x.shape[2:]), out, columns=x.shape[1])

@@ -1,0 +1,133 @@
+"""What happens to data when their latents are changed: temperatures, directions of an attribute, scales left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import DataError, OptionError, ShapeError
+from pushforward.flow import Flow
+from pushforward.report.evaluation import Part, latent_batches
+from pushforward.report.interpolation import decode, encode, straighten
+from pushforward.transform import Chain
+from pushforward.transforms import MultiScale
+
+# What is shown where nothing else was asked for.
+TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@torch.no_grad()
+def temperature_sweep(
+    flow: Flow, temperatures: Sequence[float], n: int = 8, context: Tensor | None = None, seed: int = 0
+) -> Tensor:
+    """The same ``n`` draws at each temperature: ``(T, n, *event)``, or ``(T, n * B, *event)`` for ``B`` contexts.
+
+    A temperature (> 0) scales how far latents lie from the middle of the base: down a column it is all that changes.
+    Raises OptionError, ContextError.
+    """
+    if not temperatures:
+        raise OptionError("a sweep needs at least one temperature, got none")
+    rows = []
+    for temperature in temperatures:
+        generator = torch.Generator(device=flow.device).manual_seed(seed)
+        rows.append(flow.sample(n, context, temperature, generator).reshape(-1, *flow.event_shape))
+    return torch.stack(rows)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """Examples of one class, and the direction of latents from it to another; classes: their two labels."""
+
+    examples: Part
+    direction: Tensor
+    classes: tuple[int, int]
+
+
+@torch.no_grad()
+def attribute_direction(flow: Flow, having: Part, lacking: Part, seed: int = 0) -> Tensor:
+    """The mean latent of the rows that have an attribute minus that of those that lack it, ``(*latent,)``.
+
+    Source: Kingma & Dhariwal, "Glow", 2018, section 5.2. Raises DataError where a side has no rows.
+    """
+    means = []
+    for name, part in (("have", having), ("lack", lacking)):
+        if not len(part):
+            raise DataError(f"no rows {name} the attribute, so that it has no direction")
+        total = sum(straighten(flow.base, z).double().sum(0) for z in latent_batches(flow, part, seed))
+        means.append(torch.as_tensor(total) / len(part))
+    return (means[0] - means[1]).to(flow.dtype)
+
+
+@torch.no_grad()
+def along_direction(
+    flow: Flow, x: Tensor, direction: Tensor, amounts: Sequence[float], context: Tensor | None = None, seed: int = 0
+) -> Tensor:
+    """``x: (B, *event)`` with ``amount * direction`` added to their latents: ``(B, len(amounts), *event)``.
+
+    context: ``(B, *context_shape)`` or labels, for a conditional flow. Raises ShapeError, ContextError, OptionError.
+    """
+    _require_events(flow, x)
+    z, contexts = encode(flow, x, context, seed)
+    scales = torch.tensor(list(amounts), dtype=z.dtype, device=z.device).reshape(-1, *(1,) * direction.ndim)
+    moved = (z[:, None] + scales * direction.to(z)).flatten(0, 1)
+    repeated = None if contexts is None else contexts.repeat_interleave(len(amounts), 0)
+    return decode(flow, moved, repeated, seed).reshape(len(x), len(amounts), *flow.event_shape)
+
+
+def scale_count(flow: Flow) -> int:
+    """How many scales the latent of a flow is made of, the coarsest among them; 1 for a latent that is one piece."""
+    return len(_scale_sizes(flow))
+
+
+def _scale_sizes(flow: Flow) -> tuple[int, ...]:
+    """How many latent coordinates each scale holds, the finest first."""
+    last = list(flow.transform)[-1] if isinstance(flow.transform, Chain) else flow.transform
+    return last.part_sizes if isinstance(last, MultiScale) else (math.prod(last.latent_shape),)
+
+
+@torch.no_grad()
+def partial_reconstruction(
+    flow: Flow,
+    x: Tensor,
+    kept: Sequence[int],
+    context: Tensor | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> Tensor:
+    """``x: (B, *event)`` from the latents of its coarsest scales alone, the finer ones drawn anew: ``(B, K, *event)``.
+
+    kept: how many of the coarsest scales are kept, from all (which gives ``x`` back) to 0 (a sample of its own); in
+    each row the same draws take the place of what is left out. temperature: of these draws. context: as in
+    `along_direction`. Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, appendix D.
+    Raises OptionError for a flow without scales or a number of them that it has not, ShapeError, ContextError.
+    """
+    sizes = _scale_sizes(flow)
+    _require_events(flow, x)
+    if len(sizes) == 1:
+        raise OptionError("only a flow with several scales has coarse and fine latents, and this one has not")
+    if not kept or not 0 <= min(kept) <= max(kept) <= len(sizes):
+        raise OptionError(f"numbers of scales to keep from 0 to {len(sizes)} expected, got {tuple(kept)}")
+    z, contexts = encode(flow, x, context, seed)
+    generator = torch.Generator(device=z.device).manual_seed(seed)
+    drawn = flow.base.sample(
+        len(x), contexts, temperature=temperature, generator=generator, dtype=z.dtype, device=z.device
+    )
+    drawn = straighten(flow.base, drawn)
+    versions = []
+    for count in kept:
+        anew = sum(sizes[: len(sizes) - count])
+        versions.append(torch.cat([drawn[:, :anew], z[:, anew:]], 1))
+    mixed = torch.stack(versions, 1).flatten(0, 1)
+    repeated = None if contexts is None else contexts.repeat_interleave(len(kept), 0)
+    return decode(flow, mixed, repeated, seed).reshape(len(x), len(kept), *flow.event_shape)
+
+
+def _require_events(flow: Flow, x: Tensor) -> None:
+    if tuple(x.shape[1:]) != flow.event_shape or not len(x):
+        inner = ", ".join(map(str, flow.event_shape))
+        raise ShapeError(f"one or more examples of shape ({inner}) expected, got {tuple(x.shape)}")
