@@ -188,7 +188,8 @@ def _images(found: Findings) -> dict[str, str]:
         add("temperatures", temperature_sweep(flow, TEMPERATURES, count, given, found.seed))
     scales = scale_count(flow)
     if scales > 1:
-        add("scales", partial_reconstruction(flow, x, range(scales, -1, -1), given, 1.0, found.seed))
+        rebuilt = partial_reconstruction(flow, x, range(scales, -1, -1), given, 1.0, found.seed)
+        add("scales", rebuilt.transpose(0, 1))
     if found.attribute is not None:
         examples = torch.as_tensor(found.attribute.examples.x).to(x)
         add("attribute", along_direction(flow, examples, found.attribute.direction, AMOUNTS, None, found.seed))
