@@ -12,6 +12,7 @@ from pushforward.transforms.positive import InverseSoftplus, Log
 from pushforward.transforms.preprocessing import Dequantize, Flatten, Identity, Logit
 from pushforward.transforms.product import Product
 from pushforward.transforms.reshape import Reshape
+from pushforward.transforms.reversible import Reversible
 from pushforward.transforms.spatial import MultiScale, Squeeze
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Product",
     "QRLinear",
     "Reshape",
+    "Reversible",
     "Rotation",
     "SVDLinear",
     "Squeeze",
