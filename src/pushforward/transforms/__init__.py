@@ -4,7 +4,7 @@ from pushforward.transforms.angles import Angles
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
-from pushforward.transforms.linear import LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms.linear import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
@@ -12,6 +12,7 @@ from pushforward.transforms.positive import InverseSoftplus, Log
 from pushforward.transforms.preprocessing import Dequantize, Flatten, Identity, Logit
 from pushforward.transforms.product import Product
 from pushforward.transforms.reshape import Reshape
+from pushforward.transforms.reversible import Reversible
 from pushforward.transforms.spatial import MultiScale, Squeeze
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Channelwise",
     "Checkerboard",
     "Coupling",
+    "DenseLinear",
     "Dequantize",
     "Elementwise",
     "Flatten",
@@ -37,6 +39,7 @@ __all__ = [
     "Product",
     "QRLinear",
     "Reshape",
+    "Reversible",
     "Rotation",
     "SVDLinear",
     "Squeeze",
