@@ -13,7 +13,7 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build, describe, names
 from pushforward.transform import Inverse
-from pushforward.transforms import Autoregressive, BlockAutoregressive, Coupling
+from pushforward.transforms import Autoregressive, BlockAutoregressive, Coupling, Planar, Radial, Sylvester
 
 _VECTOR: dict[str, Any] = {"transforms": 3, "hidden": (8,)}
 _IMAGE: dict[str, Any] = {"channels": 4, "blocks": 1, "scales": 2}
@@ -30,12 +30,13 @@ def _fingerprint(flow: Flow, shape: tuple[int, ...], levels: int | None = None) 
         for parameter in flow.parameters():
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
     x = torch.randint(0, levels or 9, (12, *shape), generator=generator).float() + (0 if levels else 0.5)
+    context = None if flow.context_shape is None else torch.randn(1, *flow.context_shape, generator=generator)
     # Moments set from other rows than those scored: a lagged normalisation shows only where the two differ.
-    flow.initialise(x[6:], generator=torch.Generator().manual_seed(1))
+    flow.initialise(x[6:], context, generator=torch.Generator().manual_seed(1))
     x = x[:6]
     flow.train()
     torch.manual_seed(3)
-    value = flow.log_prob(x, generator=torch.Generator().manual_seed(2))
+    value = flow.log_prob(x, context, generator=torch.Generator().manual_seed(2))
     tracked = [b.sum().item() for n, b in flow.named_buffers() if "running" in n]
     return [layout, modules, value.detach().tolist(), tracked, flow.penalty]
 
@@ -113,6 +114,28 @@ for _name in ("real_nvp", *_OWN):
         _EFFECTS += [(_name, (6,), {**_VECTOR, "linear": "none"}, {"linear": _linear})]
 for _name, _changes in _OWN.items():
     _EFFECTS += [(_name, (6,), _VECTOR, change) for change in _changes]
+# Those whose nets see the context only.
+_AMORTISED: dict[str, list[dict[str, Any]]] = {
+    "planar": [],
+    "radial": [],
+    "sylvester": [{"variant": "householder"}, {"variant": "triangular"}, {"columns": 2}],
+}
+for _name, _changes in _AMORTISED.items():
+    _EFFECTS += [
+        (_name, (4,), {**_VECTOR, "context_dim": 2}, change)
+        for change in (
+            *_changes,
+            {"transforms": 4},
+            {"hidden": (9,)},
+            {"activation": "tanh"},
+            {"direction": "to_data"},
+            {"standardise": False},
+            {"levels": 9},
+            {"base": "logistic"},
+            {"linear": "lu"},
+        )
+    ]
+    _EFFECTS += [(_name, (4,), {**_VECTOR, "levels": 9}, {"alpha": 0.1})]
 _PERIODIC = {**_VECTOR, "circular": (0, 2), "low": -1.0, "high": 10.0}
 _EFFECTS += [
     ("circular_nsf", (4,), _PERIODIC, change)
@@ -152,13 +175,14 @@ def test_no_option_is_left_out_of_the_test_of_effects(name: str) -> None:
     assert tried == set(describe(name).options.model_fields)
 
 
-_Conditioned: TypeAlias = Coupling | Autoregressive | BlockAutoregressive
+_Amortised: TypeAlias = Planar | Radial | Sylvester
+_Conditioned: TypeAlias = Coupling | Autoregressive | BlockAutoregressive | _Amortised
 
 
 def _conditioned(flow: Flow) -> list[_Conditioned]:
     """The steps of a flow that see its context, each in the direction that is one pass of its net."""
     steps = [step.transform if isinstance(step, Inverse) else step for step in flow.transform]  # type: ignore[attr-defined]
-    return [step for step in steps if isinstance(step, Coupling | Autoregressive | BlockAutoregressive)]
+    return [step for step in steps if isinstance(step, _Conditioned)]
 
 
 def _reached(function: Callable[[Tensor], Tensor], context: Tensor) -> Tensor:
@@ -173,8 +197,10 @@ def _outputs_reached(step: _Conditioned, x: Tensor, context: Tensor) -> list[int
     return reached.nonzero().flatten().tolist()
 
 
-def _parameters_reached(step: Coupling | Autoregressive, x: Tensor, context: Tensor) -> Tensor:
-    """Which of the map's parameters ``(P, changed coordinates)`` depend on the context, at one row or another."""
+def _parameters_reached(step: Coupling | Autoregressive | _Amortised, x: Tensor, context: Tensor) -> Tensor:
+    """Which of the parameters, ``(P, changed coordinates)`` of a map, depend on the context, at one row or another."""
+    if isinstance(step, _Amortised):
+        return _reached(lambda context: step.params(context).sum(1), context)
     batch = 1 if isinstance(step, Coupling) else 2
     return _reached(lambda context: step._params(x, context).sum(batch), context)
 

@@ -21,14 +21,35 @@ from pushforward.flows import (
     nice,
     nsf,
     nsf_ar,
+    planar,
+    radial,
     real_nvp,
     sos,
+    sylvester,
     umnn,
 )
 from pushforward.flows.options import Architecture, validated
 from pushforward.transform import Shape
 
-_MODULES = (nice, real_nvp, glow, maf, iaf, nsf, nsf_ar, cubic_nsf, naf, umnn, sos, bernstein, bnaf, circular_nsf)
+_MODULES = (
+    nice,
+    real_nvp,
+    glow,
+    maf,
+    iaf,
+    nsf,
+    nsf_ar,
+    cubic_nsf,
+    naf,
+    umnn,
+    sos,
+    bernstein,
+    bnaf,
+    circular_nsf,
+    planar,
+    radial,
+    sylvester,
+)
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 
 

@@ -16,7 +16,7 @@ from pushforward.maps import Affine, Map, RationalQuadraticSpline
 from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MADE, MLP
 from pushforward.nets.masked import ordered
-from pushforward.transform import Chain, Shape, Transform
+from pushforward.transform import Chain, Direction, Inverse, Shape, Transform
 from pushforward.transforms import Autoregressive, Coupling, DenseLinear, LULinear
 from pushforward.transforms.linear import Start
 from pushforward.transforms.partition import VectorPartition, half, odd_even, random_half
@@ -82,6 +82,22 @@ class AffineOptions(LogScaleOptions, VectorOptions):
     transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate")] = 5
 
 
+class AmortisedOptions(VectorOptions):
+    """Options of a flow on vectors whose steps have parameters of their own, shifted by a net of the context."""
+
+    linear: Annotated[
+        Linear, Field(description="between steps: a learned matrix (lu), or the order shuffled, reversed, or kept")
+    ] = "none"
+    hidden: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        Field(min_length=1, description="with a context: widths of the net that shifts a step's parameters"),
+    ] = (128, 128)
+    direction: Annotated[
+        Direction,
+        Field(description="which way is a formula; the other one needs more work, or numeric roots"),
+    ] = "to_latent"
+
+
 Step: TypeAlias = Callable[[int], Transform]
 
 
@@ -98,6 +114,11 @@ def vector_flow(event_shape: Shape, context_dim: int, options: StepOptions, step
             layers += linear_layers(event_shape, options.linear)
         layers.append(step(i))
     return Flow(build_base(options.base, event_shape, context_dim), Chain(layers))
+
+
+def turned(step: Transform, direction: Direction) -> Transform:
+    """``step``, whose `to_latent` is the cheap direction, such that ``direction`` is."""
+    return step if direction == "to_latent" else Inverse(step)
 
 
 def refuse_mixing(event_shape: Shape, options: Options, names: tuple[str, ...]) -> None:

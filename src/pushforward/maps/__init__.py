@@ -1,6 +1,7 @@
 """Element-wise monotone maps: what couplings, autoregressive and element-wise transforms do to a coordinate."""
 
 from pushforward.maps.affine import Additive, Affine, LogScale, Scale, SigmoidScale, SoftClampScale, TanhScale
+from pushforward.maps.bend import Bend
 from pushforward.maps.bernstein import Bernstein
 from pushforward.maps.composed import Composed
 from pushforward.maps.cubic_spline import CubicSpline
@@ -16,6 +17,7 @@ from pushforward.maps.unconstrained_monotone import UnconstrainedMonotone
 __all__ = [
     "Additive",
     "Affine",
+    "Bend",
     "Bernstein",
     "Composed",
     "CubicSpline",

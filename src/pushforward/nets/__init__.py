@@ -1,9 +1,10 @@
 """Nets that compute the parameters of maps from what a transform keeps and from a context."""
 
 from pushforward.nets.act_norm_conv import ActNormConvNet
+from pushforward.nets.context import ContextParameters
 from pushforward.nets.conv import ResidualConvNet
 from pushforward.nets.initialised import InitialisedNet
 from pushforward.nets.masked import MADE
 from pushforward.nets.mlp import MLP
 
-__all__ = ["MADE", "MLP", "ActNormConvNet", "InitialisedNet", "ResidualConvNet"]
+__all__ = ["MADE", "MLP", "ActNormConvNet", "ContextParameters", "InitialisedNet", "ResidualConvNet"]

@@ -4,16 +4,20 @@ from pushforward.transforms.angles import Angles
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
+from pushforward.transforms.frames import HouseholderFrame, OrderFrame, OrthogonalFrame
 from pushforward.transforms.linear import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
+from pushforward.transforms.planar import Planar
 from pushforward.transforms.positive import InverseSoftplus, Log
 from pushforward.transforms.preprocessing import Dequantize, Flatten, Identity, Logit
 from pushforward.transforms.product import Product
+from pushforward.transforms.radial import Radial
 from pushforward.transforms.reshape import Reshape
 from pushforward.transforms.reversible import Reversible
 from pushforward.transforms.spatial import MultiScale, Squeeze
+from pushforward.transforms.sylvester import Sylvester
 
 __all__ = [
     "ActNorm",
@@ -28,22 +32,28 @@ __all__ = [
     "Dequantize",
     "Elementwise",
     "Flatten",
+    "HouseholderFrame",
     "Identity",
     "InverseSoftplus",
     "LULinear",
     "Log",
     "Logit",
     "MultiScale",
+    "OrderFrame",
+    "OrthogonalFrame",
     "Partition",
     "Permutation",
+    "Planar",
     "Product",
     "QRLinear",
+    "Radial",
     "Reshape",
     "Reversible",
     "Rotation",
     "SVDLinear",
     "Squeeze",
     "Standardise",
+    "Sylvester",
     "Triangular",
     "VectorPartition",
 ]

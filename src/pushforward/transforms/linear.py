@@ -194,7 +194,7 @@ class QRLinear(Linear):
         self.packed = nn.Parameter(torch.zeros(features, features))
         if start == "orthogonal":
             with torch.no_grad():
-                self.packed.copy_(_random_reflections(features))
+                self.packed.copy_(random_reflections(features, features))
 
     def _log_diagonal(self) -> Tensor:
         log_diagonal: Tensor = self.scale(self.packed.diagonal())
@@ -235,7 +235,8 @@ class SVDLinear(Linear):
         self.packed = nn.Parameter(torch.zeros(features, features))
         if start == "orthogonal":
             with torch.no_grad():
-                self.packed.copy_(_random_reflections(features) + _random_reflections(features).T)
+                first, second = random_reflections(features, features), random_reflections(features, features)
+                self.packed.copy_(first + second.T)
 
     def _log_values(self) -> Tensor:
         log_values: Tensor = self.scale(self.packed.diagonal())
@@ -321,24 +322,30 @@ class StrictTriangle(nn.Module):
         self._places = nn.Buffer(places, persistent=False)
 
     def forward(self) -> Tensor:
-        flat = self.entries.new_zeros(*self.batch, self.size**2)
-        filled = flat.index_copy(-1, self._places, self.entries)
-        return filled.reshape(*self.batch, self.size, self.size)
+        return filled(self.entries, self._places, self.size, self.size)
+
+
+def filled(entries: Tensor, places: Tensor, rows: int, columns: int) -> Tensor:
+    """Matrices ``(*batch, rows, columns)`` with ``entries: (*batch, n)`` at ``places: (n,)``, row by row, else 0."""
+    flat = entries.new_zeros(*entries.shape[:-1], rows * columns)
+    return flat.index_copy(-1, places, entries).reshape(*entries.shape[:-1], rows, columns)
 
 
 def householder(packed: Tensor) -> Tensor:
-    """``-H_1 H_2 ... H_D``, where ``H_i`` reflects along the ``i``-th column of the lower triangle of ``packed``.
+    """The first ``M`` columns of ``-H_1 ... H_M``; ``H_i`` reflects along the ``i``-th column below the diagonal.
 
-    The columns' entries on the diagonal are taken as 1, so that no column can vanish. Where all others are 0 this is
-    the identity: the sign in front undoes that each reflection turns one axis round. All of the rotations but a set of
-    measure 0 are reached. The product is formed at once, as ``I - V T V^T`` with a triangular ``T^-1``: Joffrain et
-    al., "Accumulating Householder transformations, revisited", 2006.
+    packed: ``(*batch, D, M)`` with ``M <= D``. The columns' entries on the diagonal are taken as 1, so that no column
+    can vanish. Where all others are 0 this is the identity's: the sign in front undoes that each reflection turns one
+    axis round. All orthonormal columns (for ``M = D``, all of the rotations) but a set of measure 0 are reached. The
+    product is formed at once, as ``I - V T V^T`` with a triangular ``T^-1``: Joffrain et al., "Accumulating Householder
+    transformations, revisited", 2006.
     """
-    eye = _eye(packed)
+    rows, columns = packed.shape[-2:]
+    eye = torch.eye(rows, columns, dtype=packed.dtype, device=packed.device)
     v = packed.tril(-1) + eye
-    products = v.T @ v
-    inverse = products.triu(1) + 0.5 * products.diagonal().diag()
-    product: Tensor = v @ torch.linalg.solve_triangular(inverse, v.T, upper=True) - eye
+    products = v.mT @ v
+    inverse = products.triu(1) + 0.5 * products.diagonal(dim1=-2, dim2=-1).diag_embed()
+    product: Tensor = v @ torch.linalg.solve_triangular(inverse, v[..., :columns, :].mT, upper=True) - eye
     return product
 
 
@@ -356,9 +363,9 @@ def _random_orthogonal(features: int) -> Tensor:
     return orthogonal
 
 
-def _random_reflections(features: int) -> Tensor:
+def random_reflections(rows: int, columns: int) -> Tensor:
     """The columns of the reflections that make a random matrix triangular, below the diagonal; 0 elsewhere."""
-    return torch.geqrf(torch.randn(features, features)).a.tril(-1)
+    return torch.geqrf(torch.randn(rows, columns)).a.tril(-1)
 
 
 def _unclamped(log_scale: Tensor, limit: float) -> Tensor:

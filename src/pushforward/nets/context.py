@@ -1,0 +1,36 @@
+"""Parameters of a transform that are its own, or depend on the context: amortised, as variational inference has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from pushforward.errors import ContextError
+from pushforward.nets.mlp import MLP
+
+
+class ContextParameters(nn.Module):
+    """Learned numbers, which begin at ``start: (n,)``, plus what a net makes of the context, which begins at 0.
+
+    Called with a context ``(B, *context_shape)`` of ``context_dim`` numbers a row it gives ``(n, B)``; without one
+    (``context_dim`` 0) it gives ``(n, 1)``, the same for all rows. Raises ContextError.
+    """
+
+    def __init__(
+        self, start: Tensor, context_dim: int = 0, hidden: Sequence[int] = (128, 128), activation: str = "relu"
+    ) -> None:
+        super().__init__()
+        self.context_dim = context_dim
+        self.values = nn.Parameter(start)
+        self.net = MLP(context_dim, len(start), hidden, activation=activation) if context_dim else None
+
+    def forward(self, context: Tensor | None = None) -> Tensor:
+        given = 0 if context is None else context.flatten(1).shape[1]
+        if given != self.context_dim:
+            raise ContextError(f"this transform takes a context of {self.context_dim} numbers, got {given}")
+        values = self.values[:, None]
+        if context is None or self.net is None:
+            return values
+        from_context: Tensor = self.net(context.flatten(1))
+        return values + from_context.t()

@@ -1,0 +1,88 @@
+"""Orthonormal vectors made of unconstrained numbers: the matrix ``Q`` of a Sylvester flow.
+
+Source: van den Berg, Hasenclever, Tomczak & Welling, "Sylvester normalizing flows for variational inference", 2018,
+section 3.2.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError
+from pushforward.transforms.linear import filled, householder, random_reflections
+
+
+class Frame(nn.Module, ABC):
+    """``columns`` orthonormal vectors of ``features`` coordinates, from unconstrained numbers.
+
+    Raises OptionError for more columns than coordinates.
+    """
+
+    def __init__(self, features: int, columns: int) -> None:
+        super().__init__()
+        if not 1 <= columns <= features:
+            raise OptionError(f"columns must be between 1 and the {features} coordinates of an event, got {columns}")
+        self.features, self.columns = features, columns
+
+    def extra_repr(self) -> str:
+        return f"{self.columns} of {self.features}"
+
+    @abstractmethod
+    def start(self) -> Tensor:
+        """Numbers ``(n,)`` to begin with, drawn at random."""
+
+    @abstractmethod
+    def forward(self, raw: Tensor) -> Tensor:
+        """``raw: (n, B)`` to ``Q: (B, features, columns)`` with orthonormal columns."""
+
+
+class OrthogonalFrame(Frame):
+    """The orthonormal columns that Gram and Schmidt make of any ``features x columns`` matrix, by a QR decomposition.
+
+    The paper iterates ``Q <- Q (I + (I - Q^T Q) / 2)`` up to a tolerance. How many turns that takes depends on the
+    numbers, and none suffice where a singular value lies beyond sqrt(3). A QR decomposition reaches the same matrices
+    from any one of full rank, to the last digit and at a fixed cost; with the signs of the columns taken such that its
+    triangle has a positive diagonal, it is smooth too.
+    """
+
+    def start(self) -> Tensor:
+        q: Tensor = torch.linalg.qr(torch.randn(self.features, self.columns)).Q
+        return q.flatten()
+
+    def forward(self, raw: Tensor) -> Tensor:
+        q, r = torch.linalg.qr(raw.t().reshape(-1, self.features, self.columns))
+        negative = r.detach().diagonal(dim1=-2, dim2=-1) < 0
+        return torch.where(negative[:, None], -q, q)
+
+
+class HouseholderFrame(Frame):
+    """The first columns of a product of as many reflections, see `householder`."""
+
+    def __init__(self, features: int, columns: int) -> None:
+        super().__init__(features, columns)
+        below = torch.ones(features, columns, dtype=torch.bool).tril(-1).flatten()
+        self._places = nn.Buffer(below.nonzero()[:, 0], persistent=False)
+
+    def start(self) -> Tensor:
+        return random_reflections(self.features, self.columns).flatten()[self._places]
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return householder(filled(raw.t(), self._places, self.features, self.columns))
+
+
+class OrderFrame(Frame):
+    """The coordinates' own axes, in their order or reversed: nothing to learn."""
+
+    def __init__(self, features: int, reverse: bool = False) -> None:
+        super().__init__(features, features)
+        self.reverse = reverse
+
+    def start(self) -> Tensor:
+        return torch.zeros(0)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        axes = torch.eye(self.features, dtype=raw.dtype, device=raw.device)[None]
+        return axes.flip(2) if self.reverse else axes

@@ -1,0 +1,52 @@
+"""Planar, radial and Sylvester flows, and the map that two of them bend with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from entry import Entry, Reason, flow_entry, map_entry, transform_entry
+from pushforward.maps import Bend
+from pushforward.transforms import HouseholderFrame, OrderFrame, OrthogonalFrame, Planar, Radial, Sylvester
+
+
+def entries() -> list[Entry]:
+    compiled = {"skips": {"i": Reason.COMPILED_ALREADY}}
+
+    def small(flow: str, name: str, features: int, context: int = 0, **options: Any) -> Entry:
+        options = {"transforms": 2, "hidden": (8,), **options}
+        return flow_entry(flow, name, (features,), context, more=compiled, **options)
+
+    return [
+        map_entry("bend", lambda d: Bend(), smooth=True, golden=True),
+        transform_entry("planar", (3,), lambda: Planar(3), smooth=True, golden=True),
+        transform_entry("radial", (3,), lambda: Radial(3), smooth=True, golden=True),
+        transform_entry(
+            "sylvester, orthogonal", (3,), lambda: Sylvester(OrthogonalFrame(3, 2)), smooth=True, golden=True
+        ),
+        transform_entry(
+            "sylvester, householder", (3,), lambda: Sylvester(HouseholderFrame(3, 2)), smooth=True, golden=True
+        ),
+        transform_entry(
+            "sylvester, triangular",
+            (3,),
+            lambda: Sylvester(OrderFrame(3, reverse=True)),
+            smooth=True,
+            golden=True,
+            **compiled,
+        ),
+        transform_entry(
+            "sylvester, context", (2,), lambda: Sylvester(OrthogonalFrame(2, 2), 2, (8,)), context=(2,), smooth=True
+        ),
+        small("planar", "2 features", 2, transforms=6),
+        small("planar", "1 feature", 1),
+        small("planar", "3 features, to_data, context", 3, 2, direction="to_data"),
+        small("planar", "64 features", 64),
+        small("radial", "2 features", 2, transforms=8),
+        small("radial", "1 feature", 1),
+        small("radial", "3 features, to_data, context", 3, 2, direction="to_data"),
+        small("radial", "64 features", 64),
+        small("sylvester", "2 features", 2, transforms=4),
+        small("sylvester", "1 feature", 1),
+        small("sylvester", "3 features, to_data, context", 3, 2, direction="to_data", variant="householder", columns=2),
+        small("sylvester", "64 features", 64, columns=4, transforms=1),
+    ]
