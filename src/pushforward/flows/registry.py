@@ -20,14 +20,20 @@ from pushforward.flows import (
     nice,
     nsf,
     nsf_ar,
+    rbig,
     real_nvp,
+    sliced_iterative,
     sos,
+    tabak_turner,
     umnn,
 )
 from pushforward.flows.options import Architecture, validated
 from pushforward.transform import Shape
 
-_MODULES = (nice, real_nvp, maf, iaf, nsf, nsf_ar, cubic_nsf, naf, umnn, sos, bernstein, bnaf, circular_nsf)
+_MODULES = (
+    *(nice, real_nvp, maf, iaf, nsf, nsf_ar, cubic_nsf, naf, umnn, sos, bernstein, bnaf, circular_nsf),
+    *(rbig, sliced_iterative, tabak_turner),
+)
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 
 

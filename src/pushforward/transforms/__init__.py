@@ -4,7 +4,10 @@ from pushforward.transforms.angles import Angles
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
+from pushforward.transforms.expansion import Expansions
+from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.linear import LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms.marginal import MarginalGaussianisation, SlicedGaussianisation
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
@@ -13,6 +16,7 @@ from pushforward.transforms.preprocessing import Dequantize, Flatten, Identity, 
 from pushforward.transforms.product import Product
 from pushforward.transforms.reshape import Reshape
 from pushforward.transforms.spatial import MultiScale, Squeeze
+from pushforward.transforms.whitening import Whiten
 
 __all__ = [
     "ActNorm",
@@ -25,12 +29,15 @@ __all__ = [
     "Coupling",
     "Dequantize",
     "Elementwise",
+    "Expansions",
     "Flatten",
+    "GreedyTransform",
     "Identity",
     "InverseSoftplus",
     "LULinear",
     "Log",
     "Logit",
+    "MarginalGaussianisation",
     "MultiScale",
     "Partition",
     "Permutation",
@@ -39,8 +46,10 @@ __all__ = [
     "Reshape",
     "Rotation",
     "SVDLinear",
+    "SlicedGaussianisation",
     "Squeeze",
     "Standardise",
     "Triangular",
     "VectorPartition",
+    "Whiten",
 ]

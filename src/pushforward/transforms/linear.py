@@ -259,19 +259,28 @@ class StrictTriangle(nn.Module):
 
 
 def householder(packed: Tensor) -> Tensor:
-    """``-H_1 H_2 ... H_D``, where ``H_i`` reflects along the ``i``-th column of the lower triangle of ``packed``.
+    """``-H_1 H_2 ... H_K``, where ``H_i`` reflects along the ``i``-th column of the lower triangle of ``packed``.
+
+    packed: (*, D, K) with K <= D; of the product (D, D) these are the first K columns, which are orthonormal.
 
     The columns' entries on the diagonal are taken as 1, so that no column can vanish. Where all others are 0 this is
     the identity: the sign in front undoes that each reflection turns one axis round. All of the rotations but a set of
     measure 0 are reached. The product is formed at once, as ``I - V T V^T`` with a triangular ``T^-1``: Joffrain et
     al., "Accumulating Householder transformations, revisited", 2006.
     """
-    eye = _eye(packed)
+    rows, columns = packed.shape[-2:]
+    eye = torch.eye(rows, columns, dtype=packed.dtype, device=packed.device)
     v = packed.tril(-1) + eye
-    products = v.T @ v
-    inverse = products.triu(1) + 0.5 * products.diagonal().diag()
-    product: Tensor = v @ torch.linalg.solve_triangular(inverse, v.T, upper=True) - eye
+    products = v.mT @ v
+    inverse = products.triu(1) + 0.5 * torch.diag_embed(products.diagonal(dim1=-2, dim2=-1))
+    product: Tensor = v @ torch.linalg.solve_triangular(inverse, v[..., :columns, :].mT, upper=True) - eye
     return product
+
+
+def reflections(columns: Tensor) -> Tensor:
+    """What `householder` makes the orthonormal ``columns: (*, D, K)`` of, but for their signs."""
+    packed: Tensor = torch.geqrf(columns).a.tril(-1)
+    return packed
 
 
 def _eye(like: Tensor) -> Tensor:
@@ -290,7 +299,7 @@ def _random_orthogonal(features: int) -> Tensor:
 
 def _random_reflections(features: int) -> Tensor:
     """The columns of the reflections that make a random matrix triangular, below the diagonal; 0 elsewhere."""
-    return torch.geqrf(torch.randn(features, features)).a.tril(-1)
+    return reflections(torch.randn(features, features))
 
 
 def _unclamped(log_scale: Tensor, limit: float) -> Tensor:
