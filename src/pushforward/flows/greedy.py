@@ -20,10 +20,22 @@ class GreedyOptions(DataOptions):
 
     transforms: Annotated[
         int, Field(ge=1, description="steps at most; those after the best validation stay the identity")
-    ] = 100
+    ] = 40
     whiten: Annotated[
         bool, Field(description="make the data uncorrelated and of unit variance before the first step")
     ] = True
+
+
+class MarginalOptions(GreedyOptions):
+    """Options of the flows whose steps make marginals normal by splines."""
+
+    transforms: Annotated[
+        int, Field(ge=1, description="steps at most; those after the best validation stay the identity")
+    ] = 200
+    bins: Annotated[int, Field(ge=2, le=200, description="pieces of a spline")] = 32
+    damping: Annotated[
+        float, Field(ge=0, lt=1, description="share of the identity in each spline: more and smaller steps")
+    ] = 0.5
 
 
 def greedy_flow(event_shape: Shape, context_dim: int, options: GreedyOptions, step: Step) -> Flow:

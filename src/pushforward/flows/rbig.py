@@ -10,19 +10,18 @@ from typing import Annotated
 from pydantic import Field
 
 from pushforward.flow import Flow
-from pushforward.flows.greedy import GreedyOptions, greedy_flow, refuse_context
+from pushforward.flows.greedy import MarginalOptions, greedy_flow, refuse_context
 from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.transform import Shape, Transform
 from pushforward.transforms.marginal import MarginalGaussianisation, RotationName
 
 
-class RBIGOptions(GreedyOptions):
+class RBIGOptions(MarginalOptions):
     """Options of `rbig`."""
 
     rotation: Annotated[
         RotationName, Field(description="after each step: to principal axes, to independent components, or at random")
     ] = "random"
-    bins: Annotated[int, Field(ge=2, le=200, description="pieces of a marginal's spline")] = 32
 
 
 def build(event_shape: Shape, context_dim: int, options: RBIGOptions) -> Flow:
@@ -32,7 +31,7 @@ def build(event_shape: Shape, context_dim: int, options: RBIGOptions) -> Flow:
         refuse_unused(options, ("rotation",), "there is a single coordinate, and no other to turn to")
 
     def step(i: int) -> Transform:
-        return MarginalGaussianisation(event_shape[0], options.bins, options.rotation)
+        return MarginalGaussianisation(event_shape[0], options.bins, options.rotation, options.damping)
 
     return greedy_flow(event_shape, context_dim, options, step)
 

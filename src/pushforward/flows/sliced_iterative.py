@@ -10,20 +10,16 @@ from typing import Annotated
 from pydantic import Field
 
 from pushforward.flow import Flow
-from pushforward.flows.greedy import GreedyOptions, greedy_flow, refuse_context
+from pushforward.flows.greedy import MarginalOptions, greedy_flow, refuse_context
 from pushforward.flows.options import Architecture
 from pushforward.transform import Shape, Transform
 from pushforward.transforms.marginal import SlicedGaussianisation
 
 
-class SlicedIterativeOptions(GreedyOptions):
+class SlicedIterativeOptions(MarginalOptions):
     """Options of `sliced_iterative`."""
 
     directions: Annotated[int, Field(ge=1, description="directions a step, at most as many as there are columns")] = 8
-    bins: Annotated[int, Field(ge=2, le=200, description="pieces of a direction's spline")] = 32
-    damping: Annotated[
-        float, Field(ge=0, lt=1, description="share of the identity in each spline: more and smaller steps")
-    ] = 0.0
 
 
 def build(event_shape: Shape, context_dim: int, options: SlicedIterativeOptions) -> Flow:

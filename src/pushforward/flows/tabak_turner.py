@@ -20,9 +20,6 @@ from pushforward.transforms.expansion import Expansions, ExpansionShape
 class TabakTurnerOptions(GreedyOptions):
     """Options of `tabak_turner`."""
 
-    transforms: Annotated[
-        int, Field(ge=1, description="blocks of maps at most; those after the best validation stay the identity")
-    ] = 40
     block: Annotated[int, Field(ge=1, description="elementary maps of a block")] = 25
     maps: Annotated[
         Literal["radial", "marginal", "both"],

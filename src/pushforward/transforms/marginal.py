@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
+from pushforward.maps.constraints import at_least_one
 from pushforward.maps.gaussianisation import normal_scores
 from pushforward.maps.stored_spline import StoredSpline
 from pushforward.precision import full_precision
@@ -27,13 +28,15 @@ class MarginalGaussianisation(GreedyTransform):
     """Every coordinate made normal by a spline through its quantiles, then all turned: one iteration of RBIG.
 
     rotation: ``pca``, to the axes of the covariance; ``ica``, to the orthogonal axes that scikit-learn's FastICA finds;
-    ``random``. The rotation adds nothing to the log term; the next iteration sees other marginals for it.
+    ``random``. The rotation adds nothing to the log term; the next iteration sees other marginals for it. damping:
+    share of the identity in the splines; smaller steps follow the training rows less closely.
 
     Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011, eq. 6.
     """
 
-    def __init__(self, features: int, bins: int = 32, rotation: RotationName = "pca") -> None:
+    def __init__(self, features: int, bins: int = 32, rotation: RotationName = "pca", damping: float = 0.0) -> None:
         super().__init__(features)
+        self.damping = _share(damping)
         if rotation not in get_args(RotationName):
             raise OptionError(
                 f"rotation {rotation!r} is not known; expected one of {', '.join(get_args(RotationName))}"
@@ -42,7 +45,7 @@ class MarginalGaussianisation(GreedyTransform):
         self.packed = nn.Buffer(torch.zeros(features, features))
 
     def extra_repr(self) -> str:
-        return f"rotation={self.rotation}"
+        return f"rotation={self.rotation}" + (f", damping={self.damping:g}" if self.damping else "")
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         y, log_slope = self.map(x, _none(x))
@@ -56,7 +59,7 @@ class MarginalGaussianisation(GreedyTransform):
         return x, sum_event(log_slope)
 
     def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
-        self.map.store(normal_scores(z, self.map.bins))
+        self.map.store(normal_scores(z, self.map.bins, self.damping))
         y = self.map(z, _none(z))[0].double()
         self.packed.copy_(reflections(_axes(y, self.rotation, generator)))
 
@@ -68,17 +71,15 @@ class SlicedGaussianisation(GreedyTransform):
     The distance is the 2-Wasserstein distance of a projection from the standard normal, its sum over the directions
     maximised by gradient ascent over orthonormal frames.
 
-    damping: share of the identity in ``psi``; slower steps in more directions are what keeps an iteration from
-    following its training rows (the paper's regularisation).
+    damping: share of the identity in ``psi``: smaller steps, in more directions, follow the training rows less closely
+    (the paper's regularisation).
 
     Source: Dai & Seljak, "Sliced iterative normalizing flows", 2021, eq. 9 to 15 and algorithm 1.
     """
 
     def __init__(self, features: int, directions: int = 8, bins: int = 32, damping: float = 0.0) -> None:
         super().__init__(features)
-        if directions < 1 or not 0 <= damping < 1:
-            raise OptionError(f"directions >= 1 and damping in [0, 1) expected, got {directions} and {damping}")
-        self.directions, self.damping = min(directions, features), float(damping)
+        self.directions, self.damping = min(at_least_one(directions, "directions"), features), _share(damping)
         self.map = StoredSpline(self.directions, bins)
         self.packed = nn.Buffer(torch.zeros(features, self.directions))
 
@@ -156,6 +157,12 @@ def _orthonormal(columns: Tensor, count: int) -> Tensor:
     signs = torch.where(r.diagonal() < 0, -1.0, 1.0).to(q.dtype)
     frame: Tensor = q[:, :count] * signs[:count]
     return frame
+
+
+def _share(damping: float) -> float:
+    if not 0 <= damping < 1:
+        raise OptionError(f"damping must lie in [0, 1), got {damping}")
+    return float(damping)
 
 
 def _axes(y: Tensor, rotation: RotationName, generator: torch.Generator) -> Tensor:
