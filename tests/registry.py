@@ -13,6 +13,7 @@ from entries import (
     classic,
     flows,
     glow,
+    greedy,
     known,
     linear,
     maps,
@@ -39,6 +40,7 @@ _FAMILIES = (
     circular,
     glow,
     classic,
+    greedy,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

@@ -16,8 +16,10 @@ from pushforward.bases import Base
 from pushforward.domain import Domain
 from pushforward.flow import Flow
 from pushforward.maps import Map
-from pushforward.transform import NoiseValue, Shape, Transform
-from pushforward.transforms import Elementwise, Identity
+from pushforward.training import TrainingOptions, fit
+from pushforward.training.greedy import is_greedy
+from pushforward.transform import Chain, NoiseValue, Shape, Transform
+from pushforward.transforms import Elementwise, GreedyTransform, Identity
 from registry import BY_NAME, LABELS, Entry, Reason
 
 Stage: TypeAlias = Literal["start", "perturbed", "trained"]
@@ -155,6 +157,9 @@ def perturb(subject: Subject, scale: float = 0.2) -> None:
     Much larger steps push samples of the image flows so far beyond the ends of the pixel range that the sigmoid has no
     float32 digits left to return by.
     """
+    if is_greedy(subject.flow):
+        fit_every_step(subject)
+        return
     generator = torch.Generator().manual_seed(23)
     for parameter in subject.flow.parameters():
         fan_in = math.prod(parameter.shape[1:]) if parameter.ndim > 1 else 1
@@ -167,8 +172,24 @@ def perturb(subject: Subject, scale: float = 0.2) -> None:
     subject.flow.eval()
 
 
+def fit_every_step(subject: Subject, n: int = 300) -> None:
+    """Fit all greedy steps to rows that are bent enough for each of them to have something to do."""
+    generator = torch.Generator().manual_seed(23)
+    x, context = subject.data(n, 5), subject.embedded(n, 5)
+    x = x + (2 * x).sin() + (0 if context is None else context.mean(1, keepdim=True))
+    transform = subject.transform
+    for step in transform if isinstance(transform, Chain) else [transform]:
+        if isinstance(step, GreedyTransform):
+            step.fit(x, context, generator)
+        x, _ = step.to_latent(x, context)
+
+
 def train(subject: Subject, steps: int = 20, n: int = 256, lr: float = 1e-2) -> None:
     """A short training by maximum likelihood on structured data; ends in evaluation mode."""
+    if is_greedy(subject.flow):
+        options = TrainingOptions(steps=steps)
+        fit(subject.flow, subject.data(n), context=subject.context(n), options=options, progress=False)
+        return
     parameters = [p for p in subject.flow.parameters() if p.requires_grad]
     if not parameters:
         return

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from entry import GREEDY
 from pushforward import flows
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
@@ -169,7 +170,7 @@ def test_every_option_has_an_effect(
     assert plain != changed
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", sorted({*names()} - {*GREEDY}))  # of those, see test_greedy_flows.py
 def test_no_option_is_left_out_of_the_test_of_effects(name: str) -> None:
     tried = {option for flow, _, _, change in _EFFECTS if flow == name for option in change}
     assert tried == set(describe(name).options.model_fields)
@@ -206,7 +207,7 @@ def _parameters_reached(step: Coupling | Autoregressive | _Amortised, x: Tensor,
 
 
 @pytest.mark.parametrize("features", [1, 2, 5])
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", sorted({*names()} - {*GREEDY}))
 def test_context_reaches_every_parameter_of_every_step(name: str, features: int) -> None:
     # Each step on its own: what one leaves out, the next one or a linear layer between them would make up for.
     torch.manual_seed(0)
@@ -278,8 +279,8 @@ def test_scales_follow_the_size_of_the_image(side: int, scales: int) -> None:
     assert flow.latent(torch.zeros(1, 1, side, side)).shape == (1, side * side)
 
 
-# Those of real data, with the options that go with it; of angles, see test_circular_nsf.py.
-_REAL = [name for name in names() if name != "circular_nsf"]
+# Those of real data, with the options that go with nets; of angles, see test_circular_nsf.py.
+_REAL = [name for name in names() if name not in ("circular_nsf", *GREEDY)]
 
 
 @pytest.mark.parametrize("name", _REAL)

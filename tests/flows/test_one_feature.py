@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from entry import GREEDY
 from pushforward.flows import build, names
+from pushforward.training import fit
 
 
 def _two_bumps(n: int, seed: int) -> torch.Tensor:
@@ -16,9 +18,15 @@ def _two_bumps(n: int, seed: int) -> torch.Tensor:
 @pytest.mark.parametrize("name", names())
 def test_a_flow_on_one_feature_is_no_gaussian(name: str) -> None:
     torch.manual_seed(0)
+    x, test = _two_bumps(4000, 0), _two_bumps(2000, 1)
+    gaussian = Normal(x.mean(), x.std()).log_prob(test).mean()
+    if name in GREEDY:
+        flow = build(name, (1,), transforms=8)
+        fit(flow, x, progress=False)
+        assert flow.log_prob(test).mean() >= gaussian + 0.3
+        return
     ends = {"low": -8.0, "high": 8.0} if name == "circular_nsf" else {}
     flow = build(name, (1,), transforms=2, hidden=(16,), **ends)
-    x, test = _two_bumps(4000, 0), _two_bumps(2000, 1)
     flow.initialise(x)
     optimiser = torch.optim.Adam(flow.parameters(), 0.05)
     for _ in range(150):
@@ -26,5 +34,4 @@ def test_a_flow_on_one_feature_is_no_gaussian(name: str) -> None:
         loss = -flow.log_prob(x[torch.randint(0, len(x), (256,))]).mean()
         loss.backward()
         optimiser.step()
-    gaussian = Normal(x.mean(), x.std()).log_prob(test).mean()
     assert flow.eval().log_prob(test).mean() >= gaussian + 0.3

@@ -205,7 +205,7 @@ def test_gradients_are_clipped_and_their_norm_recorded_unclipped(monkeypatch):
 def test_the_penalty_adds_the_gradient_of_its_squares():
     flow = image_flow(penalty=0.5)
     x, noise = images(8).float(), (torch.rand(8, 1, 4, 4), *[None] * (len(flow.transform) - 1))
-    run = loop._Run.__new__(loop._Run)
+    run = loop._GradientRun.__new__(loop._GradientRun)
     run.flow, run.penalised = flow, penalised_parameters(flow)
     assert run.penalised
     (-flow(x, None, noise).mean() + 0.5 * sum(p.square().sum() for p in run.penalised)).backward()

@@ -23,9 +23,12 @@ from pushforward.flows import (
     nsf_ar,
     planar,
     radial,
+    rbig,
     real_nvp,
+    sliced_iterative,
     sos,
     sylvester,
+    tabak_turner,
     umnn,
 )
 from pushforward.flows.options import Architecture, validated
@@ -49,6 +52,9 @@ _MODULES = (
     planar,
     radial,
     sylvester,
+    rbig,
+    sliced_iterative,
+    tabak_turner,
 )
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 

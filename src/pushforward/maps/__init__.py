@@ -11,6 +11,7 @@ from pushforward.maps.logistic_mixture import LogisticMixture
 from pushforward.maps.map import Map
 from pushforward.maps.polynomial_spline import LinearSpline, QuadraticSpline
 from pushforward.maps.spline import RationalQuadraticSpline
+from pushforward.maps.stored_spline import StoredSpline
 from pushforward.maps.sum_of_squares import SumOfSquares
 from pushforward.maps.unconstrained_monotone import UnconstrainedMonotone
 
@@ -32,6 +33,7 @@ __all__ = [
     "Scale",
     "SigmoidScale",
     "SoftClampScale",
+    "StoredSpline",
     "SumOfSquares",
     "TanhScale",
     "UnconstrainedMonotone",

@@ -26,7 +26,7 @@ _TAILS: tuple[Tails, ...] = ("linear", "box", "circular")
 
 
 @dataclass(frozen=True)
-class _Bin:
+class Bin:
     """The bin of each coordinate on the unit square: its lower left corner, its size, and the slopes at its two ends,
     these in units of ``height / width``. All tensors are shaped as the coordinates."""
 
@@ -162,7 +162,7 @@ class RationalQuadraticSpline(Map):
             return out + (exact - out).detach(), torch.where(outside, -math.inf, log_slope)
         return out, log_slope
 
-    def _bin(self, t: Tensor, params: Tensor, back: bool) -> _Bin:
+    def _bin(self, t: Tensor, params: Tensor, back: bool) -> Bin:
         """The bin of each ``t`` in [0, 1]: a value of the spline with ``back``, otherwise an argument."""
         minimum = self.min_height if back else self.min_width
         before, part, ends, index = own_bin(t, params, self.bins, self._slopes, int(back), minimum)
@@ -172,7 +172,7 @@ class RationalQuadraticSpline(Map):
         if self._slopes == self.bins - 1:  # 0, which is a slope of 1, at the outer knots
             ends = torch.where(torch.stack([index > 0, index < self.bins - 1]), ends, 0.0)
         first, last = (positive(ends, self.min_slope) * (width / height)).unbind(0)
-        return _Bin(left, width, bottom, height, first, last)
+        return Bin(left, width, bottom, height, first, last)
 
     def _intervals(self, params: Tensor) -> tuple[Interval, Interval]:
         """Lower end and length of the interval in x and of that in y."""

@@ -1,4 +1,4 @@
-"""`fit`: maximum likelihood by stochastic gradients, with the best weights kept."""
+"""`fit`: maximum likelihood, by stochastic gradients or greedily, with the best weights kept."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pushforward.errors import DataError, NumericsError, OptionError
+from pushforward.errors import DataError, OptionError
 from pushforward.flow import Flow, evaluation
 from pushforward.training.averaging import Snapshot, WeightAverage, normalisations, recompute_statistics
 from pushforward.training.batches import Batches, Rows
 from pushforward.training.checkpoint import write_weights
+from pushforward.training.greedy import GreedyRun, is_greedy
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.metrics import Metrics
 from pushforward.training.numerics import Recovery, penalised_parameters
 from pushforward.training.options import TrainingOptions
-from pushforward.training.progress import Progress, Status, make_progress
-from pushforward.training.result import FitFailed, FitResult, StopReason, Unit
+from pushforward.training.progress import Status, make_progress
+from pushforward.training.result import FitResult, StopReason, Unit
+from pushforward.training.run import Run
 from pushforward.training.schedule import Budget, Cadence, learning_rate
 from pushforward.training.validation import Score, Validator
 
@@ -61,6 +63,9 @@ def fit(
     weights so far at that moment, the step and its mean validation log-likelihood in nats. clock: gives the seconds
     that ``minutes`` limits; ``time.process_time`` counts only this process's work, for comparisons on a busy machine.
 
+    A flow of greedy steps (`rbig` and others) is fitted step by step instead of by gradients, in its own way
+    (`GreedyRun`): ``steps`` limits how many, and options such as ``lr`` and ``batch_size`` have no use.
+
     Ctrl-C ends the run after the step, with the best weights kept; a second one aborts with KeyboardInterrupt. On a
     CPU the same seed gives the same weights to the bit, except where ``minutes`` limits the run. Raises ShapeError,
     ContextError, DataError, OptionError for what does not fit, and FitFailed (a NumericsError) if it keeps diverging.
@@ -91,28 +96,17 @@ def fit(
             write_weights(best, out / "best.safetensors")
 
     with contextlib.closing(Metrics(out)) as metrics:
-        run = _Run(flow, rows, held_out, options, metrics, unit, keep, clock)
+        kind = GreedyRun if is_greedy(flow) else _GradientRun
+        run = kind(flow, rows, held_out, options, metrics, unit, keep, clock)
         with make_progress(progress) as shown, Interrupt() as interrupt, _own_random_state(flow, options.seed):
             return run.go(shown, interrupt)
 
 
-class _Run:
-    """The state of one fit."""
+class _GradientRun(Run):
+    """A fit by stochastic gradients."""
 
-    def __init__(
-        self,
-        flow: Flow,
-        train: Rows,
-        validation: Rows,
-        options: TrainingOptions,
-        metrics: Metrics,
-        unit: Unit | None,
-        keep: Callable[[Snapshot, int, float], None],
-        clock: Callable[[], float],
-    ) -> None:
-        self.flow, self.train, self.options, self.metrics, self.keep = flow, train, options, metrics, keep
-        self.clock = clock
-        self.unit: Unit = unit or ("bits/dim" if flow.transform.domain.kind == "integers" else "nats")
+    def __init__(self, flow: Flow, train: Rows, validation: Rows, options: TrainingOptions, *more: Any) -> None:
+        super().__init__(flow, train, validation, options, *more)
         self.parameters = [p for p in flow.parameters() if p.requires_grad]
         if not self.parameters:
             raise OptionError("the flow has no parameters to train")
@@ -120,52 +114,25 @@ class _Run:
         self.budget = Budget.of(options, len(train), self.batches.size)
         self.validator = Validator(flow, validation, options)
         self.penalised = penalised_parameters(flow) if flow.penalty else []
-        self.result = FitResult()
-        self.best: Snapshot | None = None
-        self.step, self.misses, self.gradient_norm = 0, 0, math.nan
+        self.gradient_norm = math.nan
         self.last_score: float | None = None
         self.speed: float | None = None
         self.recent: float | None = None
 
-    def go(self, progress: Progress, interrupt: Interrupt) -> FitResult:
-        self.progress, self.started = progress, self.clock()
+    def _train(self, interrupt: Interrupt) -> StopReason:
         try:
             self._prepare()
-            self.result.stopped_by = self._loop(interrupt)
+            reason = self._loop(interrupt)
             if self.step > self.validated_at:
-                if self.result.stopped_by == "interrupted":
-                    progress.note("stopping; the last weights are being validated (Ctrl-C again aborts)")
+                if reason == "interrupted":
+                    self.progress.note("stopping; the last weights are being validated (Ctrl-C again aborts)")
                 self._validate()
-        except NumericsError as error:
-            self.result.stopped_by = "numerics"
-            self._note(str(error))
-            raise FitFailed(str(error), self._finish()) from None
         except RuntimeError as error:
             if self.options.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
-                reason = " ".join(str(error).strip().partition("\n\n")[0].split())
-                raise OptionError(f"torch.compile failed ({reason}); train without compile") from error
+                reason_text = " ".join(str(error).strip().partition("\n\n")[0].split())
+                raise OptionError(f"torch.compile failed ({reason_text}); train without compile") from error
             raise
-        finally:
-            self._finish()
-        if self.best is not None and self.result.best_step == 0:
-            self.keep(self.best, 0, self.result.best_validation)
-        if not math.isfinite(self.result.best_validation):
-            self._note(
-                "no validation round gave a finite log-likelihood: some of its rows have a density of 0, or the flow "
-                "is numerically broken; look at them with flow.likelihood"
-            )
-        progress.show(self._status(), final=True)
-        return self.result
-
-    def _finish(self) -> FitResult:
-        """The best weights back into the flow; safe to call again."""
-        if self.best is not None:
-            self.best.restore()
-        self.flow.zero_grad(set_to_none=True)
-        self.flow.eval()
-        self.result.steps, self.result.seconds = self.step, self.clock() - self.started
-        self.result.history = self.metrics.history
-        return self.result
+        return reason
 
     def _prepare(self) -> None:
         flow, options = self.flow, self.options
@@ -275,17 +242,7 @@ class _Run:
     def _score(self) -> tuple[Score, bool]:
         """The score of the weights that the flow holds now, which become the best if it is."""
         score = self.validator.score()
-        result = self.result
-        # A row outside the support keeps every score at -inf: then later weights are taken for better ones.
-        improved = score.mean > result.best_validation or (score.mean == -math.inf == result.best_validation)
-        if improved:
-            result.best_validation, result.best_step = score.mean, self.step
-            # A copy of its own, so that an abort in the middle of copying cannot spoil the best so far.
-            self.best = Snapshot(self.flow)
-            if self.step > 0:
-                with evaluation(self.flow):
-                    self.keep(self.best, self.step, score.mean)
-        return score, improved
+        return score, self._keep_if_best(score)
 
     def _recompute_statistics(self) -> None:
         if not normalisations(self.flow):
@@ -304,7 +261,7 @@ class _Run:
                 "seconds": self._elapsed(),
                 "train": None if train is None else self._in_unit(train),
                 "validation": self._in_unit(score.mean),
-                "standard_error": score.standard_error / (self._bits() if self.unit == "bits/dim" else 1),
+                "standard_error": abs(self._in_unit(score.standard_error)),
                 "best": self._in_unit(self.result.best_validation),
                 "improved": improved,
                 "unit": self.unit,
@@ -338,19 +295,6 @@ class _Run:
             rate=self._rows_per_second() or self.speed,
             left=self.budget.left(self.step, elapsed),
         )
-
-    def _note(self, message: str) -> None:
-        self.result.notes.append(message)
-        self.progress.note(message)
-
-    def _in_unit(self, nats: float) -> float:
-        return -nats / self._bits() if self.unit == "bits/dim" else nats
-
-    def _bits(self) -> float:
-        return math.prod(self.flow.event_shape) * math.log(2)
-
-    def _elapsed(self) -> float:
-        return self.clock() - self.started
 
     def _epoch(self) -> float:
         return self.step * self.batches.size / len(self.train)

@@ -39,10 +39,10 @@ class Validator:
         limit = options.validation_rows or max(_MIN_ROWS, min(_MAX_ROWS, _MAX_VALUES // rows.event_size))
         self.adaptable = options.validation_rows is None
         order = torch.randperm(self.total, generator=torch.Generator().manual_seed(self.seed))
-        self._rows, self._order = rows, order[: min(limit, self.total)]
+        self._rows, self.order = rows, order[: min(limit, self.total)]
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.order)
 
     def fit_to(self, seconds: float) -> None:
         """Score fewer rows if a round would take more than its share of a run of ``seconds``."""
@@ -54,7 +54,7 @@ class Validator:
         start = time.monotonic()
         self._values(count)
         per_row = max(time.monotonic() - start, 1e-9) / count
-        self._order = self._order[: max(count, int(_ROUND_SHARE * seconds / per_row))]
+        self.order = self.order[: max(count, int(_ROUND_SHARE * seconds / per_row))]
 
     def score(self) -> Score:
         """Score the rows with the flow's weights as they are."""
@@ -66,7 +66,7 @@ class Validator:
     def _values(self, count: int) -> torch.Tensor:
         values = []
         for start in range(0, count, self.chunk):
-            x, context = self._rows.take(self._order[start : min(start + self.chunk, count)], self.flow)
+            x, context = self._rows.take(self.order[start : min(start + self.chunk, count)], self.flow)
             found = self.flow.likelihood(x, context, seed=self.seed, first_row=start, batch_size=self.chunk)
             values.append(found.value.double().cpu())
         return torch.cat(values)

@@ -4,8 +4,11 @@ from pushforward.transforms.angles import Angles
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
+from pushforward.transforms.expansion import Expansions
 from pushforward.transforms.frames import HouseholderFrame, OrderFrame, OrthogonalFrame
+from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.linear import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms.marginal import MarginalGaussianisation, SlicedGaussianisation
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
@@ -18,6 +21,7 @@ from pushforward.transforms.reshape import Reshape
 from pushforward.transforms.reversible import Reversible
 from pushforward.transforms.spatial import MultiScale, Squeeze
 from pushforward.transforms.sylvester import Sylvester
+from pushforward.transforms.whitening import Whiten
 
 __all__ = [
     "ActNorm",
@@ -31,13 +35,16 @@ __all__ = [
     "DenseLinear",
     "Dequantize",
     "Elementwise",
+    "Expansions",
     "Flatten",
+    "GreedyTransform",
     "HouseholderFrame",
     "Identity",
     "InverseSoftplus",
     "LULinear",
     "Log",
     "Logit",
+    "MarginalGaussianisation",
     "MultiScale",
     "OrderFrame",
     "OrthogonalFrame",
@@ -51,9 +58,11 @@ __all__ = [
     "Reversible",
     "Rotation",
     "SVDLinear",
+    "SlicedGaussianisation",
     "Squeeze",
     "Standardise",
     "Sylvester",
     "Triangular",
     "VectorPartition",
+    "Whiten",
 ]

@@ -349,6 +349,12 @@ def householder(packed: Tensor) -> Tensor:
     return product
 
 
+def reflections(columns: Tensor) -> Tensor:
+    """What `householder` makes the orthonormal ``columns: (*, D, K)`` of, but for their signs."""
+    packed: Tensor = torch.geqrf(columns).a.tril(-1)
+    return packed
+
+
 def _eye(like: Tensor) -> Tensor:
     return torch.eye(len(like), dtype=like.dtype, device=like.device)
 
@@ -365,7 +371,7 @@ def _random_orthogonal(features: int) -> Tensor:
 
 def random_reflections(rows: int, columns: int) -> Tensor:
     """The columns of the reflections that make a random matrix triangular, below the diagonal; 0 elsewhere."""
-    return torch.geqrf(torch.randn(rows, columns)).a.tril(-1)
+    return reflections(torch.randn(rows, columns))
 
 
 def _unclamped(log_scale: Tensor, limit: float) -> Tensor:

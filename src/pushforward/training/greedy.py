@@ -1,0 +1,203 @@
+"""Fitting a flow whose steps are fitted one after the other, each to the latents that the steps before it leave."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pushforward import noise as noise_source
+from pushforward.bases import StandardNormal
+from pushforward.errors import OptionError
+from pushforward.flow import Flow, evaluation
+from pushforward.training.batches import Rows
+from pushforward.training.interrupt import Interrupt
+from pushforward.training.options import TrainingOptions
+from pushforward.training.progress import Status
+from pushforward.training.result import StopReason
+from pushforward.training.run import Run
+from pushforward.training.schedule import Budget
+from pushforward.training.validation import Score, Validator
+from pushforward.transform import Chain, Transform, part_noise, zero_log_term
+from pushforward.transforms.greedy import GreedyTransform
+
+# Steps are fitted to at most so many values, rows times coordinates; of more rows, to a random part.
+_MAX_VALUES, _LEAST_ROWS = 4_000_000, 10_000
+
+
+def is_greedy(flow: Flow) -> bool:
+    """Whether a step of the flow is one that is fitted, and not learned by gradients."""
+    return any(isinstance(module, GreedyTransform) for module in flow.modules())
+
+
+@dataclass
+class _Walkers:
+    """Rows on their way to the latent: ``x: (N, D)`` as they are now, the log terms so far, and what goes with them."""
+
+    x: Tensor
+    log_term: Tensor
+    context: Tensor | None
+    noise: Any
+
+    def through(self, transform: Transform, part: int, parts: int) -> None:
+        """One step further."""
+        self.x, term = transform.to_latent(self.x, self.context, part_noise(self.noise, parts)[part])
+        self.log_term = self.log_term + term
+
+
+class GreedyRun(Run):
+    """A fit step by step: a step of the run is a step of the flow, fitted once and never changed again.
+
+    After each, training and validation rows move on through that step alone, and the validation log-likelihood says
+    whether the flow up to it is the best so far; the steps after the best are the identity in the end. Steps that were
+    fitted before stay, so that a run goes on where another ended. Of the options those that say when a run ends, the
+    seed and the number of validation rows count, an epoch being a step; the others are about gradients.
+
+    Raises OptionError for a flow that also has parameters for gradients, or steps of another kind after greedy ones.
+    """
+
+    def __init__(self, flow: Flow, train: Rows, validation: Rows, options: TrainingOptions, *more: Any) -> None:
+        super().__init__(flow, train, validation, options, *more)
+        self.steps = _checked_steps(flow)
+        self.validator = Validator(flow, validation, options)
+        self.generator = torch.Generator().manual_seed(options.seed)
+        free = sum(isinstance(step, GreedyTransform) and not bool(step.fitted) for step in self.steps)
+        wanted = free if options.steps is None else min(free, options.steps)
+        epochs = None if options.epochs is None else math.ceil(options.epochs)
+        self.budget = Budget(wanted, epochs, None if options.minutes is None else 60 * options.minutes)
+        self.score = Score(-math.inf, math.nan, 0, 0.0)
+        self.train_value: float | None = None
+        self.speed: float | None = None
+
+    @torch.no_grad()
+    def _train(self, interrupt: Interrupt) -> StopReason:
+        if self.options.compile or self.options.autocast:
+            self._note("compile and autocast have no use here: the steps are fitted without gradients")
+        with evaluation(self.flow):
+            return self._walk(interrupt)
+
+    def _walk(self, interrupt: Interrupt) -> StopReason:
+        train, held_out = self._training_rows(), self._validation_rows()
+        later = [step for step in self.steps if isinstance(step, GreedyTransform) and not bool(step.fitted)]
+        first = len(self.steps) - len(later)
+        for i, transform in enumerate(self.steps[:first]):
+            transform.initialise(train.x, train.context, part_noise(train.noise, len(self.steps))[i])
+            self._advance(i, train, held_out)
+        self._validate(train, held_out, 0.0)
+        for i in range(first, len(self.steps)):
+            if interrupt.asked:
+                return "interrupted"
+            reason = self.budget.exhausted(self.step, self._elapsed(), self._step_seconds())
+            if reason is not None:
+                return reason
+            started = time.monotonic()
+            later[i - first].fit(train.x, train.context, self.generator)
+            self._advance(i, train, held_out)
+            self.step += 1
+            self._validate(train, held_out, time.monotonic() - started)
+            if self.progress.due():
+                self.progress.show(self._status())
+            if self.options.patience is not None and self.misses >= self.options.patience:
+                return "patience"
+        return "steps"
+
+    def _advance(self, i: int, *walkers: _Walkers) -> None:
+        for walker in walkers:
+            walker.through(self.steps[i], i, len(self.steps))
+
+    def _training_rows(self) -> _Walkers:
+        count = min(len(self.train), max(_LEAST_ROWS, _MAX_VALUES // self.train.event_size))
+        rows = torch.arange(len(self.train))
+        if count < len(rows):
+            rows = torch.randperm(len(rows), generator=self.generator)[:count]
+        x, context = self.train.take(rows, self.flow)
+        generator = torch.Generator(self.flow.device).manual_seed(self.options.seed)
+        noise = noise_source.draw(self.flow.transform.noise_to_latent, count, x.dtype, x.device, generator)
+        return _Walkers(x, zero_log_term(x), self.flow._context(context, count), noise)
+
+    def _validation_rows(self) -> _Walkers:
+        # As `Validator` scores them: the same rows in the same order, and noise keyed by it.
+        x, context = self.validation.take(self.validator.order, self.flow)
+        keys, spec = torch.arange(len(x)), self.flow.transform.noise_to_latent
+        noise = noise_source.keyed(spec, self.options.seed, keys, x.dtype, x.device)
+        return _Walkers(x, zero_log_term(x), self.flow._context(context, len(x)), noise)
+
+    def _values(self, walkers: _Walkers) -> Tensor:
+        return (self.flow.base.log_prob(walkers.x, walkers.context) + walkers.log_term).double().cpu()
+
+    def _validate(self, train: _Walkers, held_out: _Walkers, seconds: float) -> None:
+        """Score both, keep the flow up to here if it is the best so far, and record the round."""
+        values = self._values(held_out)
+        error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+        self.score = score = Score(float(values.mean()), error, len(values), 0.0)
+        self.train_value = float(self._values(train).mean())
+        self.speed = len(train.x) / max(seconds, 1e-9) if self.step else None
+        improved = self._keep_if_best(score)
+        self.misses = 0 if improved else self.misses + 1
+        self.metrics.add(
+            {
+                "step": self.step,
+                "epoch": float(self.step),
+                "seconds": self._elapsed(),
+                "train": self._in_unit(self.train_value) if self.step else None,
+                "validation": self._in_unit(score.mean),
+                "standard_error": abs(self._in_unit(score.standard_error)),
+                "best": self._in_unit(self.result.best_validation),
+                "improved": improved,
+                "unit": self.unit,
+                "kind": self.flow.kind,
+                "train_loss": -self.train_value if self.step else None,
+                "validation_nats": score.mean,
+                "validation_rows": score.rows,
+                "validation_total": self.validator.total,
+                "averaged": False,
+                "lr": None,
+                "gradient_norm": None,
+                "rows_per_second": self.speed,
+                "skipped": 0,
+            }
+        )
+
+    def _status(self) -> Status:
+        elapsed = self._elapsed()
+        return Status(
+            step=self.step,
+            epoch=float(self.step),
+            fraction=self.budget.fraction(self.step, elapsed),
+            unit=self.unit,
+            kind=self.flow.kind,
+            train=None if self.train_value is None else self._in_unit(self.train_value),
+            validation=self._in_unit(self.score.mean),
+            best=self._in_unit(self.result.best_validation),
+            rate=self.speed,
+            left=self.budget.left(self.step, elapsed),
+        )
+
+    def _step_seconds(self) -> float:
+        return self._elapsed() / self.step if self.step else 0.0
+
+
+def _checked_steps(flow: Flow) -> list[Transform]:
+    """The steps of a flow whose last ones, and no others, are greedy, and which has nothing else to train."""
+    steps = list(flow.transform) if isinstance(flow.transform, Chain) else [flow.transform]
+    kinds = [isinstance(step, GreedyTransform) for step in steps]
+    inside = sum(isinstance(module, GreedyTransform) for module in flow.modules())
+    if kinds != sorted(kinds) or inside != sum(kinds):
+        raise OptionError(
+            "steps that are fitted greedily must be the last steps of the flow's Chain, and directly in it"
+        )
+    if not isinstance(flow.base, StandardNormal):
+        raise OptionError(
+            f"greedy steps lead to a standard normal, but the flow's base is a {type(flow.base).__name__}"
+        )
+    learned = [name for name, p in flow.transform.named_parameters() if p.requires_grad]
+    if learned:
+        raise OptionError(
+            f"a flow is fitted greedily or by gradients, but beside greedy steps this one has the parameter "
+            f"{learned[0]}; freeze it (requires_grad_(False)) or leave its step out"
+        )
+    return steps

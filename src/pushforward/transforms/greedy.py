@@ -1,0 +1,45 @@
+"""The contract of transforms that are fitted one after the other, each to the latents which reach it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError
+from pushforward.transform import Transform
+
+
+class GreedyTransform(Transform):
+    """A step on vectors ``(features,)`` that sets its own state from the latents that reach it, without gradients
+    through the steps around it.
+
+    The state is in buffers of shapes that do not depend on data, and until `fit_layer` the step is exactly the
+    identity; a Chain of many such steps can so be built, saved and compiled before it is known how many will be used.
+    ``fitted`` says which of them are. The base that they lead to is the standard normal.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        if features < 1:
+            raise OptionError(f"features of a {type(self).__name__} must be at least 1, got {features}")
+        self.data_shape = self.latent_shape = (features,)
+        self.fitted = nn.Buffer(torch.zeros((), dtype=torch.bool))
+
+    @property
+    def features(self) -> int:
+        return self.data_shape[0]
+
+    @torch.no_grad()
+    def fit(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
+        """Set the state from the latents ``z: (N, features)`` of the training rows and their contexts.
+
+        generator: on the CPU; all that is random in the state comes from it.
+        """
+        self.fit_layer(z, context, generator)
+        self.fitted.fill_(True)
+
+    @abstractmethod
+    def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
+        """What `fit` does for this kind of step."""

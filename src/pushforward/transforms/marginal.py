@@ -1,0 +1,211 @@
+"""Steps that make one-dimensional marginals normal: of all coordinates, or of the projections that are least so."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.errors import OptionError
+from pushforward.maps.constraints import at_least_one
+from pushforward.maps.gaussianisation import normal_scores
+from pushforward.maps.stored_spline import StoredSpline
+from pushforward.precision import full_precision
+from pushforward.transform import NoiseValue, sum_event
+from pushforward.transforms.greedy import GreedyTransform
+from pushforward.transforms.linear import householder, reflections
+
+RotationName: TypeAlias = Literal["pca", "ica", "random"]
+# Rows from which directions are worked out, where there are more.
+_ROWS = 5000
+_ICA_STEPS = 50
+_TRIED, _ASCENT = 100, 30
+
+
+class MarginalGaussianisation(GreedyTransform):
+    """Every coordinate made normal by a spline through its quantiles, then all turned: one iteration of RBIG.
+
+    rotation: ``pca``, to the axes of the covariance; ``ica``, to the orthogonal axes that scikit-learn's FastICA finds;
+    ``random``. The rotation adds nothing to the log term; the next iteration sees other marginals for it. damping:
+    share of the identity in the splines; smaller steps follow the training rows less closely.
+
+    Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011, eq. 6.
+    """
+
+    def __init__(self, features: int, bins: int = 32, rotation: RotationName = "pca", damping: float = 0.0) -> None:
+        super().__init__(features)
+        self.damping = _share(damping)
+        if rotation not in get_args(RotationName):
+            raise OptionError(
+                f"rotation {rotation!r} is not known; expected one of {', '.join(get_args(RotationName))}"
+            )
+        self.map, self.rotation = StoredSpline(features, bins), rotation
+        self.packed = nn.Buffer(torch.zeros(features, features))
+
+    def extra_repr(self) -> str:
+        return f"rotation={self.rotation}" + (f", damping={self.damping:g}" if self.damping else "")
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        y, log_slope = self.map(x, _none(x))
+        with full_precision(x):
+            return y.to(self.packed.dtype) @ householder(self.packed), sum_event(log_slope)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        with full_precision(z):
+            y = z.to(self.packed.dtype) @ householder(self.packed).T
+        x, log_slope = self.map.inverse(y, _none(y))
+        return x, sum_event(log_slope)
+
+    def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
+        self.map.store(normal_scores(z, self.map.bins, self.damping))
+        y = self.map(z, _none(z))[0].double()
+        self.packed.copy_(reflections(_axes(y, self.rotation, generator)))
+
+
+class SlicedGaussianisation(GreedyTransform):
+    """``z = x + A (psi(A^T x) - A^T x)``: splines ``psi`` along ``directions`` orthonormal columns of ``A``, in which
+    the latents are furthest from normal; what is orthogonal to them passes through. The log term is ``sum log psi'``.
+
+    The distance is the 2-Wasserstein distance of a projection from the standard normal, its sum over the directions
+    maximised by gradient ascent over orthonormal frames.
+
+    damping: share of the identity in ``psi``: smaller steps, in more directions, follow the training rows less closely
+    (the paper's regularisation).
+
+    Source: Dai & Seljak, "Sliced iterative normalizing flows", 2021, eq. 9 to 15 and algorithm 1.
+    """
+
+    def __init__(self, features: int, directions: int = 8, bins: int = 32, damping: float = 0.0) -> None:
+        super().__init__(features)
+        self.directions, self.damping = min(at_least_one(directions, "directions"), features), _share(damping)
+        self.map = StoredSpline(self.directions, bins)
+        self.packed = nn.Buffer(torch.zeros(features, self.directions))
+
+    def extra_repr(self) -> str:
+        return f"directions={self.directions}" + (f", damping={self.damping:g}" if self.damping else "")
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self._along(x, back=False)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self._along(z, back=True)
+
+    def _along(self, v: Tensor, back: bool) -> tuple[Tensor, Tensor]:
+        with full_precision(v):
+            v = v.to(self.packed.dtype)
+            frame = householder(self.packed)
+            before = v @ frame
+            after, log_slope = (self.map.inverse if back else self.map)(before, _none(before))
+            return v + (after - before) @ frame.T, sum_event(log_slope)
+
+    def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
+        self.along(sliced_frame(_some(z.double(), generator), self.directions, generator), z)
+
+    @torch.no_grad()
+    def along(self, frame: Tensor, z: Tensor) -> None:
+        """Set the state for these directions, orthonormal columns ``frame: (features, directions)``."""
+        self.packed.copy_(reflections(frame.double()))
+        projected = z.double() @ householder(self.packed.double())
+        self.map.store(normal_scores(projected, self.map.bins, self.damping))
+
+
+def sliced_frame(z: Tensor, directions: int, generator: torch.Generator) -> Tensor:
+    """Orthonormal columns (D, directions) along which ``z: (N, D)`` is far from standard normal.
+
+    Begins with the furthest of many random directions and goes uphill; the retraction is that of the QR decomposition,
+    and a step that does not go up is halved.
+    """
+    features = z.shape[1]
+    tried = torch.randn(features, max(_TRIED, 2 * features), dtype=torch.float64, generator=generator).to(z.device)
+    tried = torch.cat([torch.eye(features, dtype=z.dtype, device=z.device), tried / tried.norm(dim=0)], 1)
+    distances, _ = _wasserstein(z, tried)
+    frame = _orthonormal(tried[:, distances.argsort(descending=True)[: 4 * directions]], directions)
+    if directions == features == 1:
+        return frame
+    distances, uphill = _wasserstein(z, frame)
+    stride = 1.0
+    for _ in range(_ASCENT):
+        moved = _orthonormal(frame + stride * uphill, directions)
+        further, next_uphill = _wasserstein(z, moved)
+        if further.sum() > distances.sum():
+            gained = float(further.sum() / distances.sum()) - 1
+            frame, distances, uphill, stride = moved, further, next_uphill, 1.5 * stride
+            if gained < 1e-4:
+                break
+        else:
+            stride /= 4
+            if stride < 1e-3:
+                break
+    return frame
+
+
+def _wasserstein(z: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared 2-Wasserstein distance from the standard normal of the projections on each column, and its gradient."""
+    projected = z @ frame
+    steps = torch.arange(len(z), dtype=z.dtype, device=z.device)
+    normal = torch.special.ndtri((steps + 0.5) / len(z))[:, None].expand_as(projected)
+    target = torch.empty_like(projected).scatter_(0, projected.argsort(0), normal)
+    gap = projected - target
+    return gap.square().mean(0), 2 * (z.T @ gap) / len(z)
+
+
+def _orthonormal(columns: Tensor, count: int) -> Tensor:
+    """The first ``count`` of an orthonormal basis that begins in the order of ``columns``, each turned to its own."""
+    q, r = torch.linalg.qr(columns, mode="complete")
+    signs = torch.where(r.diagonal() < 0, -1.0, 1.0).to(q.dtype)
+    frame: Tensor = q[:, :count] * signs[:count]
+    return frame
+
+
+def _share(damping: float) -> float:
+    if not 0 <= damping < 1:
+        raise OptionError(f"damping must lie in [0, 1), got {damping}")
+    return float(damping)
+
+
+def _axes(y: Tensor, rotation: RotationName, generator: torch.Generator) -> Tensor:
+    """Orthonormal columns (D, D) to turn ``y: (N, D)`` to."""
+    features = y.shape[1]
+    if features == 1:
+        return torch.ones(1, 1, dtype=y.dtype, device=y.device)
+    if rotation == "random":
+        random = torch.randn(features, features, dtype=torch.float64, generator=generator)
+        axes: Tensor = torch.linalg.qr(random.to(y.device)).Q
+        return axes
+    y = y - y.mean(0)
+    variances, axes = torch.linalg.eigh(y.T @ y / len(y))
+    if rotation == "ica":
+        white = _some(y, generator) @ axes / variances.clamp(min=1e-12).sqrt()
+        axes = axes @ _independent(white, generator)
+    return axes
+
+
+def _independent(white: Tensor, generator: torch.Generator) -> Tensor:
+    """The rotation (D, D) to the independent components of whitened rows; any rotation where ICA does not settle."""
+    from sklearn.decomposition import FastICA
+    from sklearn.exceptions import ConvergenceWarning
+
+    seed = int(torch.randint(2**31, (), generator=generator))
+    ica = FastICA(whiten=False, max_iter=_ICA_STEPS, tol=1e-3, random_state=seed)
+    with warnings.catch_warnings():
+        # The iteration has no need of its limit: the layer after this one turns again.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        ica.fit(white.cpu().numpy())
+    unmixing = torch.from_numpy(ica.components_).to(white)
+    left, _, right = torch.linalg.svd(unmixing.T)
+    rotation: Tensor = left @ right
+    return rotation
+
+
+def _some(z: Tensor, generator: torch.Generator) -> Tensor:
+    """At most so many rows as directions are worked out from."""
+    if len(z) <= _ROWS:
+        return z
+    return z[torch.randperm(len(z), generator=generator)[:_ROWS].to(z.device)]
+
+
+def _none(x: Tensor) -> Tensor:
+    """The parameters of a map that has none."""
+    return x.new_zeros(0, *x.shape)
