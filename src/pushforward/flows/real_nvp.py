@@ -69,7 +69,7 @@ class RealNVPOptions(DataOptions):
 
 def build(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> Flow:
     """Real NVP for events ``(D,)`` or ``(C, H, W)``."""
-    layers = data_layers(event_shape, options)
+    layers = data_layers(event_shape, context_dim, options)
     if len(event_shape) == 1:
         refuse_unused(options, _FOR_IMAGES, f"it is for images, and these events are vectors {event_shape}")
         layers += _vector_couplings(event_shape, context_dim, options)

@@ -1,7 +1,8 @@
 """Nets that compute the parameters of maps from what a transform keeps and from a context."""
 
 from pushforward.nets.conv import ResidualConvNet
+from pushforward.nets.gated import GatedAttentionNet, GatedFeatures
 from pushforward.nets.masked import MADE
 from pushforward.nets.mlp import MLP
 
-__all__ = ["MADE", "MLP", "ResidualConvNet"]
+__all__ = ["MADE", "MLP", "GatedAttentionNet", "GatedFeatures", "ResidualConvNet"]

@@ -4,12 +4,13 @@ from pushforward.transforms.angles import Angles
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
+from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
 from pushforward.transforms.linear import LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
 from pushforward.transforms.positive import InverseSoftplus, Log
-from pushforward.transforms.preprocessing import Dequantize, Flatten, Identity, Logit
+from pushforward.transforms.preprocessing import Flatten, Identity, Logit
 from pushforward.transforms.product import Product
 from pushforward.transforms.reshape import Reshape
 from pushforward.transforms.spatial import MultiScale, Squeeze
@@ -23,6 +24,7 @@ __all__ = [
     "Channelwise",
     "Checkerboard",
     "Coupling",
+    "Dequantisation",
     "Dequantize",
     "Elementwise",
     "Flatten",
@@ -42,5 +44,6 @@ __all__ = [
     "Squeeze",
     "Standardise",
     "Triangular",
+    "VariationalDequantize",
     "VectorPartition",
 ]
