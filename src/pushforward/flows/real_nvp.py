@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pushforward.bases import RealBase, build_base
-from pushforward.errors import ShapeError
 from pushforward.flow import Flow
+from pushforward.flows.images import scale_count
 from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
 from pushforward.flows.vectors import Linear, PartitionName, bendable, linear_layers, partitions, refuse_mixing
@@ -24,7 +24,6 @@ from pushforward.transforms import ActNorm, BatchNorm, Channelwise, Checkerboard
 _FOR_VECTORS = ("transforms", "hidden", "activation", "dropout", "partition", "linear")
 _FOR_IMAGES = ("channels", "blocks", "scales", "net_norm")
 Norm = Literal["batch", "lagged-batch", "activation", "none"]
-_MIN_SIDE = 4
 
 
 class RealNVPOptions(DataOptions):
@@ -110,7 +109,7 @@ def _multi_scale(event_shape: Shape, context_dim: int, options: RealNVPOptions) 
     """Per scale three checkerboard couplings, squeeze, three channel-wise ones; four checkerboard ones at the last."""
     scales: list[Transform] = []
     shape, channels = event_shape, options.channels
-    count = _scales(event_shape, options.scales)
+    count = scale_count(event_shape, options.scales, squeezed=False)
     for _ in range(count - 1):
         # Three couplings before the squeeze, three after it, on the same pixels as four times as many channels.
         squeeze = Squeeze(shape)
@@ -142,23 +141,6 @@ def _coupling(
         mask=partition.mask if isinstance(partition, Checkerboard) else None,
     )
     return Coupling(partition, map, net, _after(partition.changed_shape, options.norm or "batch"))
-
-
-def _scales(event_shape: Shape, wanted: int | None) -> int:
-    """How many scales: as asked for, or as many as halve both sides evenly while they are above 4 (28 x 28 has 3)."""
-    _, height, width = event_shape
-    count = 1
-    while wanted is None and min(height, width) > _MIN_SIDE and not (height % 2 or width % 2):
-        height, width, count = height // 2, width // 2, count + 1
-    if wanted is None:
-        return count
-    factor = 2 ** (wanted - 1)
-    if height % factor or width % factor:
-        raise ShapeError(
-            f"{wanted} scales halve the image {wanted - 1} times, which needs sides divisible by {factor}, "
-            f"got {height} x {width}; choose fewer scales, or resize or crop the images"
-        )
-    return wanted
 
 
 ARCHITECTURE = Architecture(

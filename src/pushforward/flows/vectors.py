@@ -98,11 +98,14 @@ def refuse_mixing(event_shape: Shape, options: Options, names: tuple[str, ...]) 
 
 
 def linear_layers(event_shape: Shape, linear: Linear) -> list[Transform]:
-    """What comes between two steps; nothing for a single coordinate, which there is no other to mix with."""
+    """What comes between two steps; nothing for a single coordinate, which there is no other to mix with.
+
+    Of images ``(C, H, W)`` it is the channels that are mixed.
+    """
     if linear == "none" or event_shape[0] == 1:
         return []
     if linear == "lu":
-        return [LULinear(event_shape[0])]
+        return [LULinear(event_shape)]
     return [reverse(event_shape) if linear == "reverse" else random_permutation(event_shape)]
 
 

@@ -1,8 +1,18 @@
 """Nets that compute the parameters of maps from what a transform keeps and from a context."""
 
+from pushforward.nets.act_norm_conv import ActNormConvNet
 from pushforward.nets.conv import ResidualConvNet
 from pushforward.nets.gated import GatedAttentionNet, GatedFeatures
+from pushforward.nets.initialised import InitialisedNet
 from pushforward.nets.masked import MADE
 from pushforward.nets.mlp import MLP
 
-__all__ = ["MADE", "MLP", "GatedAttentionNet", "GatedFeatures", "ResidualConvNet"]
+__all__ = [
+    "MADE",
+    "MLP",
+    "ActNormConvNet",
+    "GatedAttentionNet",
+    "GatedFeatures",
+    "InitialisedNet",
+    "ResidualConvNet",
+]

@@ -91,7 +91,7 @@ class ResidualConvNet(nn.Module):
         self.last = WeightNormConv2d(channels, out_channels, 1, zero=True)
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
-        context = None if context is None else context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        context = tame_context(context)
         h = self.input_norm(h.clamp(-INPUT_LIMIT, INPUT_LIMIT))
         parts = [h, -h]
         if self.mask is not None:
@@ -111,6 +111,11 @@ def shifted(h: Tensor, layer: nn.Linear | None, context: Tensor | None) -> Tenso
         return h
     out: Tensor = h + layer(context)[:, :, None, None]
     return out
+
+
+def tame_context(context: Tensor | None) -> Tensor | None:
+    """A context as flat vectors ``(B, context_dim)`` of bounded size."""
+    return None if context is None else context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
 
 
 def make_norm(norm: str, channels: int) -> nn.Module:

@@ -5,7 +5,7 @@ from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
-from pushforward.transforms.linear import LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms.linear import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
@@ -24,6 +24,7 @@ __all__ = [
     "Channelwise",
     "Checkerboard",
     "Coupling",
+    "DenseLinear",
     "Dequantisation",
     "Dequantize",
     "Elementwise",

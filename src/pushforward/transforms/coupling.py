@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pushforward.domain import Domain
 from pushforward.errors import OptionError, ShapeError
 from pushforward.maps.map import Map
+from pushforward.nets.initialised import InitialisedNet
 from pushforward.transform import NoiseValue, Shape, Transform, sum_event, zero_log_term
 from pushforward.transforms.partition import Partition, VectorPartition
 
@@ -17,11 +18,12 @@ from pushforward.transforms.partition import Partition, VectorPartition
 class Coupling(Transform):
     """Changes one part of the event by a map whose parameters a net computes from the other part and the context.
 
-    net: called as ``net(kept, context)`` with what ``partition.kept`` gives. after: a bijection of the changed part
-    that follows the map, such as Real NVP's batch normalisation. The kept part passes through as it is, so that the
-    Jacobian is triangular and the log term is the sum of the map's log-slopes (Real NVP, eq. 6). domain: of the whole
-    event, for a map onto its own domain, where kept coordinates lie elsewhere; None: all lie in the map's. Raises
-    OptionError for a map that holds something of its own for each coordinate.
+    net: called as ``net(kept, context)`` with what ``partition.kept`` gives; `initialise` hands the same to an
+    `InitialisedNet` first. after: a bijection of the changed part that follows the map, such as Real NVP's batch
+    normalisation. The kept part passes through as it is, so that the Jacobian is triangular and the log term is the sum
+    of the map's log-slopes (Real NVP, eq. 6). domain: of the whole event, for a map onto its own domain, where kept
+    coordinates lie elsewhere; None: all lie in the map's. Raises OptionError for a map that holds something of its own
+    for each coordinate.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class Coupling(Transform):
         return self.partition.merge(z, x), sum_event(log_slope) + log_term
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        if isinstance(self.net, InitialisedNet):
+            self.net.initialise(self.partition.kept(x), context)
         if self.after is not None:
             y, _ = self.map(self.partition.changed(x), self._params(x, context))
             self.after.initialise(y, context)
@@ -75,11 +79,14 @@ class Elementwise(Transform):
     """A map on every coordinate, with parameters of its own, or computed from the context by ``net``.
 
     net: called as ``net(context)``, gives ``(B, n_params * D)`` for events of ``D`` coordinates; it is added to the
-    transform's own parameters.
+    transform's own parameters. shared: the event's shape with 1 for each axis along which the parameters are the same,
+    such as ``(C, 1, 1)`` for one map a channel, which also is what ``D`` counts then; None: no axis.
     """
 
-    def __init__(self, map: Map, event_shape: Shape, net: nn.Module | None = None) -> None:
+    def __init__(self, map: Map, event_shape: Shape, net: nn.Module | None = None, shared: Shape | None = None) -> None:
         super().__init__()
+        if shared is not None and not (len(shared) == len(event_shape) and _broadcasts(shared, tuple(event_shape))):
+            raise ShapeError(f"shared must be {tuple(event_shape)} with 1 in place of some sizes, got {tuple(shared)}")
         if net is not None and not map.n_params:
             raise OptionError(f"{type(map).__name__} has no parameters for a net to compute; leave net out")
         if map.shape is not None and not _broadcasts(map.shape, tuple(event_shape)):
@@ -88,7 +95,8 @@ class Elementwise(Transform):
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.domain, self.codomain = map.domain, map.codomain
         # None, and not a parameter of no elements, which no loss would depend on.
-        self.weight = nn.Parameter(torch.zeros(map.n_params, *self.data_shape)) if map.n_params else None
+        shape = self.data_shape if shared is None else tuple(shared)
+        self.weight = nn.Parameter(torch.zeros(map.n_params, *shape)) if map.n_params else None
 
     def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
         if self.weight is None:
@@ -96,7 +104,7 @@ class Elementwise(Transform):
         params = with_start(self.map, self.weight[:, None])
         if self.net is not None:
             raw = self.net(context).to(x.dtype)
-            params = params + raw.reshape(x.shape[0], self.map.n_params, *self.data_shape).movedim(1, 0)
+            params = params + raw.reshape(x.shape[0], *self.weight.shape).movedim(1, 0)
         return params.expand(self.map.n_params, *x.shape)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,14 @@
-"""Linear layers on vectors, ``z = W x + b``, with ``W`` in a factored form whose determinant and inverse cost little.
+"""Linear layers on vectors, ``z = W x + b``, and on images, where one ``W`` mixes the channels of every pixel.
 
-Each layer keeps its factors in one learned square matrix, as LAPACK packs them, so that every number in it counts. The
-log of what stands on a diagonal is bounded, because a nearly singular matrix has an inverse on paper only (Behrmann et
-al., "Understanding and mitigating exploding inverses in invertible neural networks", 2021).
+All but `DenseLinear` have ``W`` in a factored form whose determinant and inverse cost little. They keep their factors
+in one learned square matrix, as LAPACK packs them, so that every number in it counts. The log of what stands on a
+diagonal is bounded, because a nearly singular matrix has an inverse on paper only (Behrmann et al., "Understanding and
+mitigating exploding inverses in invertible neural networks", 2021).
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Literal, get_args
 
@@ -17,20 +19,27 @@ from torch.nn import functional as F
 from pushforward.errors import OptionError
 from pushforward.maps.affine import SoftClampScale
 from pushforward.precision import full_precision
-from pushforward.transform import NoiseValue, Transform, zero_log_term
+from pushforward.transform import NoiseValue, Shape, Transform, zero_log_term
 
 Start = Literal["identity", "permutation", "orthogonal"]
 
 
 class Linear(Transform):
-    """What the linear layers share: ``z = W x + b`` on vectors ``(features,)``; ``W`` is formed once a call."""
+    """What the linear layers share: ``z = W x + b``; ``W`` is formed once a call.
 
-    def __init__(self, features: int, bias: bool = True) -> None:
+    event_shape: ``D`` or ``(D,)`` for vectors; ``(C, H, W)`` for a 1 x 1 convolution of images, with a ``C x C`` matrix
+    for all pixels (Kingma & Dhariwal, "Glow", 2018, section 3.2). Images come out with their channels innermost in
+    memory, and come in best so.
+    """
+
+    def __init__(self, event_shape: int | Shape, bias: bool = True) -> None:
         super().__init__()
-        if features < 1:
-            raise OptionError(f"features of a linear layer must be at least 1, got {features}")
-        self.data_shape = self.latent_shape = (features,)
-        self.bias = nn.Parameter(torch.zeros(features)) if bias else None
+        shape = (event_shape,) if isinstance(event_shape, int) else tuple(event_shape)
+        if not shape or shape[0] < 1:
+            raise OptionError(f"features of a linear layer must be at least 1, got {shape[0] if shape else shape}")
+        self.data_shape = self.latent_shape = shape
+        self.features, self.positions = shape[0], math.prod(shape[1:])
+        self.bias = nn.Parameter(torch.zeros(self.features)) if bias else None
 
     @abstractmethod
     def weight(self) -> Tensor:
@@ -38,7 +47,7 @@ class Linear(Transform):
 
     @abstractmethod
     def solve(self, y: Tensor) -> Tensor:
-        """``W^-1 y`` for columns ``y: (D, B)``, by the factors: nothing is factorised or inverted."""
+        """``W^-1 y`` for columns ``y: (D, N)``."""
 
     @abstractmethod
     def log_det(self) -> Tensor:
@@ -47,13 +56,17 @@ class Linear(Transform):
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         with full_precision(x):
             weight = self.weight()
-            return F.linear(x.to(weight.dtype), weight, self.bias), zero_log_term(x) + self.log_det()
+            z = F.linear(x.movedim(1, -1).to(weight.dtype), weight, self.bias).movedim(-1, 1)
+            return z, zero_log_term(x) + self.positions * self.log_det()
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         with full_precision(z):
-            y = z if self.bias is None else z - self.bias
+            y = z.movedim(1, -1)
+            y = y if self.bias is None else y - self.bias
             log_det = self.log_det()
-            return self.solve(y.to(log_det.dtype).T).T, zero_log_term(z) - log_det
+            # The channels of a pixel are a column, as LAPACK wants them: consecutive in memory.
+            x = self.solve(y.to(log_det.dtype).reshape(-1, self.features).T).T
+            return x.reshape(y.shape).movedim(-1, 1), zero_log_term(z) - self.positions * log_det
 
 
 class LULinear(Linear):
@@ -65,8 +78,11 @@ class LULinear(Linear):
     Source: Kingma & Dhariwal, "Glow", 2018, section 3.2; Oliva et al., "Transformation autoregressive networks", 2018.
     """
 
-    def __init__(self, features: int, start: Start = "identity", bias: bool = True, limit: float = 5.0) -> None:
-        super().__init__(features, bias)
+    def __init__(
+        self, event_shape: int | Shape, start: Start = "identity", bias: bool = True, limit: float = 5.0
+    ) -> None:
+        super().__init__(event_shape, bias)
+        features = self.features
         _check_start(start)
         self.scale = SoftClampScale(limit)
         self.order = nn.Buffer(torch.randperm(features) if start == "permutation" else torch.arange(features))
@@ -113,6 +129,52 @@ class LULinear(Linear):
         return self._log_diagonal().sum()
 
 
+class DenseLinear(Linear):
+    """``W`` a matrix without a form of its own: its determinant and its inverse cost a factorisation each.
+
+    start: ``orthogonal``, a random rotation or reflection, or ``identity``. A matrix without an inverse gets one: a
+    pivot of its elimination (in float64, with row exchanges) that is below ``exp(-limit)`` in size is raised to that,
+    and ``W`` is the product of the factors so changed. As the change counts as a constant, gradients of the log
+    determinant are finite there and lead away from it.
+
+    Source: Kingma & Dhariwal, "Glow", 2018, section 3.2, eq. 9.
+    """
+
+    def __init__(
+        self, event_shape: int | Shape, start: Start = "orthogonal", bias: bool = True, limit: float = 10.0
+    ) -> None:
+        super().__init__(event_shape, bias)
+        _check_start(start, ("identity", "orthogonal"))
+        self.limit = SoftClampScale(limit).limit
+        self.matrix = nn.Parameter(torch.eye(self.features))
+        if start == "orthogonal":
+            with torch.no_grad():
+                self.matrix.copy_(_random_orthogonal(self.features))
+
+    def _invertible(self) -> Tensor:
+        """``W`` in float64."""
+        matrix = self.matrix.double()
+        permutation, lower, upper = torch.linalg.lu(matrix.detach())
+        pivots = upper.diagonal()
+        least = math.exp(-self.limit)
+        raised = torch.where(pivots < 0, -least, least) - pivots
+        change = torch.where(pivots.abs() < least, raised, 0.0)
+        invertible: Tensor = matrix + permutation @ (lower * change)
+        return invertible
+
+    def weight(self) -> Tensor:
+        return self._invertible().to(self.matrix.dtype)
+
+    def solve(self, y: Tensor) -> Tensor:
+        # Not `solve`, which waits for the device to say whether the matrix has an inverse.
+        x: Tensor = torch.linalg.solve_ex(self.weight(), y).result
+        return x
+
+    def log_det(self) -> Tensor:
+        log_det: Tensor = torch.linalg.slogdet(self._invertible()).logabsdet
+        return log_det.to(self.matrix.dtype)
+
+
 class QRLinear(Linear):
     """``W = Q R``: a product of Householder reflections and an upper triangle with a positive diagonal.
 
@@ -122,8 +184,11 @@ class QRLinear(Linear):
     section 3.2; Tomczak & Welling, "Improving variational auto-encoders using Householder flow", 2016.
     """
 
-    def __init__(self, features: int, start: Start = "identity", bias: bool = True, limit: float = 5.0) -> None:
-        super().__init__(features, bias)
+    def __init__(
+        self, event_shape: int | Shape, start: Start = "identity", bias: bool = True, limit: float = 5.0
+    ) -> None:
+        super().__init__(event_shape, bias)
+        features = self.features
         _check_start(start, ("identity", "orthogonal"))
         self.scale = SoftClampScale(limit)
         self.packed = nn.Parameter(torch.zeros(features, features))
@@ -159,8 +224,11 @@ class SVDLinear(Linear):
     2018, section 3.
     """
 
-    def __init__(self, features: int, start: Start = "identity", bias: bool = True, limit: float = 5.0) -> None:
-        super().__init__(features, bias)
+    def __init__(
+        self, event_shape: int | Shape, start: Start = "identity", bias: bool = True, limit: float = 5.0
+    ) -> None:
+        super().__init__(event_shape, bias)
+        features = self.features
         _check_start(start, ("identity", "orthogonal"))
         self.scale = SoftClampScale(limit)
         # Below the diagonal the reflections of U, above it those of V, on it the logs of the singular values.
@@ -192,12 +260,12 @@ class Triangular(Linear):
     Gaussian data independent. limit bounds the log of the diagonal.
     """
 
-    def __init__(self, features: int, upper: bool = False, bias: bool = True, limit: float = 5.0) -> None:
-        super().__init__(features, bias)
+    def __init__(self, event_shape: int | Shape, upper: bool = False, bias: bool = True, limit: float = 5.0) -> None:
+        super().__init__(event_shape, bias)
         self.upper = upper
         self.scale = SoftClampScale(limit)
-        self.raw = nn.Parameter(torch.zeros(features))
-        self.below = StrictTriangle(features)
+        self.raw = nn.Parameter(torch.zeros(self.features))
+        self.below = StrictTriangle(self.features)
 
     def weight(self) -> Tensor:
         below = self.below()
@@ -223,10 +291,10 @@ class Rotation(Linear):
     parameterizations", 2019.
     """
 
-    def __init__(self, features: int, start: Start = "identity") -> None:
-        super().__init__(features, bias=False)
+    def __init__(self, event_shape: int | Shape, start: Start = "identity") -> None:
+        super().__init__(event_shape, bias=False)
         _check_start(start, ("identity", "orthogonal"))
-        self.below = StrictTriangle(features)
+        self.below = StrictTriangle(self.features)
         if start == "orthogonal":
             nn.init.normal_(self.below.entries)
 

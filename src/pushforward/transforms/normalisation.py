@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
+from pushforward.moments import channel_rows, moments
 from pushforward.transform import NoiseValue, Shape, Transform, zero_log_term
 
 
@@ -24,10 +25,6 @@ class _PerChannel(Transform):
 
     def _wide(self, v: Tensor) -> Tensor:
         return v.reshape(-1, *(1,) * (len(self.data_shape) - 1))
-
-    def _rows(self, x: Tensor) -> Tensor:
-        """All values of each channel: (channels, B * positions)."""
-        return x.movedim(1, 0).flatten(1)
 
     def _affine(self, x: Tensor, mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
         z = (x - self._wide(mean)) * self._wide((-log_std).exp())
@@ -72,7 +69,7 @@ class BatchNorm(_PerChannel):
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         if not self.training or x.shape[0] * self.positions < 2:
             return self._affine(x, self.running_mean, self._log_std(self.running_var))
-        var, mean = torch.var_mean(self._rows(x), 1, correction=0)
+        var, mean = torch.var_mean(channel_rows(x), 1, correction=0)
         lagged = self._track(mean, var)
         if self.lag:
             mean, var = lagged
@@ -83,7 +80,7 @@ class BatchNorm(_PerChannel):
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if x.shape[0] * self.positions > 1:
-            var, mean = torch.var_mean(self._rows(x), 1, correction=0)
+            var, mean = torch.var_mean(channel_rows(x), 1, correction=0)
             self.running_mean.copy_(mean)
             self.running_var.copy_(var)
 
@@ -123,7 +120,7 @@ class ActNorm(_PerChannel):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if bool(self.initialised):
             return
-        mean, std = moments(self._rows(x))
+        mean, std = moments(channel_rows(x))
         self.offset.copy_(mean)
         self.log_std.copy_(std.log())
         self.initialised.fill_(True)
@@ -155,16 +152,7 @@ class Standardise(_PerChannel):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if bool(self.initialised):
             return
-        mean, std = moments(self._rows(x))
+        mean, std = moments(channel_rows(x))
         self.mean.copy_(mean)
         self.std.copy_(std)
         self.initialised.fill_(True)
-
-
-def moments(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each row of ``(C, N)``; 1 as the deviation of a row that does not vary."""
-    rows = rows.double()
-    var, mean = torch.var_mean(rows, 1, correction=0)
-    # Rounding makes the variance of a constant a tiny positive number: judge it against the size of the values.
-    floor = (mean.abs().clamp(min=1e-30) * 1e-7).square()
-    return mean, torch.where(var > floor, var, 1.0).sqrt()

@@ -1,0 +1,127 @@
+"""Glow's convolutional net, whose activations are normalised once, from data."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.moments import channel_rows, moments
+from pushforward.nets.conv import shifted, tame_context
+from pushforward.nets.initialised import InitialisedNet
+from pushforward.nets.mlp import INPUT_LIMIT
+
+
+class EdgeConv2d(nn.Module):
+    """A ``size x size`` convolution that can see where the image ends: it pads zeros, and 1 in one channel more.
+
+    That channel is 0 within the image, so that its taps amount to a number for each position and output; the middle
+    one, which lies within it always, is left out. Source: Kingma & Dhariwal, "Glow", 2018 (the authors' code).
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: int, std: float = 0.05) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(std * torch.randn(outputs, inputs, size, size))
+        self.edge = nn.Parameter(torch.zeros(outputs, size * size - 1)) if size > 1 else None
+        self.size, self.padding = size, size // 2
+
+    def forward(self, h: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+        """``scale * conv(h) + bias`` for ``h: (B, inputs, H, W)``, ``scale`` and ``bias: (outputs,)``."""
+        weight = self.weight * scale[:, None, None, None]
+        if self.edge is None:
+            return F.conv2d(h, weight, bias)
+        ends = (self.edge * scale[:, None]) @ self._outside(h)
+        ends = (ends + bias[:, None]).reshape(1, -1, *h.shape[2:])
+        return F.conv2d(h, weight, padding=self.padding) + ends.to(memory_format=torch.channels_last)
+
+    def _outside(self, h: Tensor) -> Tensor:
+        """For each tap but the middle one and each position, 1 where it lies outside the image: (taps, H * W)."""
+        p, middle = self.padding, self.size * self.size // 2
+        taps = F.unfold(F.pad(h.new_zeros(1, 1, *h.shape[2:]), (p, p, p, p), value=1.0), self.size)[0]
+        return torch.cat([taps[:middle], taps[middle + 1 :]])
+
+
+class ActNormConv2d(nn.Module):
+    """An `EdgeConv2d` followed by a learned offset and log-scale for each channel, set from data by `initialise`."""
+
+    def __init__(self, inputs: int, outputs: int, size: int) -> None:
+        super().__init__()
+        self.conv = EdgeConv2d(inputs, outputs, size)
+        self.offset = nn.Parameter(torch.zeros(outputs))
+        self.log_std = nn.Parameter(torch.zeros(outputs))
+        self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool))
+
+    def forward(self, h: Tensor) -> Tensor:
+        # Within the filters the normalisation costs nothing: no pass over the activations, none of them to keep.
+        scale = (-self.log_std).exp()
+        out: Tensor = self.conv(h, scale, -self.offset * scale)
+        return out
+
+    @torch.no_grad()
+    def initialise(self, h: Tensor) -> None:
+        """Give each channel mean 0 and variance 1 over ``h: (B, inputs, H, W)``, unless that was done before."""
+        if bool(self.initialised):
+            return
+        mean, std = moments(channel_rows(self.conv(h, torch.ones_like(self.offset), torch.zeros_like(self.offset))))
+        self.offset.copy_(mean)
+        self.log_std.copy_(std.log())
+        self.initialised.fill_(True)
+
+
+class ZeroConv2d(nn.Module):
+    """A 3 x 3 `EdgeConv2d` that starts at 0, times ``exp(3 log_scale)`` for each channel; its answers are parameters.
+
+    A context adds to it: ``(B, context_dim)``, by a linear layer that starts at 0 too.
+    """
+
+    def __init__(self, inputs: int, outputs: int, context_dim: int = 0) -> None:
+        super().__init__()
+        self.conv = EdgeConv2d(inputs, outputs, 3, std=0.0)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.log_scale = nn.Parameter(torch.zeros(outputs))
+        self.context = nn.Linear(context_dim, outputs) if context_dim else None
+        if self.context is not None:
+            nn.init.zeros_(self.context.weight)
+            nn.init.zeros_(self.context.bias)
+
+    def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
+        scale = (3 * self.log_scale).exp()
+        return shifted(self.conv(tame(h), scale, self.bias * scale), self.context, tame_context(context))
+
+
+class ActNormConvNet(InitialisedNet):
+    """Images ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``; gives 0 at the start.
+
+    3 x 3, activation normalisation, ReLU, 1 x 1, activation normalisation, ReLU, 3 x 3 that starts at 0. A context
+    shifts what the first ReLU sees. Source: Kingma & Dhariwal, "Glow", 2018, appendix B, and the authors' code.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, channels: int = 64, context_dim: int = 0) -> None:
+        super().__init__()
+        self.first = ActNormConv2d(in_channels, channels, 3)
+        self.second = ActNormConv2d(channels, channels, 1)
+        self.last = ZeroConv2d(channels, out_channels)
+        self.context = nn.Linear(context_dim, channels) if context_dim else None
+        self.activation = nn.ReLU()
+
+    def extra_repr(self) -> str:
+        first, last = self.first.conv.weight, self.last.conv.weight
+        return f"{first.shape[1]} -> {first.shape[0]}, {last.shape[1]}, {last.shape[0]}"
+
+    def _first(self, h: Tensor, context: Tensor | None) -> Tensor:
+        out: Tensor = self.activation(shifted(self.first(h), self.context, tame_context(context)))
+        return out
+
+    def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
+        out: Tensor = self.last(self.activation(self.second(self._first(tame(h), context))))
+        return out
+
+    def initialise(self, kept: Tensor, context: Tensor | None = None) -> None:
+        h = tame(kept)
+        self.first.initialise(h)
+        self.second.initialise(self._first(h, context))
+
+
+def tame(h: Tensor) -> Tensor:
+    """Images ``(B, C, H, W)`` as a convolution wants them: of bounded size, the channels innermost in memory."""
+    return h.clamp(-INPUT_LIMIT, INPUT_LIMIT).contiguous(memory_format=torch.channels_last)

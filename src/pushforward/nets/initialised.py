@@ -1,0 +1,15 @@
+"""The contract of a net that takes something of its own from data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class InitialisedNet(nn.Module, ABC):
+    """A net with normalisations that are set from data once: `Coupling.initialise` calls its `initialise`."""
+
+    @abstractmethod
+    def initialise(self, kept: Tensor, context: Tensor | None = None) -> None:
+        """Set what depends on data from a batch of what the net is called with; nothing once it was set."""
