@@ -17,6 +17,9 @@ from pushforward.transform import Chain, Noise, NoiseValue, Shape, Transform, su
 
 Law: TypeAlias = Literal["uniform", "variational"]
 
+# A tail of the logistic distribution of e^-80 is still a normal number in float32.
+_FAR = 80.0
+
 
 class Dequantisation(Transform):
     """Integers ``0 .. levels - 1`` to ``y = (x + u) / levels`` in [0, 1], with u in [0, 1) drawn from ``q(u | x)``.
@@ -135,7 +138,7 @@ class VariationalDequantize(Dequantisation):
     def _drawn(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
         noise, clamped = noise if isinstance(noise, tuple) else (noise, None)
         assert isinstance(noise, Tensor)
-        logistic = torch.special.log_ndtr(noise) - torch.special.log_ndtr(-noise)
+        logistic = _as_logistic(noise)
         logit, log_term = self.noise_flow.to_data(logistic, self._seen(x, context))
         u = _off_the_edges(logit.sigmoid(), x)
         u = torch.where(clamped.isnan(), u, clamped) if isinstance(clamped, Tensor) else u
@@ -146,16 +149,32 @@ class VariationalDequantize(Dequantisation):
         logit = inside.logit()
         logistic, log_term = self.noise_flow.to_latent(logit, self._seen(x, context))
         log_q = sum_event(_log_logistic(logistic) - _log_logistic(logit)) + log_term
-        # In the tail where the probability is small, so that no digits are lost.
-        tail = (-logistic.abs()).sigmoid().clamp(min=torch.finfo(u.dtype).tiny)
-        noise = -logistic.sign() * torch.special.ndtri(tail)
-        return (noise, torch.where(u == inside, math.nan, u)), log_q
+        return (_as_normal(logistic), torch.where(u == inside, math.nan, u)), log_q
 
 
 def dequantisation(transform: Transform) -> Dequantisation | None:
     """The dequantisation that a transform starts with, if it does."""
     first = next(iter(transform)) if isinstance(transform, Chain) else transform
     return first if isinstance(first, Dequantisation) else None
+
+
+def _as_logistic(noise: Tensor) -> Tensor:
+    """A standard normal's value as the standard logistic's of the same rank."""
+    return torch.special.log_ndtr(noise) - torch.special.log_ndtr(-noise)
+
+
+def _as_normal(logistic: Tensor) -> Tensor:
+    """The inverse of `_as_logistic`, by the smaller of the two tails, in which no digits are lost."""
+    size = logistic.abs()
+    near = torch.special.ndtri((-size).sigmoid().clamp(min=torch.finfo(size.dtype).tiny))
+    # Beyond what a probability can say: from the leading terms of its log, a few of Newton's steps.
+    goal = size.clamp(min=_FAR)
+    far = -(2 * goal - (4 * math.pi * goal).log()).sqrt()
+    for _ in range(3):
+        far = far + (torch.special.log_ndtr(far) + goal) / (far + 1 / far)
+    tail = torch.where(size < _FAR, near, far)
+    noise: Tensor = -logistic.sign() * tail
+    return noise
 
 
 def _log_logistic(v: Tensor) -> Tensor:
