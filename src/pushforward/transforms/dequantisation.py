@@ -160,7 +160,8 @@ def dequantisation(transform: Transform) -> Dequantisation | None:
 
 def _as_logistic(noise: Tensor) -> Tensor:
     """A standard normal's value as the standard logistic's of the same rank."""
-    return torch.special.log_ndtr(noise) - torch.special.log_ndtr(-noise)
+    logistic: Tensor = torch.special.log_ndtr(noise) - torch.special.log_ndtr(-noise)
+    return logistic
 
 
 def _as_normal(logistic: Tensor) -> Tensor:
@@ -172,9 +173,7 @@ def _as_normal(logistic: Tensor) -> Tensor:
     far = -(2 * goal - (4 * math.pi * goal).log()).sqrt()
     for _ in range(3):
         far = far + (torch.special.log_ndtr(far) + goal) / (far + 1 / far)
-    tail = torch.where(size < _FAR, near, far)
-    noise: Tensor = -logistic.sign() * tail
-    return noise
+    return -logistic.sign() * torch.where(size < _FAR, near, far)
 
 
 def _log_logistic(v: Tensor) -> Tensor:
