@@ -11,6 +11,7 @@ from entries import (
     bases,
     circular,
     classic,
+    flowpp,
     flows,
     glow,
     greedy,
@@ -41,6 +42,7 @@ _FAMILIES = (
     glow,
     classic,
     greedy,
+    flowpp,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

@@ -18,6 +18,7 @@ from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.precision import full_precision
 from pushforward.structure import structure
 from pushforward.transform import Kind, NoiseValue, Shape, Transform
+from pushforward.transforms.dequantisation import Dequantisation
 
 if TYPE_CHECKING:
     from pushforward.flows import FlowConfig
@@ -81,6 +82,17 @@ class Flow(nn.Module):
     def kind(self) -> Kind:
         """The kind of `log_prob`: the weakest among the transforms."""
         return self.transform.kind
+
+    @property
+    def dequantisation(self) -> str | None:
+        """The dequantisation that makes a bound of `log_prob`, ``uniform`` or ``variational``; None where none does."""
+        laws = {step.law for step in self.transform.modules() if isinstance(step, Dequantisation)}
+        return " and ".join(sorted(laws)) or None
+
+    @property
+    def kind_in_words(self) -> str:
+        """The kind as it is printed: a bound with the dequantisation that makes it one."""
+        return self.kind if self.dequantisation is None else f"{self.kind}, {self.dequantisation} dequantisation"
 
     @property
     def dtype(self) -> torch.dtype:

@@ -31,7 +31,8 @@ def structure(flow: Flow) -> str:
         for (what, shape, _), count in zip(rows, counts, strict=True)
     ]
     context = "" if flow.context_shape is None else f", context {flow.context_shape}"
-    head = f"{_title(flow)}: events {flow.event_shape}{context}, {_count(flow):,} parameters, likelihood {flow.kind}"
+    kind = f"likelihood {flow.kind_in_words}"
+    head = f"{_title(flow)}: events {flow.event_shape}{context}, {_count(flow):,} parameters, {kind}"
     return "\n".join([head, *lines])
 
 

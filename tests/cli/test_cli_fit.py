@@ -1,5 +1,7 @@
 """`pushforward fit` leaves a whole model, says how good it is, and refuses what it cannot do."""
 
+import csv
+import io
 import json
 import os
 import signal
@@ -41,7 +43,21 @@ def test_images_are_fitted_in_bits_a_dimension(run: Run, image_model: Path) -> N
     assert model.flow.event_shape == (1, 8, 8)
     entries = [json.loads(line) for line in (image_model / "metrics.jsonl").read_text().splitlines()]
     assert entries[-1]["unit"] == "bits/dim"
-    assert entries[-1]["kind"] == "bound"
+    assert (entries[-1]["kind"], entries[-1]["dequantisation"]) == ("bound", "uniform")
+
+
+def test_whatever_is_printed_says_which_bound_it_is(run: Run, tmp_path: Path) -> None:
+    words = ("fit", "digits", "--limit", 60, "--no-report", "--out", tmp_path / "m", *TINY_IMAGES)
+    code, out, err = run(*words, "--option", "dequantisation=variational")
+    assert code == 0
+    assert "bits/dim (bound, variational dequantisation)" in out
+    assert "bits/dim (bound, variational dequantisation)" in err
+    np.save(tmp_path / "x.npy", load("digits").x[:5])
+    code, out, err = run("score", tmp_path / "m", tmp_path / "x.npy")
+    assert code == 0
+    assert {row["dequantisation"] for row in csv.DictReader(io.StringIO(out))} == {"variational"}
+    assert "(bound, variational dequantisation)" in err
+    assert "likelihood bound, variational dequantisation" in run("info", tmp_path / "m")[1]
 
 
 def test_the_same_seed_gives_the_same_weights(run: Run, houses_csv: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_every_ending_holds_the_same_rows(run: Run, image_model: Path, tmp_path:
         rows = list(csv.DictReader(file))
     values = [float(row["value"]) for row in rows]
     assert len(values) == 5
-    assert {(row["unit"], row["kind"]) for row in rows} == {("bits/dim", "bound")}
+    assert {(row["unit"], row["kind"], row["dequantisation"]) for row in rows} == {("bits/dim", "bound", "uniform")}
     assert all(float(row["standard_error"]) > 0 for row in rows)
     parquet = pyarrow.parquet.read_table(tmp_path / "s.parquet").to_pydict()
     array = np.load(tmp_path / "s.npy", allow_pickle=False)

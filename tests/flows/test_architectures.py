@@ -20,6 +20,7 @@ _VECTOR: dict[str, Any] = {"transforms": 3, "hidden": (8,)}
 _IMAGE: dict[str, Any] = {"channels": 4, "blocks": 1, "scales": 2}
 _GLOW: dict[str, Any] = {"transforms": 2, "channels": 4}
 _NSF: dict[str, Any] = {**_GLOW, "bins": 4, "blocks": 1, "net_norm": "none"}
+_PIXELS: dict[str, Any] = {"channels": 4, "blocks": 1, "heads": 2, "components": 2}
 
 
 def _fingerprint(flow: Flow, shape: tuple[int, ...], levels: int | None = None) -> list[Any]:
@@ -72,6 +73,11 @@ _EFFECTS: list[tuple[str, tuple[int, ...], dict[str, Any], dict[str, Any]]] = [
     ("nsf", (1, 4, 4), _NSF, {"blocks": 0}),
     ("nsf", (1, 4, 4), _NSF, {"net_norm": "instance"}),
     ("glow", (1, 4, 4), _GLOW, {"log_scale": "sigmoid"}),
+    *(
+        ("flowpp", (1, 4, 4), _PIXELS, change)
+        for change in ({"channels": 6}, {"blocks": 2}, {"heads": 1}, {"components": 3}, {"dropout": 0.5})
+    ),
+    ("flowpp", (2, 4, 4), _PIXELS, {"linear": "reverse"}),
     ("nice", (3,), _VECTOR, {"activation": "elu"}),
     ("nice", (3,), _VECTOR, {"dropout": 0.5}),
     ("nice", (3,), _VECTOR, {"base": "normal"}),
@@ -100,13 +106,17 @@ _OWN: dict[str, list[dict[str, Any]]] = {
     "sos": [{"polynomials": 2}, {"degree": 2}, {"bound": 2.0}],
     "bernstein": [{"degree": 4}, {"bound": 2.0}],
     "bnaf": [],
+    "flowpp": [{"components": 3}, *_COUPLINGS],
 }
 for _name in ("nice", "real_nvp", *_OWN):
     _EFFECTS += [
         (_name, (6,), _VECTOR, change)
         for change in ({"transforms": 4}, {"hidden": (9,)}, {"standardise": False}, {"levels": 9})
     ]
-    _EFFECTS += [(_name, (6,), {**_VECTOR, "levels": 9}, {"alpha": 0.1})]
+    _EFFECTS += [
+        (_name, (6,), {**_VECTOR, "levels": 9}, change)
+        for change in ({"alpha": 0.1}, {"dequantisation": "variational"})
+    ]
 for _name in ("real_nvp", *_OWN):
     _EFFECTS += [(_name, (6,), _VECTOR, {"activation": "tanh"})] if _name != "bnaf" else []
     _EFFECTS += [(_name, (6,), _VECTOR, {"base": "logistic"})]
@@ -271,6 +281,27 @@ def test_sizes_that_cannot_be_are_refused() -> None:
         build("real_nvp", (1, 8, 8), scales=10**9)
 
 
+def test_flowpp_refuses_what_it_cannot_squeeze() -> None:
+    with pytest.raises(ShapeError, match=r"needs an even height and width, got 5 x 8; resize or crop"):
+        build("flowpp", (1, 5, 8))
+    with pytest.raises(OptionError, match="channels must be a multiple of heads, got 6 channels and 4 heads"):
+        build("flowpp", (1, 4, 4), channels=6)
+
+
+def test_flowpp_on_images_has_the_couplings_of_the_paper() -> None:
+    layers = list(build("flowpp", (3, 8, 8), **_PIXELS).transform)  # type: ignore[arg-type]
+    couplings = [layer for layer in layers if isinstance(layer, Coupling)]
+    shapes = [(type(c.partition).__name__, c.data_shape) for c in couplings]
+    assert shapes == [
+        *[("Checkerboard", (3, 8, 8))] * 4,
+        *[("Channelwise", (12, 4, 4))] * 2,
+        *[("Checkerboard", (12, 4, 4))] * 3,
+    ]
+    for before, mixing, coupling in zip(layers, layers[1:], layers[2:], strict=False):
+        if isinstance(coupling, Coupling):
+            assert (type(before).__name__, type(mixing).__name__) == ("ActNorm", "LULinear")
+
+
 @pytest.mark.parametrize(("side", "scales"), [(28, 3), (32, 4), (8, 2), (7, 1), (6, 2), (4, 1)])
 def test_scales_follow_the_size_of_the_image(side: int, scales: int) -> None:
     flow = build("real_nvp", (1, side, side), channels=2, blocks=0)
@@ -302,7 +333,7 @@ def test_a_new_flow_starts_at_its_base_or_near_it(name: str) -> None:
     x = torch.randn(100, 4)
     gap = flow.log_prob(x) - flow.base.log_prob(x)
     # Maps with components start where the components differ, and only near the identity.
-    bar = {"naf": 1.0, "bnaf": 2.0, "sos": 1e-2}.get(name, 1e-4)
+    bar = {"naf": 1.0, "bnaf": 2.0, "flowpp": 1.0, "sos": 1e-2}.get(name, 1e-4)
     assert gap.abs().mean() <= bar
 
 

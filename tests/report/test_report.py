@@ -305,3 +305,26 @@ def test_few_held_out_rows_are_no_reason_for_praise():
     data = images(12)
     _, numbers = make_report(saved(build(data), data), data, check=HEALTHY)
     assert numbers["state"] != "good"
+
+
+@pytest.mark.parametrize("law", ["uniform", "variational"])
+def test_a_report_says_which_bound_it_gives(law):
+    data = images()
+    text, numbers = make_report(saved(build(data, dequantisation=law), data), data, history=HISTORY, check=HEALTHY)
+    like = numbers["likelihood"]
+    assert (like["kind"], like["dequantisation"]) == ("bound", law)
+    assert f"bits/dim (a bound, {law} dequantisation)" in numbers["verdict"]
+    assert f"<td>bound, {law} dequantisation</td>" in text
+    # A baseline has no noise but the uniform one.
+    assert "<td>bound, uniform dequantisation</td>" in text
+    assert ("with the same dequantisation noise" in text) is (law == "uniform")
+    assert ("whose dequantisation is uniform" in text) is (law == "variational")
+
+
+def test_baselines_are_the_same_whatever_the_flows_dequantisation():
+    data, values = images(), []
+    for law in ("uniform", "variational"):
+        flow = build(data, dequantisation=law)
+        part = evaluation.part_of(flow, data, np.arange(8))
+        values.append(evaluation.dequantised(flow, part.x, 3))
+    np.testing.assert_array_equal(*values)

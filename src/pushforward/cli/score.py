@@ -37,8 +37,9 @@ def score(
     """Log-likelihood of each row of data under a saved model.
 
     One row is written for each row of the data: its number, the value, its unit and its kind (exact, bound or
-    estimate), and with several draws the standard error. Noise is keyed by the seed and the row, so that a score does
-    not depend on the rows around it. The mean goes to stderr.
+    estimate), for integer data the dequantisation that makes it a bound, and with several draws the standard error.
+    Noise is keyed by the seed and the row, so that a score does not depend on the rows around it. The mean goes to
+    stderr.
     """
     from pushforward.cli.scoring import run_score
 

@@ -52,10 +52,12 @@ def run_score(
         "unit": np.full(len(rows), unit),
         "kind": np.full(len(rows), model.flow.kind),
     }
+    if model.flow.dequantisation is not None:
+        table["dequantisation"] = np.full(len(rows), model.flow.dequantisation)
     if errors is not None:
         table["standard_error"] = np.abs(in_unit(errors, unit, dimensions))
     write_table(table, out)
-    _tell_mean(values, unit, model.flow.kind)
+    _tell_mean(values, unit, model.flow.kind_in_words)
 
 
 def likelihoods(model: SavedModel, data: DataSet, rows: Array, samples: int, seed: int) -> tuple[Array, Array | None]:

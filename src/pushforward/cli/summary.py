@@ -15,7 +15,7 @@ def summary(model: SavedModel) -> str:
     count = sum(p.numel() for p in flow.parameters())
     levels = levels_of(model)
     facts: list[tuple[str, str]] = [
-        ("flow", f"{config.flow.name}, {count:,} parameters, {config.flow.dtype}, likelihood {flow.kind}"),
+        ("flow", f"{config.flow.name}, {count:,} parameters, {config.flow.dtype}, likelihood {flow.kind_in_words}"),
         ("event shape", " x ".join(map(str, flow.event_shape)) + ("" if levels is None else f", {levels} levels")),
         ("options", _named(config.flow.options)),
     ]

@@ -15,10 +15,11 @@ from pushforward.diagnostics.batching import batch_error, cast, noise_to, precis
 from pushforward.diagnostics.integration import IMPORTANCE_LIMIT, continuous_part, integrate
 from pushforward.diagnostics.inversion import data_round_trip, latent_round_trip
 from pushforward.diagnostics.jacobian import log_term_error, take_rows
-from pushforward.diagnostics.sampling import clamped_shares, dequantisation, sampling_error
+from pushforward.diagnostics.sampling import clamped_shares, sampling_error
 from pushforward.errors import ShapeError
 from pushforward.flow import Flow
 from pushforward.transform import Direction, NoiseValue
+from pushforward.transforms.dequantisation import dequantisation
 
 ROUND_TRIP_64, ROUND_TRIP_32, ROUND_TRIP_32_TYPICAL = 1e-10, 1e-4, 1e-5
 LOG_TERM, LOG_TERM_DIFFERENCES = 1e-9, 1e-6

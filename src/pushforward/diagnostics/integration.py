@@ -12,8 +12,9 @@ from torch import Tensor
 from pushforward.domain import Domain
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
-from pushforward.transform import Chain, Transform
-from pushforward.transforms import Dequantize, Identity
+from pushforward.transform import Chain
+from pushforward.transforms import Identity
+from pushforward.transforms.dequantisation import dequantisation
 
 IMPORTANCE_LIMIT = 8
 _CHUNK = 65536
@@ -38,21 +39,13 @@ def continuous_part(flow: Flow) -> Flow:
 
     Shares its parameters with ``flow``. Flows on continuous data come back as they are.
     """
-    rest = _without_dequantisation(flow.transform)
-    if rest is flow.transform:
+    if dequantisation(flow.transform) is None:
         return flow
+    steps = list(flow.transform)[1:] if isinstance(flow.transform, Chain) else []
+    rest = Chain(steps) if steps else Identity(flow.event_shape)
     part = Flow(flow.base, rest, flow.context_shape, flow.embedding)
     part.to(dtype=flow.dtype, device=flow.device).train(flow.training)
     return part
-
-
-def _without_dequantisation(transform: Transform) -> Transform:
-    if isinstance(transform, Dequantize):
-        return Identity(transform.latent_shape)
-    if isinstance(transform, Chain) and isinstance(next(iter(transform)), Dequantize):
-        rest = list(transform)[1:]
-        return Chain(rest) if rest else Identity(transform.latent_shape)
-    return transform
 
 
 def integrate(flow: Flow, context: Tensor | None = None, seed: int = 0, samples: int = 20_000) -> Integral:

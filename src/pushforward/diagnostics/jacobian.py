@@ -6,13 +6,15 @@ hand-written backward, where autograd would repeat the formula under test.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from pushforward.transform import Direction, NoiseValue, Transform
+from pushforward.transform import Direction, NoiseValue, Transform, sum_event
+from pushforward.transforms.dequantisation import Dequantisation, dequantisation
 
 Method: TypeAlias = Literal["autograd", "differences"]
 _STEP = 1e-5
@@ -83,27 +85,51 @@ def log_term_error(
 ) -> Tensor:
     """``|log term - log|det J||`` of each row, ``(B,)``, for equal input and output sizes.
 
-    noise: what the direction wants. Integer data have no derivative on the way back: there the log term is compared
+    noise: what the direction wants. Integer data have no derivative: towards the latent it is taken in the noise of
+    their dequantisation, whose own log-density is then part of the log term; on the way back the log term is compared
     with that of `to_latent`, which is checked against the Jacobian itself. NaN counts as inf.
     """
-    run = transform.to_latent if direction == "to_latent" else transform.to_data
+    first = dequantisation(transform) if direction == "to_latent" else None
+    variable = inputs if first is None else _first_leaf(noise)
+
+    def run(rows: Tensor, rest: Any) -> tuple[Tensor, Tensor]:
+        inputs, context, noise = rest
+        if first is not None:
+            return transform.to_latent(inputs, context, _with_first_leaf(noise, rows))
+        return (transform.to_latent if direction == "to_latent" else transform.to_data)(rows, context, noise)
+
+    rest = (inputs, context, noise)
     with torch.no_grad():
-        outputs, log_term = run(inputs, context, noise)
+        outputs, log_term = run(variable, rest)
+        if first is not None:
+            log_term = log_term + _log_density(first, variable)
         if direction == "to_data" and transform.domain.kind == "integers":
             path = transform.path_noise(outputs, inputs, context)
             return _magnitude(log_term + transform.to_latent(outputs, context, path)[1])
     if method == "autograd":
         copies = outputs[:1].numel()
-        many = (None if context is None else context.repeat_interleave(copies, 0), repeat_rows(noise, copies))
-
-        def value(rows: Tensor, which: slice) -> Tensor:
-            part = None if many[0] is None else many[0][which]
-            return run(rows, part, take_rows(many[1], which))[0]
-
-        jacobian = autograd_jacobian(value, inputs)
+        many = repeat_rows(rest, copies)
+        jacobian = autograd_jacobian(lambda rows, which: run(rows, take_rows(many, which))[0], variable)
     else:
-        jacobian = difference_jacobian(lambda rows: run(rows, context, noise)[0], inputs)
+        jacobian = difference_jacobian(lambda rows: run(rows, rest)[0], variable)
     return _magnitude(log_term - torch.linalg.slogdet(jacobian.double())[1])
+
+
+def _first_leaf(noise: NoiseValue) -> Tensor:
+    """The noise of the dequantisation that a chain starts with."""
+    leaf = noise[0] if isinstance(noise, tuple) else noise
+    assert isinstance(leaf, Tensor)
+    return leaf
+
+
+def _with_first_leaf(noise: NoiseValue, leaf: Tensor) -> NoiseValue:
+    return (leaf, *noise[1:]) if isinstance(noise, tuple) else leaf
+
+
+def _log_density(first: Dequantisation, noise: Tensor) -> Tensor:
+    """The log-density ``(B,)`` of the noise that a dequantisation is given."""
+    normal = -0.5 * (noise.square() + math.log(2 * math.pi))
+    return sum_event(normal if first.noise_to_latent.law == "normal" else torch.zeros_like(noise))
 
 
 def _magnitude(difference: Tensor) -> Tensor:

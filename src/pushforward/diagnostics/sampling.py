@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pushforward.diagnostics.integration import continuous_part
 from pushforward.flow import Flow, evaluation
-from pushforward.transform import Chain, Transform
-from pushforward.transforms import Dequantize
+from pushforward.transforms.dequantisation import dequantisation
 
 
 @torch.no_grad()
@@ -39,12 +39,6 @@ def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int 
     return torch.where(error.isnan(), torch.inf, error).reshape(groups)
 
 
-def dequantisation(transform: Transform) -> Dequantize | None:
-    """The dequantisation that a transform starts with, if it does."""
-    first = next(iter(transform)) if isinstance(transform, Chain) else transform
-    return first if isinstance(first, Dequantize) else None
-
-
 @torch.no_grad()
 def clamped_shares(flow: Flow, n: int = 256, context: Tensor | None = None, seed: int = 0) -> tuple[float, float]:
     """The shares of sampled values that lie below the lowest and above the highest level before they are clamped.
@@ -52,16 +46,8 @@ def clamped_shares(flow: Flow, n: int = 256, context: Tensor | None = None, seed
     For a flow that starts with a dequantisation; ``(0.0, 0.0)`` for others.
     """
     first = dequantisation(flow.transform)
-    if first is None or not isinstance(flow.transform, Chain):
+    if first is None:
         return 0.0, 0.0
-    generator = torch.Generator(flow.device).manual_seed(seed)
-    with evaluation(flow):
-        contexts = flow._context(context, None)
-        if contexts is not None:
-            contexts = contexts.repeat(n, *(1,) * (contexts.ndim - 1))
-        count = n if contexts is None else contexts.shape[0]
-        z = flow.base.sample(count, contexts, generator=generator, dtype=flow.dtype, device=flow.device)
-        for transform in reversed(list(flow.transform)[1:]):
-            z, _ = transform.to_data(z, contexts)
+    y = continuous_part(flow).sample(n, context, generator=torch.Generator(flow.device).manual_seed(seed))
     unit = first.codomain
-    return float((z < unit.low).double().mean()), float((z > unit.high).double().mean())
+    return float((y < unit.low).double().mean()), float((y > unit.high).double().mean())

@@ -42,7 +42,7 @@ def greedy_flow(event_shape: Shape, context_dim: int, options: GreedyOptions, st
     """Pre-processing, then ``options.transforms`` greedy steps ``step(i)``, which `fit` fits one after the other."""
     if len(event_shape) != 1:
         raise ShapeError(f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp")
-    layers = data_layers(event_shape, options)
+    layers = data_layers(event_shape, context_dim, options)
     if options.whiten:
         layers.append(Whiten(event_shape[0], context_dim))
     layers += [step(i) for i in range(options.transforms)]

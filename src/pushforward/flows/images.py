@@ -87,7 +87,7 @@ MakeNet: TypeAlias = Callable[[int, int], nn.Module]
 
 def squeezed_flow(event_shape: Shape, context_dim: int, options: SqueezedOptions, steps: Steps) -> Flow:
     """Pre-processing, then `squeezed_scales`, on images ``(C, H, W)``."""
-    layers = data_layers(event_shape, options)
+    layers = data_layers(event_shape, context_dim, options)
     chain = Chain([*layers, squeezed_scales(event_shape, context_dim, options, steps)])
     return Flow(build_base(options.base, chain.latent_shape, context_dim), chain)
 

@@ -39,7 +39,7 @@ class NICEOptions(DataOptions):
 
 def build(event_shape: Shape, context_dim: int, options: NICEOptions) -> Flow:
     """NICE on vectors, or on images as flat vectors; odd and even coordinates take turns (section 5.1)."""
-    layers: list[Transform] = data_layers(event_shape, options)
+    layers: list[Transform] = data_layers(event_shape, context_dim, options)
     features = math.prod(event_shape)
     if len(event_shape) != 1:
         layers.append(Flatten(event_shape))

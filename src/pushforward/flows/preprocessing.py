@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flows.options import Options, refuse_unused
-from pushforward.transform import Shape, Transform
-from pushforward.transforms import Dequantize, Logit, Standardise
+from pushforward.maps import Affine, SoftClampScale
+from pushforward.nets import MLP, GatedAttentionNet, GatedFeatures
+from pushforward.transform import Chain, Shape, Transform
+from pushforward.transforms import (
+    Checkerboard,
+    Coupling,
+    Dequantisation,
+    Dequantize,
+    Logit,
+    Partition,
+    Standardise,
+    VariationalDequantize,
+)
+from pushforward.transforms.partition import half
+
+# Sizes of the nets of the noise flow: what it learns is how a density leans within a cell, which is soon learned.
+_NOISE_COUPLINGS, _NOISE_CHANNELS, _NOISE_BLOCKS, _NOISE_HIDDEN = 4, 16, 1, (64,)
 
 
 class DataOptions(Options):
@@ -18,18 +33,53 @@ class DataOptions(Options):
     levels: Annotated[
         int | None, Field(ge=2, description="data are the integers 0..levels-1: dequantise, then logit")
     ] = None
+    dequantisation: Annotated[
+        Literal["uniform", "variational"],
+        Field(description="noise that makes levels real numbers: uniform, or learned for a tighter bound"),
+    ] = "uniform"
     alpha: Annotated[float, Field(ge=0, lt=0.5, description="margin of the logit")] = 0.05
     standardise: Annotated[bool, Field(description="centre and scale data without levels, from the first batch")] = True
 
 
-def data_layers(event_shape: Shape, options: DataOptions) -> list[Transform]:
+def data_layers(event_shape: Shape, context_dim: int, options: DataOptions) -> list[Transform]:
     """Dequantisation and logit for data with levels; standardisation, or nothing, for others."""
     if len(event_shape) not in (1, 3):
         raise ShapeError(f"event_shape (D,) or (channels, height, width) expected, got {tuple(event_shape)}")
-    if options.levels is not None:
-        if options.alpha == 0:
-            # At alpha = 0 a dequantised 0 would sit on the logit's pole.
-            raise OptionError("alpha must be above 0 for data with levels")
-        return [Dequantize(event_shape, options.levels), Logit(event_shape, options.alpha)]
-    refuse_unused(options, ("alpha",), "there is a logit only for data with levels")
-    return [Standardise(event_shape)] if options.standardise else []
+    if options.levels is None:
+        refuse_unused(options, ("alpha", "dequantisation"), "it is for data with levels")
+        return [Standardise(event_shape)] if options.standardise else []
+    if options.alpha == 0:
+        # At alpha = 0 a dequantised 0 would sit on the logit's pole.
+        raise OptionError("alpha must be above 0 for data with levels")
+    if options.dequantisation == "uniform":
+        first: Dequantisation = Dequantize(event_shape, options.levels)
+    else:
+        first = variational(event_shape, context_dim, options.levels)
+    return [first, Logit(event_shape, options.alpha)]
+
+
+def variational(event_shape: Shape, context_dim: int, levels: int) -> VariationalDequantize:
+    """Noise from four affine couplings that see the data and the context: Flow++'s, but for their maps.
+
+    Affine, because samples need the inverse for their log term, and a density within one cell is seldom more than a
+    slope. In 1 of 2 couplings nothing is left to condition on, or to change, where there is a single pixel or feature.
+    """
+    image = len(event_shape) == 3
+    first: Partition = Checkerboard(event_shape, 1) if image else half(event_shape[0])
+    seen = _NOISE_CHANNELS if image else event_shape[0] + context_dim
+    steps = []
+    for i in range(_NOISE_COUPLINGS):
+        partition, map = first if i % 2 == 0 else first.complement(), Affine(SoftClampScale())
+        kept, changed = partition.kept_shape[0], map.n_params * partition.changed_shape[0]
+        if partition.changed_shape[-1] == 0:
+            continue
+        if isinstance(partition, Checkerboard):
+            size = (event_shape[1], event_shape[2])
+            net = GatedAttentionNet(
+                kept, changed, size, _NOISE_CHANNELS, _NOISE_BLOCKS, context_channels=seen, mask=partition.mask
+            )
+            steps.append(Coupling(partition, map, net))
+        else:
+            steps.append(Coupling(partition, map, MLP(kept, changed, _NOISE_HIDDEN, seen, "silu")))
+    features = GatedFeatures(event_shape, _NOISE_CHANNELS, context_dim) if image else None
+    return VariationalDequantize(event_shape, levels, Chain(steps), features)

@@ -68,7 +68,7 @@ class RealNVPOptions(DataOptions):
 
 def build(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> Flow:
     """Real NVP for events ``(D,)`` or ``(C, H, W)``."""
-    layers = data_layers(event_shape, options)
+    layers = data_layers(event_shape, context_dim, options)
     refuse_other_events(event_shape, options, _FOR_VECTORS, _FOR_IMAGES)
     if len(event_shape) == 1:
         layers += _vector_couplings(event_shape, context_dim, options)

@@ -14,6 +14,7 @@ from pushforward.flows import (
     bnaf,
     circular_nsf,
     cubic_nsf,
+    flowpp,
     glow,
     iaf,
     maf,
@@ -55,6 +56,7 @@ _MODULES = (
     rbig,
     sliced_iterative,
     tabak_turner,
+    flowpp,
 )
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 

@@ -108,7 +108,7 @@ def vector_flow(event_shape: Shape, context_dim: int, options: StepOptions, step
             f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp, glow or nsf"
         )
     refuse_mixing(event_shape, options, ("linear",))
-    layers = data_layers(event_shape, options)
+    layers = data_layers(event_shape, context_dim, options)
     for i in range(options.transforms):
         if i:
             layers += linear_layers(event_shape, options.linear)

@@ -3,8 +3,18 @@
 from pushforward.nets.act_norm_conv import ActNormConvNet
 from pushforward.nets.context import ContextParameters
 from pushforward.nets.conv import ResidualConvNet
+from pushforward.nets.gated import GatedAttentionNet, GatedFeatures
 from pushforward.nets.initialised import InitialisedNet
 from pushforward.nets.masked import MADE
 from pushforward.nets.mlp import MLP
 
-__all__ = ["MADE", "MLP", "ActNormConvNet", "ContextParameters", "InitialisedNet", "ResidualConvNet"]
+__all__ = [
+    "MADE",
+    "MLP",
+    "ActNormConvNet",
+    "ContextParameters",
+    "GatedAttentionNet",
+    "GatedFeatures",
+    "InitialisedNet",
+    "ResidualConvNet",
+]

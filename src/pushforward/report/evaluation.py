@@ -14,10 +14,11 @@ from torch import Tensor
 
 from pushforward import noise as noise_source
 from pushforward.data.dataset import DataSet
+from pushforward.diagnostics.integration import continuous_part
 from pushforward.errors import DataError, ShapeError
-from pushforward.flow import Flow, evaluation
-from pushforward.transform import Chain, Kind, part_noise
-from pushforward.transforms import Dequantize
+from pushforward.flow import Flow
+from pushforward.transform import Kind
+from pushforward.transforms.dequantisation import Dequantize, dequantisation
 
 Unit = Literal["nats", "bits/dim"]
 Array = NDArray[Any]
@@ -61,10 +62,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class Scores:
-    """Log-likelihoods (N,) in nats of held-out rows, with their kind."""
+    """Log-likelihoods (N,) in nats of held-out rows, with their kind, and with the dequantisation of a bound."""
 
     nats: Array
     kind: Kind
+    dequantisation: str | None = None
 
     @property
     def zero_density(self) -> int:
@@ -134,7 +136,7 @@ def score(flow: Flow, part: Part, seed: int) -> Scores:
         flow.likelihood(x, context, seed=seed, first_row=start).value.double().cpu().numpy()
         for start, x, context in tensors(flow, part)
     ]
-    return Scores(np.concatenate(values) if values else np.zeros(0), flow.kind)
+    return Scores(np.concatenate(values) if values else np.zeros(0), flow.kind, flow.dequantisation)
 
 
 @torch.no_grad()
@@ -152,17 +154,18 @@ def latent_batches(flow: Flow, part: Part, seed: int) -> Iterator[Tensor]:
 
 
 def dequantised(flow: Flow, x: Array, seed: int, first_row: int = 0) -> Array:
-    """Integer rows ``(N, *event)`` in [0, 1], float64, by the very noise that `score` gives to the flow."""
-    transform = flow.transform
-    chain = list(transform) if isinstance(transform, Chain) else [transform]
-    if not isinstance(chain[0], Dequantize):
-        raise ShapeError("only a flow that begins with Dequantize has dequantised data")
+    """Integer rows ``(N, *event)`` in [0, 1], float64, by uniform noise.
+
+    Of a flow with uniform dequantisation this is the very noise that `score` gives to it.
+    """
+    first = dequantisation(flow.transform)
+    if first is None:
+        raise ShapeError("only a flow that begins with a dequantisation has dequantised data")
+    uniform = Dequantize(first.data_shape, first.levels)
     rows = torch.arange(first_row, first_row + len(x))
-    noise = noise_source.keyed(transform.noise_to_latent, seed, rows, torch.float64, torch.device("cpu"))
-    if isinstance(transform, Chain):
-        noise = part_noise(noise, len(chain))[0]
-    y, _ = chain[0].to_latent(torch.as_tensor(x).double(), None, noise)
-    return y.numpy()
+    # The noise of a chain's first part is the beginning of each row's stream, whatever follows.
+    noise = noise_source.keyed(uniform.noise_to_latent, seed, rows, torch.float64, torch.device("cpu"))
+    return uniform.to_latent(torch.as_tensor(x).double(), None, noise)[0].numpy()
 
 
 @torch.no_grad()
@@ -176,13 +179,16 @@ def draw(flow: Flow, n: int, part: Part, seed: int) -> tuple[Array, Part]:
     beside = part.take(np.resize(order, min(n, len(part)) if part.context is None else n))
     samples = []
     for start in range(0, n, _BATCH):
-        stop = min(n, start + _BATCH)
-        if part.context is None:
-            batch = flow.sample(stop - start, generator=generator)
-        else:
-            batch = flow.sample(1, contexts(flow, beside, start, stop), generator=generator)[0]
+        batch = _sampled(flow, beside, start, min(n, start + _BATCH), generator)
         samples.append(batch.double().cpu().numpy())
     return np.concatenate(samples), beside
+
+
+def _sampled(flow: Flow, beside: Part, start: int, stop: int, generator: torch.Generator) -> Tensor:
+    """A sample for each of the rows ``start`` to ``stop``, given its context."""
+    if beside.context is None:
+        return flow.sample(stop - start, generator=generator)
+    return flow.sample(1, contexts(flow, beside, start, stop), generator=generator)[0]
 
 
 @dataclass(frozen=True)
@@ -205,29 +211,20 @@ class Clamping:
 
 @torch.no_grad()
 def clamping(flow: Flow, part: Part, seed: int, n: int = 512) -> Clamping | None:
-    """How much of ``n`` samples `Dequantize` had to clamp; None for a flow that does not begin with it."""
-    transform = flow.transform
-    chain = list(transform) if isinstance(transform, Chain) else [transform]
-    first = chain[0]
-    if not isinstance(first, Dequantize) or len(chain) == 1:
+    """How much of ``n`` samples the dequantisation had to clamp; None for a flow that does not begin with one."""
+    first, unclamped = dequantisation(flow.transform), continuous_part(flow)
+    if first is None:
         return None
     generator = torch.Generator(device=flow.device).manual_seed(seed)
     order = np.random.default_rng(seed).permutation(len(part))
     beside = part.take(np.resize(order, n))
     below, above, bottom, top, rows = 0, 0, 0, 0, 0
-    with evaluation(flow):
-        for start in range(0, n, _BATCH):
-            count = min(n, start + _BATCH) - start
-            context = flow._context(contexts(flow, beside, start, start + count), count)
-            y = flow.base.sample(count, context, generator=generator, dtype=flow.dtype, device=flow.device)
-            noise = noise_source.draw(transform.noise_to_data, count, y.dtype, y.device, generator)
-            for step, given in zip(chain[:0:-1], tuple(part_noise(noise, len(chain)))[:0:-1], strict=True):
-                y, _ = step.to_data(y, context, given)
-            level = (y * first.levels).floor()
-            low, high = level < 0, level > first.levels - 1
-            below, above = below + int(low.sum()), above + int(high.sum())
-            bottom, top = bottom + int((level <= 0).sum()), top + int((level >= first.levels - 1).sum())
-            rows += int((low | high).flatten(1).any(1).sum())
+    for start in range(0, n, _BATCH):
+        level = (_sampled(unclamped, beside, start, min(n, start + _BATCH), generator) * first.levels).floor()
+        low, high = level < 0, level > first.levels - 1
+        below, above = below + int(low.sum()), above + int(high.sum())
+        bottom, top = bottom + int((level <= 0).sum()), top + int((level >= first.levels - 1).sum())
+        rows += int((low | high).flatten(1).any(1).sum())
     values = n * math.prod(flow.event_shape)
     return Clamping(
         low=below / values,

@@ -12,7 +12,8 @@ from pushforward.flow import Flow
 from pushforward.report.baselines import Baseline, Sight, gaussian, kernel_density, mixture
 from pushforward.report.evaluation import Array, Part, dequantised
 from pushforward.transform import Chain
-from pushforward.transforms import Dequantize, Logit
+from pushforward.transforms import Logit
+from pushforward.transforms.dequantisation import dequantisation
 
 _PARTS = ("train", "validation", "test")
 _MOST_VALUES = 20_000_000
@@ -42,8 +43,8 @@ def sights(flow: Flow, parts: dict[str, Part], seed: int) -> list[Sight]:
     if not integers:
         given = [some[name].x.reshape(-1, dimensions).astype(np.float64) for name in _PARTS]
         return [_sight("", given, [np.zeros(len(x)) for x in given], flow, some)]
-    # Held-out rows get the flow's own noise. Those that a baseline is fitted to and chosen on need any: keyed noise of
-    # many rows would take longer than the fit.
+    # Held-out rows get noise keyed by the row, as the flow does. Those that a baseline is fitted to and chosen on need
+    # any: keyed noise of many rows would take longer than the fit.
     chance = np.random.default_rng(seed)
     unit = [(some[name].x + chance.random(some[name].x.shape)) / _levels(flow) for name in _PARTS[:2]]
     unit.append(dequantised(flow, some["test"].x, seed))
@@ -85,7 +86,9 @@ def _chain(flow: Flow) -> list[object]:
 
 
 def _levels(flow: Flow) -> int:
-    return next(step.levels for step in _chain(flow) if isinstance(step, Dequantize))
+    first = dequantisation(flow.transform)
+    assert first is not None  # what a flow on integers begins with
+    return first.levels
 
 
 def _alpha(flow: Flow) -> float:

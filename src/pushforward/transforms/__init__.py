@@ -4,6 +4,7 @@ from pushforward.transforms.angles import Angles
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
+from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
 from pushforward.transforms.expansion import Expansions
 from pushforward.transforms.frames import HouseholderFrame, OrderFrame, OrthogonalFrame
 from pushforward.transforms.greedy import GreedyTransform
@@ -14,7 +15,7 @@ from pushforward.transforms.partition import Channelwise, Checkerboard, Partitio
 from pushforward.transforms.permutation import Permutation
 from pushforward.transforms.planar import Planar
 from pushforward.transforms.positive import InverseSoftplus, Log
-from pushforward.transforms.preprocessing import Dequantize, Flatten, Identity, Logit
+from pushforward.transforms.preprocessing import Flatten, Identity, Logit
 from pushforward.transforms.product import Product
 from pushforward.transforms.radial import Radial
 from pushforward.transforms.reshape import Reshape
@@ -33,6 +34,7 @@ __all__ = [
     "Checkerboard",
     "Coupling",
     "DenseLinear",
+    "Dequantisation",
     "Dequantize",
     "Elementwise",
     "Expansions",
@@ -63,6 +65,7 @@ __all__ = [
     "Standardise",
     "Sylvester",
     "Triangular",
+    "VariationalDequantize",
     "VectorPartition",
     "Whiten",
 ]

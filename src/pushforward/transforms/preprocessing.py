@@ -1,4 +1,4 @@
-"""What stands between data as the user has them and the real line: dequantisation, logit, reshaping, the identity."""
+"""What stands between data as the user has them and the real line, beside dequantisation: logit, flattening."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pushforward.domain import REAL, UNIT, Domain, integers
+from pushforward.domain import REAL, UNIT, Domain
 from pushforward.errors import OptionError
 from pushforward.support import zero_outside
-from pushforward.transform import Noise, NoiseValue, Shape, Transform, sum_event, zero_log_term
+from pushforward.transform import NoiseValue, Shape, Transform, sum_event, zero_log_term
 
 
 class Identity(Transform):
@@ -41,47 +41,6 @@ class Flatten(Transform):
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         return z.reshape(z.shape[0], *self.data_shape), zero_log_term(z)
-
-
-class Dequantize(Transform):
-    """Uniform dequantisation: integers ``0 .. levels - 1`` to ``y = (x + u) / levels`` in [0, 1], u uniform on [0, 1).
-
-    With it ``log_prob`` of integer data is a one-draw lower bound on their log-probability; the log term is
-    ``-D ln levels``, so that bits/dim is ``-log_prob / (D ln 2)`` with nothing added. Data that are not such integers
-    have probability 0. On the way back values outside [0, 1] go to the nearest level.
-
-    Source: Theis, van den Oord & Bethge, "A note on the evaluation of generative models", 2016, section 3.1.
-    """
-
-    kind = "bound"
-    codomain = UNIT
-    clamps = True
-
-    def __init__(self, event_shape: Shape, levels: int) -> None:
-        super().__init__()
-        if levels < 2:
-            raise OptionError(f"levels must be at least 2, got {levels}")
-        self.levels = levels
-        self.data_shape = self.latent_shape = tuple(event_shape)
-        self.domain = integers(levels)
-        self.noise_to_latent = Noise(self.data_shape, "uniform")
-        self._log_levels = math.prod(event_shape) * math.log(levels)
-
-    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if not isinstance(noise, Tensor):
-            raise OptionError("Dequantize needs its noise, one uniform number per coordinate, in to_latent")
-        valid = (x >= 0) & (x <= self.levels - 1) & (x == x.round())
-        log_term = zero_log_term(x) - self._log_levels
-        # NaN stays NaN; anything else that is not a level has probability 0.
-        log_term = log_term + sum_event(zero_outside(valid, torch.zeros_like(x, dtype=log_term.dtype), x))
-        return (x.clamp(0, self.levels - 1) + noise) / self.levels, log_term
-
-    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        x = (z * self.levels).floor().clamp(0, self.levels - 1)
-        return x, zero_log_term(z) + self._log_levels
-
-    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> Tensor:
-        return z * self.levels - x
 
 
 class Logit(Transform):

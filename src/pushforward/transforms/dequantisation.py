@@ -1,0 +1,187 @@
+"""Dequantisation: integers as real numbers, by noise within each level's cell; uniform, or drawn given the data."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.domain import REAL, UNIT, integers
+from pushforward.errors import OptionError, ShapeError
+from pushforward.support import zero_outside
+from pushforward.transform import Chain, Noise, NoiseValue, Shape, Transform, sum_event, zero_log_term
+
+Law: TypeAlias = Literal["uniform", "variational"]
+
+# A tail of the logistic distribution of e^-80 is still a normal number in float32.
+_FAR = 80.0
+
+
+class Dequantisation(Transform):
+    """Integers ``0 .. levels - 1`` to ``y = (x + u) / levels`` in [0, 1], with u in [0, 1) drawn from ``q(u | x)``.
+
+    With it ``log_prob`` of integer data is a one-draw lower bound on their log-probability; the log term is
+    ``-ln q(u | x) - D ln levels``, so that bits/dim is ``-log_prob / (D ln 2)`` with nothing added. Data that are not
+    such integers have probability 0. On the way back values outside [0, 1] go to the nearest level; the log term there
+    is that of the path by which they came. law: what q is, in a word.
+    """
+
+    kind = "bound"
+    codomain = UNIT
+    clamps = True
+    law: Law
+    noise_to_latent: Noise
+
+    def __init__(self, event_shape: Shape, levels: int, noise: Literal["uniform", "normal"]) -> None:
+        super().__init__()
+        if levels < 2:
+            raise OptionError(f"levels must be at least 2, got {levels}")
+        self.levels = levels
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.domain = integers(levels)
+        self.noise_to_latent = Noise(self.data_shape, noise)
+        self._log_levels = math.prod(event_shape) * math.log(levels)
+
+    @abstractmethod
+    def _drawn(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
+        """``u`` within the cells of the levels ``x``, and ``ln q(u | x)``, ``(B,)``."""
+
+    @abstractmethod
+    def _found(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
+        """The noise from which `_drawn` makes ``u``, also beyond [0, 1] where `to_data` clamps; and ``ln q(u | x)``."""
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if noise is None:
+            wanted = f"one {self.noise_to_latent.law} number per coordinate"
+            raise OptionError(f"{type(self).__name__} needs its noise, {wanted}, in to_latent")
+        valid = (x >= 0) & (x <= self.levels - 1) & (x == x.round())
+        level = x.clamp(0, self.levels - 1)
+        u, log_q = self._drawn(level, context, noise)
+        log_term = -log_q - self._log_levels
+        # NaN stays NaN; anything else that is not a level has probability 0.
+        log_term = log_term + sum_event(zero_outside(valid, torch.zeros_like(x, dtype=log_term.dtype), x))
+        return (level + u) / self.levels, log_term
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        x = (z * self.levels).floor().clamp(0, self.levels - 1)
+        return x, self._found(z * self.levels - x, x, context)[1] + self._log_levels
+
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> NoiseValue:
+        return self._found(z * self.levels - x, x, context)[0]
+
+
+class Dequantize(Dequantisation):
+    """Uniform dequantisation: ``y = (x + u) / levels`` with u uniform on [0, 1), the noise itself.
+
+    Source: Theis, van den Oord & Bethge, "A note on the evaluation of generative models", 2016, section 3.1.
+    """
+
+    law = "uniform"
+
+    def __init__(self, event_shape: Shape, levels: int) -> None:
+        super().__init__(event_shape, levels, "uniform")
+
+    def _drawn(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
+        assert isinstance(noise, Tensor)
+        return noise, zero_log_term(x)
+
+    def _found(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
+        return u, zero_log_term(x)
+
+
+class VariationalDequantize(Dequantisation):
+    """Variational dequantisation: u is drawn by a flow that sees the data, which makes the bound tighter.
+
+    Normal noise becomes logistic noise, which ``noise_flow.to_data`` takes to ``logit(u)``: as long as that is the
+    identity, u is uniform and the bound is that of `Dequantize` (in the paper u starts as the sigmoid of a normal).
+    noise_flow: a bijection of events, whose `to_latent` serves the log terms of samples. Its context is
+    ``features(x, context)``, with the levels x scaled to [-1, 1]; without features it is ``(B, D + K)``, those levels
+    with the context's K numbers after them.
+
+    `path_noise` gives a pair, which `to_latent` takes too: the noise, and for what `to_data` clamped the u beyond
+    [0, 1] that no noise reaches; NaN elsewhere.
+
+    Source: Ho, Chen, Srinivas, Duan & Abbeel, "Flow++", 2019, section 3.1. Raises OptionError, ShapeError.
+    """
+
+    law = "variational"
+
+    def __init__(
+        self, event_shape: Shape, levels: int, noise_flow: Transform, features: nn.Module | None = None
+    ) -> None:
+        super().__init__(event_shape, levels, "normal")
+        if not noise_flow.data_shape == noise_flow.latent_shape == self.data_shape:
+            raise ShapeError(
+                f"noise_flow must map events {self.data_shape} to themselves, "
+                f"it maps {noise_flow.data_shape} to {noise_flow.latent_shape}"
+            )
+        stochastic = noise_flow.noise_to_latent is not None or noise_flow.noise_to_data is not None
+        if noise_flow.kind != "exact" or stochastic or not noise_flow.domain == noise_flow.codomain == REAL:
+            raise OptionError(
+                f"noise_flow must be a bijection of the real line, {type(noise_flow).__name__} is not one"
+            )
+        self.eager = noise_flow.eager
+        self.noise_flow, self.features = noise_flow, features
+
+    def _seen(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """What the noise flow knows of levels ``x`` and of the context."""
+        scaled = x * (2 / (self.levels - 1)) - 1
+        if self.features is not None:
+            seen: Tensor = self.features(scaled, context)
+            return seen
+        return scaled.flatten(1) if context is None else torch.cat([scaled.flatten(1), context.flatten(1)], 1)
+
+    def _drawn(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
+        noise, clamped = noise if isinstance(noise, tuple) else (noise, None)
+        assert isinstance(noise, Tensor)
+        logistic = _as_logistic(noise)
+        logit, log_term = self.noise_flow.to_data(logistic, self._seen(x, context))
+        u = _off_the_edges(logit.sigmoid(), x)
+        u = torch.where(clamped.isnan(), u, clamped) if isinstance(clamped, Tensor) else u
+        return u, sum_event(_log_logistic(logistic) - _log_logistic(logit)) - log_term
+
+    def _found(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
+        inside = _off_the_edges(u, x)
+        logit = inside.logit()
+        logistic, log_term = self.noise_flow.to_latent(logit, self._seen(x, context))
+        log_q = sum_event(_log_logistic(logistic) - _log_logistic(logit)) + log_term
+        return (_as_normal(logistic), torch.where(u == inside, math.nan, u)), log_q
+
+
+def dequantisation(transform: Transform) -> Dequantisation | None:
+    """The dequantisation that a transform starts with, if it does."""
+    first = next(iter(transform)) if isinstance(transform, Chain) else transform
+    return first if isinstance(first, Dequantisation) else None
+
+
+def _as_logistic(noise: Tensor) -> Tensor:
+    """A standard normal's value as the standard logistic's of the same rank."""
+    logistic: Tensor = torch.special.log_ndtr(noise) - torch.special.log_ndtr(-noise)
+    return logistic
+
+
+def _as_normal(logistic: Tensor) -> Tensor:
+    """The inverse of `_as_logistic`, by the smaller of the two tails, in which no digits are lost."""
+    size = logistic.abs()
+    near = torch.special.ndtri((-size).sigmoid().clamp(min=torch.finfo(size.dtype).tiny))
+    # Beyond what a probability can say: from the leading terms of its log, a few of Newton's steps.
+    goal = size.clamp(min=_FAR)
+    far = -(2 * goal - (4 * math.pi * goal).log()).sqrt()
+    for _ in range(3):
+        far = far + (torch.special.log_ndtr(far) + goal) / (far + 1 / far)
+    return -logistic.sign() * torch.where(size < _FAR, near, far)
+
+
+def _log_logistic(v: Tensor) -> Tensor:
+    """The log-density of the standard logistic distribution, which is also the log-slope of the sigmoid."""
+    return -F.softplus(v) - F.softplus(-v)
+
+
+def _off_the_edges(u: Tensor, x: Tensor) -> Tensor:
+    """``u`` moved by less than ``x + u`` can be told apart by, so that no rounding takes it to the next level."""
+    least = 4 * torch.finfo(u.dtype).eps * (x + 1)
+    return u.clamp(least, 1 - least)
