@@ -155,6 +155,16 @@ def test_without_any_limit_a_run_is_5000_steps() -> None:
     assert InferenceOptions(minutes=1, steps=3).step_limit == 3
 
 
+def test_annealing_raises_the_weight_of_the_target_to_one() -> None:
+    options = InferenceOptions(anneal=0.5)
+    assert [options.target_weight(f) for f in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0.01, 0.505, 1.0, 1.0])
+    assert InferenceOptions().target_weight(0.0) == 1.0
+    plain, annealed = affine_flow(), affine_flow()
+    quick(plain, steps=2)
+    quick(annealed, steps=2, anneal=0.5)
+    assert not same(weights(plain), weights(annealed))
+
+
 def test_what_options_may_be_is_said_by_name() -> None:
     with pytest.raises(OptionError, match="inference has no option 'epochs'; it has optimiser, lr"):
         InferenceOptions.checked({"epochs": 1})

@@ -123,6 +123,18 @@ def test_weights_of_a_mixture_base_are_not_reached() -> None:
     assert chosen
 
 
+@pytest.mark.parametrize("route", [None, "scoring"])
+def test_a_weight_flattens_the_target_in_the_gradient_and_not_in_the_value(route: Route | None) -> None:
+    flow = small_flow()
+    flattened = gradient(flow, lambda x: 0.3 * curved(x), route, 0)
+    flow.zero_grad()
+    drawn = draw(flow, 32, None, torch.Generator().manual_seed(0))
+    bound = backward(flow, Target(curved), route, drawn, None, weight=0.3)
+    found = torch.cat([p.grad.flatten() for p in flow.parameters() if p.grad is not None])
+    torch.testing.assert_close(found, flattened)
+    torch.testing.assert_close(bound.value, (curved(drawn.x) - drawn.log_q).mean().detach())
+
+
 def test_the_unusable_samples_are_left_out_and_the_others_count_alone() -> None:
     flow = small_flow()
     drawn = draw(flow, 8, None, torch.Generator().manual_seed(0))

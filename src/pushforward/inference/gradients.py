@@ -66,13 +66,17 @@ def draw(flow: Flow, n: int, context: Tensor | None, generator: torch.Generator)
     return Draw(z, x, flow.base.log_prob(z, context) - log_term)
 
 
-def backward(flow: Flow, target: Target, route: Route | None, drawn: Draw, context: Tensor | None) -> Bound:
+def backward(
+    flow: Flow, target: Target, route: Route | None, drawn: Draw, context: Tensor | None, weight: float = 1.0
+) -> Bound:
     """Add the gradient of minus the bound, by ``route`` or plain, to those of the flow's parameters.
 
-    Samples where log p~ or a gradient is not finite are left out. The target is met by its value and its gradient at
-    the samples alone, so that what is not finite there is cut off from the flow: multiplied by 0 it would be NaN.
+    weight: of log p~ in the gradient; the value that is returned is the bound's own. Samples where log p~ or a gradient
+    is not finite are left out. The target is met by its value and its gradient at the samples alone, so that what is
+    not finite there is cut off from the flow: multiplied by 0 it would be NaN.
     """
     log_p, pull = target.with_gradient(drawn.x, context)
+    pull = weight * pull
     if route is not None:
         pull = pull - grad_log_q(flow, route, drawn, context)
     log_weight = log_p - drawn.log_q.detach()

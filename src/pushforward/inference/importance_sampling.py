@@ -52,7 +52,7 @@ def importance(
     flow: Flow,
     log_density: LogDensity,
     *,
-    samples: int = 100_000,
+    samples: int = 20_000,
     context: Tensor | np.ndarray[Any, Any] | None = None,
     seed: int = 0,
 ) -> Importance:
