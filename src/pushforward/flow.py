@@ -356,12 +356,19 @@ def _combine(values: Tensor, kind: Kind) -> Likelihood:
     samples = values.shape[0]
     if samples == 1:
         return Likelihood(values[0], kind, 1)
+    mean, standard_error = log_mean_exp(values)
+    return Likelihood(mean, kind, samples, standard_error)
+
+
+def log_mean_exp(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The log of the mean of exp(values) over the first axis, of two or more, and its delta-method standard error."""
+    samples = values.shape[0]
     mean = torch.logsumexp(values, 0) - math.log(samples)
     # Where every draw says that the density is 0, that is certain: -inf - -inf would be NaN.
     weights = torch.where(mean == -math.inf, 0.0, values - mean).exp()
     # Written out: torch's own standard deviation warns where there are no rows.
     variance = (weights - weights.mean(0)).square().sum(0) / (samples - 1)
-    return Likelihood(mean, kind, samples, (variance / samples).sqrt())
+    return mean, (variance / samples).sqrt()
 
 
 def _inner(shape: Shape) -> str:

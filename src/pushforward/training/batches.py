@@ -35,15 +35,9 @@ class Rows:
         if len(self.x) == 0:
             raise DataError(f"the {name} rows are empty; at least one is needed")
         _check_values(flow, self.x, name)
-        if (flow.context_shape is None) != (context is None):
-            wants = "no context" if flow.context_shape is None else f"a context of shape {flow.context_shape} a row"
-            given = "none was given" if context is None else "one was given"
-            raise ContextError(f"this flow takes {wants}, but for the {name} rows {given}")
-        self.context = None if context is None else _tensor(context, flow, f"{name} context")
+        self.context = context_rows(flow, context, name)
         if self.context is not None and len(self.context) != len(self.x):
             raise ContextError(f"{name} has {len(self.x)} rows, but its context has {len(self.context)}")
-        if self.context is not None:
-            _check_context(flow, self.context, name)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -103,6 +97,21 @@ class Batches:
         """The next ``count`` batches."""
         for _ in range(count):
             yield self.draw()
+
+
+def context_rows(flow: Flow, context: Tensor | np.ndarray[Any, Any] | None, name: str) -> Tensor | None:
+    """Contexts, or labels, as rows that ``flow`` takes, or None for a flow without; raises ContextError, DataError."""
+    if (flow.context_shape is None) != (context is None):
+        wants = "no context" if flow.context_shape is None else f"a context of shape {flow.context_shape} a row"
+        given = "none was given" if context is None else "one was given"
+        raise ContextError(f"this flow takes {wants}, but for the {name} rows {given}")
+    if context is None:
+        return None
+    rows = _tensor(context, flow, f"{name} context")
+    if rows.ndim == 0 or len(rows) == 0:
+        raise ContextError(f"{name} context must have at least one row, got shape {tuple(rows.shape)}")
+    _check_context(flow, rows, name)
+    return rows
 
 
 def _tensor(values: Tensor | np.ndarray[Any, Any], flow: Flow, name: str) -> Tensor:

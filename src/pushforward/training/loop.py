@@ -21,13 +21,14 @@ from pushforward.training.checkpoint import write_weights
 from pushforward.training.greedy import GreedyRun, is_greedy
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.metrics import Metrics
-from pushforward.training.numerics import Recovery, penalised_parameters
-from pushforward.training.options import TrainingOptions
+from pushforward.training.numerics import Recovery, locate_nonfinite, penalised_parameters
+from pushforward.training.options import OptimiserOptions, TrainingOptions
 from pushforward.training.progress import Status, make_progress
 from pushforward.training.result import FitResult, StopReason, Unit
 from pushforward.training.run import Run
 from pushforward.training.schedule import Budget, Cadence, learning_rate
 from pushforward.training.validation import Score, Validator
+from pushforward.training.window import Window
 
 Array = Tensor | np.ndarray[Any, Any]
 
@@ -146,7 +147,7 @@ class _GradientRun(Run):
             self.validator.fit_to(self.budget.seconds)
         self.cadence = Cadence.of(options, self.budget, len(self.validator), self.batches.size)
         flow.train()
-        self._restart_window()
+        self.window = Window(self.clock, self.step)
         self._validate()
 
     def _initialise(self) -> None:
@@ -163,7 +164,7 @@ class _GradientRun(Run):
         while True:
             if interrupt.asked:
                 return "interrupted"
-            reason = self.budget.exhausted(self.step, self._elapsed(), self._step_seconds())
+            reason = self.budget.exhausted(self.step, self._elapsed(), self.window.step_seconds(self.step))
             if reason is not None:
                 return reason
             self._train_step()
@@ -193,7 +194,7 @@ class _GradientRun(Run):
         value_now, norm_now = torch.stack([value.detach().float(), norm.float()]).tolist()
         self.step += 1
         if not (math.isfinite(value_now) and math.isfinite(norm_now)):
-            message = recovery.after_failure((x, context, noise), self.best)
+            message = recovery.after_failure(lambda: locate_nonfinite(self.flow, x, context, noise), self.best)
             if message is not None:
                 self._note(f"step {self.step}: {message}")
             return
@@ -205,8 +206,7 @@ class _GradientRun(Run):
         if self.average is not None:
             self.average.update()
         self.gradient_norm = norm_now
-        self.window_values.append(value_now)
-        self.window_norms.append(norm_now)
+        self.window.add(value_now, norm_now)
 
     def _add_penalty(self) -> None:
         """The gradient of ``penalty * sum of squares``, added directly: it needs no graph."""
@@ -222,8 +222,8 @@ class _GradientRun(Run):
     def _validate(self) -> None:
         """Score the validation rows, keep the weights if they are the best so far, and record the round."""
         start = self.clock()
-        if self.step > self.window_step:
-            self.speed, self.recent = self._rows_per_second(), _mean(self.window_values[-100:])
+        if self.step > self.window.first:
+            self.speed, self.recent = self._rows_per_second(), self.window.recent()
         if self.average is not None and self.swap is not None:
             with self.average.applied(self.swap):
                 self._recompute_statistics()
@@ -237,7 +237,7 @@ class _GradientRun(Run):
         self.budget.reserve = 1.2 * cost
         self.cadence.follow_cost(self.budget, cost)
         self.validated_at, self.validated_when = self.step, self.clock()
-        self._restart_window()
+        self.window = Window(self.clock, self.step)
 
     def _score(self) -> tuple[Score, bool]:
         """The score of the weights that the flow holds now, which become the best if it is."""
@@ -253,7 +253,7 @@ class _GradientRun(Run):
         recompute_statistics(self.flow, lambda: again.some(count))
 
     def _record(self, score: Score, improved: bool) -> None:
-        train = _mean(self.window_values)
+        train = self.window.value()
         self.metrics.add(
             {
                 "step": self.step,
@@ -273,7 +273,7 @@ class _GradientRun(Run):
                 "validation_total": self.validator.total,
                 "averaged": self.average is not None,
                 "lr": self.lr if self.step else None,
-                "gradient_norm": _mean(self.window_norms),
+                "gradient_norm": self.window.norm(),
                 "rows_per_second": self.speed,
                 "skipped": self.recovery.skipped,
             }
@@ -281,7 +281,7 @@ class _GradientRun(Run):
 
     def _status(self) -> Status:
         # Just after a validation round the figures of the steps before it are the latest ones.
-        recent = _mean(self.window_values[-100:]) if self.window_values else self.recent
+        recent = self.window.recent() if self.window.values else self.recent
         elapsed = self._elapsed()
         return Status(
             step=self.step,
@@ -300,20 +300,12 @@ class _GradientRun(Run):
     def _epoch(self) -> float:
         return self.step * self.batches.size / len(self.train)
 
-    def _restart_window(self) -> None:
-        self.window_values: list[float] = []
-        self.window_norms: list[float] = []
-        self.window_start, self.window_step = self.clock(), self.step
-
-    def _step_seconds(self) -> float:
-        return (self.clock() - self.window_start) / max(1, self.step - self.window_step)
-
     def _rows_per_second(self) -> float | None:
-        steps = self.step - self.window_step
-        return steps * self.batches.size / max(self.clock() - self.window_start, 1e-9) if steps else None
+        steps = self.window.steps_per_second(self.step)
+        return None if steps is None else steps * self.batches.size
 
 
-def make_optimiser(parameters: list[torch.nn.Parameter], options: TrainingOptions) -> torch.optim.Optimizer:
+def make_optimiser(parameters: list[torch.nn.Parameter], options: OptimiserOptions) -> torch.optim.Optimizer:
     """The optimiser that ``options`` name, in the implementation that does all parameters in few calls."""
     if options.optimiser == "adamax":
         return torch.optim.Adamax(parameters, lr=options.lr, weight_decay=options.weight_decay, foreach=True)
@@ -341,7 +333,3 @@ def _own_random_state(flow: Flow, seed: int) -> Iterator[None]:
         if on_cuda:
             torch.cuda.default_generators[index].manual_seed(seed)
         yield
-
-
-def _mean(values: list[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from pushforward.errors import NumericsError
 from pushforward.flow import Flow
-from pushforward.training.averaging import Batch, Snapshot, Statistics, WeightAverage
+from pushforward.training.averaging import Snapshot, Statistics, WeightAverage
 from pushforward.transform import Chain, NoiseValue, Transform, part_noise
 from pushforward.transforms import Coupling, MultiScale
 
@@ -48,9 +49,10 @@ class Recovery:
             self._weights.take()
             self._state, self._averaged = copy.deepcopy(self.optimiser.state_dict()), self._copy_average()
 
-    def after_failure(self, batch: Batch, best: Snapshot | None) -> str | None:
+    def after_failure(self, locate: Callable[[], str], best: Snapshot | None) -> str | None:
         """Undo a step whose loss or gradient, which the parameters still hold, was not finite.
 
+        locate: gives a phrase on what is not finite; asked only where it will be told.
         Returns what to tell if this went back to earlier weights: the last good ones, or, where those failed again
         soon, the best. Raises NumericsError when that has happened too often.
         """
@@ -59,7 +61,7 @@ class Recovery:
         self._in_a_row += 1
         if self._in_a_row < _TOLERATED:
             return None
-        found = f"{_TOLERATED} steps in a row were not finite: {locate_nonfinite(self.flow, *batch)}"
+        found = f"{_TOLERATED} steps in a row were not finite: {locate()}"
         self.rollbacks += 1
         if self.rollbacks > _MAX_ROLLBACKS:
             raise NumericsError(f"{found}; gave up after going back {_MAX_ROLLBACKS} times")

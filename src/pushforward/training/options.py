@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,26 +11,24 @@ from pushforward.errors import OptionError
 DEFAULT_EPOCHS = 100
 
 
-class TrainingOptions(BaseModel):
-    """How a flow is trained. The first of the limits that is reached ends the run; with none given it is 100 epochs."""
+class OptimiserOptions(BaseModel):
+    """What every kind of fit is told about how the weights move and when it ends; the base of its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # What error messages call the fit that the options are of.
+    fit_name: ClassVar[str]
 
     optimiser: Annotated[Literal["adam", "adamw", "adamax"], Field(description="the update rule")] = "adam"
     lr: Annotated[float, Field(gt=0, allow_inf_nan=False, description="peak learning rate")] = 1e-3
     weight_decay: Annotated[
         float, Field(ge=0, allow_inf_nan=False, description="on every weight; decoupled for adamw only")
     ] = 0.0
-    batch_size: Annotated[int, Field(ge=1, description="rows a step; at most all there are")] = 64
 
-    epochs: Annotated[float | None, Field(gt=0, allow_inf_nan=False, description="limit, passes over the rows")] = None
     steps: Annotated[int | None, Field(ge=1, description="limit, optimiser steps")] = None
     minutes: Annotated[
-        float | None, Field(gt=0, allow_inf_nan=False, description="limit, of wall time, validation included")
+        float | None, Field(gt=0, allow_inf_nan=False, description="limit, of wall time, evaluation included")
     ] = None
-    patience: Annotated[
-        int | None, Field(ge=1, description="validation rounds without improvement before stopping; None: no limit")
-    ] = 30
 
     warmup_steps: Annotated[int, Field(ge=0, description="steps over which the rate rises from 0")] = 0
     schedule: Annotated[
@@ -43,6 +41,32 @@ class TrainingOptions(BaseModel):
         float, Field(ge=0, lt=1, description="decay of the exponential moving average of weights; 0: none")
     ] = 0.0
 
+    @classmethod
+    def checked(cls, values: dict[str, Any]) -> Self:
+        """Options from ``values``; raises OptionError, with one sentence on the first thing that is wrong."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"])) or "options"
+            if first["type"] == "extra_forbidden":
+                message = f"{cls.fit_name} has no option {name!r}; it has {', '.join(cls.model_fields)}"
+            else:
+                message = f"{cls.fit_name} option {name}: {first['msg']} (got {first['input']!r})"
+            raise OptionError(message) from None
+
+
+class TrainingOptions(OptimiserOptions):
+    """How a flow is trained. The first of the limits that is reached ends the run; with none given it is 100 epochs."""
+
+    fit_name = "training"
+
+    batch_size: Annotated[int, Field(ge=1, description="rows a step; at most all there are")] = 64
+    epochs: Annotated[float | None, Field(gt=0, allow_inf_nan=False, description="limit, passes over the rows")] = None
+    patience: Annotated[
+        int | None, Field(ge=1, description="validation rounds without improvement before stopping; None: no limit")
+    ] = 30
+
     validate_every: Annotated[
         int | None, Field(ge=1, description="steps between validation rounds; None: about a tenth of the work")
     ] = None
@@ -53,20 +77,6 @@ class TrainingOptions(BaseModel):
     autocast: Annotated[bool, Field(description="train in bfloat16 where that is safe; validation is not")] = False
     compile: Annotated[bool, Field(description="run the training step through torch.compile")] = False
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of batches, noise, flips and dropout")] = 0
-
-    @classmethod
-    def checked(cls, values: dict[str, Any]) -> TrainingOptions:
-        """Options from ``values``; raises OptionError, with one sentence on the first thing that is wrong."""
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"])) or "options"
-            if first["type"] == "extra_forbidden":
-                message = f"training has no option {name!r}; it has {', '.join(cls.model_fields)}"
-            else:
-                message = f"training option {name}: {first['msg']} (got {first['input']!r})"
-            raise OptionError(message) from None
 
     @property
     def epoch_limit(self) -> float | None:

@@ -6,9 +6,15 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 _PLAIN_SECONDS = 10.0
+
+
+class Shown(Protocol):
+    """What can be shown of a run: its text is the line, ``fraction`` of it is done (0 to 1)."""
+
+    fraction: float
 
 
 @dataclass
@@ -54,7 +60,7 @@ class Progress(ABC):
     """Where a run reports to. Used as a context manager."""
 
     @abstractmethod
-    def show(self, status: Status, final: bool = False) -> None:
+    def show(self, status: Shown, final: bool = False) -> None:
         """Show how it stands; called often, and cheap. ``final``: the last word, always shown."""
 
     @abstractmethod
@@ -75,7 +81,7 @@ class Progress(ABC):
 class Silent(Progress):
     """Says nothing."""
 
-    def show(self, status: Status, final: bool = False) -> None:
+    def show(self, status: Shown, final: bool = False) -> None:
         return None
 
     def note(self, message: str) -> None:
@@ -95,7 +101,7 @@ class Plain(Progress):
     def due(self) -> bool:
         return time.monotonic() - self._last >= self.every
 
-    def show(self, status: Status, final: bool = False) -> None:
+    def show(self, status: Shown, final: bool = False) -> None:
         if final or self.due():
             self._last = time.monotonic()
             print(status, file=sys.stderr, flush=True)
@@ -124,7 +130,7 @@ class Live(Progress):
     def due(self) -> bool:
         return time.monotonic() - self._last >= 0.2
 
-    def show(self, status: Status, final: bool = False) -> None:
+    def show(self, status: Shown, final: bool = False) -> None:
         if not (final or self.due()):
             return
         from rich.progress_bar import ProgressBar

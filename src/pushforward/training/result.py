@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pushforward.errors import NumericsError
 
 StopReason: TypeAlias = Literal["patience", "minutes", "epochs", "steps", "interrupted", "numerics"]
 Unit: TypeAlias = Literal["nats", "bits/dim"]
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -29,9 +30,9 @@ class FitResult:
     notes: list[str] = field(default_factory=list)
 
 
-class FitFailed(NumericsError):
-    """Training kept becoming non-finite. ``result`` tells how far it came; the flow holds the best weights so far."""
+class FitFailed(NumericsError, Generic[Result]):
+    """A fit kept becoming non-finite. ``result`` tells how far it came; the flow holds the best weights so far."""
 
-    def __init__(self, message: str, result: FitResult) -> None:
+    def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)
         self.result = result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pushforward.training.options import TrainingOptions
+from pushforward.training.options import OptimiserOptions, TrainingOptions
 from pushforward.training.result import StopReason
 
 # In a run limited by time, validation may take this share of it.
@@ -68,7 +68,7 @@ class Budget:
         return min(guesses, default=None) if fraction < 1 else 0.0
 
 
-def learning_rate(options: TrainingOptions, step: int, fraction: float) -> float:
+def learning_rate(options: OptimiserOptions, step: int, fraction: float) -> float:
     """The rate of step ``step`` (from 0), at ``fraction`` of the run: a linear rise times a constant or half cosine."""
     rate = options.lr
     if step < options.warmup_steps:

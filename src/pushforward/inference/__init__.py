@@ -1,0 +1,37 @@
+"""Fitting a flow to an unnormalised log-density, and what its samples then tell. The options load without torch.
+
+The machinery of a run (optimiser, schedule, limits, averaging, recovery, progress, Ctrl-C) is `pushforward.training`'s:
+the two packages are on one level, and this one imports that one, never the other way round.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pushforward.inference.options import InferenceOptions
+
+if TYPE_CHECKING:
+    from pushforward.inference import energies
+    from pushforward.inference.importance_sampling import Importance, importance
+    from pushforward.inference.loop import fit
+    from pushforward.inference.result import InferenceResult
+    from pushforward.training.result import FitFailed
+
+__all__ = ["FitFailed", "Importance", "InferenceOptions", "InferenceResult", "energies", "fit", "importance"]
+
+_WHERE = {
+    "fit": "pushforward.inference.loop",
+    "importance": "pushforward.inference.importance_sampling",
+    "Importance": "pushforward.inference.importance_sampling",
+    "InferenceResult": "pushforward.inference.result",
+    "FitFailed": "pushforward.training.result",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    if name == "energies":
+        return importlib.import_module("pushforward.inference.energies")
+    raise AttributeError(f"module 'pushforward.inference' has no attribute {name!r}")

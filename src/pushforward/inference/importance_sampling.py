@@ -1,0 +1,107 @@
+"""What samples of a flow tell about an unnormalised log-density: ELBO, log-normaliser, and how far to trust both."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pushforward.errors import OptionError
+from pushforward.flow import Flow, log_mean_exp
+from pushforward.inference.target import LogDensity, Target, require_exact
+from pushforward.training.batches import context_rows
+
+# Samples are drawn in chunks of about this many values.
+_CHUNK_VALUES, _MAX_CHUNK = 2**18, 8192
+
+
+def _unknown() -> Tensor:
+    return torch.tensor(math.nan, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Figures from ``samples`` draws x of a flow q with weights w = p~(x) / q(x), p~ the unnormalised density.
+
+    Tensors in float64 on the CPU: of shape (), or ``(C,)`` for ``C`` rows of context. elbo: mean of log w, a lower
+    bound of the log-normaliser in expectation. log_normaliser: the estimate log mean w of log Z, Z the integral of p~.
+    effective: the effective sample size as a share of the samples, (sum w)^2 / (N sum w^2), from 1/N to 1. outside:
+    samples at which p~ is 0: their weights are 0, and the ELBO is -inf. undefined: samples at which log p~ is NaN or
+    +inf: the figures of a row with one are NaN.
+
+    All of it is seen from q: a mode of p~ where q draws nothing is missing in the log-normaliser, and neither standard
+    error nor effective sample size tells.
+    """
+
+    elbo: Tensor = field(default_factory=_unknown)
+    elbo_standard_error: Tensor = field(default_factory=_unknown)
+    log_normaliser: Tensor = field(default_factory=_unknown)
+    standard_error: Tensor = field(default_factory=_unknown)
+    effective: Tensor = field(default_factory=_unknown)
+    samples: int = 0
+    outside: int = 0
+    undefined: int = 0
+
+
+@torch.no_grad()
+def importance(
+    flow: Flow,
+    log_density: LogDensity,
+    *,
+    samples: int = 20_000,
+    context: Tensor | np.ndarray[Any, Any] | None = None,
+    seed: int = 0,
+) -> Importance:
+    """Draw ``samples`` from ``flow``, for each row of ``context: (C, *context_shape)``, and weigh them.
+
+    log_density: ``(B, *event_shape) -> (B,)``, up to a constant; it gets its rows of context as a second argument where
+    the flow has one. Raises OptionError, ShapeError, ContextError, DataError for what does not fit.
+
+    >>> import torch
+    >>> from pushforward import flows
+    >>> flow = flows.build("real_nvp", event_shape=(2,))  # a standard normal before it is fitted
+    >>> found = importance(flow, lambda x: -x.square().sum(1) / 2, samples=1000)
+    >>> f"{found.log_normaliser:.3f}, {found.effective:.3f}"  # log 2 pi
+    '1.838, 1.000'
+    """
+    require_exact(flow)
+    if samples < 2:
+        raise OptionError(f"importance sampling needs at least 2 samples, got {samples}")
+    target, rows = Target(log_density), context_rows(flow, context, "target")
+    groups = 1 if rows is None else len(rows)
+    generator = torch.Generator(flow.device).manual_seed(seed)
+    chunk = max(1, min(_MAX_CHUNK, _CHUNK_VALUES // math.prod(flow.event_shape)) // groups)
+    parts = []
+    for start in range(0, samples, chunk):
+        n = min(chunk, samples - start)
+        x, log_q = flow.sample_and_log_prob(n, rows, generator)
+        repeated = None if rows is None else rows.repeat(n, *(1,) * (rows.ndim - 1))
+        log_p = target(x.reshape(-1, *flow.event_shape), repeated)
+        parts.append((log_p.double() - log_q.double().reshape(-1)).reshape(n, groups).cpu())
+    return weigh(torch.cat(parts) if rows is not None else torch.cat(parts)[:, 0])
+
+
+def weigh(log_weights: Tensor) -> Importance:
+    """The figures of log weights ``(N,)``, or ``(N, C)`` for ``C`` rows of context, in float64."""
+    samples = log_weights.shape[0]
+    undefined = log_weights.isnan() | (log_weights == math.inf)
+    outside = log_weights == -math.inf
+    log_weights = torch.where(undefined, math.nan, log_weights)
+    log_mean, error = log_mean_exp(log_weights)
+    # No sample with a weight: nothing is known of the error, and no sample is worth anything.
+    nothing = log_mean == -math.inf
+    log_square = torch.logsumexp(2 * log_weights, 0) - math.log(samples)
+    return Importance(
+        elbo=log_weights.mean(0),
+        elbo_standard_error=log_weights.std(0) / math.sqrt(samples),
+        log_normaliser=log_mean,
+        standard_error=torch.where(nothing, math.nan, error),
+        effective=torch.where(nothing, 0.0, (2 * log_mean - log_square).exp()),
+        samples=samples,
+        outside=int(outside.sum()),
+        undefined=int(undefined.sum()),
+    )

@@ -1,0 +1,42 @@
+"""The options of a fit to a log-density. This module does not load torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pushforward.training.options import OptimiserOptions
+
+DEFAULT_STEPS = 5000
+# The weight of the log-density at the start of annealing.
+_FLATTEST = 0.01
+
+
+class InferenceOptions(OptimiserOptions):
+    """How a flow is fitted to a log-density. The limit reached first ends the run; with none given it is 5000 steps."""
+
+    fit_name = "inference"
+
+    batch_size: Annotated[int, Field(ge=1, description="samples a step")] = 256
+    gradient: Annotated[
+        Literal["auto", "path", "reparameterised"],
+        Field(description="estimator of the ELBO's gradient; auto: path, unless scoring is much dearer than sampling"),
+    ] = "auto"
+    anneal: Annotated[
+        float,
+        Field(ge=0, le=1, description="share of the run in which the target is flattened, less and less; 0: none"),
+    ] = 0.0
+    samples: Annotated[
+        int, Field(ge=2, description="fresh samples that the final figures come from, shared by the rows of context")
+    ] = 20_000
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the samples, and of the rows of context")] = 0
+
+    @property
+    def step_limit(self) -> int | None:
+        """``steps``, or the default number of them where no limit at all was given."""
+        return DEFAULT_STEPS if self.steps is None and self.minutes is None else self.steps
+
+    def target_weight(self, fraction: float) -> float:
+        """What the log-density is multiplied by at ``fraction`` of the run: rises linearly to 1 while annealing."""
+        return 1.0 if fraction >= self.anneal else _FLATTEST + (1 - _FLATTEST) * fraction / self.anneal

@@ -1,0 +1,58 @@
+"""The target of inference: a log-density that can be evaluated and need not be normalised, checked at each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import OptionError, ShapeError
+from pushforward.flow import Flow
+
+# Called as log_density(x), or as log_density(x, context) for a flow with a context.
+LogDensity: TypeAlias = Callable[..., Tensor]
+
+
+class Target:
+    """``log_density``, which takes ``x: (B, *event_shape)`` to ``(B,)``, each value depending on its own row alone.
+
+    context: ``(B, *context_shape)`` or labels (B,), as the user gave them, where the flow has a context.
+    """
+
+    def __init__(self, log_density: LogDensity) -> None:
+        self.log_density = log_density
+
+    def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-densities ``(B,)``; raises OptionError, ShapeError for what is none."""
+        found = self.log_density(x) if context is None else self.log_density(x, context)
+        if not isinstance(found, Tensor):
+            raise OptionError(f"log_density must return a tensor with one value a row, got {type(found).__name__}")
+        if tuple(found.shape) != (x.shape[0],):
+            raise ShapeError(
+                f"log_density must return one value a row, shape ({x.shape[0]},) for x of shape {tuple(x.shape)}, "
+                f"got shape {tuple(found.shape)}"
+            )
+        return found
+
+    def with_gradient(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Log-densities ``(B,)`` and their gradients in ``x``, both without a graph; raises OptionError for none."""
+        x = x.detach().requires_grad_()
+        value = self(x, context)
+        found = torch.autograd.grad(value.sum(), x, allow_unused=True)[0] if value.requires_grad else None
+        if found is None:
+            raise OptionError(
+                "log_density carries no gradient to x: write it in torch operations on x, "
+                "without detach(), item(), numpy or no_grad()"
+            )
+        return value.detach(), found
+
+
+def require_exact(flow: Flow) -> None:
+    """Raise OptionError for a flow whose own density is not exact, and so not known at its samples."""
+    if flow.kind != "exact":
+        raise OptionError(
+            f"inference needs a flow whose log_prob is exact, this one's is of kind {flow.kind}; "
+            "build it for real values, without levels"
+        )
