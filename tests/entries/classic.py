@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from entry import Entry, Reason, flow_entry, map_entry, transform_entry
 from pushforward.maps import Bend
 from pushforward.transforms import HouseholderFrame, OrderFrame, OrthogonalFrame, Planar, Radial, Sylvester
+from pushforward.transforms.frames import Frame
 
 
 def entries() -> list[Entry]:
-    compiled = {"skips": {"i": Reason.COMPILED_ALREADY}}
+    # Compiling takes longest of all: once the root of a planar step, and once those of a Sylvester step.
+    compiled: dict[str, Any] = {"skips": {"i": Reason.COMPILED_ALREADY}}
+
+    def sylvester(variant: str, frame: Callable[[], Frame]) -> Entry:
+        more = {"smooth": True, "golden": True, **compiled}
+        return transform_entry(f"sylvester, {variant}", (3,), lambda: Sylvester(frame()), **more)
 
     def small(flow: str, name: str, features: int, context: int = 0, **options: Any) -> Entry:
         options = {"transforms": 2, "hidden": (8,), **options}
         return flow_entry(flow, name, (features,), context, more=compiled, **options)
 
     return [
-        map_entry("bend", lambda d: Bend(), smooth=True, golden=True),
+        map_entry("bend", lambda d: Bend(), smooth=True, golden=True, **compiled),
         transform_entry("planar", (3,), lambda: Planar(3), smooth=True, golden=True),
         transform_entry("radial", (3,), lambda: Radial(3), smooth=True, golden=True),
-        transform_entry(
-            "sylvester, orthogonal", (3,), lambda: Sylvester(OrthogonalFrame(3, 2)), smooth=True, golden=True
-        ),
-        transform_entry(
-            "sylvester, householder", (3,), lambda: Sylvester(HouseholderFrame(3, 2)), smooth=True, golden=True
-        ),
-        transform_entry(
-            "sylvester, triangular",
-            (3,),
-            lambda: Sylvester(OrderFrame(3, reverse=True)),
-            smooth=True,
-            golden=True,
-            **compiled,
-        ),
+        sylvester("orthogonal", lambda: OrthogonalFrame(3, 2)),
+        sylvester("householder", lambda: HouseholderFrame(3, 2)),
+        sylvester("triangular", lambda: OrderFrame(3, reverse=True)),
         transform_entry(
             "sylvester, context", (2,), lambda: Sylvester(OrthogonalFrame(2, 2), 2, (8,)), context=(2,), smooth=True
         ),

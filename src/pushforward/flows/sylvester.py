@@ -16,6 +16,8 @@ from pushforward.transform import Shape, Transform
 from pushforward.transforms import Sylvester
 from pushforward.transforms.frames import Frame, HouseholderFrame, OrderFrame, OrthogonalFrame
 
+_MOST_COLUMNS = 16
+
 
 class SylvesterOptions(AmortisedOptions):
     """Options of `sylvester`."""
@@ -25,9 +27,10 @@ class SylvesterOptions(AmortisedOptions):
         Literal["orthogonal", "householder", "triangular"],
         Field(description="what Q is: any orthonormal columns, reflections, or the order kept and reversed in turn"),
     ] = "orthogonal"
-    columns: Annotated[int | None, Field(ge=1, description="planes a step, of Q's columns; None: as coordinates")] = (
-        None
-    )
+    columns: Annotated[
+        int | None,
+        Field(ge=1, description="of Q, the planes of a step; None: as many as coordinates, 16 at most"),
+    ] = None
 
 
 def build(event_shape: Shape, context_dim: int, options: SylvesterOptions) -> Flow:
@@ -44,7 +47,8 @@ def build(event_shape: Shape, context_dim: int, options: SylvesterOptions) -> Fl
 
 
 def _frame(features: int, i: int, options: SylvesterOptions) -> Frame:
-    columns = options.columns or features
+    # On the way back every column costs a numeric root, one after the other.
+    columns = options.columns or min(features, _MOST_COLUMNS)
     # The only orthonormal column of a single coordinate is 1: there is nothing to learn.
     if options.variant == "triangular" or features == columns == 1:
         return OrderFrame(features, reverse=i % 2 == 1)
