@@ -14,6 +14,7 @@ from entries import (
     glow,
     known,
     linear,
+    macow,
     maps,
     monotone,
     splines,
@@ -24,7 +25,21 @@ from entry import LABELS, Entry, Reason
 
 __all__ = ["BY_NAME", "ENTRIES", "LABELS", "Entry", "Reason"]
 
-_FAMILIES = (maps, splines, monotone, transforms, linear, autoregressive, bases, flows, vectors, known, circular, glow)
+_FAMILIES = (
+    maps,
+    splines,
+    monotone,
+    transforms,
+    linear,
+    autoregressive,
+    bases,
+    flows,
+    vectors,
+    known,
+    circular,
+    glow,
+    macow,
+)
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}
 assert len(BY_NAME) == len(ENTRIES), "two entries have the same name"

@@ -5,5 +5,6 @@ from pushforward.nets.conv import ResidualConvNet
 from pushforward.nets.initialised import InitialisedNet
 from pushforward.nets.masked import MADE
 from pushforward.nets.mlp import MLP
+from pushforward.nets.rows import RowConvNet
 
-__all__ = ["MADE", "MLP", "ActNormConvNet", "InitialisedNet", "ResidualConvNet"]
+__all__ = ["MADE", "MLP", "ActNormConvNet", "InitialisedNet", "ResidualConvNet", "RowConvNet"]

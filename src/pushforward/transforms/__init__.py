@@ -5,6 +5,7 @@ from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.linear import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms.masked_conv import MaskedConv
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
@@ -33,6 +34,7 @@ __all__ = [
     "LULinear",
     "Log",
     "Logit",
+    "MaskedConv",
     "MultiScale",
     "Partition",
     "Permutation",
