@@ -1,8 +1,10 @@
-"""Masked convolutions."""
+"""MaCow and its masked convolutions."""
 
 from __future__ import annotations
 
-from entry import Entry, transform_entry
+from typing import Any
+
+from entry import LABELS, Entry, flow_entry, transform_entry
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import RowConvNet
 from pushforward.transform import Shape
@@ -17,6 +19,7 @@ def masked_conv(event_shape: Shape, kernel: tuple[int, int], side: Side, context
 
 
 def entries() -> list[Entry]:
+    small: dict[str, Any] = {"transforms": 1, "channels": 4, "masked_channels": 4}
     return [
         transform_entry(
             "masked convolution", (1, 2, 2), lambda: masked_conv((1, 2, 2), (1, 3), "top"), smooth=True, golden=True
@@ -28,4 +31,6 @@ def entries() -> list[Entry]:
             context=(2,),
             golden=True,
         ),
+        flow_entry("macow", "image 8 x 8, labels", (1, 8, 8), 0, LABELS, scales=2, **small),
+        flow_entry("macow", "image 2 x 4 x 4, context", (2, 4, 4), 3, **small),
     ]

@@ -16,6 +16,7 @@ from pushforward.flows import (
     cubic_nsf,
     glow,
     iaf,
+    macow,
     maf,
     naf,
     nice,
@@ -28,7 +29,23 @@ from pushforward.flows import (
 from pushforward.flows.options import Architecture, validated
 from pushforward.transform import Shape
 
-_MODULES = (nice, real_nvp, glow, maf, iaf, nsf, nsf_ar, cubic_nsf, naf, umnn, sos, bernstein, bnaf, circular_nsf)
+_MODULES = (
+    nice,
+    real_nvp,
+    glow,
+    macow,
+    maf,
+    iaf,
+    nsf,
+    nsf_ar,
+    cubic_nsf,
+    naf,
+    umnn,
+    sos,
+    bernstein,
+    bnaf,
+    circular_nsf,
+)
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 
 
