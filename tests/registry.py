@@ -17,6 +17,7 @@ from entries import (
     greedy,
     known,
     linear,
+    macow,
     maps,
     monotone,
     splines,
@@ -43,6 +44,7 @@ _FAMILIES = (
     classic,
     greedy,
     flowpp,
+    macow,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

@@ -116,6 +116,7 @@ _PARTITIONS: dict[str, Callable[[], Partition]] = {
     "checkerboard 1": lambda: Checkerboard(_IMAGE, 1),
     "channel-wise": lambda: Channelwise((3, 2, 2)),
     "channel-wise, second": lambda: Channelwise((3, 2, 2), keep_first=False),
+    "channel-wise, unequal": lambda: Channelwise((4, 2, 2), first=3),
 }
 
 
@@ -183,7 +184,11 @@ def test_transforms_refuse_options_out_of_range() -> None:
     with pytest.raises(ShapeError, match="after must map the changed part"):
         Coupling(half(4), Additive(), MLP(2, 2), after=BatchNorm((3,)))
     with pytest.raises(ShapeError, match="scale 0 gives"):
-        MultiScale([Squeeze((1, 4, 4)), Identity((1, 2, 2))])
+        MultiScale([Squeeze((1, 4, 4)), Identity((2, 1, 4))])
+    with pytest.raises(ShapeError, match=r"takes \(4, 2, 2\): some of these channels expected, not all"):
+        MultiScale([Squeeze((1, 4, 4)), Identity((4, 2, 2))])
+    with pytest.raises(OptionError, match=r"some of the 4 channels and not all, got 4"):
+        Channelwise((4, 2, 2), first=4)
 
 
 def test_the_ordered_squeeze_of_many_channels_is_made_and_undone() -> None:
@@ -200,6 +205,16 @@ def test_multi_scale_latent_starts_with_what_left_first() -> None:
     squeezed, _ = Squeeze((1, 4, 4)).to_latent(x)
     assert scales.part_sizes == (8, 8)
     assert torch.equal(z[0, :8], squeezed[0, 2:].flatten())
+
+
+def test_as_many_channels_go_on_as_the_next_scale_takes() -> None:
+    scales = MultiScale([Squeeze((1, 4, 4)), Identity((3, 2, 2)), Identity((1, 2, 2))])
+    x = torch.arange(32.0).reshape(2, 1, 4, 4)
+    z, _ = scales.to_latent(x)
+    squeezed, _ = Squeeze((1, 4, 4)).to_latent(x)
+    assert scales.part_sizes == (4, 8, 4)
+    assert torch.equal(z, torch.cat([squeezed[:, 3:], squeezed[:, 1:3], squeezed[:, :1]], 1).flatten(1))
+    assert torch.equal(scales.to_data(z)[0], x)
 
 
 def test_running_moments_follow_the_batches_with_and_without_momentum() -> None:

@@ -23,6 +23,10 @@ _NSF: dict[str, Any] = {**_GLOW, "bins": 4, "blocks": 1, "net_norm": "none"}
 _PIXELS: dict[str, Any] = {"channels": 4, "blocks": 1, "heads": 2, "components": 2}
 
 
+# All but those that are for images only.
+_ON_VECTORS = [name for name in names() if name != "macow"]
+
+
 def _fingerprint(flow: Flow, shape: tuple[int, ...], levels: int | None = None) -> list[Any]:
     """What an option can change: the modules and weights by name and shape, and log-densities with random weights."""
     generator = torch.Generator().manual_seed(0)
@@ -146,7 +150,10 @@ for _name, _changes in _AMORTISED.items():
             {"linear": "lu"},
         )
     ]
-    _EFFECTS += [(_name, (4,), {**_VECTOR, "levels": 9}, {"alpha": 0.1})]
+    _EFFECTS += [
+        (_name, (4,), {**_VECTOR, "levels": 9}, change)
+        for change in ({"alpha": 0.1}, {"dequantisation": "variational"})
+    ]
 _PERIODIC = {**_VECTOR, "circular": (0, 2), "low": -1.0, "high": 10.0}
 _EFFECTS += [
     ("circular_nsf", (4,), _PERIODIC, change)
@@ -162,6 +169,27 @@ _EFFECTS += [
         {"bins": 3},
         {"bound": 2.0},
     )
+]
+_MACOW = {"transforms": 1, "channels": 4, "masked_channels": 4, "scales": 1}
+_EFFECTS += [
+    ("macow", (1, 8, 8), _MACOW, change)
+    for change in (
+        {"transforms": 2},
+        {"units": 2},
+        {"kernel": (1, 3)},
+        {"masked_channels": 5},
+        {"channels": 5},
+        {"scales": 2},
+        {"memory_saving": True},
+        {"standardise": False},
+        {"base": "logistic"},
+        {"levels": 9},
+    )
+]
+_EFFECTS += [
+    ("macow", (1, 8, 8), {**_MACOW, "scales": 2}, {"portions": 1}),
+    ("macow", (1, 8, 8), {**_MACOW, "levels": 9}, {"alpha": 0.1}),
+    ("macow", (1, 8, 8), {**_MACOW, "levels": 9}, {"dequantisation": "variational"}),
 ]
 
 
@@ -217,7 +245,7 @@ def _parameters_reached(step: Coupling | Autoregressive | _Amortised, x: Tensor,
 
 
 @pytest.mark.parametrize("features", [1, 2, 5])
-@pytest.mark.parametrize("name", sorted({*names()} - {*GREEDY}))
+@pytest.mark.parametrize("name", sorted({*_ON_VECTORS} - {*GREEDY}))
 def test_context_reaches_every_parameter_of_every_step(name: str, features: int) -> None:
     # Each step on its own: what one leaves out, the next one or a linear layer between them would make up for.
     torch.manual_seed(0)
@@ -311,7 +339,7 @@ def test_scales_follow_the_size_of_the_image(side: int, scales: int) -> None:
 
 
 # Those of real data, with the options that go with nets; of angles, see test_circular_nsf.py.
-_REAL = [name for name in names() if name not in ("circular_nsf", *GREEDY)]
+_REAL = [name for name in _ON_VECTORS if name not in ("circular_nsf", *GREEDY)]
 
 
 @pytest.mark.parametrize("name", _REAL)
@@ -368,7 +396,7 @@ def test_an_option_without_a_use_for_these_events_is_refused(
         build("real_nvp", shape, **options)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", _ON_VECTORS)
 def test_options_of_mixing_are_refused_for_a_single_coordinate(name: str) -> None:
     given: dict[str, Any] = {"linear": "reverse", "partition": "half"}
     for option in given.keys() & describe(name).options.model_fields.keys():

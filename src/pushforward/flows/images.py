@@ -85,27 +85,40 @@ Steps: TypeAlias = Callable[[Shape], list[Transform]]
 MakeNet: TypeAlias = Callable[[int, int], nn.Module]
 
 
-def squeezed_flow(event_shape: Shape, context_dim: int, options: SqueezedOptions, steps: Steps) -> Flow:
+def squeezed_flow(
+    event_shape: Shape, context_dim: int, options: SqueezedOptions, steps: Steps, portions: int = 1
+) -> Flow:
     """Pre-processing, then `squeezed_scales`, on images ``(C, H, W)``."""
     layers = data_layers(event_shape, context_dim, options)
-    chain = Chain([*layers, squeezed_scales(event_shape, context_dim, options, steps)])
+    chain = Chain([*layers, squeezed_scales(event_shape, context_dim, options, steps, portions)])
     return Flow(build_base(options.base, chain.latent_shape, context_dim), chain)
 
 
-def squeezed_scales(event_shape: Shape, context_dim: int, options: SqueezedOptions, steps: Steps) -> MultiScale:
+def squeezed_scales(
+    event_shape: Shape, context_dim: int, options: SqueezedOptions, steps: Steps, portions: int = 1
+) -> MultiScale:
     """Per scale a squeeze, the steps, and a learned prior of what leaves: of half the channels, at the end of all.
 
-    steps: called with the event shape after the squeeze, ``(4C, H/2, W/2)``.
+    steps: called with the event shape after the squeeze, ``(4C, H/2, W/2)``. portions: in how many pieces, of one
+    channel at the least, the half of a scale leaves; before each there are steps on what is left until then.
     """
     together = Reversible if options.memory_saving else Chain
     count, found, shape = scale_count(event_shape, options.scales), [], event_shape
     for i in range(count):
-        squeeze = Squeeze(shape)
-        inner = squeeze.latent_shape
-        prior = top_prior(inner, context_dim) if i == count - 1 else split_prior(inner, context_dim)
-        found.append(Chain([squeeze, together(steps(inner)), prior]))
-        shape = (inner[0] // 2, *inner[1:])
+        before: list[Transform] = [Squeeze(shape)]
+        shape = before[0].latent_shape
+        for kept in _kept_channels(shape[0], portions) if i < count - 1 else ():
+            found.append(Chain([*before, together(steps(shape)), split_prior(shape, context_dim, kept)]))
+            before, shape = [], (kept, *shape[1:])
+    found.append(Chain([*before, together(steps(shape)), top_prior(shape, context_dim)]))
     return MultiScale(found)
+
+
+def _kept_channels(channels: int, portions: int) -> list[int]:
+    """How many channels stay after each of the portions in which half of them leave: 12 in two portions, 9 and 6."""
+    leaving = channels - channels // 2
+    pieces = min(portions, leaving)
+    return [channels - leaving * (i + 1) // pieces for i in range(pieces)]
 
 
 def coupling_steps(options: StepsOptions, make_map: Callable[[], Map], make_net: MakeNet) -> Steps:
@@ -125,12 +138,13 @@ def coupling_steps(options: StepsOptions, make_map: Callable[[], Map], make_net:
     return steps
 
 
-def split_prior(event_shape: Shape, context_dim: int = 0) -> Coupling:
-    """The mean and the scale of the second half of the channels given the first, as a step before that half leaves.
+def split_prior(event_shape: Shape, context_dim: int = 0, kept: int | None = None) -> Coupling:
+    """The mean and the scale of the last channels given the first ones, as a step before the last ones leave.
 
-    At a lower temperature the deviations from that mean shrink and the mean stays.
+    kept: how many the first ones are; None: half. At a lower temperature the deviations from that mean shrink and the
+    mean stays.
     """
-    partition, map = Channelwise(event_shape, keep_first=True), Affine(SoftClampScale())
+    partition, map = Channelwise(event_shape, keep_first=True, first=kept), Affine(SoftClampScale())
     net = ZeroConv2d(partition.kept_shape[0], map.n_params * partition.changed_shape[0], context_dim)
     return Coupling(partition, map, net)
 

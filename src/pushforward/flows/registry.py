@@ -17,6 +17,7 @@ from pushforward.flows import (
     flowpp,
     glow,
     iaf,
+    macow,
     maf,
     naf,
     nice,
@@ -57,6 +58,7 @@ _MODULES = (
     sliced_iterative,
     tabak_turner,
     flowpp,
+    macow,
 )
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 

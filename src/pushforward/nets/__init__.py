@@ -7,6 +7,7 @@ from pushforward.nets.gated import GatedAttentionNet, GatedFeatures
 from pushforward.nets.initialised import InitialisedNet
 from pushforward.nets.masked import MADE
 from pushforward.nets.mlp import MLP
+from pushforward.nets.rows import RowConvNet
 
 __all__ = [
     "MADE",
@@ -17,4 +18,5 @@ __all__ = [
     "GatedFeatures",
     "InitialisedNet",
     "ResidualConvNet",
+    "RowConvNet",
 ]

@@ -126,11 +126,11 @@ def _walk(
     """Where ``x`` becomes non-finite inside ``transform``, or None, and the latents."""
     parts, h = children(transform, name), x
     for (part, part_name), part_of_noise in zip(parts, part_noise(noise, len(parts)) if parts else (), strict=True):
+        if isinstance(transform, MultiScale):
+            h = h[:, : part.data_shape[0]]
         found, h = _walk(part, part_name, h, context, part_of_noise)
         if found is not None:
             return found, h
-        if isinstance(transform, MultiScale):
-            h = h[:, : h.shape[1] // 2]
     if isinstance(transform, Chain):
         return None, h
     z, log_term = transform.to_latent(x, context, noise)

@@ -10,6 +10,7 @@ from pushforward.transforms.frames import HouseholderFrame, OrderFrame, Orthogon
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.linear import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.marginal import MarginalGaussianisation, SlicedGaussianisation
+from pushforward.transforms.masked_conv import MaskedConv
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
@@ -47,6 +48,7 @@ __all__ = [
     "Log",
     "Logit",
     "MarginalGaussianisation",
+    "MaskedConv",
     "MultiScale",
     "OrderFrame",
     "OrthogonalFrame",

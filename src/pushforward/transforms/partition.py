@@ -142,31 +142,34 @@ class Checkerboard(Partition):
 
 
 class Channelwise(Partition):
-    """Keeps one half of the channels of ``(C, H, W)`` and changes the other; ``keep_first`` says which is kept.
+    """Keeps some of the channels of ``(C, H, W)`` and changes the others; ``keep_first`` says which are kept.
 
-    The net sees the kept channels and gives ``n_params`` times the changed ones. Source: Real NVP, section 3.4.
+    first: how many channels the first part has; None: half of them. The net sees the kept channels and gives
+    ``n_params`` times the changed ones. Source: Real NVP, section 3.4.
     """
 
-    def __init__(self, event_shape: Shape, keep_first: bool = True) -> None:
+    def __init__(self, event_shape: Shape, keep_first: bool = True, first: int | None = None) -> None:
         super().__init__()
         if len(event_shape) != 3 or event_shape[0] < 2:
             raise ShapeError(f"a channel-wise partition needs events (C >= 2, H, W), got {tuple(event_shape)}")
         channels, height, width = event_shape
-        first = channels // 2
+        first = channels // 2 if first is None else first
+        if not 0 < first < channels:
+            raise OptionError(f"the first part must have some of the {channels} channels and not all, got {first}")
         self.event_shape, self.keep_first = tuple(event_shape), keep_first
         sizes = (first, channels - first) if keep_first else (channels - first, first)
         self._sizes = (first, channels - first)
         self.kept_shape, self.changed_shape = (sizes[0], height, width), (sizes[1], height, width)
 
-    def _halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         first, second = x.split(self._sizes, 1)
         return (first, second) if self.keep_first else (second, first)
 
     def kept(self, x: Tensor) -> Tensor:
-        return self._halves(x)[0]
+        return self._parts(x)[0]
 
     def changed(self, x: Tensor) -> Tensor:
-        return self._halves(x)[1]
+        return self._parts(x)[1]
 
     def merge(self, x: Tensor, changed: Tensor) -> Tensor:
         kept = self.kept(x)
@@ -177,4 +180,4 @@ class Channelwise(Partition):
         return params
 
     def complement(self) -> Channelwise:
-        return Channelwise(self.event_shape, not self.keep_first)
+        return Channelwise(self.event_shape, not self.keep_first, self._sizes[0])

@@ -62,11 +62,12 @@ def _orders(channels: int) -> tuple[list[int], list[int]]:
 
 
 class MultiScale(Transform):
-    """Real NVP's multi-scale arrangement: after each scale but the last, half the channels leave for the latent.
+    """The multi-scale arrangement: after each scale but the last, some of the channels leave for the latent.
 
-    scales: transforms of images, each taking the channels that the one before kept: of ``(C, H, W)`` the first
-    ``C // 2`` go on and the others are done. The latent is one flat vector: the parts in the order in which they left.
-    Source: Real NVP, section 3.6.
+    scales: transforms of images. Of the channels that a scale gives, the first go on, as many as the next one takes,
+    and the others are done. The latent is one flat vector: the parts in the order in which they left. Sources: Real
+    NVP, section 3.6, where half of the channels leave; Ma, Kong, Zhang & Hovy, "MaCow", 2019, section 3.3, where
+    fewer do, more often.
     """
 
     def __init__(self, scales: Sequence[Transform]) -> None:
@@ -77,16 +78,18 @@ class MultiScale(Transform):
         self._parts: list[Shape] = []
         for i, (scale, after) in enumerate(itertools.pairwise(scales)):
             channels, height, width = scale.latent_shape
-            if channels < 2 or after.data_shape != (channels // 2, height, width):
+            kept = after.data_shape[0]
+            if after.data_shape[1:] != (height, width) or not 0 < kept < channels:
                 raise ShapeError(
-                    f"scale {i} gives {scale.latent_shape} and keeps {(channels // 2, height, width)}, "
-                    f"but scale {i + 1} takes {after.data_shape}"
+                    f"scale {i} gives {scale.latent_shape}, but scale {i + 1} takes {after.data_shape}: some of these "
+                    f"channels expected, not all, and every pixel"
                 )
             if scale.codomain != after.domain:
                 raise OptionError(f"scale {i} reaches {scale.codomain}, but scale {i + 1} takes {after.domain}")
-            self._parts.append((channels - channels // 2, height, width))
+            self._parts.append((channels - kept, height, width))
         self._parts.append(scales[-1].latent_shape)
         self._sizes = [math.prod(part) for part in self._parts]
+        self._kept = [scale.data_shape[0] for scale in scales[1:]]
         self.data_shape, self.latent_shape = scales[0].data_shape, (sum(self._sizes),)
         self.domain, self.codomain = scales[0].domain, scales[-1].codomain
         self.kind = weakest(*(s.kind for s in scales))
@@ -104,9 +107,9 @@ class MultiScale(Transform):
         for i, (scale, part) in enumerate(self._with_noise(noise)):
             x, term = scale.to_latent(x, context, part)
             log_term = log_term + term
-            if i < len(self.scales) - 1:
-                x, left = _halves(x)
-                done.append(left.flatten(1))
+            if i < len(self._kept):
+                done.append(x[:, self._kept[i] :].flatten(1))
+                x = x[:, : self._kept[i]]
         done.append(x.flatten(1))
         return torch.cat(done, 1), log_term
 
@@ -122,15 +125,11 @@ class MultiScale(Transform):
         return x, log_term
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
-        for scale, part in self._with_noise(noise):
+        for i, (scale, part) in enumerate(self._with_noise(noise)):
             scale.initialise(x, context, part)
-            x = _halves(scale.to_latent(x, context, part)[0])[0]
+            if i < len(self._kept):
+                x = scale.to_latent(x, context, part)[0][:, : self._kept[i]]
 
     def _with_noise(self, noise: NoiseValue) -> list[tuple[Transform, NoiseValue]]:
         scales: list[Transform] = list(self.scales)  # type: ignore[arg-type]
         return list(zip(scales, part_noise(noise, len(scales)), strict=True))
-
-
-def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
-    kept = x.shape[1] // 2
-    return x[:, :kept], x[:, kept:]
