@@ -6,12 +6,28 @@ to says so with a `Reason`, either by rule (`subjects.reason_against`) or in the
 
 from __future__ import annotations
 
-from entries import autoregressive, bases, circular, flows, known, linear, maps, monotone, splines, transforms, vectors
+from entries import (
+    autoregressive,
+    bases,
+    circular,
+    flows,
+    gaussianization,
+    known,
+    linear,
+    maps,
+    monotone,
+    splines,
+    transforms,
+    vectors,
+)
 from entry import LABELS, Entry, Reason
 
 __all__ = ["BY_NAME", "ENTRIES", "LABELS", "Entry", "Reason"]
 
-_FAMILIES = (maps, splines, monotone, transforms, linear, autoregressive, bases, flows, vectors, known, circular)
+_FAMILIES = (
+    *(maps, splines, monotone, transforms, linear, autoregressive, bases, flows, vectors, known, circular),
+    gaussianization,
+)
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}
 assert len(BY_NAME) == len(ENTRIES), "two entries have the same name"

@@ -13,7 +13,7 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build, describe, names
 from pushforward.transform import Inverse
-from pushforward.transforms import Autoregressive, BlockAutoregressive, Coupling
+from pushforward.transforms import Autoregressive, BlockAutoregressive, Coupling, Elementwise
 
 _VECTOR: dict[str, Any] = {"transforms": 3, "hidden": (8,)}
 _IMAGE: dict[str, Any] = {"channels": 4, "blocks": 1, "scales": 2}
@@ -29,11 +29,12 @@ def _fingerprint(flow: Flow, shape: tuple[int, ...], levels: int | None = None) 
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
     x = torch.randint(0, levels or 9, (12, *shape), generator=generator).float() + (0 if levels else 0.5)
     # Moments set from other rows than those scored: a lagged normalisation shows only where the two differ.
-    flow.initialise(x[6:], generator=torch.Generator().manual_seed(1))
+    context = None if flow.context_shape is None else torch.full((6, *flow.context_shape), 0.7)
+    flow.initialise(x[6:], context, generator=torch.Generator().manual_seed(1))
     x = x[:6]
     flow.train()
     torch.manual_seed(3)
-    value = flow.log_prob(x, generator=torch.Generator().manual_seed(2))
+    value = flow.log_prob(x, context, generator=torch.Generator().manual_seed(2))
     tracked = [b.sum().item() for n, b in flow.named_buffers() if "running" in n]
     return [layout, modules, value.detach().tolist(), tracked, flow.penalty]
 
@@ -102,6 +103,22 @@ for _name in ("real_nvp", *_OWN):
         _EFFECTS += [(_name, (6,), {**_VECTOR, "linear": "none"}, {"linear": _linear})]
 for _name, _changes in _OWN.items():
     _EFFECTS += [(_name, (6,), _VECTOR, change) for change in _changes]
+# Without a context there is no net in it, and options of the nets have no effect.
+_WITH_CONTEXT = {**_VECTOR, "components": 3, "context_dim": 2}
+_EFFECTS += [
+    ("gaussianization", (4,), _WITH_CONTEXT, change)
+    for change in (
+        {"transforms": 4},
+        {"components": 4},
+        {"rotation": "pca"},
+        {"hidden": (9,)},
+        {"activation": "tanh"},
+        {"standardise": False},
+        {"levels": 9},
+        *({"base": base} for base in ("logistic", "learned-normal", "mixture", "student-t")),
+    )
+]
+_EFFECTS += [("gaussianization", (4,), {**_WITH_CONTEXT, "levels": 9}, {"alpha": 0.1})]
 _PERIODIC = {**_VECTOR, "circular": (0, 2), "low": -1.0, "high": 10.0}
 _EFFECTS += [
     ("circular_nsf", (4,), _PERIODIC, change)
@@ -141,13 +158,14 @@ def test_no_option_is_left_out_of_the_test_of_effects(name: str) -> None:
     assert tried == set(describe(name).options.model_fields)
 
 
-_Conditioned: TypeAlias = Coupling | Autoregressive | BlockAutoregressive
+_Conditioned: TypeAlias = Coupling | Autoregressive | BlockAutoregressive | Elementwise
 
 
 def _conditioned(flow: Flow) -> list[_Conditioned]:
     """The steps of a flow that see its context, each in the direction that is one pass of its net."""
     steps = [step.transform if isinstance(step, Inverse) else step for step in flow.transform]  # type: ignore[attr-defined]
-    return [step for step in steps if isinstance(step, Coupling | Autoregressive | BlockAutoregressive)]
+    found = [step for step in steps if isinstance(step, Coupling | Autoregressive | BlockAutoregressive | Elementwise)]
+    return [step for step in found if not isinstance(step, Elementwise) or step.net is not None]
 
 
 def _reached(function: Callable[[Tensor], Tensor], context: Tensor) -> Tensor:
@@ -162,9 +180,9 @@ def _outputs_reached(step: _Conditioned, x: Tensor, context: Tensor) -> list[int
     return reached.nonzero().flatten().tolist()
 
 
-def _parameters_reached(step: Coupling | Autoregressive, x: Tensor, context: Tensor) -> Tensor:
+def _parameters_reached(step: Coupling | Autoregressive | Elementwise, x: Tensor, context: Tensor) -> Tensor:
     """Which of the map's parameters ``(P, changed coordinates)`` depend on the context, at one row or another."""
-    batch = 1 if isinstance(step, Coupling) else 2
+    batch = 2 if isinstance(step, Autoregressive) else 1
     return _reached(lambda context: step._params(x, context).sum(batch), context)
 
 
@@ -264,7 +282,7 @@ def test_a_new_flow_starts_at_its_base_or_near_it(name: str) -> None:
     x = torch.randn(100, 4)
     gap = flow.log_prob(x) - flow.base.log_prob(x)
     # Maps with components start where the components differ, and only near the identity.
-    bar = {"naf": 1.0, "bnaf": 2.0, "sos": 1e-2}.get(name, 1e-4)
+    bar = {"naf": 1.0, "bnaf": 2.0, "gaussianization": 1.0, "sos": 1e-2}.get(name, 1e-4)
     assert gap.abs().mean() <= bar
 
 

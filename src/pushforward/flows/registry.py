@@ -14,6 +14,7 @@ from pushforward.flows import (
     bnaf,
     circular_nsf,
     cubic_nsf,
+    gaussianization,
     iaf,
     maf,
     naf,
@@ -27,7 +28,22 @@ from pushforward.flows import (
 from pushforward.flows.options import Architecture, validated
 from pushforward.transform import Shape
 
-_MODULES = (nice, real_nvp, maf, iaf, nsf, nsf_ar, cubic_nsf, naf, umnn, sos, bernstein, bnaf, circular_nsf)
+_MODULES = (
+    nice,
+    real_nvp,
+    maf,
+    iaf,
+    nsf,
+    nsf_ar,
+    cubic_nsf,
+    naf,
+    umnn,
+    sos,
+    bernstein,
+    bnaf,
+    circular_nsf,
+    gaussianization,
+)
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 
 

@@ -9,6 +9,7 @@ from pushforward.maps.distribution import DistributionCDF
 from pushforward.maps.logistic_mixture import LogisticMixture
 from pushforward.maps.map import Map
 from pushforward.maps.polynomial_spline import LinearSpline, QuadraticSpline
+from pushforward.maps.probit_mixture import ProbitMixture
 from pushforward.maps.spline import RationalQuadraticSpline
 from pushforward.maps.sum_of_squares import SumOfSquares
 from pushforward.maps.unconstrained_monotone import UnconstrainedMonotone
@@ -25,6 +26,7 @@ __all__ = [
     "LogScale",
     "LogisticMixture",
     "Map",
+    "ProbitMixture",
     "QuadraticSpline",
     "RationalQuadraticSpline",
     "Scale",

@@ -4,7 +4,7 @@ from pushforward.transforms.angles import Angles
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
-from pushforward.transforms.linear import LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms.linear import Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
@@ -26,6 +26,7 @@ __all__ = [
     "Dequantize",
     "Elementwise",
     "Flatten",
+    "Householder",
     "Identity",
     "InverseSoftplus",
     "LULinear",

@@ -80,7 +80,7 @@ class LULinear(Linear):
         permutation, lower, upper = torch.linalg.lu(matrix.double())
         # The signs of U's diagonal go through L to the rows of P: L U = S (S L S) (S U).
         signs = torch.where(upper.diagonal() < 0, -1.0, 1.0).double()
-        raw = _unclamped(upper.diagonal().abs().log(), self.scale.limit)
+        raw = self.scale.raw(upper.diagonal().abs().log())
         lower = signs[:, None] * lower * signs
         upper = signs[:, None] * upper
         self.packed.copy_(lower.tril(-1) + upper.triu(1) + raw.diag())
@@ -242,6 +242,43 @@ class Rotation(Linear):
         return self.below.entries.new_zeros(())
 
 
+class Householder(Linear):
+    """``W = Q^T``, where ``Q`` is a product of Householder reflections: an orthogonal matrix.
+
+    start: ``identity``; ``orthogonal`` (``Q`` random); ``pca``, the identity until `initialise`, once, makes the
+    principal axes of the data the coordinates, that of the largest variance first.
+
+    Source: Tomczak & Welling, "Improving variational auto-encoders using Householder flow", 2016.
+    """
+
+    def __init__(self, features: int, start: Literal["identity", "orthogonal", "pca"] = "identity") -> None:
+        super().__init__(features, bias=False)
+        _check_start(start, ("identity", "orthogonal", "pca"))
+        self.below = StrictTriangle(features)
+        if start == "orthogonal":
+            self.below.set(_random_reflections(features))
+        self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool)) if start == "pca" else None
+
+    def weight(self) -> Tensor:
+        return householder(self.below()).T
+
+    def solve(self, y: Tensor) -> Tensor:
+        return householder(self.below()) @ y
+
+    def log_det(self) -> Tensor:
+        return self.below.entries.new_zeros(())
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        if self.initialised is None or bool(self.initialised):
+            return
+        centred = x.double() - x.double().mean(0)
+        axes = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
+        # Which way an axis points is left open: the reflections determine it.
+        self.below.set(torch.geqrf(axes).a)
+        self.initialised.fill_(True)
+
+
 class StrictTriangle(nn.Module):
     """The entries below the diagonal of square matrices, as parameters: called, it gives ``(*batch, size, size)``."""
 
@@ -256,6 +293,11 @@ class StrictTriangle(nn.Module):
         flat = self.entries.new_zeros(*self.batch, self.size**2)
         filled = flat.index_copy(-1, self._places, self.entries)
         return filled.reshape(*self.batch, self.size, self.size)
+
+    @torch.no_grad()
+    def set(self, matrices: Tensor) -> None:
+        """Take the entries below the diagonal from ``matrices: (*batch, size, size)``."""
+        self.entries.copy_(matrices.flatten(-2)[..., self._places])
 
 
 def householder(packed: Tensor) -> Tensor:
@@ -291,9 +333,3 @@ def _random_orthogonal(features: int) -> Tensor:
 def _random_reflections(features: int) -> Tensor:
     """The columns of the reflections that make a random matrix triangular, below the diagonal; 0 elsewhere."""
     return torch.geqrf(torch.randn(features, features)).a.tril(-1)
-
-
-def _unclamped(log_scale: Tensor, limit: float) -> Tensor:
-    """What `SoftClampScale` turns into ``log_scale``, or into nearly ``limit`` where that lies beyond."""
-    log_scale = log_scale.clamp(-0.99 * limit, 0.99 * limit)
-    return log_scale / (1 - log_scale.abs() / limit)
