@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from pushforward.errors import OptionError
-from pushforward.maps import Affine, ProbitMixture, TanhScale
+from pushforward.maps import Affine, ProbitMixture, TanhScale, probit
 from pushforward.maps.probit import logit_of_normal, probit_of_logit
 
 # The middle, both sides of where the tail's formula begins, and the last before the straight lines.
@@ -50,6 +50,15 @@ def test_probit_and_logit_have_their_own_derivatives_of_first_and_second_order(f
     x = torch.tensor([-90.0, -12.5, -11.0, -3.0, -0.1, 0.0, 2.0, 15.0], dtype=torch.float64, requires_grad=True)
     assert gradcheck(function, x)
     assert gradgradcheck(function, x)
+
+
+@pytest.mark.parametrize(("plain", "own"), [(probit._logit, logit_of_normal), (probit._probit, probit_of_logit)])
+def test_autograd_of_the_plain_formulas_which_a_compiler_sees_agrees(plain, own) -> None:  # type: ignore[no-untyped-def]
+    x = torch.tensor([-1e30, -4e7, -81.0, -13.0, -2.0, 0.0, 1e-9, 0.3, 79.0, 1e19], dtype=torch.float64)
+    x.requires_grad_(True)
+    for one, other in zip(plain(x), own(x), strict=True):
+        gradients = [torch.autograd.grad(result.sum(), x, retain_graph=True)[0] for result in (one, other)]
+        torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
