@@ -13,6 +13,7 @@ from entries import (
     classic,
     flowpp,
     flows,
+    gaussianization,
     glow,
     greedy,
     known,
@@ -45,6 +46,7 @@ _FAMILIES = (
     greedy,
     flowpp,
     macow,
+    gaussianization,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from entry import Entry, transform_entry
+from entry import Entry, Reason, transform_entry
 from pushforward.bases import StandardLogistic
 from pushforward.transform import Shape
-from pushforward.transforms import LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms import Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 
 
 def skewed(n: int, generator: torch.Generator) -> Tensor:
@@ -39,6 +39,14 @@ def entries() -> list[Entry]:
         transform_entry("linear, upper triangle", (3,), lambda: Triangular(3, upper=True, bias=False), **more),
         transform_entry("linear, rotation", (3,), lambda: Rotation(3), **more),
         transform_entry("linear, rotation, orthogonal", (3,), lambda: Rotation(3, "orthogonal"), **more),
+        transform_entry("linear, Householder, orthogonal", (3,), lambda: Householder(3, "orthogonal"), **more),
+        transform_entry(
+            "linear, Householder, principal axes",
+            (3,),
+            lambda: Householder(3, "pca"),
+            **more,
+            skips={"i": Reason.COMPILED_ALREADY},
+        ),
         transform_entry("linear, LU, 1 feature", (1,), lambda: LULinear(1, "orthogonal")),
         transform_entry("linear, LU, 64 features", (64,), lambda: LULinear(64, "orthogonal")),
     ]

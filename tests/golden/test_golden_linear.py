@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from checking import golden
-from pushforward.transforms import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms import DenseLinear, Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.linear import Linear
 from registry import BY_NAME
 from subjects import subject
@@ -35,6 +35,8 @@ _NAMES = [
         "dense, image",
         "LU, image",
         "QR, image",
+        "Householder, orthogonal",
+        "Householder, principal axes",
     )
 ]
 
@@ -69,6 +71,8 @@ def _matrix(layer: Linear) -> Array:
         below = _strict(w["below.entries"], size)
         exact = mpmath.expm(mpmath.matrix((below - below.T).tolist()), method="taylor")
         return np.array(exact.tolist(), dtype=np.float64)
+    if isinstance(layer, Householder):
+        return _reflections(_strict(w["below.entries"], size)).T
     if isinstance(layer, Triangular):
         below = _strict(w["below.entries"], size)
         return (below.T if layer.upper else below) + _positive(w["raw"])

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from pushforward.errors import OptionError
-from pushforward.transforms import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
-from pushforward.transforms.linear import Linear, householder
+from pushforward.transforms import DenseLinear, Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms.linear import Linear
+from pushforward.transforms.reflections import householder
 
 _MAKES: dict[str, Callable[..., Linear]] = {
     "lu": LULinear,
@@ -17,6 +18,7 @@ _MAKES: dict[str, Callable[..., Linear]] = {
     "triangular": Triangular,
     "rotation": Rotation,
     "dense": partial(DenseLinear, start="identity"),
+    "householder": Householder,
 }
 
 
@@ -32,7 +34,7 @@ def test_a_layer_starts_at_the_identity(name: str, features: int) -> None:
 
 
 @pytest.mark.parametrize("features", [1, 2, 17, 100])
-@pytest.mark.parametrize("name", ["lu", "qr", "svd", "rotation", "dense"])
+@pytest.mark.parametrize("name", ["lu", "qr", "svd", "rotation", "dense", "householder"])
 def test_an_orthogonal_start_keeps_lengths_and_volume(name: str, features: int) -> None:
     torch.manual_seed(3)
     layer = _MAKES[name](features, start="orthogonal").double()
@@ -41,6 +43,25 @@ def test_an_orthogonal_start_keeps_lengths_and_volume(name: str, features: int) 
     assert abs(float(layer.log_det().detach())) <= 1e-4
     if features > 1:
         assert (weight - torch.eye(features)).abs().max() > 0.1
+
+
+def test_principal_axes_become_the_coordinates_once() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    x = torch.randn(500, 4, generator=generator, dtype=torch.float64) @ mixing + 3
+    layer = Householder(4, "pca").double()
+    layer.initialise(x)
+    z, _ = layer.to_latent(x)
+    covariance = torch.cov(z.T)
+    torch.testing.assert_close(covariance, covariance.diagonal().diag(), atol=1e-10, rtol=0)
+    assert (covariance.diagonal().diff() < 0).all()
+    weight = layer.weight()
+    layer.initialise(torch.randn_like(x))
+    assert torch.equal(layer.weight(), weight)
+    again = Householder(4, "pca").double()
+    again.load_state_dict(layer.state_dict())
+    again.initialise(torch.randn_like(x))
+    assert torch.equal(again.weight(), weight)
 
 
 def test_a_permutation_start_reorders_at_random_and_learns_on() -> None:

@@ -15,6 +15,7 @@ from pushforward.flows import (
     circular_nsf,
     cubic_nsf,
     flowpp,
+    gaussianization,
     glow,
     iaf,
     macow,
@@ -59,6 +60,7 @@ _MODULES = (
     tabak_turner,
     flowpp,
     macow,
+    gaussianization,
 )
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 

@@ -10,6 +10,7 @@ from pushforward.maps.distribution import DistributionCDF
 from pushforward.maps.logistic_mixture import LogisticMixture
 from pushforward.maps.map import Map
 from pushforward.maps.polynomial_spline import LinearSpline, QuadraticSpline
+from pushforward.maps.probit_mixture import ProbitMixture
 from pushforward.maps.spline import RationalQuadraticSpline
 from pushforward.maps.stored_spline import StoredSpline
 from pushforward.maps.sum_of_squares import SumOfSquares
@@ -28,6 +29,7 @@ __all__ = [
     "LogScale",
     "LogisticMixture",
     "Map",
+    "ProbitMixture",
     "QuadraticSpline",
     "RationalQuadraticSpline",
     "Scale",

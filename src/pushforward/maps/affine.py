@@ -68,6 +68,11 @@ class SoftClampScale(LogScale):
         raw = raw.clamp(-1e18, 1e18)
         return raw / (1 + raw.abs() / self.limit)
 
+    def raw(self, log_scale: Tensor) -> Tensor:
+        """What is turned into ``log_scale``, or into nearly ``limit`` where that lies beyond."""
+        log_scale = log_scale.clamp(-0.99 * self.limit, 0.99 * self.limit)
+        return log_scale / (1 - log_scale.abs() / self.limit)
+
 
 LOG_SCALES: dict[str, type[TanhScale] | type[SigmoidScale] | type[SoftClampScale]] = {
     "tanh": TanhScale,

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
+from pushforward.errors import OptionError
 from pushforward.transform import Shape
 
 
@@ -14,10 +15,11 @@ class Map(nn.Module, ABC):
     """A strictly increasing function of one real coordinate with ``n_params`` parameters, applied to each coordinate.
 
     ``params`` has the shape ``(n_params, *x.shape)``, the parameter axis first, and is unconstrained: the map
-    constrains it. ``start: (n_params,)`` is the parameters' starting point, at (or nearest to) the identity; the
-    transform that joins a map and a net adds it to the net's output. ``shape``: the last axes of the events that a map
-    with something of its own for each coordinate is made for; None for a map that is the same for all coordinates, as
-    it must be in a `Coupling` or an `Autoregressive`. Every map is onto its codomain.
+    constrains it. ``broadcasts``: whether axes of length 1 will do where ``x`` is longer. ``start: (n_params,)`` is the
+    parameters' starting point, at (or nearest to) the identity; the transform that joins a map and a net adds it to the
+    net's output. ``starts_from_data``: whether `start_from` gives another one for given data. ``shape``: the last axes
+    of the events that a map with something of its own for each coordinate is made for; None for a map that is the same
+    for all coordinates, as it must be in a `Coupling` or an `Autoregressive`. Every map is onto its codomain.
     """
 
     n_params: int
@@ -25,6 +27,8 @@ class Map(nn.Module, ABC):
     domain: Domain = REAL
     codomain: Domain = REAL
     shape: Shape | None = None
+    broadcasts: bool = False
+    starts_from_data: bool = False
 
     @abstractmethod
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,3 +37,7 @@ class Map(nn.Module, ABC):
     @abstractmethod
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         """``y`` towards the data: the value and the log of the slope *of this direction*, both shaped as ``y``."""
+
+    def start_from(self, x: Tensor) -> Tensor:
+        """Params ``(n_params, *event)`` to start from for data ``x: (B, *event)``; OptionError if the map has none."""
+        raise OptionError(f"{type(self).__name__} does not take its start from data")

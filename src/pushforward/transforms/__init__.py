@@ -8,7 +8,7 @@ from pushforward.transforms.dequantisation import Dequantisation, Dequantize, Va
 from pushforward.transforms.expansion import Expansions
 from pushforward.transforms.frames import HouseholderFrame, OrderFrame, OrthogonalFrame
 from pushforward.transforms.greedy import GreedyTransform
-from pushforward.transforms.linear import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms.linear import DenseLinear, Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.marginal import MarginalGaussianisation, SlicedGaussianisation
 from pushforward.transforms.masked_conv import MaskedConv
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
@@ -41,6 +41,7 @@ __all__ = [
     "Expansions",
     "Flatten",
     "GreedyTransform",
+    "Householder",
     "HouseholderFrame",
     "Identity",
     "InverseSoftplus",

@@ -79,8 +79,9 @@ class Elementwise(Transform):
     """A map on every coordinate, with parameters of its own, or computed from the context by ``net``.
 
     net: called as ``net(context)``, gives ``(B, n_params * D)`` for events of ``D`` coordinates; it is added to the
-    transform's own parameters. shared: the event's shape with 1 for each axis along which the parameters are the same,
-    such as ``(C, 1, 1)`` for one map a channel, which also is what ``D`` counts then; None: no axis.
+    transform's own parameters. `initialise` sets these once, where the map takes its start from data. shared: the
+    event's shape with 1 for each axis along which the parameters are the same, such as ``(C, 1, 1)`` for one map a
+    channel, which also is what ``D`` counts then; None: no axis.
     """
 
     def __init__(self, map: Map, event_shape: Shape, net: nn.Module | None = None, shared: Shape | None = None) -> None:
@@ -97,6 +98,7 @@ class Elementwise(Transform):
         # None, and not a parameter of no elements, which no loss would depend on.
         shape = self.data_shape if shared is None else tuple(shared)
         self.weight = nn.Parameter(torch.zeros(map.n_params, *shape)) if map.n_params else None
+        self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool)) if map.starts_from_data else None
 
     def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
         if self.weight is None:
@@ -105,7 +107,7 @@ class Elementwise(Transform):
         if self.net is not None:
             raw = self.net(context).to(x.dtype)
             params = params + raw.reshape(x.shape[0], *self.weight.shape).movedim(1, 0)
-        return params.expand(self.map.n_params, *x.shape)
+        return params if self.map.broadcasts else params.expand(self.map.n_params, *x.shape)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         y, log_slope = self.map(x, self._params(x, context))
@@ -114,6 +116,14 @@ class Elementwise(Transform):
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         x, log_slope = self.map.inverse(z, self._params(z, context))
         return x, sum_event(log_slope)
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        if self.initialised is None or self.weight is None or bool(self.initialised):
+            return
+        params = self.map.start_from(x)
+        self.weight.copy_(params - with_start(self.map, torch.zeros_like(params)))
+        self.initialised.fill_(True)
 
 
 def batch_last(

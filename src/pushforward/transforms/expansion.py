@@ -17,7 +17,7 @@ from pushforward.maps.constraints import at_least_one
 from pushforward.precision import full_precision
 from pushforward.transform import NoiseValue, zero_log_term
 from pushforward.transforms.greedy import GreedyTransform
-from pushforward.transforms.linear import householder, reflections
+from pushforward.transforms.reflections import householder, reflections
 
 ExpansionShape: TypeAlias = Literal["radial", "marginal"]
 # Distances count as at most so many radii: a local map has long ended there, and powers of more would overflow.

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
-from pushforward.transforms.linear import filled, householder, random_reflections
+from pushforward.transforms.linear import filled
+from pushforward.transforms.reflections import householder, random_reflections
 
 
 class Frame(nn.Module, ABC):

@@ -20,6 +20,7 @@ from pushforward.errors import OptionError
 from pushforward.maps.affine import SoftClampScale
 from pushforward.precision import full_precision
 from pushforward.transform import NoiseValue, Shape, Transform, zero_log_term
+from pushforward.transforms.reflections import householder, random_reflections, reflections
 
 Start = Literal["identity", "permutation", "orthogonal"]
 
@@ -96,7 +97,7 @@ class LULinear(Linear):
         permutation, lower, upper = torch.linalg.lu(matrix.double())
         # The signs of U's diagonal go through L to the rows of P: L U = S (S L S) (S U).
         signs = torch.where(upper.diagonal() < 0, -1.0, 1.0).double()
-        raw = _unclamped(upper.diagonal().abs().log(), self.scale.limit)
+        raw = self.scale.raw(upper.diagonal().abs().log())
         lower = signs[:, None] * lower * signs
         upper = signs[:, None] * upper
         self.packed.copy_(lower.tril(-1) + upper.triu(1) + raw.diag())
@@ -311,6 +312,43 @@ class Rotation(Linear):
         return self.below.entries.new_zeros(())
 
 
+class Householder(Linear):
+    """``W = Q^T``, where ``Q`` is a product of Householder reflections: an orthogonal matrix.
+
+    start: ``identity``; ``orthogonal`` (``Q`` random); ``pca``, the identity until `initialise`, once, makes the
+    principal axes of the data the coordinates, that of the largest variance first.
+
+    Source: Tomczak & Welling, "Improving variational auto-encoders using Householder flow", 2016.
+    """
+
+    def __init__(self, features: int, start: Literal["identity", "orthogonal", "pca"] = "identity") -> None:
+        super().__init__(features, bias=False)
+        _check_start(start, ("identity", "orthogonal", "pca"))
+        self.below = StrictTriangle(features)
+        if start == "orthogonal":
+            self.below.set(random_reflections(features, features))
+        self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool)) if start == "pca" else None
+
+    def weight(self) -> Tensor:
+        return householder(self.below()).T
+
+    def solve(self, y: Tensor) -> Tensor:
+        return householder(self.below()) @ y
+
+    def log_det(self) -> Tensor:
+        return self.below.entries.new_zeros(())
+
+    @torch.no_grad()
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        if self.initialised is None or bool(self.initialised):
+            return
+        centred = x.double() - x.double().mean(0)
+        axes = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
+        # Which way an axis points is left open: the reflections determine it.
+        self.below.set(reflections(axes))
+        self.initialised.fill_(True)
+
+
 class StrictTriangle(nn.Module):
     """The entries below the diagonal of square matrices, as parameters: called, it gives ``(*batch, size, size)``."""
 
@@ -324,35 +362,16 @@ class StrictTriangle(nn.Module):
     def forward(self) -> Tensor:
         return filled(self.entries, self._places, self.size, self.size)
 
+    @torch.no_grad()
+    def set(self, matrices: Tensor) -> None:
+        """Take the entries below the diagonal from ``matrices: (*batch, size, size)``."""
+        self.entries.copy_(matrices.flatten(-2)[..., self._places])
+
 
 def filled(entries: Tensor, places: Tensor, rows: int, columns: int) -> Tensor:
     """Matrices ``(*batch, rows, columns)`` with ``entries: (*batch, n)`` at ``places: (n,)``, row by row, else 0."""
     flat = entries.new_zeros(*entries.shape[:-1], rows * columns)
     return flat.index_copy(-1, places, entries).reshape(*entries.shape[:-1], rows, columns)
-
-
-def householder(packed: Tensor) -> Tensor:
-    """The first ``M`` columns of ``-H_1 ... H_M``; ``H_i`` reflects along the ``i``-th column below the diagonal.
-
-    packed: ``(*batch, D, M)`` with ``M <= D``. The columns' entries on the diagonal are taken as 1, so that no column
-    can vanish. Where all others are 0 this is the identity's: the sign in front undoes that each reflection turns one
-    axis round. All orthonormal columns (for ``M = D``, all of the rotations) but a set of measure 0 are reached. The
-    product is formed at once, as ``I - V T V^T`` with a triangular ``T^-1``: Joffrain et al., "Accumulating Householder
-    transformations, revisited", 2006.
-    """
-    rows, columns = packed.shape[-2:]
-    eye = torch.eye(rows, columns, dtype=packed.dtype, device=packed.device)
-    v = packed.tril(-1) + eye
-    products = v.mT @ v
-    inverse = products.triu(1) + 0.5 * products.diagonal(dim1=-2, dim2=-1).diag_embed()
-    product: Tensor = v @ torch.linalg.solve_triangular(inverse, v[..., :columns, :].mT, upper=True) - eye
-    return product
-
-
-def reflections(columns: Tensor) -> Tensor:
-    """What `householder` makes the orthonormal ``columns: (*, D, K)`` of, but for their signs."""
-    packed: Tensor = torch.geqrf(columns).a.tril(-1)
-    return packed
 
 
 def _eye(like: Tensor) -> Tensor:
@@ -367,11 +386,6 @@ def _check_start(start: str, known: tuple[str, ...] = get_args(Start)) -> None:
 def _random_orthogonal(features: int) -> Tensor:
     orthogonal: Tensor = torch.linalg.qr(torch.randn(features, features, dtype=torch.float64)).Q
     return orthogonal
-
-
-def random_reflections(rows: int, columns: int) -> Tensor:
-    """The columns of the reflections that make a random matrix triangular, below the diagonal; 0 elsewhere."""
-    return reflections(torch.randn(rows, columns))
 
 
 def _unclamped(log_scale: Tensor, limit: float) -> Tensor:

@@ -15,7 +15,7 @@ from pushforward.maps.stored_spline import StoredSpline
 from pushforward.precision import full_precision
 from pushforward.transform import NoiseValue, sum_event
 from pushforward.transforms.greedy import GreedyTransform
-from pushforward.transforms.linear import householder, reflections
+from pushforward.transforms.reflections import householder, reflections
 
 RotationName: TypeAlias = Literal["pca", "ica", "random"]
 # Rows from which directions are worked out, where there are more.

@@ -1,0 +1,86 @@
+"""The distribution function of a mixture of logistics, followed by the probit: what makes one coordinate normal."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.maps.affine import SoftClampScale
+from pushforward.maps.constraints import at_least_one
+from pushforward.maps.logistic_mixture import logit_of_mixture
+from pushforward.maps.map import Map
+from pushforward.maps.numeric import invert
+from pushforward.maps.probit import logit_of_normal, probit_of_logit
+
+# Scales at the start: as a part of the gap between neighbouring quantiles, and the smallest as a part of the largest.
+_OF_GAP = 0.6
+_NARROWEST = 0.05
+
+
+class ProbitMixture(Map):
+    """``y = Phi^-1(sum_k pi_k sigmoid((x - mu_k) e^-s_k))``, which is standard normal where x follows the mixture.
+
+    params: ``components`` rows each of logits of pi, of mu and of raw s, which passes through
+    ``raw / (1 + |raw| / 5)``, so that no scale is below e^-5 or above e^5. Both steps go by logits, so that both tails
+    keep their digits: there y grows as the root of x, and from 10,000 on linearly, so that the map is onto. The inverse
+    is numeric for the mixture only. The start is made of the quantiles of a standard normal, for which the map is
+    nearly the identity on [-3, 3]; `start_from` makes it of those of data.
+
+    Source: Meng, Song, Song & Ermon, "Gaussianization flows", 2020, section 3.1. Raises OptionError.
+    """
+
+    broadcasts = True
+    starts_from_data = True
+
+    def __init__(self, components: int = 24) -> None:
+        super().__init__()
+        self.components = at_least_one(components, "components")
+        self.n_params = 3 * components
+        self.log_scale = SoftClampScale(5.0)
+        start = self._around(torch.special.ndtri(self._levels()), torch.ones((), dtype=torch.float64))
+        self.start = nn.Buffer(start.float(), persistent=False)
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        logit, log_slope = self._logit(x, params)
+        y, probit_log_slope = probit_of_logit(logit)
+        return y, log_slope + probit_log_slope
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        logit, logit_log_slope = logit_of_normal(y)
+        x, log_slope = invert(lambda x: self._logit(x, params), logit)
+        return x, log_slope + logit_log_slope
+
+    def _logit(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        """The logit of the mixture's distribution function, and the log of its slope."""
+        logits, means, raw_scales = params.chunk(3)
+        log_rates = -self.log_scale(raw_scales)
+        return logit_of_mixture((x - means) * log_rates.exp(), logits, log_rates)
+
+    def start_from(self, x: Tensor) -> Tensor:
+        """Equal weights, the mu at quantiles of ``x: (B, *event)``, and scales of the size of the gaps between them."""
+        x = x.double()
+        std, mean = torch.std_mean(x, 0, correction=0)
+        # Rounding makes the deviation of a constant a tiny positive number: judge it against the size of the values.
+        std = torch.where(std > 1e-7 * mean.abs().clamp(min=1e-30), std, 1.0)
+        return self._around(x.sort(0).values[(self._levels() * len(x)).long().to(x.device)], std)
+
+    def _levels(self) -> Tensor:
+        return (torch.arange(self.components, dtype=torch.float64) + 0.5) / self.components
+
+    def _around(self, anchors: Tensor, std: Tensor) -> Tensor:
+        """Params for the mu ``anchors: (K, *event)``, sorted; std: ``(*event)``, of what they are quantiles of."""
+        k = self.components
+        # The rule of thumb for the width of logistic kernels, in the authors' code; not wider than all of the data.
+        widest = std * min((4 * math.sqrt(math.pi) / (math.pi**4 * k)) ** 0.2, math.sqrt(3) / math.pi)
+        scales = widest.expand(anchors.shape)
+        if k > 1:
+            gaps = anchors.diff(dim=0)
+            around = torch.cat([gaps[:1], (gaps[1:] + gaps[:-1]) / 2, gaps[-1:]])
+            scales = torch.minimum(_OF_GAP * around, scales).maximum(_NARROWEST * scales)
+        # Where many values are the same, several quantiles are, and components that are the same would stay so.
+        apart = (self._levels() - 0.5).to(anchors).reshape(-1, *(1,) * (anchors.ndim - 1))
+        return torch.cat(
+            [torch.zeros_like(anchors), anchors + _NARROWEST * widest * apart, self.log_scale.raw(scales.log())]
+        )
