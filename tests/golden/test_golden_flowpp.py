@@ -29,10 +29,9 @@ def _concat_elu(h: Array) -> Array:
 
 
 def _conv(h: Array, w: dict[str, Array], name: str) -> Array:
-    """``h: (C, H, W)`` by filters of one size or three, zeros around it: pixel by pixel."""
+    """``h: (C, H, W)`` by filters of one or three pixels along each axis, zeros around it: pixel by pixel."""
     weight, bias = w[f"{name}.weight"], w[f"{name}.bias"]
-    reach = weight.shape[2] // 2
-    padded = np.pad(h, ((0, 0), (reach, reach), (reach, reach)))
+    padded = np.pad(h, ((0, 0), *((size // 2, size // 2) for size in weight.shape[2:])))
     out = np.empty((len(weight), *h.shape[1:]))
     for row, column in np.ndindex(*h.shape[1:]):
         patch = padded[:, row : row + weight.shape[2], column : column + weight.shape[3]]
@@ -71,8 +70,8 @@ def _net(h: Array, context: Array, w: dict[str, Array]) -> Array:
     r = _conv(_concat_elu(h), w, f"{block}.conv.conv")
     r = r + _conv(_concat_elu(context[:, None, None]), w, f"{block}.conv.context")
     h = h + _gate(_conv(_concat_elu(r), w, f"{block}.conv.gated"))
-    pixels = _norm(h.reshape(len(h), -1), w, f"{block}.norm1")
-    pixels = _norm(_attention(pixels, w, f"{block}.attention", 2), w, f"{block}.norm2")
+    pixels = _norm(h.reshape(len(h), -1), w, f"{block}.norm")
+    pixels = _norm(_attention(pixels, w, f"{block}.attention", 2), w, f"{block}.attention_norm")
     return _conv(pixels.reshape(h.shape), w, "net.last")
 
 
@@ -82,11 +81,11 @@ def test_coupling_is_section_3_2_of_the_paper_with_the_net_of_section_3_3() -> N
     w, x, context = _weights(made), made.data(n), made.context(n)
     assert context is not None
     start = np.concatenate([np.zeros(k), np.linspace(-1, 1, k), np.zeros(k + 2)])
-    mask = np.array([[[1.0, 0.0], [0.0, 1.0]]])
+    mask = np.array([[[1.0, 0.0, 1.0, 0.0]]])
     wanted, terms = _numpy(x), np.zeros(n)
     for row, (image, given) in enumerate(zip(_numpy(x), _numpy(context), strict=True)):
         params = _net(np.concatenate([image * mask, mask]), given, w) + start[:, None, None]
-        for place in ((0, 1), (1, 0)):
+        for place in ((0, 1), (0, 3)):
             logits, means, raw_scales, (raw_a, b) = np.split(params[:, place[0], place[1]], [k, 2 * k, 3 * k])
             shares = np.exp(logits) / np.exp(logits).sum()
             scales, a = raw_scales / (1 + abs(raw_scales) / 5), raw_a / (1 + abs(raw_a) / 5)

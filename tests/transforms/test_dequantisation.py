@@ -31,13 +31,13 @@ def _perturbed(transform: VariationalDequantize) -> VariationalDequantize:
 
 def _beta_flow(first: Dequantize | VariationalDequantize) -> Flow:
     """Two independent values of the density ``12 y (1 - y)^2``, in levels."""
-    ends = torch.full((2,), 2.0, dtype=torch.float64), torch.full((2,), 3.0, dtype=torch.float64)
+    ends = (torch.full(first.latent_shape, end, dtype=torch.float64) for end in (2.0, 3.0))
     return Flow(Beta(*ends), first).double()
 
 
 def _truth(x: Tensor) -> Tensor:
     mass = beta.cdf((x.numpy() + 1) / _LEVELS, 2, 3) - beta.cdf(x.numpy() / _LEVELS, 2, 3)
-    return torch.from_numpy(mass).log().sum(1)
+    return torch.from_numpy(mass).log().flatten(1).sum(1)
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (1, 1, 1), (2, 4, 3)])
@@ -73,16 +73,19 @@ def test_a_learned_bound_is_tighter_and_still_a_bound() -> None:
     assert learned.mean() < 0.3 * fixed.mean()
 
 
-def test_weights_average_to_the_probability() -> None:
-    # Importance weights: whatever the noise flow is, as long as its density is the one in the log term.
-    flow = _beta_flow(_perturbed(variational((2,), 0, _LEVELS)))
+@pytest.mark.parametrize("shape", [(2,), (1, 1, 2), (1, 2, 1), (2, 1, 1)])
+def test_weights_average_to_the_probability(shape: tuple[int, ...]) -> None:
+    # Importance weights: whatever the noise flow is, as long as its density is the one in the log term. Their mean log,
+    # which is the bound, lies below.
+    flow = _beta_flow(_perturbed(variational(shape, 0, _LEVELS)))
     cells = torch.special.ndtri((torch.arange(300, dtype=torch.float64) + 0.5) / 300)
-    noise = torch.cartesian_prod(cells, cells)
+    noise = torch.cartesian_prod(cells, cells).reshape(-1, *shape)
     for event in ((0.0, 2.0), (1.0, 1.0)):
-        x = torch.tensor([event], dtype=torch.float64)
+        x = torch.tensor(event, dtype=torch.float64).reshape(1, *shape)
         with torch.no_grad():
-            values = flow.log_prob(x.expand(len(noise), 2), None, noise)
+            values = flow.log_prob(x.expand(len(noise), *shape), None, noise)
         torch.testing.assert_close(values.logsumexp(0) - math.log(len(noise)), _truth(x)[0], atol=2e-3, rtol=0)
+        assert values.mean() < _truth(x)[0] - 1e-3
 
 
 def test_noise_sees_the_data_and_the_context_of_the_flow() -> None:

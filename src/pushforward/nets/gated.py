@@ -60,15 +60,17 @@ class GatedBlock(nn.Module):
     def __init__(self, channels: int, size: Size, heads: int, context_channels: int, dropout: float) -> None:
         super().__init__()
         self.conv = GatedConv(channels, size, context_channels, dropout)
-        self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.norm = nn.LayerNorm(channels)
         # A single pixel has no other to look at.
-        self.attention = GatedAttention(channels, size[0] * size[1], heads) if size != (1, 1) else None
+        alone = size == (1, 1)
+        self.attention = None if alone else GatedAttention(channels, size[0] * size[1], heads)
+        self.attention_norm = None if alone else nn.LayerNorm(channels)
 
     def forward(self, h: Tensor, context: Tensor | None) -> Tensor:
         h = self.conv(h, context)
-        pixels = self.norm1(h.permute(0, 2, 3, 1).flatten(1, 2))
-        if self.attention is not None:
-            pixels = self.norm2(self.attention(pixels))
+        pixels = self.norm(h.permute(0, 2, 3, 1).flatten(1, 2))
+        if self.attention is not None and self.attention_norm is not None:
+            pixels = self.attention_norm(self.attention(pixels))
         out: Tensor = pixels.unflatten(1, h.shape[2:]).permute(0, 3, 1, 2)
         return out
 
