@@ -48,7 +48,7 @@ class Linear(Transform):
 
     @abstractmethod
     def solve(self, y: Tensor) -> Tensor:
-        """``W^-1 y`` for columns ``y: (D, N)``."""
+        """``W^-1 y`` for columns ``y: (D, N)``, which lie one after the other in memory, as the results best do."""
 
     @abstractmethod
     def log_det(self) -> Tensor:
@@ -249,7 +249,7 @@ class SVDLinear(Linear):
 
     def solve(self, y: Tensor) -> Tensor:
         left, right = householder(self.packed), householder(self.packed.T)
-        return right @ ((-self._log_values()).exp()[:, None] * (left.T @ y))
+        return ((y.T @ left * (-self._log_values()).exp()) @ right.T).T
 
     def log_det(self) -> Tensor:
         return self._log_values().sum()
@@ -306,7 +306,7 @@ class Rotation(Linear):
         return rotation
 
     def solve(self, y: Tensor) -> Tensor:
-        return self.weight().T @ y
+        return (y.T @ self.weight()).T
 
     def log_det(self) -> Tensor:
         return self.below.entries.new_zeros(())
@@ -321,19 +321,19 @@ class Householder(Linear):
     Source: Tomczak & Welling, "Improving variational auto-encoders using Householder flow", 2016.
     """
 
-    def __init__(self, features: int, start: Literal["identity", "orthogonal", "pca"] = "identity") -> None:
-        super().__init__(features, bias=False)
+    def __init__(self, event_shape: int | Shape, start: Literal["identity", "orthogonal", "pca"] = "identity") -> None:
+        super().__init__(event_shape, bias=False)
         _check_start(start, ("identity", "orthogonal", "pca"))
-        self.below = StrictTriangle(features)
+        self.below = StrictTriangle(self.features)
         if start == "orthogonal":
-            self.below.set(random_reflections(features, features))
+            self.below.set(random_reflections(self.features, self.features))
         self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool)) if start == "pca" else None
 
     def weight(self) -> Tensor:
         return householder(self.below()).T
 
     def solve(self, y: Tensor) -> Tensor:
-        return householder(self.below()) @ y
+        return (y.T @ self.weight()).T
 
     def log_det(self) -> Tensor:
         return self.below.entries.new_zeros(())
@@ -342,7 +342,8 @@ class Householder(Linear):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if self.initialised is None or bool(self.initialised):
             return
-        centred = x.double() - x.double().mean(0)
+        rows = x.movedim(1, -1).flatten(0, -2).double()
+        centred = rows - rows.mean(0)
         axes = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
         # Which way an axis points is left open: the reflections determine it.
         self.below.set(reflections(axes))
