@@ -1,0 +1,184 @@
+"""Bits/dim of images against time, for every flow on images: one line a cell, the models, and a sheet of samples each.
+
+    export PUSHFORWARD_DATA=DATA
+    python benchmarks/images.py --data digits,mnist --flows nice,real_nvp,glow,nsf,flowpp,flowpp-variational \
+        --minutes 20 --out runs/images
+    python benchmarks/images.py --data mnist --minutes 20 --out runs/images --table
+
+All flows have the options and the training that ``pushforward fit`` gives them, and the same rows: the published test
+part, or a tenth. ``NAME-variational`` is a flow with variational dequantisation. A cell's minutes are those of the
+processor, of all threads: twenty are ten minutes of two cores, and what else the machine does shortens none. Cells that
+are there are skipped, so that an interrupted run goes on; several processes share the work. ``images.jsonl`` holds the
+history of every cell: validation bits/dim against processor time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from cells import Cells
+from models import all_training_options, digest, warm_up
+
+import pushforward
+from pushforward import flows
+from pushforward.cli.defaults import defaults
+from pushforward.data import DataSet, Split, load, split
+from pushforward.flows.options import validated
+from pushforward.report.figures import image_grid
+from pushforward.training import TrainingOptions
+
+KEY = ("data", "flow", "minutes", "threads", "seed", "options")
+FLOWS = ("nice", "real_nvp", "glow", "nsf", "macow", "flowpp", "flowpp-variational")
+_SHOWN, _LINES = 64, (0.25, 0.5, 0.75)
+_VARIATIONAL = "-variational"
+
+
+def wanted_cell(data: DataSet, flow: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The cell of a flow and a data set, with all options that make it."""
+    name = flow.removesuffix(_VARIATIONAL)
+    chosen, training = defaults(data, name)
+    if name != flow:
+        chosen["dequantisation"] = "variational"
+    options = validated(flows.describe(name), chosen).model_dump(mode="json")
+    # The budget is the cell's own: no number of passes ends it.
+    told = all_training_options({**training, "epochs": None, "autocast": arguments.autocast})
+    return {
+        "data": data.name,
+        "flow": flow,
+        **{key: getattr(arguments, key) for key in ("minutes", "threads", "seed")},
+        "options": digest(options, told),
+        "flow_options": options,
+        "training": told,
+    }
+
+
+def fit_cell(cell: Mapping[str, Any], data: DataSet, rows: Split) -> tuple[pushforward.Flow, dict[str, Any]]:
+    """The flow of ``cell`` fitted, and what is to be said of it. Raises KeyboardInterrupt where Ctrl-C ended it."""
+    torch.manual_seed(cell["seed"])
+    name = cell["flow"].removesuffix(_VARIATIONAL)
+    flow = flows.build(name, data.event_shape, **cell["flow_options"])
+    options = TrainingOptions(**{**cell["training"], "minutes": cell["minutes"], "seed": cell["seed"]})
+    x = torch.as_tensor(data.x)
+    result = pushforward.fit(
+        flow, x[rows.train], x[rows.validation], options=options, progress=False, clock=time.process_time
+    )
+    if result.stopped_by == "interrupted":
+        raise KeyboardInterrupt
+    likelihood = flow.likelihood(x[rows.test], batch_size=250)
+    bits = -likelihood.value.double().numpy() / (math.prod(data.event_shape) * math.log(2))
+    history = [(e["seconds"] / 60, e["validation"]) for e in result.history]
+    return flow, {
+        "bits": float(bits.mean()),
+        "standard_error": float(bits.std(ddof=1) / math.sqrt(len(bits))),
+        "kind": likelihood.kind,
+        "dequantisation": flow.dequantisation,
+        "test_rows": len(bits),
+        "history": [(round(minutes, 3), None if value is None else round(value, 4)) for minutes, value in history],
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "stopped_by": result.stopped_by,
+        "parameters": sum(p.numel() for p in flow.parameters()),
+    }
+
+
+def work(cells: Cells, cell: dict[str, Any], data: DataSet, out: Path) -> None:
+    """Fit, save, draw and record one cell, unless it is there or another process is at it."""
+    with cells.claim(cell) as ours:
+        if not ours:
+            return
+        flow, found = fit_cell(cell, data, split(data, cell["seed"]))
+        folder = out / "_".join(str(cell[name]) for name in KEY)
+        # The model before its line: whoever finds the line finds the model.
+        pushforward.save(flow, folder, force=True)
+        generator = torch.Generator().manual_seed(cell["seed"])
+        samples = flow.sample(_SHOWN, generator=generator).detach().double().numpy()
+        image_grid(samples, levels=data.levels or 256).save(folder.with_suffix(".png"))
+        cells.add({**cell, **found})
+        figure = f"{found['bits']:.3f} ± {found['standard_error']:.3f} bits/dim"
+        print(f"{cell['data']} {cell['flow']}: {figure} ({found['steps']:,} steps)", flush=True)
+
+
+def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
+    """One table a data set: test bits/dim and validation bits/dim on the way, best first; the newest line of a cell."""
+    newest = {(line["data"], line["minutes"], line["flow"]): line for line in lines}
+    tables = []
+    for data, minutes in dict.fromkeys((line["data"], line["minutes"]) for line in newest.values()):
+        found = [line for line in newest.values() if (line["data"], line["minutes"]) == (data, minutes)]
+        marks = [minutes * share for share in _LINES]
+        head = ["flow", "dequantisation", "parameters", *(f"{mark:g} min" for mark in marks), "test"]
+        rows = [head, ["---"] * len(head)]
+        for line in sorted(found, key=lambda line: line["bits"]):
+            on_the_way = [_at(line["history"], mark) for mark in marks]
+            test = f"{line['bits']:.3f} ± {line['standard_error']:.3f}"
+            rows.append(
+                [line["flow"], line["dequantisation"] or "", f"{line['parameters']:,}", *map(_number, on_the_way), test]
+            )
+        caption = f"{data}, {minutes:g} minutes of the processor a flow; bits/dim, bounds, lower is better"
+        tables.append("\n".join([caption + "\n", *("| " + " | ".join(row) + " |" for row in rows)]))
+    return "\n\n".join(tables)
+
+
+def _at(history: Sequence[tuple[float, float | None]], minutes: float) -> float:
+    """The best validation figure up to a time."""
+    values = [value for when, value in history if when <= minutes and value is not None]
+    return min(values, default=math.nan)
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def _data(name: str, limit: int | None) -> DataSet:
+    data = load(name)
+    return data if limit is None else data.take(np.arange(min(limit, len(data))))
+
+
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line; ``given`` stands in for the program's own."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="digits", help="names with commas: digits, mnist, cifar10, ...")
+    parser.add_argument("--flows", default=",".join(FLOWS), help="names with commas; NAME-variational")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of the processor, for each cell")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, help="only so many rows, to try the command out")
+    parser.add_argument("--autocast", action="store_true", help="nets in half precision while training")
+    parser.add_argument("--out", type=Path, default=Path("runs/images"), help="folder for figures and models")
+    parser.add_argument("--table", action="store_true", help="train nothing; print what is there as Markdown")
+    arguments = parser.parse_args(given)
+    arguments.flows = arguments.flows.split(",")
+    if unknown := [name for name in arguments.flows if name.removesuffix(_VARIATIONAL) not in flows.names()]:
+        parser.error(f"flow {unknown[0]!r} is not known; there are {', '.join(flows.names())}")
+    return arguments
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    cells = Cells(arguments.out / "images.jsonl", KEY)
+    if arguments.table:
+        print(markdown(cells.lines()))
+        return 0
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(arguments.threads)
+    warm_up()
+    try:
+        for name in arguments.data.split(","):
+            data = _data(name, arguments.limit)
+            for flow in arguments.flows:
+                work(cells, wanted_cell(data, flow, arguments), data, arguments.out)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
