@@ -161,7 +161,7 @@ _EFFECTS += [
     for change in (
         {"transforms": 4},
         {"components": 4},
-        {"rotation": "pca"},
+        {"rotation": "random"},
         {"hidden": (9,)},
         {"activation": "tanh"},
         {"standardise": False},

@@ -78,7 +78,7 @@ def test_rotations_stand_between_the_steps_only_and_a_single_coordinate_has_none
 
 
 def test_what_has_no_use_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"option rotation='pca' has no use here: there is a single coordinate"):
-        build("gaussianization", (1,), rotation="pca")
+    with pytest.raises(OptionError, match=r"option rotation='random' has no use here: there is a single coordinate"):
+        build("gaussianization", (1,), rotation="random")
     with pytest.raises(ShapeError, match=r"vectors, event_shape \(D,\), expected, got \(1, 2, 2\)"):
         build("gaussianization", (1, 2, 2))

@@ -64,6 +64,13 @@ def test_principal_axes_become_the_coordinates_once() -> None:
     assert torch.equal(again.weight(), weight)
 
 
+def test_principal_axes_of_too_few_rows_are_not_taken() -> None:
+    layer = Householder(4, "pca")
+    weight = layer.weight()
+    layer.initialise(torch.randn(7, 4))
+    assert torch.equal(layer.weight(), weight)
+
+
 def test_a_permutation_start_reorders_at_random_and_learns_on() -> None:
     torch.manual_seed(0)
     layer = LULinear(9, start="permutation")

@@ -27,9 +27,9 @@ class GaussianizationOptions(DataOptions):
     transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate on its own")] = 6
     components: Annotated[int, Field(ge=1, description="logistics in the mixture of a coordinate")] = 24
     rotation: Annotated[
-        Literal["random", "pca"],
-        Field(description="where the rotations between steps start: at random, or at the data's principal axes"),
-    ] = "random"
+        Literal["pca", "random"],
+        Field(description="where the rotations between steps start: at the data's principal axes, or at random"),
+    ] = "pca"
     hidden: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...],
         Field(min_length=1, description="with a context: widths of the nets that see it"),

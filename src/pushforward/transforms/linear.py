@@ -315,8 +315,9 @@ class Rotation(Linear):
 class Householder(Linear):
     """``W = Q^T``, where ``Q`` is a product of Householder reflections: an orthogonal matrix.
 
-    start: ``identity``; ``orthogonal`` (``Q`` random); ``pca``, the identity until `initialise`, once, makes the
-    principal axes of the data the coordinates, that of the largest variance first.
+    start: ``identity``; ``orthogonal`` (``Q`` random); ``pca``, random too until `initialise`, once, makes the
+    principal axes of the data the coordinates, that of the largest variance first. It keeps the random ones where there
+    are fewer than two rows a feature: what hardly varies in so few rows may well vary in others.
 
     Source: Tomczak & Welling, "Improving variational auto-encoders using Householder flow", 2016.
     """
@@ -325,7 +326,7 @@ class Householder(Linear):
         super().__init__(event_shape, bias=False)
         _check_start(start, ("identity", "orthogonal", "pca"))
         self.below = StrictTriangle(self.features)
-        if start == "orthogonal":
+        if start != "identity":
             self.below.set(random_reflections(self.features, self.features))
         self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool)) if start == "pca" else None
 
@@ -342,12 +343,14 @@ class Householder(Linear):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if self.initialised is None or bool(self.initialised):
             return
+        self.initialised.fill_(True)
         rows = x.movedim(1, -1).flatten(0, -2).double()
+        if len(rows) < 2 * self.features:
+            return
         centred = rows - rows.mean(0)
         axes = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
         # Which way an axis points is left open: the reflections determine it.
         self.below.set(reflections(axes))
-        self.initialised.fill_(True)
 
 
 class StrictTriangle(nn.Module):
