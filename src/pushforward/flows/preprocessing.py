@@ -59,10 +59,10 @@ def data_layers(event_shape: Shape, context_dim: int, options: DataOptions) -> l
 
 
 def variational(event_shape: Shape, context_dim: int, levels: int) -> VariationalDequantize:
-    """Noise from four affine couplings that see the data and the context: Flow++'s, but for their maps.
+    """Noise from four couplings that see the data and the context: as Flow++ has it, but with affine maps.
 
     Affine, because samples need the inverse for their log term, and a density within one cell is seldom more than a
-    slope. In 1 of 2 couplings nothing is left to condition on, or to change, where there is a single pixel or feature.
+    slope. Couplings that would change nothing, every second one of a single pixel or feature, are left out.
     """
     image = len(event_shape) == 3
     first: Partition = Checkerboard(event_shape, 1) if image else half(event_shape[0])
