@@ -390,9 +390,3 @@ def _check_start(start: str, known: tuple[str, ...] = get_args(Start)) -> None:
 def _random_orthogonal(features: int) -> Tensor:
     orthogonal: Tensor = torch.linalg.qr(torch.randn(features, features, dtype=torch.float64)).Q
     return orthogonal
-
-
-def _unclamped(log_scale: Tensor, limit: float) -> Tensor:
-    """What `SoftClampScale` turns into ``log_scale``, or into nearly ``limit`` where that lies beyond."""
-    log_scale = log_scale.clamp(-0.99 * limit, 0.99 * limit)
-    return log_scale / (1 - log_scale.abs() / limit)
