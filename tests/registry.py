@@ -12,6 +12,7 @@ from entries import (
     circular,
     flowpp,
     flows,
+    glow,
     known,
     linear,
     maps,
@@ -36,6 +37,7 @@ _FAMILIES = (
     vectors,
     known,
     circular,
+    glow,
     flowpp,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())

@@ -51,6 +51,7 @@ def test_both_directions_compile_into_one_graph_that_equals_eager(entry: Entry) 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own, when it loads its default backend
-@pytest.mark.parametrize("name", ["flow: real_nvp, 2 features", "transform: coupling, half"])
+@pytest.mark.filterwarnings("ignore:.torch._prims_common.check:FutureWarning")  # of torch's own, of a diagonal
+@pytest.mark.parametrize("name", ["flow: real_nvp, 2 features", "transform: coupling, half", "transform: Glow step"])
 def test_default_backend_equals_eager(name: str) -> None:
     _assert_compiles(subject(BY_NAME[name], torch.float32), "inductor", 1e-5)

@@ -13,20 +13,20 @@ from pushforward.transform import Shape
 from pushforward.transforms import LULinear, QRLinear, Rotation, SVDLinear, Triangular
 
 
-def _skewed(n: int, generator: torch.Generator) -> Tensor:
+def skewed(n: int, generator: torch.Generator) -> Tensor:
     """Correlated skewed data on three coordinates, which rotations do not leave as they are."""
     noise = torch.randn(n, 3, generator=generator, dtype=torch.float64)
     mixed = noise @ torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.7, -0.4], [0.3, 0.0, 0.6]], dtype=torch.float64)
     return mixed + 0.2 * mixed.square()
 
 
-def _logistic(dtype: torch.dtype, shape: Shape) -> StandardLogistic:
+def logistic(dtype: torch.dtype, shape: Shape) -> StandardLogistic:
     # Under a normal base a rotation has no effect on the density, and so no gradient.
     return StandardLogistic(shape)
 
 
 def entries() -> list[Entry]:
-    more: dict[str, Any] = {"base": _logistic, "rows": _skewed, "smooth": True, "golden": True}
+    more: dict[str, Any] = {"base": logistic, "rows": skewed, "smooth": True, "golden": True}
     return [
         transform_entry("linear, LU", (3,), lambda: LULinear(3), **more),
         transform_entry("linear, LU, permutation", (3,), lambda: LULinear(3, "permutation", bias=False), **more),

@@ -18,6 +18,8 @@ from pushforward.transforms import Autoregressive, BlockAutoregressive, Coupling
 _VECTOR: dict[str, Any] = {"transforms": 3, "hidden": (8,)}
 _IMAGE: dict[str, Any] = {"channels": 4, "blocks": 1, "scales": 2}
 _PIXELS: dict[str, Any] = {"channels": 4, "blocks": 1, "heads": 2, "components": 2}
+_GLOW: dict[str, Any] = {"transforms": 2, "channels": 4}
+_NSF: dict[str, Any] = {**_GLOW, "bins": 4, "blocks": 1, "net_norm": "none"}
 
 
 def _fingerprint(flow: Flow, shape: tuple[int, ...], levels: int | None = None) -> list[Any]:
@@ -66,6 +68,14 @@ _EFFECTS: list[tuple[str, tuple[int, ...], dict[str, Any], dict[str, Any]]] = [
         for change in ({"channels": 6}, {"blocks": 2}, {"heads": 1}, {"components": 3}, {"dropout": 0.5})
     ),
     ("flowpp", (2, 4, 4), _PIXELS, {"linear": "reverse"}),
+    *(
+        (name, (1, 4, 4), options, change)
+        for name, options in (("glow", _GLOW), ("nsf", _NSF))
+        for change in ({"channels": 5}, {"scales": 2}, {"memory_saving": True}, {"transforms": 3}, {"linear": "none"})
+    ),
+    ("nsf", (1, 4, 4), _NSF, {"blocks": 0}),
+    ("nsf", (1, 4, 4), _NSF, {"net_norm": "instance"}),
+    ("glow", (1, 4, 4), _GLOW, {"log_scale": "sigmoid"}),
     ("nice", (3,), _VECTOR, {"activation": "elu"}),
     ("nice", (3,), _VECTOR, {"dropout": 0.5}),
     ("nice", (3,), _VECTOR, {"base": "normal"}),
@@ -83,6 +93,7 @@ _COUPLINGS: list[dict[str, Any]] = [{"partition": "half"}, {"partition": "odd-ev
 _SCALES: list[dict[str, Any]] = [{"log_scale": "tanh"}, {"log_scale": "sigmoid"}]
 # What each flow on vectors has beyond the options that all of them have.
 _OWN: dict[str, list[dict[str, Any]]] = {
+    "glow": [*_COUPLINGS, *_SCALES],
     "maf": _SCALES,
     "iaf": _SCALES,
     "nsf": [{"bins": 3}, {"bound": 2.0}, *_COUPLINGS],
@@ -108,7 +119,7 @@ for _name in ("real_nvp", *_OWN):
     _EFFECTS += [(_name, (6,), _VECTOR, {"activation": "tanh"})] if _name != "bnaf" else []
     _EFFECTS += [(_name, (6,), _VECTOR, {"base": "logistic"})]
     _EFFECTS += [(_name, (6,), _VECTOR, {"base": base}) for base in ("learned-normal", "mixture", "student-t")]
-    for _linear in ("lu", "permutation", "reverse"):
+    for _linear in ("lu", "dense", "permutation", "reverse"):
         _EFFECTS += [(_name, (6,), {**_VECTOR, "linear": "none"}, {"linear": _linear})]
 for _name, _changes in _OWN.items():
     _EFFECTS += [(_name, (6,), _VECTOR, change) for change in _changes]

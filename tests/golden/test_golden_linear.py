@@ -1,5 +1,7 @@
 """Linear layers against numpy and mpmath: the factors multiplied out one by one, the determinant by elimination."""
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from checking import golden
-from pushforward.transforms import LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.linear import Linear
 from registry import BY_NAME
 from subjects import subject
@@ -29,6 +31,10 @@ _NAMES = [
         "upper triangle",
         "rotation",
         "rotation, orthogonal",
+        "dense",
+        "dense, image",
+        "LU, image",
+        "QR, image",
     )
 ]
 
@@ -66,6 +72,8 @@ def _matrix(layer: Linear) -> Array:
     if isinstance(layer, Triangular):
         below = _strict(w["below.entries"], size)
         return (below.T if layer.upper else below) + _positive(w["raw"])
+    if isinstance(layer, DenseLinear):
+        return w["matrix"]
     packed = w["packed"]
     diagonal, upper = _positive(np.diag(packed)), np.triu(packed, 1)
     if isinstance(layer, LULinear):
@@ -89,9 +97,10 @@ def test_linear_layer_is_the_product_of_its_factors(name: str) -> None:
     bias = 0.0 if layer.bias is None else layer.bias.detach().numpy()
     x = made.data(20)
     z, log_term = layer.to_latent(x)
-    wanted = x.numpy() @ matrix.T + bias
+    # The channels of a pixel are mixed as the coordinates of a vector are; there are as many determinants as pixels.
+    wanted = np.moveaxis(np.moveaxis(x.numpy(), 1, -1) @ matrix.T + bias, -1, 1)
     np.testing.assert_allclose(z.detach().numpy(), wanted, atol=1e-10)
-    exact = float(mpmath.log(abs(mpmath.det(mpmath.matrix(matrix.tolist())))))
+    exact = math.prod(x.shape[2:]) * float(mpmath.log(abs(mpmath.det(mpmath.matrix(matrix.tolist())))))
     np.testing.assert_allclose(log_term.detach().numpy(), np.full(20, exact), atol=1e-10)
     back, back_term = layer.to_data(torch.from_numpy(wanted))
     np.testing.assert_allclose(back.detach().numpy(), x.numpy(), atol=1e-10)

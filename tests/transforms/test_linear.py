@@ -1,12 +1,13 @@
 """Linear layers: where they start, what they reach, and what they refuse."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 
 from pushforward.errors import OptionError
-from pushforward.transforms import LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms import DenseLinear, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.linear import Linear, householder
 
 _MAKES: dict[str, Callable[..., Linear]] = {
@@ -15,6 +16,7 @@ _MAKES: dict[str, Callable[..., Linear]] = {
     "svd": SVDLinear,
     "triangular": Triangular,
     "rotation": Rotation,
+    "dense": partial(DenseLinear, start="identity"),
 }
 
 
@@ -30,7 +32,7 @@ def test_a_layer_starts_at_the_identity(name: str, features: int) -> None:
 
 
 @pytest.mark.parametrize("features", [1, 2, 17, 100])
-@pytest.mark.parametrize("name", ["lu", "qr", "svd", "rotation"])
+@pytest.mark.parametrize("name", ["lu", "qr", "svd", "rotation", "dense"])
 def test_an_orthogonal_start_keeps_lengths_and_volume(name: str, features: int) -> None:
     torch.manual_seed(3)
     layer = _MAKES[name](features, start="orthogonal").double()
@@ -98,6 +100,51 @@ def test_under_autocast_the_matrix_is_not_rounded(name: str) -> None:
     assert z.dtype == torch.float32
     assert torch.equal(z, layer.to_latent(x)[0])
     torch.testing.assert_close(back, x)
+
+
+@pytest.mark.parametrize("name", _MAKES)
+def test_an_image_is_a_vector_of_channels_at_every_pixel(name: str) -> None:
+    torch.manual_seed(0)
+    layer, vectors = _MAKES[name]((3, 4, 5)).double(), _MAKES[name](3).double()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    vectors.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    for direction in ("to_latent", "to_data"):
+        wanted, term = getattr(vectors, direction)(x.movedim(1, -1).reshape(-1, 3))
+        for given in (x, x.contiguous(memory_format=torch.channels_last)):
+            value, log_term = getattr(layer, direction)(given)
+            torch.testing.assert_close(value.movedim(1, -1).reshape(-1, 3), wanted)
+            torch.testing.assert_close(log_term, term.reshape(2, 20).sum(1))
+            if direction == "to_latent" or name not in ("svd", "rotation"):
+                assert value.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_a_dense_matrix_without_an_inverse_gets_one(rank: int) -> None:
+    layer = DenseLinear(3, bias=False).double()
+    factors = torch.randn(2, 3, rank, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with torch.no_grad():
+        layer.matrix.copy_(factors[0] @ factors[1].T)
+    x = torch.randn(5, 3, dtype=torch.float64)
+    z, log_term = layer.to_latent(x)
+    back, _ = layer.to_data(z)
+    torch.testing.assert_close(back, x, atol=1e-9, rtol=1e-9)
+    # Each of the missing pivots counts for exp(-10), and the others are those of the matrix.
+    assert (log_term <= 10 * (rank - 3) + 5).all()
+    log_term.sum().backward()
+    assert layer.matrix.grad is not None
+    assert layer.matrix.grad.isfinite().all()
+    with torch.no_grad():
+        layer.matrix.add_(1e-6 * layer.matrix.grad)
+    assert (layer.to_latent(x)[1] > log_term).all()
+
+
+def test_a_dense_matrix_with_an_inverse_is_itself() -> None:
+    layer = DenseLinear(6, bias=False).double()
+    torch.testing.assert_close(layer.weight(), layer.matrix, atol=0, rtol=1e-15)
+    torch.testing.assert_close(layer.log_det(), torch.linalg.slogdet(layer.matrix).logabsdet)
 
 
 def test_what_cannot_be_is_refused() -> None:

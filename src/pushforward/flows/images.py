@@ -6,66 +6,123 @@ Source of the arrangement: Kingma & Dhariwal, "Glow", 2018, section 3 and figure
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
+from torch import nn
 
 from pushforward.bases import RealBase, build_base
 from pushforward.errors import ShapeError
 from pushforward.flow import Flow
-from pushforward.flows.options import Options
+from pushforward.flows.options import Options, refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
-from pushforward.maps import Affine, SoftClampScale
+from pushforward.flows.vectors import CouplingOptions, Linear, PartitionName, linear_layers
+from pushforward.maps import Affine, Map, SoftClampScale
 from pushforward.nets import MLP
 from pushforward.nets.act_norm_conv import ZeroConv2d
 from pushforward.transform import Chain, Shape, Transform
-from pushforward.transforms import Channelwise, Coupling, Elementwise, MultiScale, Squeeze
+from pushforward.transforms import ActNorm, Channelwise, Coupling, Elementwise, MultiScale, Reversible, Squeeze
 
 _MIN_SIDE = 4
 _PRIOR_UNITS = 64
 
 
-class SqueezedOptions(Options):
+class SqueezedOptions(DataOptions):
     """Options of a flow on images each of whose scales begins with a squeeze."""
 
     channels: Annotated[int, Field(ge=1, description="images: of the nets")] = 64
     scales: Annotated[
         int | None,
-        Field(
-            ge=1,
-            le=16,
-            description="images: scales, each at half the sides of the one before; None: down to 4, or to odd sides",
-        ),
+        Field(ge=1, le=16, description="images: scales, each half as wide and high; None: down to 4, or to odd sides"),
     ] = None
+    memory_saving: Annotated[
+        bool, Field(description="images: keep no activations for the gradients; one more pass either way instead")
+    ] = False
+    base: Annotated[RealBase, Field(description="the latent's distribution")] = "normal"
 
 
-# The steps of one scale, given the shape of its events and the number of the scale.
-Steps: TypeAlias = Callable[[Shape, int], list[Transform]]
+class StepsOptions(SqueezedOptions, CouplingOptions):
+    """Options of a flow of couplings on vectors, or on images in squeezed scales."""
+
+    transforms: Annotated[int, Field(ge=1, description="steps with a coupling each; images: of every scale")] = 8
+    linear: Annotated[
+        Linear,
+        Field(description="before a coupling, a learned matrix (lu, dense), or the order shuffled, reversed, or kept"),
+    ] = "lu"
+    hidden: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, description="vectors: widths of a net")
+    ] = (128, 128)
+    activation: Annotated[
+        Literal["relu", "tanh", "silu", "gelu", "elu"], Field(description="vectors: of the nets' hidden layers")
+    ] = "relu"
+    dropout: Annotated[float, Field(ge=0, lt=1, description="vectors: share of hidden units dropped in training")] = 0.0
+    partition: Annotated[
+        PartitionName,
+        Field(description="vectors: which coordinates a coupling changes; the next one changes the others"),
+    ] = "random"
 
 
-def squeezed_flow(
-    event_shape: Shape, context_dim: int, data: DataOptions, base: RealBase, scales: int | None, steps: Steps
-) -> Flow:
+FOR_VECTORS = ("hidden", "activation", "dropout", "partition")
+FOR_IMAGES = ("channels", "scales", "memory_saving")
+
+
+def refuse_other_events(
+    event_shape: Shape,
+    options: Options,
+    for_vectors: tuple[str, ...] = FOR_VECTORS,
+    for_images: tuple[str, ...] = FOR_IMAGES,
+) -> None:
+    """Raise OptionError where an option was set that has a use for events of the other kind only."""
+    if len(event_shape) == 1:
+        refuse_unused(options, for_images, f"it is for images, and these events are vectors {event_shape}")
+    else:
+        refuse_unused(options, for_vectors, f"it is for vectors, and these events are images {event_shape}")
+
+
+# The steps of one scale, given the shape of its events.
+Steps: TypeAlias = Callable[[Shape], list[Transform]]
+# A net for so many channels in and so many out.
+MakeNet: TypeAlias = Callable[[int, int], nn.Module]
+
+
+def squeezed_flow(event_shape: Shape, context_dim: int, options: SqueezedOptions, steps: Steps) -> Flow:
     """Pre-processing, then `squeezed_scales`, on images ``(C, H, W)``."""
-    layers = data_layers(event_shape, context_dim, data)
-    chain = Chain([*layers, squeezed_scales(event_shape, context_dim, scales, steps)])
-    return Flow(build_base(base, chain.latent_shape, context_dim), chain)
+    layers = data_layers(event_shape, context_dim, options)
+    chain = Chain([*layers, squeezed_scales(event_shape, context_dim, options, steps)])
+    return Flow(build_base(options.base, chain.latent_shape, context_dim), chain)
 
 
-def squeezed_scales(event_shape: Shape, context_dim: int, scales: int | None, steps: Steps) -> MultiScale:
+def squeezed_scales(event_shape: Shape, context_dim: int, options: SqueezedOptions, steps: Steps) -> MultiScale:
     """Per scale a squeeze, the steps, and a learned prior of what leaves: of half the channels, at the end of all.
 
-    scales: None for as many as `scale_count` finds. steps: called with the event shape after the squeeze, ``(4C, H/2,
-    W/2)``, and the number of the scale, from 0.
+    steps: called with the event shape after the squeeze, ``(4C, H/2, W/2)``.
     """
-    count, found, shape = scale_count(event_shape, scales), [], event_shape
+    together = Reversible if options.memory_saving else Chain
+    count, found, shape = scale_count(event_shape, options.scales), [], event_shape
     for i in range(count):
         squeeze = Squeeze(shape)
         inner = squeeze.latent_shape
         prior = top_prior(inner, context_dim) if i == count - 1 else split_prior(inner, context_dim)
-        found.append(Chain([squeeze, *steps(inner, i), prior]))
+        found.append(Chain([squeeze, together(steps(inner)), prior]))
         shape = (inner[0] // 2, *inner[1:])
     return MultiScale(found)
+
+
+def coupling_steps(options: StepsOptions, make_map: Callable[[], Map], make_net: MakeNet) -> Steps:
+    """Steps of activation normalisation, a linear layer across channels, and a coupling of one half of these."""
+
+    def steps(event_shape: Shape) -> list[Transform]:
+        found: list[Transform] = []
+        for i in range(options.transforms):
+            # Channels that are mixed, or have changed places, need not take turns.
+            partition = Channelwise(event_shape, keep_first=options.linear != "none" or i % 2 == 0)
+            map = make_map()
+            net = make_net(partition.kept_shape[0], map.n_params * partition.changed_shape[0])
+            linear = linear_layers(event_shape, options.linear, "orthogonal")
+            found += [ActNorm(event_shape), *linear, Coupling(partition, map, net)]
+        return found
+
+    return steps
 
 
 def split_prior(event_shape: Shape, context_dim: int = 0) -> Coupling:
@@ -93,17 +150,18 @@ def scale_count(event_shape: Shape, wanted: int | None, squeezed: bool = True) -
     where the sides cannot be halved as often as that.
     """
     _, height, width = event_shape
-    count = 0 if squeezed else 1
-    while wanted is None and min(height, width) > _MIN_SIDE and not (height % 2 or width % 2):
-        height, width, count = height // 2, width // 2, count + 1
-    count = max(count, 1) if wanted is None else wanted
-    _, height, width = event_shape
-    halvings = count if squeezed else count - 1
-    factor = 2**halvings
+    first = 0 if squeezed else 1
+    if wanted is None:
+        halved = 0
+        while min(height, width) >> halved > _MIN_SIDE and not (height >> halved) % 2 and not (width >> halved) % 2:
+            halved += 1
+        wanted = max(1, halved + first)
+    factor = 2 ** (wanted - first)
     if height % factor or width % factor:
-        scales, times = ("1 scale halves", "once") if count == 1 else (f"{count} scales halve", f"{halvings} times")
+        scales = "1 scale halves" if wanted == 1 else f"{wanted} scales halve"
+        times = "once" if wanted - first == 1 else f"{wanted - first} times"
         raise ShapeError(
             f"{scales} the image {times}, which needs sides divisible by {factor}, "
             f"got {height} x {width}; choose fewer scales, or resize or crop the images"
         )
-    return count
+    return wanted

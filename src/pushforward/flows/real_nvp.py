@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pushforward.bases import RealBase, build_base
 from pushforward.flow import Flow
-from pushforward.flows.images import scale_count
+from pushforward.flows.images import refuse_other_events, scale_count
 from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
 from pushforward.flows.vectors import Linear, PartitionName, bendable, linear_layers, partitions, refuse_mixing
@@ -44,7 +44,7 @@ class RealNVPOptions(DataOptions):
     ] = "random"
     linear: Annotated[
         Linear,
-        Field(description="vectors: between couplings, a learned matrix (lu), or the order shuffled, reversed, kept"),
+        Field(description="vectors: between couplings, a learned matrix (lu, dense), or the order shuffled, reversed"),
     ] = "none"
 
     channels: Annotated[int, Field(ge=1, description="images: of the nets at the first scale; doubles with depth")] = 32
@@ -69,11 +69,10 @@ class RealNVPOptions(DataOptions):
 def build(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> Flow:
     """Real NVP for events ``(D,)`` or ``(C, H, W)``."""
     layers = data_layers(event_shape, context_dim, options)
+    refuse_other_events(event_shape, options, _FOR_VECTORS, _FOR_IMAGES)
     if len(event_shape) == 1:
-        refuse_unused(options, _FOR_IMAGES, f"it is for images, and these events are vectors {event_shape}")
         layers += _vector_couplings(event_shape, context_dim, options)
     else:
-        refuse_unused(options, _FOR_VECTORS, f"it is for vectors, and these events are images {event_shape}")
         layers.append(_multi_scale(event_shape, context_dim, options))
     chain = Chain(layers)
     flow = Flow(build_base(options.base, chain.latent_shape, context_dim), chain)

@@ -15,6 +15,7 @@ from pushforward.flows import (
     circular_nsf,
     cubic_nsf,
     flowpp,
+    glow,
     iaf,
     maf,
     naf,
@@ -28,7 +29,23 @@ from pushforward.flows import (
 from pushforward.flows.options import Architecture, validated
 from pushforward.transform import Shape
 
-_MODULES = (nice, real_nvp, maf, iaf, nsf, nsf_ar, cubic_nsf, naf, umnn, sos, bernstein, bnaf, circular_nsf, flowpp)
+_MODULES = (
+    nice,
+    real_nvp,
+    glow,
+    maf,
+    iaf,
+    nsf,
+    nsf_ar,
+    cubic_nsf,
+    naf,
+    umnn,
+    sos,
+    bernstein,
+    bnaf,
+    circular_nsf,
+    flowpp,
+)
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 
 

@@ -17,11 +17,12 @@ from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MADE, MLP
 from pushforward.nets.masked import ordered
 from pushforward.transform import Chain, Shape, Transform
-from pushforward.transforms import Autoregressive, Coupling, LULinear
+from pushforward.transforms import Autoregressive, Coupling, DenseLinear, LULinear
+from pushforward.transforms.linear import Start
 from pushforward.transforms.partition import VectorPartition, half, odd_even, random_half
 from pushforward.transforms.permutation import random_permutation, reverse
 
-Linear: TypeAlias = Literal["lu", "permutation", "reverse", "none"]
+Linear: TypeAlias = Literal["lu", "dense", "permutation", "reverse", "none"]
 PartitionName: TypeAlias = Literal["random", "half", "odd-even"]
 
 
@@ -30,7 +31,8 @@ class StepOptions(DataOptions):
 
     transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate")] = 3
     linear: Annotated[
-        Linear, Field(description="between steps: a learned matrix (lu), or the order shuffled, reversed, or kept")
+        Linear,
+        Field(description="between steps: a learned matrix (lu, dense), or the order shuffled, reversed, or kept"),
     ] = "lu"
     base: Annotated[RealBase, Field(description="the latent's distribution")] = "normal"
 
@@ -66,13 +68,18 @@ class SplineOptions(Options):
     ] = 3.0
 
 
-class AffineOptions(VectorOptions):
-    """Options of a flow on vectors that consists of shifts and scales."""
+class LogScaleOptions(Options):
+    """Options of a flow that consists of shifts and scales, beside those of its steps."""
 
-    transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate")] = 5
     log_scale: Annotated[Literal["tanh", "sigmoid", "soft-clamp"], Field(description="what bounds the log-scales")] = (
         "soft-clamp"
     )
+
+
+class AffineOptions(LogScaleOptions, VectorOptions):
+    """Options of a flow on vectors that consists of shifts and scales."""
+
+    transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate")] = 5
 
 
 Step: TypeAlias = Callable[[int], Transform]
@@ -81,7 +88,9 @@ Step: TypeAlias = Callable[[int], Transform]
 def vector_flow(event_shape: Shape, context_dim: int, options: StepOptions, step: Step) -> Flow:
     """Pre-processing, then ``options.transforms`` steps ``step(i)`` with linear layers between them."""
     if len(event_shape) != 1:
-        raise ShapeError(f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp")
+        raise ShapeError(
+            f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp, glow or nsf"
+        )
     refuse_mixing(event_shape, options, ("linear",))
     layers = data_layers(event_shape, context_dim, options)
     for i in range(options.transforms):
@@ -97,15 +106,15 @@ def refuse_mixing(event_shape: Shape, options: Options, names: tuple[str, ...]) 
         refuse_unused(options, names, "there is a single coordinate, and no other to take turns or mix with")
 
 
-def linear_layers(event_shape: Shape, linear: Linear) -> list[Transform]:
+def linear_layers(event_shape: Shape, linear: Linear, start: Start = "identity") -> list[Transform]:
     """What comes between two steps; nothing for a single coordinate, which there is no other to mix with.
 
-    Of images ``(C, H, W)`` it is the channels that are mixed.
+    It mixes the coordinates of vectors or the channels of images. start: of a learned matrix.
     """
     if linear == "none" or event_shape[0] == 1:
         return []
-    if linear == "lu":
-        return [LULinear(event_shape)]
+    if linear in ("lu", "dense"):
+        return [(LULinear if linear == "lu" else DenseLinear)(event_shape, start)]
     return [reverse(event_shape) if linear == "reverse" else random_permutation(event_shape)]
 
 
@@ -148,7 +157,7 @@ def partitions(features: int, kind: PartitionName) -> Iterator[VectorPartition]:
             pass
 
 
-def affine_map(event_shape: Shape, options: AffineOptions) -> Map:
+def affine_map(event_shape: Shape, options: LogScaleOptions) -> Map:
     """A shift and a scale; a spline where there is one coordinate only (see `bendable`)."""
     if event_shape == (1,):
         refuse_unused(options, ("log_scale",), "a single coordinate is changed by a spline, which has no log-scale")

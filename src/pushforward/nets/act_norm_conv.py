@@ -16,11 +16,14 @@ class EdgeConv2d(nn.Module):
     """A ``size x size`` convolution that can see where the image ends: it pads zeros, and 1 in one channel more.
 
     That channel is 0 within the image, so that its taps amount to a number for each position and output; the middle
-    one, which lies within it always, is left out. Source: Kingma & Dhariwal, "Glow", 2018 (the authors' code).
+    one, which lies within it always, is left out. Filters start at random, of length 1 on average, or at 0.
+
+    Source: Kingma & Dhariwal, "Glow", 2018 (the authors' code, where filters start at a size for 512 channels).
     """
 
-    def __init__(self, inputs: int, outputs: int, size: int, std: float = 0.05) -> None:
+    def __init__(self, inputs: int, outputs: int, size: int, zero: bool = False) -> None:
         super().__init__()
+        std = 0.0 if zero else (inputs * size * size) ** -0.5
         self.weight = nn.Parameter(std * torch.randn(outputs, inputs, size, size))
         self.edge = nn.Parameter(torch.zeros(outputs, size * size - 1)) if size > 1 else None
         self.size, self.padding = size, size // 2
@@ -76,7 +79,7 @@ class ZeroConv2d(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, context_dim: int = 0) -> None:
         super().__init__()
-        self.conv = EdgeConv2d(inputs, outputs, 3, std=0.0)
+        self.conv = EdgeConv2d(inputs, outputs, 3, zero=True)
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.log_scale = nn.Parameter(torch.zeros(outputs))
         self.context = nn.Linear(context_dim, outputs) if context_dim else None

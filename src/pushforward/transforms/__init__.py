@@ -13,6 +13,7 @@ from pushforward.transforms.positive import InverseSoftplus, Log
 from pushforward.transforms.preprocessing import Flatten, Identity, Logit
 from pushforward.transforms.product import Product
 from pushforward.transforms.reshape import Reshape
+from pushforward.transforms.reversible import Reversible
 from pushforward.transforms.spatial import MultiScale, Squeeze
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Product",
     "QRLinear",
     "Reshape",
+    "Reversible",
     "Rotation",
     "SVDLinear",
     "Squeeze",

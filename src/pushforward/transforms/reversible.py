@@ -1,0 +1,138 @@
+"""Training in little memory: activations are computed again on the way back, from the output through the inverses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.func import functional_call
+
+from pushforward.errors import OptionError
+from pushforward.precision import present_precision
+from pushforward.transform import Chain, Direction, NoiseValue, Transform, zero_log_term
+from pushforward.transforms.normalisation import BatchNorm
+
+
+class Reversible(Transform):
+    """Steps run one after the other as by a `Chain`, of whose activations none are kept for the gradients.
+
+    Only the output is stored. The backward pass takes it through the steps' inverses, one step at a time, runs each
+    step again from there and differentiates it: memory for the activations of one step instead of all, for one more
+    pass in either direction. Gradients are those of a `Chain` as far as the round trip is exact; there is no second
+    order.
+
+    Raises OptionError for what does not answer the same twice: steps with noise, batch normalisation, dropout.
+
+    Source: Gomez, Ren, Urtasun & Grosse, "The reversible residual network", 2017, section 3.
+    """
+
+    eager = "its backward pass runs its steps again"
+
+    def __init__(self, steps: Sequence[Transform]) -> None:
+        super().__init__()
+        self.chain = chain = Chain(steps)
+        if chain.kind != "exact" or chain.noise_to_latent is not None or chain.noise_to_data is not None:
+            raise OptionError("Reversible takes bijections without noise")
+        for module in chain.modules():
+            moments = isinstance(module, BatchNorm | nn.modules.batchnorm._BatchNorm)
+            if moments or (isinstance(module, nn.Dropout) and module.p > 0):
+                raise OptionError(
+                    f"Reversible runs its steps twice, and {type(module).__name__} would answer differently the "
+                    "second time; do without one of the two"
+                )
+        self.data_shape, self.latent_shape = chain.data_shape, chain.latent_shape
+        self.domain, self.codomain = chain.domain, chain.codomain
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if not torch.is_grad_enabled():
+            return self.chain.to_latent(x, context)
+        return self._run("to_latent", list(self.chain), x, context)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if not torch.is_grad_enabled():
+            return self.chain.to_data(z, context)
+        return self._run("to_data", list(self.chain)[::-1], z, context)
+
+    def _run(
+        self, direction: Direction, transforms: list[Transform], value: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        steps = [_Step(transform, direction) for transform in transforms]
+        parameters = [parameter for step in steps for parameter in step.parameters()]
+        out: tuple[Tensor, Tensor] = _Run.apply(steps, value, context, *parameters)  # type: ignore[no-untyped-call]
+        return out
+
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        self.chain.initialise(x, context)
+
+
+class _Step(nn.Module):
+    """A transform as a function of one direction, so that `functional_call` can run it with given parameters."""
+
+    def __init__(self, transform: Transform, direction: Direction) -> None:
+        super().__init__()
+        self.transform, self.direction = transform, direction
+
+    def forward(self, value: Tensor, context: Tensor | None, back: bool = False) -> tuple[Tensor, Tensor]:
+        if (self.direction == "to_latent") is not back:
+            return self.transform.to_latent(value, context)
+        return self.transform.to_data(value, context)
+
+
+class _Run(torch.autograd.Function):
+    """Steps one after the other, stored as their output.
+
+    The parameters are arguments, and the steps run with these in the backward pass: what the modules hold by then may
+    be something else.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, steps: list[_Step], value: Tensor, context: Tensor | None, *parameters: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        log_term = zero_log_term(value)
+        for step in steps:
+            value, term = step(value, context)
+            log_term = log_term + term
+        ctx.steps, ctx.precision = steps, present_precision(value)
+        ctx.save_for_backward(value, context, *parameters)
+        return value, log_term
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, grad_log_term: Tensor) -> tuple[Tensor | None, ...]:
+        value, context, *parameters = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[3:]
+        grads: list[Tensor | None] = []
+        of_value: Tensor | None = grad
+        grad_context: Tensor | None = None
+        stop = len(parameters)
+        for step in reversed(ctx.steps):
+            names = [name for name, _ in step.named_parameters()]
+            stop, own = stop - len(names), slice(stop - len(names), stop)
+            weights = [p.detach().requires_grad_(w) for p, w in zip(parameters[own], wanted[own], strict=True)]
+            seen = None if context is None else context.detach().requires_grad_(ctx.needs_input_grad[2])
+            given = dict(zip(names, weights, strict=True))
+            with ctx.precision():
+                with torch.no_grad():
+                    value = functional_call(step, given, (value, seen, True))[0].detach()
+                with torch.enable_grad():
+                    outputs = functional_call(step, given, (value.requires_grad_(), seen))
+            of_outputs = of_value, grad_log_term
+            of_value, from_context, *of_weights = _gradients(outputs, of_outputs, [value, seen, *weights])
+            grads[:0] = of_weights
+            if from_context is not None:
+                grad_context = from_context if grad_context is None else grad_context + from_context
+        return None, of_value if ctx.needs_input_grad[1] else None, grad_context, *grads
+
+
+def _gradients(
+    outputs: tuple[Tensor, ...], grads: tuple[Tensor | None, ...], inputs: list[Tensor | None]
+) -> list[Tensor | None]:
+    """The gradients of the outputs, of which some may depend on nothing, for those inputs that want one."""
+    moving = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if out.requires_grad]
+    wanting = [i for i in inputs if i is not None and i.requires_grad]
+    found = iter(torch.autograd.grad([o for o, _ in moving], wanting, [g for _, g in moving], allow_unused=True))
+    return [next(found) if i is not None and i.requires_grad else None for i in inputs]
