@@ -13,7 +13,8 @@ from pydantic import Field
 from pushforward.bases import build_base
 from pushforward.errors import ShapeError
 from pushforward.flow import Flow
-from pushforward.flows.options import Architecture, refuse_unused
+from pushforward.flows.images import refuse_other_events
+from pushforward.flows.options import Architecture
 from pushforward.flows.preprocessing import data_layers
 from pushforward.flows.vectors import CouplingOptions, couplings, linear_layers, vector_flow
 from pushforward.maps import LogisticMixture
@@ -36,12 +37,11 @@ class FlowPPOptions(CouplingOptions):
 
 def build(event_shape: Shape, context_dim: int, options: FlowPPOptions) -> Flow:
     """Flow++ for events ``(D,)`` or ``(C, H, W)``."""
+    refuse_other_events(event_shape, options, _FOR_VECTORS, _FOR_IMAGES)
     if len(event_shape) == 1:
-        refuse_unused(options, _FOR_IMAGES, f"it is for images, and these events are vectors {event_shape}")
         step = couplings(event_shape, context_dim, lambda: LogisticMixture(options.components), options)
         return vector_flow(event_shape, context_dim, options, step)
     layers = data_layers(event_shape, context_dim, options)
-    refuse_unused(options, _FOR_VECTORS, f"it is for vectors, and these events are images {event_shape}")
     layers += _image_layers(event_shape, context_dim, options)
     chain = Chain(layers)
     return Flow(build_base(options.base, chain.latent_shape, context_dim), chain)
