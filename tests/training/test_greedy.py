@@ -299,6 +299,9 @@ def test_every_option_of_a_greedy_flow_has_an_effect(name: str) -> None:
     default = flows.describe(name).options.model_fields
     for change in changes:
         ((option, value),) = change.items()
-        assert default[option].default == value or not torch.equal(scores(**change), plain), change
+        # Whitened rows as simple as these show no principal axes.
+        fixed = {"whiten": False} if option == "rotation" else {}
+        compared = scores(**fixed) if fixed else plain
+        assert default[option].default == value or not torch.equal(scores(**change, **fixed), compared), change
     assert not torch.equal(scores(levels=5), scores(levels=5, alpha=0.1))
     assert {option for change in changes for option in change} | {"alpha"} == set(default)

@@ -27,9 +27,10 @@ _TRIED, _ASCENT = 100, 30
 class MarginalGaussianisation(GreedyTransform):
     """Every coordinate made normal by a spline through its quantiles, then all turned: one iteration of RBIG.
 
-    rotation: ``pca``, to the axes of the covariance, or at random where it shows none; ``ica``, to the orthogonal axes that scikit-learn's FastICA finds;
-    ``random``. The rotation adds nothing to the log term; the next iteration sees other marginals for it. damping:
-    share of the identity in the splines; smaller steps follow the training rows less closely.
+    rotation: ``pca``, to the axes of the covariance, or at random where it shows none; ``ica``, to the orthogonal axes
+    that scikit-learn's FastICA finds; ``random``. The rotation adds nothing to the log term; the next iteration sees
+    other marginals for it. damping: share of the identity in the splines; smaller steps follow the training rows less
+    closely.
 
     Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011, eq. 6.
     """
