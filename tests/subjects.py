@@ -176,7 +176,7 @@ def fit_every_step(subject: Subject, n: int = 300) -> None:
     """Fit all greedy steps to rows that are bent enough for each of them to have something to do."""
     generator = torch.Generator().manual_seed(23)
     x, context = subject.data(n, 5), subject.embedded(n, 5)
-    x = x + (2 * x).sin() + (0 if context is None else context.mean(1, keepdim=True))
+    x = x + 0.3 * (2 * x).sin() + (0 if context is None else context.mean(1, keepdim=True))
     transform = subject.transform
     for step in transform if isinstance(transform, Chain) else [transform]:
         if isinstance(step, GreedyTransform):

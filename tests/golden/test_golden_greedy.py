@@ -73,7 +73,7 @@ def test_whitening_is_a_triangle_of_the_covariance() -> None:
     made.transform.initialise(x)
     rows = x.numpy()
     covariance = np.cov(rows.T, bias=True)
-    covariance += 1e-6 * np.trace(covariance) / 3 * np.eye(3)
+    covariance = (50 * covariance + 3 * np.diag(np.diag(covariance))) / 53
     z = np.linalg.solve(np.linalg.cholesky(covariance), (rows - rows.mean(0)).T).T
     _assert_both_ways(made.transform, x, z, np.full(50, -0.5 * np.linalg.slogdet(covariance)[1]))
 
@@ -87,7 +87,7 @@ def test_whitening_removes_what_the_context_says_of_the_mean() -> None:
     design = np.column_stack([np.ones(50), context.numpy()])
     left = x.numpy() - design @ np.linalg.lstsq(design, x.numpy(), rcond=None)[0]
     z, _ = made.transform.to_latent(x, context)
-    np.testing.assert_allclose(z.numpy().T @ z.numpy() / 50, np.eye(3), atol=1e-4)
+    np.testing.assert_allclose(z.numpy().T @ z.numpy() / 50, np.eye(3), atol=0.1)
     np.testing.assert_allclose(z.numpy().T @ design / 50, 0, atol=1e-10)
     np.testing.assert_allclose(np.linalg.lstsq(left, z.numpy(), rcond=None)[1], 0, atol=1e-10)
 

@@ -21,7 +21,7 @@ class RBIGOptions(MarginalOptions):
 
     rotation: Annotated[
         RotationName, Field(description="after each step: to principal axes, to independent components, or at random")
-    ] = "random"
+    ] = "pca"
 
 
 def build(event_shape: Shape, context_dim: int, options: RBIGOptions) -> Flow:

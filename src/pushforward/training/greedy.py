@@ -66,7 +66,8 @@ class GreedyRun(Run):
         self.validator = Validator(flow, validation, options)
         self.generator = torch.Generator().manual_seed(options.seed)
         free = sum(isinstance(step, GreedyTransform) and not bool(step.fitted) for step in self.steps)
-        wanted = free if options.steps is None else min(free, options.steps)
+        # At least one, of which to have done a part: of a flow that is fitted already no step is left.
+        wanted = max(1, free if options.steps is None else min(free, options.steps))
         epochs = None if options.epochs is None else math.ceil(options.epochs)
         self.budget = Budget(wanted, epochs, None if options.minutes is None else 60 * options.minutes)
         self.score = Score(-math.inf, math.nan, 0, 0.0)
@@ -83,6 +84,8 @@ class GreedyRun(Run):
     def _walk(self, interrupt: Interrupt) -> StopReason:
         train, held_out = self._training_rows(), self._validation_rows()
         later = [step for step in self.steps if isinstance(step, GreedyTransform) and not bool(step.fitted)]
+        if not later:
+            self._note("every step of the flow is fitted already; build it with more transforms to go on")
         first = len(self.steps) - len(later)
         for i, transform in enumerate(self.steps[:first]):
             transform.initialise(train.x, train.context, part_noise(train.noise, len(self.steps))[i])

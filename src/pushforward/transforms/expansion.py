@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pushforward.errors import OptionError
 from pushforward.maps.constraints import at_least_one
 from pushforward.precision import full_precision
-from pushforward.transform import NoiseValue, zero_log_term
+from pushforward.transform import zero_log_term
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.reflections import householder, reflections
 
@@ -24,10 +24,12 @@ ExpansionShape: TypeAlias = Literal["radial", "marginal"]
 _FURTHEST = 1e7
 # No map is chosen with a larger amplitude, the log of how much it expands at its centre.
 _LARGEST = 1.0
-# Places that compete to be a map's centre; a map must raise the total log-likelihood of the rows by so many nats.
-_CANDIDATES, _LEAST_GAIN = 16, 3.0
+# Places that compete to be the centre of a radial map, or each centre of a marginal one.
+_CANDIDATES = {"radial": 16, "marginal": 6}
+# A map must raise the total log-likelihood of the rows by so many nats.
+_LEAST_GAIN = 3.0
 # Rows that the candidates are compared on; the chosen one's amplitude is found on all rows.
-_ROWS = 4000
+_ROWS = 2000
 # A candidate's radius holds between so many rows and this part of them.
 _FEWEST_ROWS, _LARGEST_PART = 20, 0.5
 _HALVINGS = 6
@@ -70,21 +72,15 @@ class Expansions(GreedyTransform):
     def extra_repr(self) -> str:
         return f"maps={self.maps}, {self.shape}"
 
-    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        return self._all(x, context, back=False)
-
-    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        return self._all(z, context, back=True)
-
-    def _all(self, z: Tensor, context: Tensor | None, back: bool) -> tuple[Tensor, Tensor]:
-        log_term = zero_log_term(z)
-        with full_precision(z):
-            z = z.to(self.centre.dtype)
+    def run(self, v: Tensor, context: Tensor | None, back: bool) -> tuple[Tensor, Tensor]:
+        log_term = zero_log_term(v)
+        with full_precision(v):
+            v = v.to(self.centre.dtype)
             frames = None if self.packed is None else householder(self.packed)
             for i in reversed(range(self.maps)) if back else range(self.maps):
-                z, term = self._one(i, z, context, None if frames is None else frames[i], back)
+                v, term = self._one(i, v, context, None if frames is None else frames[i], back)
                 log_term = log_term + term
-        return z, log_term
+        return v, log_term
 
     def _one(
         self, i: int, z: Tensor, context: Tensor | None, frame: Tensor | None, back: bool
@@ -125,10 +121,10 @@ class Expansions(GreedyTransform):
         """Store the best of some candidates as map ``i``; without amplitude where none is worth it."""
         rows = torch.randperm(len(z), generator=generator)[:_ROWS].to(z.device)
         some, nearby = z[rows], None if context is None else context[rows]
-        own = rows[torch.randint(len(rows), (_CANDIDATES,), generator=generator).to(z.device)]
-        centres = z[own]
-        normal = torch.randn(_CANDIDATES // 2, self.features, dtype=torch.float64, generator=generator)
-        centres = torch.cat([normal.to(z.device), centres[_CANDIDATES // 2 :]])
+        count = _CANDIDATES[self.shape]
+        own = rows[torch.randint(len(rows), (count,), generator=generator).to(z.device)]
+        normal = torch.randn(count // 2, self.features, dtype=torch.float64, generator=generator)
+        centres = torch.cat([normal.to(z.device), z[own][count // 2 :]])
         places = None if context is None else context[own]
         spread = None if context is None else context.std(0, correction=0).clamp(min=1e-6)
         square = _squares(some, centres, self.size)
@@ -142,7 +138,9 @@ class Expansions(GreedyTransform):
             near = torch.stack([nearness(nearby, *pair) for pair in zip(places, reach, strict=True)])
         first, second = derivatives(some, centres, radius, near, square, self.size, self.power)
         step = torch.where(second < 0, -first / second, first.sign() * _LARGEST).clamp(-_LARGEST, _LARGEST)
-        predicted = first * step + 0.5 * second * step.square()
+        predicted = len(z) * (first * step + 0.5 * second * step.square())
+        # Where not even the prediction is enough, there is nothing to try.
+        step = torch.where(predicted >= _LEAST_GAIN, step, 0.0)
         best = predicted.argmax(0)
         groups = torch.arange(best.numel(), device=z.device)
         columns = best.repeat_interleave(self.size)
@@ -162,6 +160,8 @@ class Expansions(GreedyTransform):
         before = z.square().unflatten(1, (-1, self.size)).sum(2)
         found = torch.zeros_like(step)
         for _ in range(_HALVINGS):
+            if not bool(((found == 0) & (step != 0)).any()):
+                break
             # As the flow will have it, in its own precision.
             step = step.to(self.amplitude.dtype).double()
             ratio, log_term = expansion(offset / radius, step * near, self.size, self.power, False)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
-from pushforward.transform import Transform
+from pushforward.transform import NoiseValue, Transform, zero_log_term
 
 
 class GreedyTransform(Transform):
@@ -39,6 +39,23 @@ class GreedyTransform(Transform):
         """
         self.fit_layer(z, context, generator)
         self.fitted.fill_(True)
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return (x, zero_log_term(x)) if self._idle() else self.run(x, context, back=False)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return (z, zero_log_term(z)) if self._idle() else self.run(z, context, back=True)
+
+    def _idle(self) -> bool:
+        """Whether the step is known to be the identity, so that none of its work has to be done.
+
+        A graph is the same whatever is fitted: there the work is done, and its result is the identity.
+        """
+        return not (torch.compiler.is_compiling() or self.fitted.is_meta or bool(self.fitted))
+
+    @abstractmethod
+    def run(self, v: Tensor, context: Tensor | None, back: bool) -> tuple[Tensor, Tensor]:
+        """`to_latent`, or `to_data` with ``back``, with the state as it is; the identity before any was set."""
 
     @abstractmethod
     def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:

@@ -13,7 +13,7 @@ from pushforward.maps.constraints import at_least_one
 from pushforward.maps.gaussianisation import normal_scores
 from pushforward.maps.stored_spline import StoredSpline
 from pushforward.precision import full_precision
-from pushforward.transform import NoiseValue, sum_event
+from pushforward.transform import sum_event
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.reflections import householder, reflections
 
@@ -27,9 +27,10 @@ _TRIED, _ASCENT = 100, 30
 class MarginalGaussianisation(GreedyTransform):
     """Every coordinate made normal by a spline through its quantiles, then all turned: one iteration of RBIG.
 
-    rotation: ``pca``, to the axes of the covariance; ``ica``, to the orthogonal axes that scikit-learn's FastICA finds;
-    ``random``. The rotation adds nothing to the log term; the next iteration sees other marginals for it. damping:
-    share of the identity in the splines; smaller steps follow the training rows less closely.
+    rotation: ``pca``, to the axes of the covariance, or at random where it shows none; ``ica``, to the orthogonal axes
+    that scikit-learn's FastICA finds; ``random``. The rotation adds nothing to the log term; the next iteration sees
+    other marginals for it. damping: share of the identity in the splines; smaller steps follow the training rows less
+    closely.
 
     Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011, eq. 6.
     """
@@ -47,16 +48,15 @@ class MarginalGaussianisation(GreedyTransform):
     def extra_repr(self) -> str:
         return f"rotation={self.rotation}" + (f", damping={self.damping:g}" if self.damping else "")
 
-    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        y, log_slope = self.map(x, _none(x))
-        with full_precision(x):
-            return y.to(self.packed.dtype) @ householder(self.packed), sum_event(log_slope)
-
-    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        with full_precision(z):
-            y = z.to(self.packed.dtype) @ householder(self.packed).T
-        x, log_slope = self.map.inverse(y, _none(y))
-        return x, sum_event(log_slope)
+    def run(self, v: Tensor, context: Tensor | None, back: bool) -> tuple[Tensor, Tensor]:
+        with full_precision(v):
+            v = v.to(self.packed.dtype)
+            axes = householder(self.packed)
+            if back:
+                x, log_slope = self.map.inverse(v @ axes.T, _none(v))
+                return x, sum_event(log_slope)
+            y, log_slope = self.map(v, _none(v))
+            return y @ axes, sum_event(log_slope)
 
     def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
         self.map.store(normal_scores(z, self.map.bins, self.damping))
@@ -86,13 +86,7 @@ class SlicedGaussianisation(GreedyTransform):
     def extra_repr(self) -> str:
         return f"directions={self.directions}" + (f", damping={self.damping:g}" if self.damping else "")
 
-    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        return self._along(x, back=False)
-
-    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        return self._along(z, back=True)
-
-    def _along(self, v: Tensor, back: bool) -> tuple[Tensor, Tensor]:
+    def run(self, v: Tensor, context: Tensor | None, back: bool) -> tuple[Tensor, Tensor]:
         with full_precision(v):
             v = v.to(self.packed.dtype)
             frame = householder(self.packed)
@@ -167,19 +161,21 @@ def _share(damping: float) -> float:
 
 def _axes(y: Tensor, rotation: RotationName, generator: torch.Generator) -> Tensor:
     """Orthonormal columns (D, D) to turn ``y: (N, D)`` to."""
-    features = y.shape[1]
+    count, features = y.shape
     if features == 1:
         return torch.ones(1, 1, dtype=y.dtype, device=y.device)
-    if rotation == "random":
-        random = torch.randn(features, features, dtype=torch.float64, generator=generator)
-        axes: Tensor = torch.linalg.qr(random.to(y.device)).Q
-        return axes
     y = y - y.mean(0)
-    variances, axes = torch.linalg.eigh(y.T @ y / len(y))
+    variances, axes = torch.linalg.eigh(y.T @ y / count)
     if rotation == "ica":
         white = _some(y, generator) @ axes / variances.clamp(min=1e-12).sqrt()
-        axes = axes @ _independent(white, generator)
-    return axes
+        return axes @ _independent(white, generator)
+    # By so much the variances of independent coordinates differ by chance.
+    chance = 3 * (features / count) ** 0.5
+    if rotation == "pca" and bool(variances[-1] - variances[0] > chance * variances.mean()):
+        return axes
+    random = torch.randn(features, features, dtype=torch.float64, generator=generator)
+    turned: Tensor = torch.linalg.qr(random.to(y.device)).Q
+    return turned
 
 
 def _independent(white: Tensor, generator: torch.Generator) -> Tensor:

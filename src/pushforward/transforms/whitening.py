@@ -9,16 +9,19 @@ from pushforward.errors import OptionError
 from pushforward.precision import full_precision
 from pushforward.transform import NoiseValue, Transform, zero_log_term
 
-# Of the mean variance, what is added to each: a direction in which data do not vary is not blown up without limit.
-_RIDGE = 1e-6
+# Least share of the diagonal in the covariance: a direction in which data do not vary is not blown up without limit.
+_LEAST_SHARE = 1e-6
 
 
 class Whiten(Transform):
     """``z = L^-1 (x - mean - slope (c - centre))`` on vectors, all set once by `initialise`.
 
     ``mean + slope (c - centre)`` is the least-squares prediction of the data from the context ``c: (context_dim,)``,
-    and ``L`` the Cholesky factor of the covariance of what is left. Source: the preconditioning of Tabak & Turner, "A
-    family of nonparametric density estimation algorithms", 2013, section 3.
+    and ``L`` the Cholesky factor of the covariance of what is left. As many imagined rows as there are coordinates, in
+    which these are uncorrelated, count beside the rows given, which alone may be too few to tell.
+
+    Source: the preconditioning of Tabak & Turner, "A family of nonparametric density estimation algorithms", 2013,
+    section 3.
     """
 
     def __init__(self, features: int, context_dim: int = 0) -> None:
@@ -68,10 +71,11 @@ class Whiten(Transform):
             self.centre.copy_(centre)
             self.slope.copy_(slope.T)
         covariance = left.T @ left / len(x)
-        variance = covariance.diagonal().mean()
-        variance = torch.where(variance > 0, variance, 1.0)
-        eye = torch.eye(len(mean), dtype=x.dtype, device=x.device)
-        constant = (covariance.diagonal() <= _RIDGE * variance).to(x.dtype)
-        self.factor.copy_(torch.linalg.cholesky(covariance + variance * (_RIDGE * eye + constant.diag())))
+        share = max(len(mean) / (len(mean) + len(x)), _LEAST_SHARE)
+        variance = covariance.diagonal()
+        # Rounding makes the variance of a constant a tiny positive number.
+        varies = variance > 1e-14 * mean.square().clamp(min=1e-60)
+        diagonal = torch.where(varies, share * variance, 1.0).diag()
+        self.factor.copy_(torch.linalg.cholesky((1 - share) * covariance + diagonal))
         self.mean.copy_(mean)
         self.initialised.fill_(True)
