@@ -32,7 +32,7 @@ class MarginalGaussianisation(GreedyTransform):
     other marginals for it. damping: share of the identity in the splines; smaller steps follow the training rows less
     closely.
 
-    Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011, eq. 6.
+    Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011.
     """
 
     def __init__(self, features: int, bins: int = 32, rotation: RotationName = "pca", damping: float = 0.0) -> None:
@@ -74,7 +74,7 @@ class SlicedGaussianisation(GreedyTransform):
     damping: share of the identity in ``psi``: smaller steps, in more directions, follow the training rows less closely
     (the paper's regularisation).
 
-    Source: Dai & Seljak, "Sliced iterative normalizing flows", 2021, eq. 9 to 15 and algorithm 1.
+    Source: Dai & Seljak, "Sliced iterative normalizing flows", 2021.
     """
 
     def __init__(self, features: int, directions: int = 8, bins: int = 32, damping: float = 0.0) -> None:
