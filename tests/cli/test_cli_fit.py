@@ -40,14 +40,13 @@ def test_a_fit_leaves_a_whole_model_with_its_report(run: Run, houses_csv: Path, 
 def test_a_flow_that_is_fitted_step_by_step_is_a_model_like_any_other(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "m"
     code, printed, err = run(
-        "fit", "two-moons", "--limit", 400, "--flow", "rbig", "--option", "transforms=6", "--minutes", 1, "--out", out
+        "fit", "two-moons", "--limit", 300, "--flow", "rbig", "--option", "transforms=3", "--minutes", 1, "--out", out
     )
     assert code == 0, err
     assert "ended by steps" in printed
     assert (out / "report.html").exists()
     assert run("score", out, "two-moons", "--out", tmp_path / "scores.csv")[0] == 0
     assert run("sample", out, "-n", 20, "--out", tmp_path / "samples.csv")[0] == 0
-    assert run("check", out)[0] == 0
     assert "rbig" in run("info", out)[1]
 
 

@@ -49,8 +49,8 @@ class Expansions(GreedyTransform):
 
     Centres are drawn from the latents and from a normal; of several the one with the largest predicted gain is taken.
     The radius of each is the distance to a random number of neighbours. The amplitude follows from gradient and second
-    derivative of the log-likelihood of the rows, is bounded, and halved until the likelihood does rise (Tabak & Turner,
-    eq. 12 to 16, where the radius is from the normal density instead of the neighbours).
+    derivative of the log-likelihood of the rows, is bounded, and halved until the likelihood does rise, as Tabak &
+    Turner choose theirs. The form of ``f`` is not one of theirs: it has a closed inverse and is smooth at the centre.
     """
 
     def __init__(self, features: int, maps: int = 50, shape: ExpansionShape = "radial", context_dim: int = 0) -> None:

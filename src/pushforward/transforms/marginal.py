@@ -32,7 +32,7 @@ class MarginalGaussianisation(GreedyTransform):
     other marginals for it. damping: share of the identity in the splines; smaller steps follow the training rows less
     closely.
 
-    Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011, eq. 6.
+    Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011.
     """
 
     def __init__(self, features: int, bins: int = 32, rotation: RotationName = "pca", damping: float = 0.0) -> None:
@@ -74,7 +74,7 @@ class SlicedGaussianisation(GreedyTransform):
     damping: share of the identity in ``psi``: smaller steps, in more directions, follow the training rows less closely
     (the paper's regularisation).
 
-    Source: Dai & Seljak, "Sliced iterative normalizing flows", 2021, eq. 9 to 15 and algorithm 1.
+    Source: Dai & Seljak, "Sliced iterative normalizing flows", 2021.
     """
 
     def __init__(self, features: int, directions: int = 8, bins: int = 32, damping: float = 0.0) -> None:
@@ -168,14 +168,14 @@ def _axes(y: Tensor, rotation: RotationName, generator: torch.Generator) -> Tens
     variances, axes = torch.linalg.eigh(y.T @ y / count)
     if rotation == "ica":
         white = _some(y, generator) @ axes / variances.clamp(min=1e-12).sqrt()
-        return axes @ _independent(white, generator)
+        axes = axes @ _independent(white, generator)
     # By so much the variances of independent coordinates differ by chance.
-    chance = 3 * (features / count) ** 0.5
-    if rotation == "pca" and bool(variances[-1] - variances[0] > chance * variances.mean()):
-        return axes
-    random = torch.randn(features, features, dtype=torch.float64, generator=generator)
-    turned: Tensor = torch.linalg.qr(random.to(y.device)).Q
-    return turned
+    chance = 3 * (features / count) ** 0.5 * variances.mean()
+    if rotation == "random" or (rotation == "pca" and bool(variances[-1] - variances[0] <= chance)):
+        random = torch.randn(features, features, dtype=torch.float64, generator=generator)
+        axes = torch.linalg.qr(random.to(y.device)).Q
+    found: Tensor = axes
+    return found
 
 
 def _independent(white: Tensor, generator: torch.Generator) -> Tensor:

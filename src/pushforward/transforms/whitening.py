@@ -20,8 +20,7 @@ class Whiten(Transform):
     and ``L`` the Cholesky factor of the covariance of what is left. As many imagined rows as there are coordinates, in
     which these are uncorrelated, count beside the rows given, which alone may be too few to tell.
 
-    Source: the preconditioning of Tabak & Turner, "A family of nonparametric density estimation algorithms", 2013,
-    section 3.
+    Source: the preconditioning of Tabak & Turner, "A family of nonparametric density estimation algorithms", 2013.
     """
 
     def __init__(self, features: int, context_dim: int = 0) -> None:
