@@ -304,4 +304,6 @@ def test_every_option_of_a_greedy_flow_has_an_effect(name: str) -> None:
         compared = scores(**fixed) if fixed else plain
         assert default[option].default == value or not torch.equal(scores(**change, **fixed), compared), change
     assert not torch.equal(scores(levels=5), scores(levels=5, alpha=0.1))
-    assert {option for change in changes for option in change} | {"alpha"} == set(default)
+    with pytest.raises(OptionError, match="fitted without"):
+        scores(levels=5, dequantisation="variational")
+    assert {option for change in changes for option in change} | {"alpha", "dequantisation"} == set(default)
