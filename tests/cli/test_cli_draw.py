@@ -37,7 +37,7 @@ def test_rows_are_sampled_under_the_columns_names(run: Run, table_model: Path, t
 def test_images_are_sampled_as_a_grid_or_as_numbers(run: Run, image_model: Path, tmp_path: Path) -> None:
     assert run("sample", image_model, "-n", 9, "--out", tmp_path / "s.png")[0] == 0
     with Image.open(tmp_path / "s.png") as image:
-        assert image.size == (3 * 9 + 1, 3 * 9 + 1)
+        assert image.size == (8 * (3 * 9 + 1), 8 * (3 * 9 + 1))
     assert run("sample", image_model, "-n", 9, "--out", tmp_path / "s.npy")[0] == 0
     x = np.load(tmp_path / "s.npy", allow_pickle=False)
     assert (x.shape, x.dtype) == ((9, 1, 8, 8), np.uint8)
@@ -156,7 +156,7 @@ def test_four_examples_span_a_square_and_two_a_line(run: Run, image_model: Path,
         assert (square[place] == x[row]).mean() > 0.98
     assert run(*words, "--rows", 0, 1, "--out", tmp_path / "two.png")[0] == 0
     with Image.open(tmp_path / "two.png") as image:
-        assert image.size == (4 * 9 + 1, 9 + 1)
+        assert image.size == (8 * (4 * 9 + 1), 8 * (9 + 1))
 
 
 def test_examples_may_be_image_files(run: Run, folder: Path, tmp_path: Path) -> None:

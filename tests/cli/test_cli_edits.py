@@ -26,7 +26,7 @@ def test_a_sweep_has_a_line_for_each_temperature(run: Run, image_model: Path, tm
     words = ("sweep", image_model, "-n", 3, "--temperatures", 0.5, 1.0)
     assert run(*words, "--out", tmp_path / "s.png")[0] == 0
     with Image.open(tmp_path / "s.png") as image:
-        assert image.size == (3 * 9 + 1, 2 * 9 + 1)
+        assert image.size == (8 * (3 * 9 + 1), 8 * (2 * 9 + 1))
     assert run(*words, "--out", tmp_path / "s.npy")[0] == 0
     assert np.load(tmp_path / "s.npy").shape == (6, 1, 8, 8)
 
@@ -51,7 +51,7 @@ def test_without_an_amount_of_the_attribute_an_example_stays(run: Run, image_mod
     assert (sheet[:, 1] != sheet[:, 0]).any()
     assert run(*words, "--out", tmp_path / "a.png")[0] == 0
     with Image.open(tmp_path / "a.png") as image:
-        assert image.size == (5 * 9 + 1, 4 * 9 + 1)
+        assert image.size == (8 * (5 * 9 + 1), 8 * (4 * 9 + 1))
 
 
 def test_images_are_rebuilt_from_their_coarse_latents(run: Run, two_scales: Path, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_images_are_rebuilt_from_their_coarse_latents(run: Run, two_scales: Path
     assert (sheet[:, 0] == load("digits").x[[5, 9]]).mean() > 0.98
     assert run(*words, "--keep", 1, "--temperature", 0.5, "--out", tmp_path / "r.png")[0] == 0
     with Image.open(tmp_path / "r.png") as image:
-        assert image.size == (9 + 1, 2 * 9 + 1)
+        assert image.size == (8 * (9 + 1), 8 * (2 * 9 + 1))
 
 
 @pytest.mark.parametrize(

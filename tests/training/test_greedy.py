@@ -23,7 +23,7 @@ from pushforward.flow import Flow
 from pushforward.training import FitFailed, FitResult, TrainingOptions, fit
 from pushforward.training.greedy import is_greedy
 from pushforward.transform import Chain, Inverse, Transform
-from pushforward.transforms import Expansions, GreedyTransform, LULinear, MarginalGaussianisation, Standardise
+from pushforward.transforms import Expansions, GreedyTransform, LULinear, MarginalGaussianisation, Standardise, Whiten
 
 
 def ring(n: int = 600, seed: int = 0) -> Tensor:
@@ -193,6 +193,20 @@ def test_integers_are_dequantised_before_the_steps() -> None:
     assert result.history[0]["unit"] == "bits/dim"
     value = flow.likelihood(x[300:].float()).value.mean().item()
     assert value == pytest.approx(result.best_validation, abs=0.1)
+
+
+def test_rounds_name_the_dequantisation_of_a_bound() -> None:
+    x = torch.randint(0, 4, (200, 2), generator=torch.Generator().manual_seed(0)).float()
+    result = quick(small("rbig", 2, levels=4), x)
+    assert {entry["dequantisation"] for entry in result.history} == {"uniform"}
+
+
+def test_a_column_that_the_context_determines_is_not_blown_up() -> None:
+    context = torch.randn(500, 1, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([3 * context + 0.7, torch.randn(500, 1, generator=torch.Generator().manual_seed(1))], 1)
+    chain = Chain([Standardise((2,)), Whiten(2, 1)])
+    chain.initialise(x, context)
+    assert chain.to_latent(x, context)[1].abs().max() < 3
 
 
 def test_labels_are_contexts_of_tabak_and_turner() -> None:

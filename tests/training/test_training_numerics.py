@@ -17,7 +17,7 @@ from pushforward.nets import MLP
 from pushforward.training import FitFailed, TrainingOptions, fit
 from pushforward.training.numerics import locate_nonfinite, penalised_parameters
 from pushforward.transform import Chain
-from pushforward.transforms import Coupling, Identity
+from pushforward.transforms import Coupling, Identity, Reversible
 from pushforward.transforms.partition import half
 
 
@@ -56,6 +56,18 @@ def test_nonfinite_weights_are_named_inside_a_multi_scale_flow():
     assert found == (
         "transform 3 (Coupling) of scale 1 of transform 2 (MultiScale) of Chain has non-finite weights (net.last.bias)"
     )
+
+
+def test_nonfinite_weights_are_named_inside_steps_that_save_memory():
+    flow = flows.build("glow", event_shape=(1, 4, 4), transforms=1, channels=2, scales=1, memory_saving=True)
+    scale = flow.transform.transforms[1].scales[0]
+    inside = next(step for step in (scale, *scale.modules()) if isinstance(step, Reversible))
+    place = next(i for i, step in enumerate(inside.chain) if isinstance(step, Coupling))
+    with torch.no_grad():
+        inside.chain.transforms[place].net.last.bias.fill_(torch.nan)
+    found = locate_nonfinite(flow, torch.zeros(2, 1, 4, 4))
+    assert found.startswith(f"transform {place} (Coupling) of ")
+    assert "has non-finite weights (net.last.bias)" in found
 
 
 def test_a_net_that_overflows_is_named():

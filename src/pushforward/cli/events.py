@@ -16,6 +16,9 @@ from pushforward.storage import SavedModel
 
 Array = np.ndarray[Any, Any]
 
+# Of an image in a picture, in pixels of the screen.
+_LEAST_SIDE = 64
+
 _ENDINGS = (".png", ".npy", ".csv", ".parquet", ".jsonl")
 
 
@@ -48,12 +51,17 @@ def write_events(
 
 def write_picture(model: SavedModel, x: Array, out: Path, columns: int | None = None) -> None:
     """Write images ``x: (N, C, H, W)`` as one picture, a grid of them."""
+    from PIL.Image import Resampling
+
     from pushforward.report.figures import image_grid
 
     levels = levels_of(model)
     buffer = io.BytesIO()
     # Images of a model without levels are taken to be in [0, 1].
-    image_grid(x if levels else 255 * x, levels=levels or 256, columns=columns).save(buffer, "PNG")
+    picture = image_grid(x if levels else 255 * x, levels=levels or 256, columns=columns)
+    # Small images are drawn with larger pixels: 8 x 8 of a screen's own would be a postage stamp.
+    size = max(1, _LEAST_SIDE // max(x.shape[2:]))
+    picture.resize((size * picture.width, size * picture.height), Resampling.NEAREST).save(buffer, "PNG")
     write_atomically(out, buffer.getvalue())
 
 

@@ -37,10 +37,8 @@ def build(event_shape: Shape, context_dim: int, options: GlowOptions) -> Flow:
     if len(event_shape) != 1:
         return squeezed_flow(event_shape, context_dim, options, coupling_steps(options, make_map, make_net))
     refuse_mixing(event_shape, options, ("linear",))
-    layers, coupling = (
-        data_layers(event_shape, context_dim, options),
-        couplings(event_shape, context_dim, make_map, options),
-    )
+    layers = data_layers(event_shape, context_dim, options)
+    coupling = couplings(event_shape, context_dim, make_map, options)
     for i in range(options.transforms):
         layers += [ActNorm(event_shape), *linear_layers(event_shape, options.linear, "orthogonal"), coupling(i)]
     return Flow(build_base(options.base, event_shape, context_dim), Chain(layers))

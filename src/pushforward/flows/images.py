@@ -176,6 +176,6 @@ def scale_count(event_shape: Shape, wanted: int | None, squeezed: bool = True) -
         times = "once" if wanted - first == 1 else f"{wanted - first} times"
         raise ShapeError(
             f"{scales} the image {times}, which needs sides divisible by {factor}, "
-            f"got {height} x {width}; choose fewer scales, or resize or crop the images"
+            f"got {height} x {width}; {'choose fewer scales, or ' if wanted > 1 else ''}resize or crop the images"
         )
     return wanted

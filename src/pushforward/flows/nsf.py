@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
+from pushforward.errors import OptionError
 from pushforward.flow import Flow
 from pushforward.flows.images import FOR_IMAGES, StepsOptions, coupling_steps, refuse_other_events, squeezed_flow
 from pushforward.flows.options import Architecture
@@ -40,6 +41,11 @@ def build(event_shape: Shape, context_dim: int, options: NSFOptions) -> Flow:
 
     refuse_other_events(event_shape, options, for_images=(*FOR_IMAGES, "blocks", "net_norm"))
     if len(event_shape) != 1:
+        if options.memory_saving and options.net_norm == "batch":
+            raise OptionError(
+                "memory_saving runs every net twice, and batch normalisation would answer differently the second time; "
+                "choose net_norm='instance' or 'none'"
+            )
         return squeezed_flow(event_shape, context_dim, options, coupling_steps(options, make_map, make_net))
     return vector_flow(event_shape, context_dim, options, couplings(event_shape, context_dim, make_map, options))
 

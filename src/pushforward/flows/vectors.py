@@ -86,7 +86,8 @@ class AmortisedOptions(VectorOptions):
     """Options of a flow on vectors whose steps have parameters of their own, shifted by a net of the context."""
 
     linear: Annotated[
-        Linear, Field(description="between steps: a learned matrix (lu), or the order shuffled, reversed, or kept")
+        Linear,
+        Field(description="between steps: a learned matrix (lu, dense), or the order shuffled, reversed, or kept"),
     ] = "none"
     hidden: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,13 +56,14 @@ class GreedyRun(Run):
     fitted before stay, so that a run goes on where another ended. Of the options those that say when a run ends, the
     seed and the number of validation rows count, an epoch being a step; the others are about gradients.
 
-    Raises OptionError for a flow that also has parameters for gradients, or steps of another kind after greedy ones.
+    Raises OptionError where the transform also has parameters for gradients, or steps of another kind after greedy
+    ones. An embedding of labels stays as it was drawn.
     """
 
     def __init__(self, flow: Flow, train: Rows, validation: Rows, options: TrainingOptions, *more: Any) -> None:
         super().__init__(flow, train, validation, options, *more)
         self.steps = _checked_steps(flow)
-        self.validator = Validator(flow, validation, options)
+        self.validator = Validator(flow, validation, options, self.clock)
         self.generator = torch.Generator().manual_seed(options.seed)
         free = sum(isinstance(step, GreedyTransform) and not bool(step.fitted) for step in self.steps)
         # At least one, of which to have done a part: of a flow that is fitted already no step is left.
@@ -97,11 +97,11 @@ class GreedyRun(Run):
             reason = self.budget.exhausted(self.step, self._elapsed(), self._step_seconds())
             if reason is not None:
                 return reason
-            started = time.monotonic()
+            started = self.clock()
             later[i - first].fit(train.x, train.context, self.generator)
             self._advance(i, train, held_out)
             self.step += 1
-            self._validate(train, held_out, time.monotonic() - started)
+            self._validate(train, held_out, self.clock() - started)
             if self.progress.due():
                 self.progress.show(self._status())
             if self.options.patience is not None and self.misses >= self.options.patience:
@@ -141,28 +141,17 @@ class GreedyRun(Run):
         self.speed = len(train.x) / max(seconds, 1e-9) if self.step else None
         improved = self._keep_if_best(score)
         self.misses = 0 if improved else self.misses + 1
-        self.metrics.add(
-            {
-                "step": self.step,
-                "epoch": float(self.step),
-                "seconds": self._elapsed(),
-                "train": self._in_unit(self.train_value) if self.step else None,
-                "validation": self._in_unit(score.mean),
-                "standard_error": abs(self._in_unit(score.standard_error)),
-                "best": self._in_unit(self.result.best_validation),
-                "improved": improved,
-                "unit": self.unit,
-                "kind": self.flow.kind,
-                "train_loss": -self.train_value if self.step else None,
-                "validation_nats": score.mean,
-                "validation_rows": score.rows,
-                "validation_total": self.validator.total,
-                "averaged": False,
-                "lr": None,
-                "gradient_norm": None,
-                "rows_per_second": self.speed,
-                "skipped": 0,
-            }
+        self._record(
+            score,
+            improved,
+            self.train_value if self.step else None,
+            float(self.step),
+            validation_total=self.validator.total,
+            averaged=False,
+            lr=None,
+            gradient_norm=None,
+            rows_per_second=self.speed,
+            skipped=0,
         )
 
     def _status(self) -> Status:
@@ -172,7 +161,7 @@ class GreedyRun(Run):
             epoch=float(self.step),
             fraction=self.budget.fraction(self.step, elapsed),
             unit=self.unit,
-            kind=self.flow.kind,
+            kind=self.flow.kind_in_words,
             train=None if self.train_value is None else self._in_unit(self.train_value),
             validation=self._in_unit(self.score.mean),
             best=self._in_unit(self.result.best_validation),

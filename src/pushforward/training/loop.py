@@ -113,7 +113,7 @@ class _GradientRun(Run):
             raise OptionError("the flow has no parameters to train")
         self.batches = Batches(flow, train, options.batch_size, options.seed, options.flips)
         self.budget = Budget.of(options, len(train), self.batches.size)
-        self.validator = Validator(flow, validation, options)
+        self.validator = Validator(flow, validation, options, self.clock)
         self.penalised = penalised_parameters(flow) if flow.penalty else []
         self.gradient_norm = math.nan
         self.last_score: float | None = None
@@ -232,7 +232,18 @@ class _GradientRun(Run):
             score, improved = self._score()
         self.misses = 0 if improved else self.misses + 1
         self.last_score = score.mean
-        self._record(score, improved)
+        self._record(
+            score,
+            improved,
+            self.window.value(),
+            self._epoch(),
+            validation_total=self.validator.total,
+            averaged=self.average is not None,
+            lr=self.lr if self.step else None,
+            gradient_norm=self.window.norm(),
+            rows_per_second=self.speed,
+            skipped=self.recovery.skipped,
+        )
         cost = self.clock() - start
         self.budget.reserve = 1.2 * cost
         self.cadence.follow_cost(self.budget, cost)
@@ -251,33 +262,6 @@ class _GradientRun(Run):
         count = min(_STATISTICS_BATCHES, math.ceil(len(self.train) / self.batches.size))
         again = Batches(self.flow, self.train, self.batches.size, self.options.seed, self.options.flips)
         recompute_statistics(self.flow, lambda: again.some(count))
-
-    def _record(self, score: Score, improved: bool) -> None:
-        train = self.window.value()
-        self.metrics.add(
-            {
-                "step": self.step,
-                "epoch": self._epoch(),
-                "seconds": self._elapsed(),
-                "train": None if train is None else self._in_unit(train),
-                "validation": self._in_unit(score.mean),
-                "standard_error": abs(self._in_unit(score.standard_error)),
-                "best": self._in_unit(self.result.best_validation),
-                "improved": improved,
-                "unit": self.unit,
-                "kind": self.flow.kind,
-                "dequantisation": self.flow.dequantisation,
-                "train_loss": None if train is None else -train,
-                "validation_nats": score.mean,
-                "validation_rows": score.rows,
-                "validation_total": self.validator.total,
-                "averaged": self.average is not None,
-                "lr": self.lr if self.step else None,
-                "gradient_norm": self.window.norm(),
-                "rows_per_second": self.speed,
-                "skipped": self.recovery.skipped,
-            }
-        )
 
     def _status(self) -> Status:
         # Just after a validation round the figures of the steps before it are the latest ones.

@@ -12,7 +12,7 @@ from pushforward.errors import NumericsError
 from pushforward.flow import Flow
 from pushforward.training.averaging import Snapshot, Statistics, WeightAverage
 from pushforward.transform import Chain, NoiseValue, Transform, part_noise
-from pushforward.transforms import Coupling, MultiScale
+from pushforward.transforms import Coupling, MultiScale, Reversible
 
 # So many non-finite steps in a row are no accident.
 _TOLERATED = 10
@@ -131,7 +131,7 @@ def _walk(
         found, h = _walk(part, part_name, h, context, part_of_noise)
         if found is not None:
             return found, h
-    if isinstance(transform, Chain):
+    if isinstance(transform, Chain | Reversible):
         return None, h
     z, log_term = transform.to_latent(x, context, noise)
     if z.isfinite().all() and log_term.isfinite().all():
@@ -141,6 +141,8 @@ def _walk(
 
 def children(transform: Transform, name: str) -> list[tuple[Transform, str]]:
     """The parts that ``transform`` runs one after the other, each with its name; none for a single step."""
+    if isinstance(transform, Reversible):
+        return children(transform.chain, name)
     if isinstance(transform, Chain):
         return [(t, f"transform {i} ({_named(t)}) of {name}") for i, t in enumerate(transform)]
     if isinstance(transform, MultiScale):

@@ -6,6 +6,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 from pushforward.errors import NumericsError
 from pushforward.flow import Flow, evaluation
@@ -51,7 +52,9 @@ class Run(ABC):
             raise FitFailed(str(error), self._finish()) from None
         finally:
             self._finish()
-        if self.best is not None and self.result.best_step == 0:
+        if self.step == 0 and self.result.stopped_by == "minutes":
+            self._note("no step was taken: the time went by before the first one; give it more minutes")
+        if self.best is not None and self.result.best_step == 0 and self.result.stopped_by != "interrupted":
             self.keep(self.best, 0, self.result.best_validation)
         if not math.isfinite(self.result.best_validation):
             self._note(
@@ -92,6 +95,28 @@ class Run(ABC):
                 with evaluation(self.flow):
                     self.keep(self.best, self.step, score.mean)
         return improved
+
+    def _record(self, score: Score, improved: bool, train: float | None, epoch: float, **own: Any) -> None:
+        """Add a validation round to the metrics. train: in nats; own: what the kinds of run know differently."""
+        self.metrics.add(
+            {
+                "step": self.step,
+                "epoch": epoch,
+                "seconds": self._elapsed(),
+                "train": None if train is None else self._in_unit(train),
+                "validation": self._in_unit(score.mean),
+                "standard_error": abs(self._in_unit(score.standard_error)),
+                "best": self._in_unit(self.result.best_validation),
+                "improved": improved,
+                "unit": self.unit,
+                "kind": self.flow.kind,
+                "dequantisation": self.flow.dequantisation,
+                "train_loss": None if train is None else -train,
+                "validation_nats": score.mean,
+                "validation_rows": score.rows,
+                **own,
+            }
+        )
 
     def _note(self, message: str) -> None:
         self.result.notes.append(message)

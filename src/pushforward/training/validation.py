@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +34,10 @@ class Score:
 class Validator:
     """Scores ``flow`` in evaluation mode on a random subset of ``rows``, chosen once, with noise keyed by the row."""
 
-    def __init__(self, flow: Flow, rows: Rows, options: TrainingOptions) -> None:
+    def __init__(
+        self, flow: Flow, rows: Rows, options: TrainingOptions, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.clock = clock
         self.flow, self.seed, self.total = flow, options.seed, len(rows)
         self.chunk = min(_MAX_CHUNK, max(64, _CHUNK_VALUES // rows.event_size))
         limit = options.validation_rows or max(_MIN_ROWS, min(_MAX_ROWS, _MAX_VALUES // rows.event_size))
@@ -51,17 +55,17 @@ class Validator:
         count = min(len(self), _MIN_ROWS)
         # The first pass warms up, the second is timed.
         self._values(count)
-        start = time.monotonic()
+        start = self.clock()
         self._values(count)
-        per_row = max(time.monotonic() - start, 1e-9) / count
+        per_row = max(self.clock() - start, 1e-9) / count
         self.order = self.order[: max(count, int(_ROUND_SHARE * seconds / per_row))]
 
     def score(self) -> Score:
         """Score the rows with the flow's weights as they are."""
-        start = time.monotonic()
+        start = self.clock()
         values = self._values(len(self))
         error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        return Score(float(values.mean()), error, len(values), time.monotonic() - start)
+        return Score(float(values.mean()), error, len(values), self.clock() - start)
 
     def _values(self, count: int) -> torch.Tensor:
         values = []

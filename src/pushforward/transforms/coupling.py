@@ -88,6 +88,8 @@ class Elementwise(Transform):
         super().__init__()
         if shared is not None and not (len(shared) == len(event_shape) and _broadcasts(shared, tuple(event_shape))):
             raise ShapeError(f"shared must be {tuple(event_shape)} with 1 in place of some sizes, got {tuple(shared)}")
+        if shared is not None and map.starts_from_data:
+            raise OptionError(f"{type(map).__name__} starts from the data of each coordinate; leave shared out")
         if net is not None and not map.n_params:
             raise OptionError(f"{type(map).__name__} has no parameters for a net to compute; leave net out")
         if map.shape is not None and not _broadcasts(map.shape, tuple(event_shape)):

@@ -72,8 +72,9 @@ class Whiten(Transform):
         covariance = left.T @ left / len(x)
         share = max(len(mean) / (len(mean) + len(x)), _LEAST_SHARE)
         variance = covariance.diagonal()
-        # Rounding makes the variance of a constant a tiny positive number.
-        varies = variance > 1e-14 * mean.square().clamp(min=1e-60)
+        # Rounding leaves a tiny variance in a constant, and in a column that the context determines.
+        spread = (x - mean).square().mean(0)
+        varies = (variance > 1e-14 * mean.square().clamp(min=1e-60)) & (variance > 1e-10 * spread)
         diagonal = torch.where(varies, share * variance, 1.0).diag()
         self.factor.copy_(torch.linalg.cholesky((1 - share) * covariance + diagonal))
         self.mean.copy_(mean)
