@@ -27,6 +27,8 @@ def require_event_output(model: SavedModel, out: Path | None, force: bool) -> No
     image = len(model.flow.event_shape) == 3
     if out is None and image:
         raise OptionError("images need a file to be written to: --out NAME.png for a picture, NAME.npy for numbers")
+    if out is not None and out.suffix.lower() == ".png" and not image:
+        raise OptionError(f"{out}: this model makes rows and no images; choose .csv, .parquet, .npy or .jsonl")
     require_output(out, _ENDINGS if image else _ENDINGS[1:], force)
 
 

@@ -35,10 +35,10 @@ class DataOptions(Options):
     ] = None
     dequantisation: Annotated[
         Literal["uniform", "variational"],
-        Field(description="noise that makes levels real numbers: uniform, or learned for a tighter bound"),
+        Field(description="of data with levels: uniform noise, or noise that is learned, for a tighter bound"),
     ] = "uniform"
-    alpha: Annotated[float, Field(ge=0, lt=0.5, description="margin of the logit")] = 0.05
-    standardise: Annotated[bool, Field(description="centre and scale data without levels, from the first batch")] = True
+    alpha: Annotated[float, Field(ge=0, lt=0.5, description="margin of the logit, of data with levels")] = 0.05
+    standardise: Annotated[bool, Field(description="centre and scale data without levels, by the training rows")] = True
 
 
 def data_layers(event_shape: Shape, context_dim: int, options: DataOptions) -> list[Transform]:
