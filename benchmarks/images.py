@@ -100,7 +100,7 @@ def work(cells: Cells, cell: dict[str, Any], data: DataSet, out: Path) -> None:
         pushforward.save(flow, folder, force=True)
         generator = torch.Generator().manual_seed(cell["seed"])
         samples = flow.sample(_SHOWN, generator=generator).detach().double().numpy()
-        image_grid(samples, levels=data.levels or 256).save(folder.with_suffix(".png"))
+        image_grid(samples, levels=data.levels or 256).save(folder.with_name(folder.name + ".png"))
         cells.add({**cell, **found})
         figure = f"{found['bits']:.3f} ± {found['standard_error']:.3f} bits/dim"
         print(f"{cell['data']} {cell['flow']}: {figure} ({found['steps']:,} steps)", flush=True)
