@@ -10,11 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pushforward.bases import RealBase, build_base
-from pushforward.errors import ShapeError
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.preprocessing import DataOptions, data_layers
-from pushforward.flows.vectors import refuse_mixing
+from pushforward.flows.vectors import refuse_mixing, require_vectors
 from pushforward.maps import ProbitMixture
 from pushforward.nets import MLP
 from pushforward.transform import Chain, Shape, Transform
@@ -42,8 +41,7 @@ class GaussianizationOptions(DataOptions):
 
 def build(event_shape: Shape, context_dim: int, options: GaussianizationOptions) -> Flow:
     """Gaussianization flow on vectors (D,)."""
-    if len(event_shape) != 1:
-        raise ShapeError(f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp")
+    require_vectors(event_shape)
     refuse_mixing(event_shape, options, ("rotation",))
     (features,) = event_shape
     layers = data_layers(event_shape, context_dim, options)

@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from pushforward.bases import StandardNormal
-from pushforward.errors import OptionError, ShapeError
+from pushforward.errors import OptionError
 from pushforward.flow import Flow
 from pushforward.flows.options import refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
-from pushforward.flows.vectors import Step
+from pushforward.flows.vectors import Step, require_vectors
 from pushforward.transform import Chain, Shape
 from pushforward.transforms.whitening import Whiten
 
@@ -41,8 +41,7 @@ class MarginalOptions(GreedyOptions):
 
 def greedy_flow(event_shape: Shape, context_dim: int, options: GreedyOptions, step: Step) -> Flow:
     """Pre-processing, then ``options.transforms`` greedy steps ``step(i)``, which `fit` fits one after the other."""
-    if len(event_shape) != 1:
-        raise ShapeError(f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp")
+    require_vectors(event_shape)
     refuse_unused(options, ("dequantisation",), "a learned one needs gradients, and these steps are fitted without")
     layers = data_layers(event_shape, context_dim, options)
     if options.whiten:

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from pushforward.flow import Flow
 from pushforward.flows.greedy import MarginalOptions, greedy_flow, refuse_context
-from pushforward.flows.options import Architecture, refuse_unused
+from pushforward.flows.options import Architecture
+from pushforward.flows.vectors import refuse_mixing
 from pushforward.transform import Shape, Transform
 from pushforward.transforms.marginal import MarginalGaussianisation, RotationName
 
@@ -27,8 +28,7 @@ class RBIGOptions(MarginalOptions):
 def build(event_shape: Shape, context_dim: int, options: RBIGOptions) -> Flow:
     """RBIG on vectors (D,)."""
     refuse_context("rbig", context_dim)
-    if event_shape == (1,):
-        refuse_unused(options, ("rotation",), "there is a single coordinate, and no other to turn to")
+    refuse_mixing(event_shape, options, ("rotation",))
 
     def step(i: int) -> Transform:
         return MarginalGaussianisation(event_shape[0], options.bins, options.rotation, options.damping)

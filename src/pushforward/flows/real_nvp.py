@@ -12,9 +12,17 @@ from pydantic import Field
 from pushforward.bases import RealBase, build_base
 from pushforward.flow import Flow
 from pushforward.flows.images import refuse_other_events, scale_count
-from pushforward.flows.options import Architecture, refuse_unused
+from pushforward.flows.options import Architecture
 from pushforward.flows.preprocessing import DataOptions, data_layers
-from pushforward.flows.vectors import Linear, PartitionName, bendable, linear_layers, partitions, refuse_mixing
+from pushforward.flows.vectors import (
+    Linear,
+    LogScaleOptions,
+    PartitionName,
+    affine_map,
+    linear_layers,
+    partitions,
+    refuse_mixing,
+)
 from pushforward.maps import Affine
 from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MLP, ResidualConvNet
@@ -26,7 +34,7 @@ _FOR_IMAGES = ("channels", "blocks", "scales", "net_norm")
 Norm = Literal["batch", "lagged-batch", "activation", "none"]
 
 
-class RealNVPOptions(DataOptions):
+class RealNVPOptions(LogScaleOptions, DataOptions):
     """Options of `real_nvp`; the first group is for vectors, the second for images, the third for both."""
 
     transforms: Annotated[int, Field(ge=1, description="vectors: affine couplings")] = 8
@@ -91,13 +99,11 @@ def _vector_couplings(event_shape: Shape, context_dim: int, options: RealNVPOpti
     steps: list[Transform] = []
     refuse_mixing(event_shape, options, ("partition", "linear"))
     taken = partitions(event_shape[0], options.partition)
-    if event_shape == (1,):
-        refuse_unused(options, ("log_scale",), "a single coordinate is changed by a spline, which has no log-scale")
     for i in range(options.transforms):
         if i:
             steps += linear_layers(event_shape, options.linear)
         partition = next(taken)
-        map = bendable(Affine(LOG_SCALES[options.log_scale]()), event_shape)
+        map = affine_map(event_shape, options)
         kept, changed = partition.kept_shape[0], partition.changed_shape[0]
         net = MLP(kept, map.n_params * changed, options.hidden, context_dim, options.activation, options.dropout)
         steps.append(Coupling(partition, map, net, _after(partition.changed_shape, options.norm or "none")))

@@ -104,10 +104,7 @@ Step: TypeAlias = Callable[[int], Transform]
 
 def vector_flow(event_shape: Shape, context_dim: int, options: StepOptions, step: Step) -> Flow:
     """Pre-processing, then ``options.transforms`` steps ``step(i)`` with linear layers between them."""
-    if len(event_shape) != 1:
-        raise ShapeError(
-            f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp, glow or nsf"
-        )
+    require_vectors(event_shape)
     refuse_mixing(event_shape, options, ("linear",))
     layers = data_layers(event_shape, context_dim, options)
     for i in range(options.transforms):
@@ -120,6 +117,14 @@ def vector_flow(event_shape: Shape, context_dim: int, options: StepOptions, step
 def turned(step: Transform, direction: Direction) -> Transform:
     """``step``, whose `to_latent` is the cheap direction, such that ``direction`` is."""
     return step if direction == "to_latent" else Inverse(step)
+
+
+def require_vectors(event_shape: Shape) -> None:
+    """Raise ShapeError for events that are no vectors."""
+    if len(event_shape) != 1:
+        raise ShapeError(
+            f"vectors, event_shape (D,), expected, got {tuple(event_shape)}; for images use real_nvp, glow or nsf"
+        )
 
 
 def refuse_mixing(event_shape: Shape, options: Options, names: tuple[str, ...]) -> None:

@@ -134,9 +134,7 @@ class GreedyRun(Run):
 
     def _validate(self, train: _Walkers, held_out: _Walkers, seconds: float) -> None:
         """Score both, keep the flow up to here if it is the best so far, and record the round."""
-        values = self._values(held_out)
-        error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        self.score = score = Score(float(values.mean()), error, len(values), 0.0)
+        self.score = score = Score.of(self._values(held_out), 0.0)
         self.train_value = float(self._values(train).mean())
         self.speed = len(train.x) / max(seconds, 1e-9) if self.step else None
         improved = self._keep_if_best(score)

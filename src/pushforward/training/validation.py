@@ -30,6 +30,12 @@ class Score:
     rows: int
     seconds: float
 
+    @classmethod
+    def of(cls, values: torch.Tensor, seconds: float) -> Score:
+        """The score of log-likelihoods ``values: (N,)``."""
+        error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+        return cls(float(values.mean()), error, len(values), seconds)
+
 
 class Validator:
     """Scores ``flow`` in evaluation mode on a random subset of ``rows``, chosen once, with noise keyed by the row."""
@@ -64,8 +70,7 @@ class Validator:
         """Score the rows with the flow's weights as they are."""
         start = self.clock()
         values = self._values(len(self))
-        error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        return Score(float(values.mean()), error, len(values), self.clock() - start)
+        return Score.of(values, self.clock() - start)
 
     def _values(self, count: int) -> torch.Tensor:
         values = []
