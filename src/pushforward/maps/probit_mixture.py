@@ -13,6 +13,7 @@ from pushforward.maps.logistic_mixture import logit_of_mixture
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
 from pushforward.maps.probit import logit_of_normal, probit_of_logit
+from pushforward.moments import moments
 
 # Scales at the start: as a part of the gap between neighbouring quantiles, and the smallest as a part of the largest.
 _OF_GAP = 0.6
@@ -61,9 +62,7 @@ class ProbitMixture(Map):
     def start_from(self, x: Tensor) -> Tensor:
         """Equal weights, the mu at quantiles of ``x: (B, *event)``, and scales of the size of the gaps between them."""
         x = x.double()
-        std, mean = torch.std_mean(x, 0, correction=0)
-        # Rounding makes the deviation of a constant a tiny positive number: judge it against the size of the values.
-        std = torch.where(std > 1e-7 * mean.abs().clamp(min=1e-30), std, 1.0)
+        std = moments(x.flatten(1).T)[1].reshape(x.shape[1:])
         return self._around(x.sort(0).values[(self._levels() * len(x)).long().to(x.device)], std)
 
     def _levels(self) -> Tensor:
