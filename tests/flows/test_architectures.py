@@ -335,7 +335,7 @@ def test_flowpp_refuses_what_it_cannot_squeeze() -> None:
     with pytest.raises(ShapeError, match=r"needs an even height and width, got 5 x 8; resize or crop"):
         build("flowpp", (1, 5, 8))
     with pytest.raises(OptionError, match="channels must be a multiple of heads, got 6 channels and 4 heads"):
-        build("flowpp", (1, 4, 4), channels=6)
+        build("flowpp", (1, 4, 4), channels=6, heads=4)
 
 
 def test_flowpp_on_images_has_the_couplings_of_the_paper() -> None:
