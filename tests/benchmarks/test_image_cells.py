@@ -40,7 +40,14 @@ def test_a_cell_is_done_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_the_table_sorts_flows_and_shows_the_best_so_far() -> None:
-    line = {"data": "d", "minutes": 4.0, "dequantisation": "uniform", "parameters": 1000, "standard_error": 0.01}
+    line = {
+        "data": "d",
+        "device": "cpu",
+        "minutes": 4.0,
+        "dequantisation": "uniform",
+        "parameters": 1000,
+        "standard_error": 0.01,
+    }
     history = [(0.5, 3.0), (1.5, 2.0), (1.9, 2.5), (3.5, None)]
     lines = [
         {**line, "flow": "a", "bits": 9.0, "history": []},

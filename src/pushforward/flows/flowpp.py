@@ -27,12 +27,12 @@ _FOR_IMAGES = ("channels", "blocks", "heads")
 
 
 class FlowPPOptions(CouplingOptions):
-    """Options of `flowpp`. The published CIFAR-10 model: 32 components, 96 channels, 10 blocks, 4 heads, dropout 0.2."""
+    """Options of `flowpp`. On CIFAR-10, as published: 32 components, 96 channels, 10 blocks, 4 heads, dropout 0.2."""
 
     components: Annotated[int, Field(ge=1, description="logistics of a map's mixture")] = 8
     channels: Annotated[int, Field(ge=2, description="images: of the nets")] = 32
     blocks: Annotated[int, Field(ge=1, description="images: gated convolutions with attention in a net")] = 2
-    # One head of 32 channels is as wide as each of the published four, and on a processor takes a quarter of their time.
+    # One head of 32 channels is no narrower than each of the published four, and takes a quarter of the time of four.
     heads: Annotated[int, Field(ge=1, description="images: of the attention; divides channels")] = 1
 
 
