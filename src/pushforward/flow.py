@@ -17,7 +17,7 @@ from pushforward.bases import Base, as_base
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.precision import full_precision
 from pushforward.structure import structure
-from pushforward.transform import Kind, NoiseValue, Shape, Transform
+from pushforward.transform import Kind, NoiseValue, Shape, Transform, has_role
 from pushforward.transforms.dequantisation import Dequantisation
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 # Beyond this a finite input may overflow on its way to the latent; what is not finite then is a density of zero.
 _OVERFLOW = 1e6
+# Of one pass of `likelihood`, so that what the nets keep stays small next to memory: rows, and values of events.
+_BATCH_ROWS, _BATCH_VALUES = 1024, 2**18
+_PROBES = 8
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,16 @@ class Likelihood:
     """Log-likelihoods in nats, each with what kind of number it is.
 
     value: (B,); kind: ``exact``, ``bound`` (a lower bound) or ``estimate``; samples: how many draws were averaged per
-    row; standard_error: (B,) of ``value`` over the draws, None where one draw or none was needed.
+    row (draws of a bound, or probes of an estimate; for an estimate of a bound its draws); standard_error: (B,) of
+    ``value`` over the draws, None where one draw or none was needed; in_words: the kind as it is to be printed, which
+    for an estimate says how it comes about, and of what.
     """
 
     value: Tensor
     kind: Kind
     samples: int
     standard_error: Tensor | None = None
+    in_words: str = ""
 
 
 class Flow(nn.Module):
@@ -91,8 +97,16 @@ class Flow(nn.Module):
 
     @property
     def kind_in_words(self) -> str:
-        """The kind as it is printed: a bound with the dequantisation that makes it one."""
-        return self.kind if self.dequantisation is None else f"{self.kind}, {self.dequantisation} dequantisation"
+        """The kind as it is printed: a bound with the dequantisation that makes it one, an estimate with its method.
+
+        What is both is an "estimate of a bound".
+        """
+        words: list[str] = [self.kind]
+        if self.kind == "estimate":
+            if has_role(self.transform.noise_to_latent, "draw"):
+                words = ["estimate of a bound"]
+            words += [self.transform.estimator] if self.transform.estimator else []
+        return ", ".join([*words, f"{self.dequantisation} dequantisation"] if self.dequantisation else words)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -197,25 +211,41 @@ class Flow(nn.Module):
         samples: int = 1,
         seed: int = 0,
         first_row: int = 0,
-        batch_size: int = 1024,
+        batch_size: int | None = None,
+        probes: int | None = None,
     ) -> Likelihood:
         """Log-likelihoods of ``x: (B, *event_shape)`` with their kind, in evaluation mode, without gradients.
 
-        For a bound, ``samples`` draws per row make the importance-weighted log-mean-exp, which tightens as they grow;
-        an exact flow needs one. Noise is keyed by ``seed`` and by the number of the row (counted from ``first_row``):
-        neither ``batch_size`` nor the order of calls changes a value.
+        For a bound, ``samples`` draws per row make the importance-weighted log-mean-exp (Burda, Grosse & Salakhutdinov,
+        "Importance weighted autoencoders", 2016, eq. 8), which tightens as they grow. For an estimate they are probes,
+        and the value is the mean of the log values. An exact flow needs neither. For an estimate of a bound each draw's
+        log weight is first averaged over ``probes`` probes (None: 1 for one draw, else 8): what is left of their
+        noise, v of variance, raises a log-mean-exp of many draws by about v / 2.
+
+        Noise is keyed by ``seed`` and by the number of the row (counted from ``first_row``): neither ``batch_size``,
+        how many rows and draws go through the flow at once (None: bounded by their size), nor the order of calls
+        changes a value.
         """
-        if samples < 1:
-            raise OptionError(f"samples must be at least 1, got {samples}")
-        if self.kind == "estimate":
-            raise OptionError("likelihoods of estimate flows are not averaged here")
-        samples = samples if self.transform.noise_to_latent is not None else 1
+        for name, number in (("samples", samples), ("probes", 1 if probes is None else probes)):
+            if number < 1:
+                raise OptionError(f"{name} must be at least 1, got {number}")
         x = self._event(x, "x", self.event_shape)
+        batch_size = batch_size or min(_BATCH_ROWS, max(1, _BATCH_VALUES // max(1, math.prod(self.event_shape))))
+        spec = self.transform.noise_to_latent
+        draws, each = samples if has_role(spec, "draw") else 1, 1
+        if has_role(spec, "probe"):
+            each = probes or (1 if draws == 1 else _PROBES) if has_role(spec, "draw") else samples * (probes or 1)
+        found = []
         with evaluation(self):
             context = self._context(context, x.shape[0])
-            rows = torch.arange(first_row, first_row + x.shape[0])
-            per_draw = [self._keyed_values(x, context, rows, seed, k, batch_size) for k in range(samples)]
-        return _combine(torch.stack(per_draw), self.kind)
+            for start in range(0, max(1, x.shape[0]), batch_size):
+                part = slice(start, min(start + batch_size, x.shape[0]))
+                first, own = first_row + start, None if context is None else context[part]
+                values = self._keyed_values(x[part], own, (draws, each), seed, first, batch_size)
+                found.append(_combined(values.reshape(draws, each, -1)))
+        value, standard_error = (torch.cat(parts) for parts in zip(*found, strict=True))
+        known = None if draws * each == 1 else standard_error
+        return Likelihood(value, self.kind, draws if draws > 1 else each, known, self.kind_in_words)
 
     @torch.no_grad()
     def initialise(self, x: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None) -> None:
@@ -230,13 +260,18 @@ class Flow(nn.Module):
         return FlowDistribution(self, context)
 
     def _keyed_values(
-        self, x: Tensor, context: Tensor | None, rows: Tensor, seed: int, repetition: int, batch_size: int
+        self, x: Tensor, context: Tensor | None, repeats: tuple[int, int], seed: int, first_row: int, batch_size: int
     ) -> Tensor:
-        spec, values = self.transform.noise_to_latent, []
-        for start in range(0, max(1, x.shape[0]), batch_size):
-            part = slice(start, start + batch_size)
-            noise = noise_source.keyed(spec, seed, rows[part], x.dtype, x.device, repetition)
-            values.append(self(x[part], None if context is None else context[part], noise))
+        """Values ``(draws * probes, B)`` of all rows, ``repeats`` being how many draws and probes; many in one pass."""
+        spec, rows = self.transform.noise_to_latent, torch.arange(first_row, first_row + x.shape[0])
+        total, at_once, values = math.prod(repeats), max(1, batch_size // max(1, x.shape[0])), []
+        for start in range(0, total, at_once):
+            count = min(at_once, total - start)
+            number = torch.arange(start, start + count).repeat_interleave(x.shape[0])
+            draw, probe = number // repeats[1], number % repeats[1]
+            noise = noise_source.keyed(spec, seed, rows.repeat(count), x.dtype, x.device, draw, probe)
+            again = [None if v is None else v.repeat(count, *(1,) * (v.ndim - 1)) for v in (x, context)]
+            values.append(self(again[0], again[1], noise).reshape(count, -1))
         return torch.cat(values)
 
     def _sample(
@@ -351,13 +386,15 @@ def evaluation(flow: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _combine(values: Tensor, kind: Kind) -> Likelihood:
-    """Draws ``(K, B)`` of a bound's log weight to its log-mean-exp, with a delta-method standard error."""
-    samples = values.shape[0]
-    if samples == 1:
-        return Likelihood(values[0], kind, 1)
-    mean, standard_error = log_mean_exp(values)
-    return Likelihood(mean, kind, samples, standard_error)
+def _combined(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Values ``(draws, probes, B)`` to the log-mean-exp over draws of the mean over probes, and its standard error."""
+    weights = values.mean(1)
+    if values.shape[0] > 1:
+        return log_mean_exp(weights)
+    # Where every probe says that the density is 0, that is certain: -inf - -inf would be NaN.
+    spread = torch.where(weights == -math.inf, 0.0, values - weights).square().sum(1)
+    probes = values.shape[1]
+    return weights[0], (spread[0] / max(1, probes - 1) / probes).sqrt()
 
 
 def log_mean_exp(values: Tensor) -> tuple[Tensor, Tensor]:

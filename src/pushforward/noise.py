@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pushforward.transform import Noise, NoiseSpec, NoiseValue
+from pushforward.transform import Noise, NoiseSpec, NoiseValue, has_role
 
 
 def draw(
@@ -33,25 +33,35 @@ def draw(
 
 
 def keyed(
-    spec: NoiseSpec, seed: int, rows: Tensor, dtype: torch.dtype, device: torch.device, repetition: int = 0
+    spec: NoiseSpec,
+    seed: int,
+    rows: Tensor,
+    dtype: torch.dtype,
+    device: torch.device,
+    repetition: int | Tensor = 0,
+    probe: int | Tensor = 0,
 ) -> NoiseValue:
-    """Noise for the rows numbered ``rows: (B,)``: a function of (seed, row number, repetition) and of nothing else."""
+    """Noise for the rows numbered ``rows: (B,)``: a function of (seed, row number, repetition) and of nothing else.
+
+    repetition: 0 or more, of all rows or one of each, (B,). probe: the same, for the noise that is a probe: one
+    repetition has as many different ones as are asked for.
+    """
     if spec is None:
         return None
     # One counter-based stream a row and repetition; the parts of a row's noise are consecutive stretches of its stream.
     # Words of 64 bits by name: numpy makes floats of a list with a number beyond 2**63, and seeds would fall together.
-    words, counter = (
-        np.array([seed & (2**64 - 1), 0], dtype=np.uint64),
-        np.array([0, 0, 0, repetition], dtype=np.uint64),
-    )
-    streams = []
-    for row in rows.tolist():
-        words[1] = row
-        streams.append(np.random.Generator(np.random.Philox(key=words, counter=counter)))
+    numbers = [torch.as_tensor(value).expand(rows.shape).tolist() for value in (rows, repetition, probe)]
+    words, counter = np.array([seed & (2**64 - 1), 0], dtype=np.uint64), np.zeros(4, dtype=np.uint64)
+    streams: dict[str, list[np.random.Generator]] = {role: [] for role in ("draw", "probe") if has_role(spec, role)}
+    for row, repeated, probed in zip(*numbers, strict=True):
+        words[1], counter[3] = row, repeated
+        for role, found in streams.items():
+            counter[2] = 0 if role == "draw" else 1 + probed
+            found.append(np.random.Generator(np.random.Philox(key=words, counter=counter)))
 
     def one(noise: Noise) -> Tensor:
-        values = np.empty((len(streams), *noise.shape), dtype=np.float64)
-        for i, stream in enumerate(streams):
+        values = np.empty((len(rows), *noise.shape), dtype=np.float64)
+        for i, stream in enumerate(streams[noise.role]):
             if noise.law == "uniform":
                 # Multiples of 2**-24, so that float32 holds them exactly and never rounds up to 1.
                 values[i] = stream.random(noise.shape, dtype=np.float32)

@@ -35,11 +35,13 @@ class Noise:
     """The noise that a stochastic transform wants for one direction.
 
     shape: of one event; a batch of noise is ``(B, *shape)``. law: ``uniform`` on [0, 1), ``normal`` (standard) or
-    ``rademacher`` (-1 or 1).
+    ``rademacher`` (-1 or 1). role: a ``draw`` decides where the path leads, and makes a bound of the log term; a
+    ``probe`` decides only how the log term is estimated.
     """
 
     shape: Shape
     law: Literal["uniform", "normal", "rademacher"]
+    role: Literal["draw", "probe"] = "draw"
 
 
 # What a transform declares, and what it is then given: nothing, one tensor, or a tuple with one entry per part.
@@ -51,7 +53,8 @@ class Transform(nn.Module, ABC):
     """A map between data of shape ``(B, *data_shape)`` and latents of shape ``(B, *latent_shape)``.
 
     Attributes that a subclass sets: ``data_shape`` and ``latent_shape``; ``domain`` (where the data lie) and
-    ``codomain`` (where the latents lie); ``kind`` of the likelihood that it allows; ``noise_to_latent`` and
+    ``codomain`` (where the latents lie); ``kind`` of the likelihood that it allows; ``estimator``, how a log term of
+    kind ``estimate`` comes about, in a few words ("truncated after 10 terms, biased"); ``noise_to_latent`` and
     ``noise_to_data``, what it wants to be given for a direction; ``eager``, the reason why ``torch.compile`` cannot
     make one graph of it, or None; ``clamps``, whether `to_data` also takes values outside ``codomain``, by moving
     them to its nearest end.
@@ -62,6 +65,7 @@ class Transform(nn.Module, ABC):
     domain: Domain = REAL
     codomain: Domain = REAL
     kind: Kind = "exact"
+    estimator: str | None = None
     eager: str | None = None
     clamps: bool = False
     noise_to_latent: NoiseSpec = None
@@ -81,10 +85,15 @@ class Transform(nn.Module, ABC):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         """Set what depends on data (moments, offsets) from a batch ``x: (B, *data_shape)``; most set nothing."""
 
-    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> NoiseValue:
-        """The noise with which `to_latent` takes ``x`` to ``z``; None for a transform without noise."""
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
+        """The noise with which `to_latent` takes ``x`` to ``z``; None for a transform without noise.
+
+        back: the noise with which `to_data` took ``z`` to ``x``. Probes are the same in both directions.
+        """
         if self.noise_to_latent is None:
             return None
+        if not has_role(self.noise_to_latent, "draw") and self.noise_to_latent == self.noise_to_data:
+            return back
         raise OptionError(f"{type(self).__name__} does not know which noise leads from given data to given latents")
 
 
@@ -119,12 +128,8 @@ class Chain(Transform):
         self.transforms = nn.ModuleList(transforms)
         self.data_shape, self.latent_shape = transforms[0].data_shape, transforms[-1].latent_shape
         self.domain, self.codomain = transforms[0].domain, transforms[-1].codomain
-        self.kind = weakest(*(t.kind for t in transforms))
         self.clamps = transforms[-1].clamps
-        reasons = [t.eager for t in transforms if t.eager is not None]
-        self.eager = reasons[0] if reasons else None
-        self.noise_to_latent = join_noise([t.noise_to_latent for t in transforms])
-        self.noise_to_data = join_noise([t.noise_to_data for t in transforms])
+        join_parts(self, transforms)
 
     def __iter__(self) -> Iterator[Transform]:
         return iter(self.transforms)  # type: ignore[arg-type]
@@ -152,17 +157,17 @@ class Chain(Transform):
             transform.initialise(x, context, part)
             x, _ = transform.to_latent(x, context, part)
 
-    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> NoiseValue:
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
         # Walk back from the latent as far as the last transform with noise; what lies before is walked from the data.
         transforms, n = list(self), len(self)
-        after: list[Tensor] = [z]
-        for transform in reversed(transforms[1:]):
-            z, _ = transform.to_data(z, context)
+        after, given = [z], part_noise(back, n)
+        for transform, part in zip(transforms[:0:-1], given[:0:-1], strict=True):
+            z, _ = transform.to_data(z, context, part)
             after.insert(0, z)
         parts: list[NoiseValue] = []
         for i in range(n):
             before = x if i == 0 else after[i - 1]
-            parts.append(transforms[i].path_noise(before, after[i], context))
+            parts.append(transforms[i].path_noise(before, after[i], context, given[i]))
         return None if self.noise_to_latent is None else tuple(parts)
 
 
@@ -203,6 +208,20 @@ def sum_event(log_slope: Tensor) -> Tensor:
     if log_slope.ndim == 1:
         return log_slope.to(log_dtype(log_slope))
     return log_slope.flatten(1).sum(1, dtype=log_dtype(log_slope))
+
+
+def join_parts(whole: Transform, parts: Sequence[Transform]) -> None:
+    """Set what a transform made of ``parts`` is, as far as that follows from them: its kind, its noise, its reasons."""
+    whole.kind = weakest(*(part.kind for part in parts))
+    whole.estimator = "; ".join(dict.fromkeys(part.estimator for part in parts if part.estimator)) or None
+    whole.eager = next((part.eager for part in parts if part.eager is not None), None)
+    whole.noise_to_latent = join_noise([part.noise_to_latent for part in parts])
+    whole.noise_to_data = join_noise([part.noise_to_data for part in parts])
+
+
+def has_role(spec: NoiseSpec, role: Literal["draw", "probe"]) -> bool:
+    """Whether any of the noise that ``spec`` declares has that role."""
+    return spec.role == role if isinstance(spec, Noise) else any(has_role(part, role) for part in spec or ())
 
 
 def join_noise(specs: Sequence[NoiseSpec]) -> NoiseSpec:

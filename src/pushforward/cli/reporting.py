@@ -63,9 +63,7 @@ def score_held_out(model: SavedModel, data: DataSet, *, seed: int) -> dict[str, 
 def print_held_out(likelihood: dict[str, Any]) -> None:
     """Print the held-out likelihood with its kind and standard error, and the baselines with the paired differences."""
     unit, rows = likelihood["unit"], likelihood["value"]["rows"]
-    print(
-        f"held-out ({rows:,} test rows): {_with_error(likelihood['value'])} {unit} ({said.kind_in_words(likelihood)})"
-    )
+    print(f"held-out ({rows:,} test rows): {_with_error(likelihood['value'])} {unit} ({likelihood['kind_in_words']})")
     if likelihood["zero_density"]:
         print(f"  {likelihood['zero_density']:,} of them have a density of 0")
     better = "lower is better" if unit == "bits/dim" else "higher is better"

@@ -22,7 +22,10 @@ def score(
         Literal["nats", "bits/dim"] | None, Parameter(help="default: bits/dim for integers, as images, else nats.")
     ] = None,
     samples: Annotated[
-        int, Parameter(help="draws a row of a bound, whose log-mean-exp tightens it; an exact flow needs one.")
+        int,
+        Parameter(
+            help="draws a row of a bound, whose log-mean-exp tightens it, or of an estimate, whose mean steadies it."
+        ),
     ] = 1,
     part: Annotated[
         Literal["all", "train", "validation", "test"],
@@ -37,7 +40,8 @@ def score(
     """Log-likelihood of each row of data under a saved model.
 
     One row is written for each row of the data: its number, the value, its unit and its kind (exact, bound or
-    estimate), for integer data the dequantisation that makes it a bound, and with several draws the standard error.
+    estimate), of an estimate how it comes about, for integer data the dequantisation that makes it a bound, and with
+    several draws the standard error.
     Noise is keyed by the seed and the row, so that a score does not depend on the rows around it. The mean goes to
     stderr.
     """

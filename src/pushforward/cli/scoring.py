@@ -52,6 +52,8 @@ def run_score(
         "unit": np.full(len(rows), unit),
         "kind": np.full(len(rows), model.flow.kind),
     }
+    if model.flow.transform.estimator is not None:
+        table["estimator"] = np.full(len(rows), model.flow.transform.estimator)
     if model.flow.dequantisation is not None:
         table["dequantisation"] = np.full(len(rows), model.flow.dequantisation)
     if errors is not None:

@@ -36,5 +36,5 @@ def latent_round_trip(
 ) -> Tensor:
     """Relative error ``(B,)`` of z -> x -> z, with the noise that leads from that x to that z."""
     x, _ = transform.to_data(z, context, noise_back)
-    noise = transform.path_noise(x, z, context)
+    noise = transform.path_noise(x, z, context, noise_back)
     return relative_error(transform.to_latent(x, context, noise)[0], z)

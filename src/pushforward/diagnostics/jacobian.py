@@ -104,7 +104,7 @@ def log_term_error(
         if first is not None:
             log_term = log_term + _log_density(first, variable)
         if direction == "to_data" and transform.domain.kind == "integers":
-            path = transform.path_noise(outputs, inputs, context)
+            path = transform.path_noise(outputs, inputs, context, noise)
             return _magnitude(log_term + transform.to_latent(outputs, context, path)[1])
     if method == "autograd":
         copies = outputs[:1].numel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pushforward import noise as noise_source
 from pushforward.diagnostics.integration import continuous_part
 from pushforward.flow import Flow, evaluation
 from pushforward.transforms.dequantisation import dequantisation
@@ -32,7 +33,9 @@ def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int 
             z = flow.base.sample(
                 len(rows), embedded, generator=generator.manual_seed(seed), dtype=flow.dtype, device=flow.device
             )
-            noise = flow.transform.path_noise(rows, z, embedded)
+            spec = flow.transform.noise_to_data
+            back = noise_source.draw(spec, len(rows), flow.dtype, flow.device, generator)
+            noise = flow.transform.path_noise(rows, z, embedded, back)
     with evaluation(flow):
         scored = flow.log_prob(rows, contexts, noise)
     error = (scored - claimed.flatten()).abs().double() / scored.abs().clamp(min=1).double()

@@ -62,11 +62,13 @@ class Summary:
 
 @dataclass(frozen=True)
 class Scores:
-    """Log-likelihoods (N,) in nats of held-out rows, with their kind, and with the dequantisation of a bound."""
+    """Log-likelihoods (N,) in nats of held-out rows, with their kind, also as it is printed, and with the
+    dequantisation of a bound."""
 
     nats: Array
     kind: Kind
-    dequantisation: str | None = None
+    dequantisation: str | None
+    in_words: str
 
     @property
     def zero_density(self) -> int:
@@ -136,7 +138,7 @@ def score(flow: Flow, part: Part, seed: int) -> Scores:
         flow.likelihood(x, context, seed=seed, first_row=start).value.double().cpu().numpy()
         for start, x, context in tensors(flow, part)
     ]
-    return Scores(np.concatenate(values) if values else np.zeros(0), flow.kind, flow.dequantisation)
+    return Scores(np.concatenate(values) if values else np.zeros(0), flow.kind, flow.dequantisation, flow.kind_in_words)
 
 
 @torch.no_grad()

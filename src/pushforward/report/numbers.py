@@ -49,6 +49,7 @@ def likelihoods(
         "unit": unit,
         "kind": scores.kind,
         "dequantisation": scores.dequantisation,
+        "kind_in_words": scores.in_words,
         "dimensions": dimensions,
         **_entry(scores.nats, unit, dimensions),
         "zero_density": scores.zero_density,
@@ -67,12 +68,6 @@ def likelihoods(
             for other in others
         ],
     }
-
-
-def kind_in_words(likelihood: dict[str, Any]) -> str:
-    """The kind of a likelihood, and of a bound the dequantisation that makes it one."""
-    kind, dequantised = likelihood["kind"], likelihood["dequantisation"]
-    return f"{kind}, {dequantised} dequantisation" if dequantised else str(kind)
 
 
 def _entry(nats: Array, unit: Unit, dimensions: int) -> dict[str, Any]:
@@ -170,7 +165,7 @@ def verdict(numbers: dict[str, Any], check_passed: bool) -> tuple[str, str]:
     value, error = found["value"]["mean"], found["value"]["standard_error"]
     spread = "" if error is None else f" ± {error:.3f}"
     article = {"exact": "", "bound": "a ", "estimate": "an "}[found["kind"]]
-    bound = f" ({article}{kind_in_words(found)})" if article else ""
+    bound = f" ({article}{found['kind_in_words']})" if article else ""
     sentence = f"{value:.3f}{spread} {unit}{bound} on {rows}"
     sentence = sentence.replace("-", "−", 1) if value < 0 else sentence
     state, compared = _against([b for b in found["baselines"] if b["name"] != "True density"], unit)

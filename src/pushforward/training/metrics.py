@@ -17,8 +17,9 @@ class Metrics:
     - ``train`` (mean over the steps since the last entry), ``validation``, its ``standard_error``, ``best`` so far, all
       in ``unit``: "bits/dim", lower is better, or "nats", the mean log-likelihood, higher is better; ``improved``;
     - ``train_loss`` and ``validation_nats``: the first two as a loss in nats and as a log-likelihood in nats;
-    - ``kind`` of the validation value, the ``dequantisation`` that makes it a bound (null for none), the
-      ``validation_rows`` it is the mean of, out of ``validation_total``, and whether the weights were ``averaged``;
+    - ``kind`` of the validation value, the ``dequantisation`` that makes it a bound and the ``estimator`` that makes
+      it an estimate (null for none), the ``validation_rows`` it is the mean of, out of ``validation_total``, and
+      whether the weights were ``averaged``;
     - ``lr``, ``gradient_norm`` (mean), ``rows_per_second`` of training, ``skipped`` (non-finite steps so far).
 
     What is not finite or not known is null; the training values are null in the entry of step 0.

@@ -70,7 +70,7 @@ class Dequantisation(Transform):
         x = (z * self.levels).floor().clamp(0, self.levels - 1)
         return x, self._found(z * self.levels - x, x, context)[1] + self._log_levels
 
-    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> NoiseValue:
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
         return self._found(z * self.levels - x, x, context)[0]
 
 

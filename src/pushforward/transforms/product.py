@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pushforward.domain import Domain, product
 from pushforward.errors import OptionError, ShapeError
-from pushforward.transform import NoiseValue, Transform, join_noise, part_noise, weakest, zero_log_term
+from pushforward.transform import NoiseValue, Transform, join_parts, part_noise, zero_log_term
 
 T = TypeVar("T")
 
@@ -44,11 +44,8 @@ class Product(Transform):
         self.data_shape, self.latent_shape = (sum(data),), (sum(latent),)
         self.domain = self._data.domain([t.domain for t in transforms])
         self.codomain = self._latent.domain([t.codomain for t in transforms])
-        self.kind = weakest(*(t.kind for t in transforms))
         self.clamps = all(t.clamps for t in transforms)
-        self.eager = next((t.eager for t in transforms if t.eager is not None), None)
-        self.noise_to_latent = join_noise([t.noise_to_latent for t in transforms])
-        self.noise_to_data = join_noise([t.noise_to_data for t in transforms])
+        join_parts(self, transforms)
 
     def _parts(self) -> list[Transform]:
         return [cast(Transform, part) for part in self.transforms]
@@ -76,11 +73,12 @@ class Product(Transform):
         for part, own, own_noise in zip(self._parts(), self._data.split(x), given, strict=True):
             part.initialise(own, context, own_noise)
 
-    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None) -> NoiseValue:
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
         if self.noise_to_latent is None:
             return None
-        ends = zip(self._parts(), self._data.split(x), self._latent.split(z), strict=True)
-        return tuple(part.path_noise(data, latent, context) for part, data, latent in ends)
+        given = part_noise(back, len(self.transforms))
+        ends = zip(self._parts(), self._data.split(x), self._latent.split(z), given, strict=True)
+        return tuple(part.path_noise(data, latent, context, own) for part, data, latent, own in ends)
 
 
 class Blocks(nn.Module):

@@ -14,9 +14,8 @@ from pushforward.transform import (
     NoiseValue,
     Shape,
     Transform,
-    join_noise,
+    join_parts,
     part_noise,
-    weakest,
     zero_log_term,
 )
 
@@ -92,10 +91,7 @@ class MultiScale(Transform):
         self._kept = [scale.data_shape[0] for scale in scales[1:]]
         self.data_shape, self.latent_shape = scales[0].data_shape, (sum(self._sizes),)
         self.domain, self.codomain = scales[0].domain, scales[-1].codomain
-        self.kind = weakest(*(s.kind for s in scales))
-        self.eager = next((s.eager for s in scales if s.eager is not None), None)
-        self.noise_to_latent = join_noise([s.noise_to_latent for s in scales])
-        self.noise_to_data = join_noise([s.noise_to_data for s in scales])
+        join_parts(self, scales)
 
     @property
     def part_sizes(self) -> tuple[int, ...]:
@@ -115,7 +111,7 @@ class MultiScale(Transform):
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         log_term = zero_log_term(z)
-        parts = [p.unflatten(1, shape) for p, shape in zip(z.split(self._sizes, 1), self._parts, strict=True)]
+        parts = self._split(z)
         x = parts.pop()
         for scale, part in reversed(self._with_noise(noise)):
             x, term = scale.to_data(x, context, part)
@@ -129,6 +125,21 @@ class MultiScale(Transform):
             scale.initialise(x, context, part)
             if i < len(self._kept):
                 x = scale.to_latent(x, context, part)[0][:, : self._kept[i]]
+
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
+        if self.noise_to_latent is None:
+            return None
+        parts, found = self._split(z), list[NoiseValue]()
+        after = parts.pop()
+        for i, (scale, part) in reversed(list(enumerate(self._with_noise(back)))):
+            before = scale.to_data(after, context, part)[0] if i else x
+            found.insert(0, scale.path_noise(before, after, context, part))
+            after = torch.cat([before, parts.pop()], 1) if parts else before
+        return tuple(found)
+
+    def _split(self, z: Tensor) -> list[Tensor]:
+        """The parts of the latent as images, the finest first."""
+        return [p.unflatten(1, shape) for p, shape in zip(z.split(self._sizes, 1), self._parts, strict=True)]
 
     def _with_noise(self, noise: NoiseValue) -> list[tuple[Transform, NoiseValue]]:
         scales: list[Transform] = list(self.scales)  # type: ignore[arg-type]
