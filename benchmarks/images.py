@@ -3,7 +3,8 @@
     export PUSHFORWARD_DATA=DATA
     python benchmarks/images.py --data digits,mnist --flows nice,real_nvp,glow,nsf,flowpp,flowpp-variational \
         --minutes 20 --out runs/images
-    python benchmarks/images.py --data mnist --minutes 20 --out runs/images --table
+    python benchmarks/images.py --out runs/images --table
+    python benchmarks/images.py --data mnist --minutes 20 --out runs/images --sheet mnist_samples.png
 
 All flows have the options and the training that ``pushforward fit`` gives them, and the same rows: the published test
 part, or a tenth. ``NAME-variational`` is a flow with variational dequantisation. A cell's minutes are those of the
@@ -32,6 +33,7 @@ import numpy as np
 import torch
 from cells import Cells
 from models import all_training_options, digest, warm_up
+from PIL import Image, ImageDraw, ImageFont
 
 import pushforward
 from pushforward import flows
@@ -44,6 +46,7 @@ from pushforward.training import TrainingOptions
 KEY = ("data", "flow", "minutes", "device", "threads", "seed", "options")
 FLOWS = ("nice", "real_nvp", "glow", "nsf", "macow", "flowpp", "flowpp-variational")
 _SHOWN, _LINES = 64, (0.25, 0.5, 0.75)
+_ABREAST, _SPACE = 4, 20
 _VARIATIONAL = "-variational"
 
 
@@ -102,7 +105,7 @@ def work(cells: Cells, cell: dict[str, Any], data: DataSet, out: Path) -> None:
         if not ours:
             return
         flow, found = fit_cell(cell, data, split(data, cell["seed"]))
-        folder = out / "_".join(str(cell[name]) for name in KEY)
+        folder = _folder(cell, out)
         # The model before its line: whoever finds the line finds the model.
         pushforward.save(flow, folder, force=True)
         generator = torch.Generator(flow.device).manual_seed(cell["seed"])
@@ -135,6 +138,30 @@ def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(tables)
 
 
+def sheet(lines: Sequence[Mapping[str, Any]], arguments: argparse.Namespace) -> Image.Image:
+    """The samples of all flows on the first of the data sets after ``--minutes``, side by side, best first."""
+    data = arguments.data.split(",")[0]
+    wanted = (data, arguments.minutes, arguments.device)
+    newest = {line["flow"]: line for line in lines if (line["data"], line["minutes"], line["device"]) == wanted}
+    found = sorted((line for line in newest.values() if line["flow"] in arguments.flows), key=lambda line: line["bits"])
+    drawn = [(line["flow"], Image.open(f"{_folder(line, arguments.out)}.png").convert("RGB")) for line in found]
+    if not drawn:
+        raise SystemExit(f"{arguments.out} holds no samples of {data} after {arguments.minutes:g} minutes")
+    width, height = (max(image.size[i] for _, image in drawn) + _SPACE for i in (0, 1))
+    whole = Image.new(
+        "RGB", (width * min(_ABREAST, len(drawn)), (height + _SPACE) * -(-len(drawn) // _ABREAST)), "white"
+    )
+    for i, (name, image) in enumerate(drawn):
+        left, top = width * (i % _ABREAST), (height + _SPACE) * (i // _ABREAST)
+        ImageDraw.Draw(whole).text((left + _SPACE // 2, top + 2), name, fill="black", font=ImageFont.load_default(13))
+        whole.paste(image, (left + _SPACE // 2, top + _SPACE))
+    return whole
+
+
+def _folder(cell: Mapping[str, Any], out: Path) -> Path:
+    return out / "_".join(str(cell[name]) for name in KEY)
+
+
 def _at(history: Sequence[tuple[float, float | None]], minutes: float) -> float:
     """The best validation figure up to a time."""
     values = [value for when, value in history if when <= minutes and value is not None]
@@ -164,6 +191,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--training", type=json.loads, default={}, help="JSON, instead of defaults of the training")
     parser.add_argument("--out", type=Path, default=Path("runs/images"), help="folder for figures and models")
     parser.add_argument("--table", action="store_true", help="train nothing; print what is there as Markdown")
+    parser.add_argument("--sheet", type=Path, help="train nothing; draw the samples that are there, as one PNG")
     arguments = parser.parse_args(given)
     arguments.flows = arguments.flows.split(",")
     if unknown := [name for name in arguments.flows if name.removesuffix(_VARIATIONAL) not in flows.names()]:
@@ -176,6 +204,9 @@ def main() -> int:
     cells = Cells(arguments.out / "images.jsonl", KEY)
     if arguments.table:
         print(markdown(cells.lines()))
+        return 0
+    if arguments.sheet:
+        sheet(cells.lines(), arguments).save(arguments.sheet)
         return 0
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
