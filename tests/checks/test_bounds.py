@@ -108,7 +108,7 @@ def test_bound_is_exact_where_the_density_is_flat(levels: int) -> None:
 
 @over("m", estimates)
 def test_estimate_has_the_exact_value_as_its_mean_and_its_standard_error_as_its_spread(entry: Entry) -> None:
-    made, n, seeds = subject(entry), 4, 200
+    made, n, seeds = subject(entry), 4, 100
     x, context = made.data(n), made.context(n)
     found = [made.flow.likelihood(x, context, samples=1, probes=4, seed=seed) for seed in range(seeds)]
     with exactly(made.flow):
