@@ -21,6 +21,7 @@ from entries import (
     macow,
     maps,
     monotone,
+    residual,
     splines,
     transforms,
     vectors,
@@ -47,6 +48,7 @@ _FAMILIES = (
     flowpp,
     macow,
     gaussianization,
+    residual,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

@@ -18,6 +18,7 @@ from pushforward.flows import (
     gaussianization,
     glow,
     iaf,
+    iresnet,
     macow,
     maf,
     naf,
@@ -28,6 +29,7 @@ from pushforward.flows import (
     radial,
     rbig,
     real_nvp,
+    residual_flow,
     sliced_iterative,
     sos,
     sylvester,
@@ -61,6 +63,8 @@ _MODULES = (
     flowpp,
     macow,
     gaussianization,
+    iresnet,
+    residual_flow,
 )
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 

@@ -5,6 +5,7 @@ from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
+from pushforward.transforms.estimated import Estimated, exactly
 from pushforward.transforms.expansion import Expansions
 from pushforward.transforms.frames import HouseholderFrame, OrderFrame, OrthogonalFrame
 from pushforward.transforms.greedy import GreedyTransform
@@ -16,10 +17,12 @@ from pushforward.transforms.partition import Channelwise, Checkerboard, Partitio
 from pushforward.transforms.permutation import Permutation
 from pushforward.transforms.planar import Planar
 from pushforward.transforms.positive import InverseSoftplus, Log
+from pushforward.transforms.power_series import ExactLogDet, LogDet, RouletteLogDet, TruncatedLogDet
 from pushforward.transforms.preprocessing import Flatten, Identity, Logit
 from pushforward.transforms.product import Product
 from pushforward.transforms.radial import Radial
 from pushforward.transforms.reshape import Reshape
+from pushforward.transforms.residual import Residual
 from pushforward.transforms.reversible import Reversible
 from pushforward.transforms.spatial import MultiScale, Squeeze
 from pushforward.transforms.sylvester import Sylvester
@@ -38,6 +41,8 @@ __all__ = [
     "Dequantisation",
     "Dequantize",
     "Elementwise",
+    "Estimated",
+    "ExactLogDet",
     "Expansions",
     "Flatten",
     "GreedyTransform",
@@ -47,6 +52,7 @@ __all__ = [
     "InverseSoftplus",
     "LULinear",
     "Log",
+    "LogDet",
     "Logit",
     "MarginalGaussianisation",
     "MaskedConv",
@@ -60,15 +66,19 @@ __all__ = [
     "QRLinear",
     "Radial",
     "Reshape",
+    "Residual",
     "Reversible",
     "Rotation",
+    "RouletteLogDet",
     "SVDLinear",
     "SlicedGaussianisation",
     "Squeeze",
     "Standardise",
     "Sylvester",
     "Triangular",
+    "TruncatedLogDet",
     "VariationalDequantize",
     "VectorPartition",
     "Whiten",
+    "exactly",
 ]
