@@ -22,6 +22,7 @@ from entries import (
     maps,
     monotone,
     splines,
+    surjections,
     transforms,
     vectors,
 )
@@ -47,6 +48,7 @@ _FAMILIES = (
     flowpp,
     macow,
     gaussianization,
+    surjections,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

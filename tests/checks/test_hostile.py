@@ -54,7 +54,7 @@ def _domain(made: Subject) -> Domain:
 @over("e", lambda entry: entry.kind in ("map", "transform"))
 def test_values_and_gradients_are_finite_up_to_1e30(entry: Entry, dtype: torch.dtype) -> None:
     made = subject(entry, dtype)
-    context, noise = made.embedded(_ROWS), made.noise(_ROWS)
+    context, noise, back = made.embedded(_ROWS), made.noise(_ROWS), made.noise(_ROWS, back=True)
 
     @settings(max_examples=_EXAMPLES)
     @given(_lists(made.transform.domain), _lists(made.transform.codomain))
@@ -62,7 +62,7 @@ def test_values_and_gradients_are_finite_up_to_1e30(entry: Entry, dtype: torch.d
         x = _events(data, made, made.transform.data_shape).requires_grad_(True)
         _finite(x, *made.transform.to_latent(x, context, noise))
         z = _events(latents, made, made.transform.latent_shape).requires_grad_(True)
-        _finite(z, *made.transform.to_data(z, context))
+        _finite(z, *made.transform.to_data(z, context, back))
 
     holds()
 
