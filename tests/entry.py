@@ -23,6 +23,7 @@ class Reason(Enum):
 
     BASE_ONLY = "a base has no transform"
     NO_PARAMETERS = "nothing to learn"
+    NOT_A_BIJECTION = "not a bijection: the integral and golden values speak for its log term"
     TOO_LARGE = "more than 8 dimensions"
     COMPILE_SIZE = "compiled at 4 dimensions or fewer"
     EXACT = "exact, not a bound"

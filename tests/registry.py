@@ -23,6 +23,7 @@ from entries import (
     monotone,
     residual,
     splines,
+    surjections,
     transforms,
     vectors,
 )
@@ -49,6 +50,7 @@ _FAMILIES = (
     macow,
     gaussianization,
     residual,
+    surjections,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pushforward import noise as noise_source
 from pushforward.bases import Base
+from pushforward.diagnostics.inversion import is_bijection
 from pushforward.domain import Domain
 from pushforward.flow import Flow
 from pushforward.maps import Map
@@ -88,6 +89,8 @@ def structured(n: int, event_shape: Shape, domain: Domain, generator: torch.Gene
     x = 0.8 * noise + 0.6 * (noise @ mixing) + 0.5 * (1.5 * noise.roll(1, 1)).sin() + 0.3
     if domain.kind == "product":
         return torch.stack([_into(x[:, i], domain.coordinate(i)) for i in range(size)], 1)
+    if domain.kind == "ordered":
+        x = x.sort(1).values
     return _into(x, domain).reshape(n, *event_shape)
 
 
@@ -223,6 +226,8 @@ def reason_against(entry: Entry, check: str) -> Reason | None:
     flow = _cached_flow(entry.name)
     if entry.kind == "base" and check in "ab":
         return Reason.BASE_ONLY
+    if check == "b" and not is_bijection(flow.transform):
+        return Reason.NOT_A_BIJECTION
     if check == "f" and entry.size > 8:
         return Reason.TOO_LARGE
     if check == "i":

@@ -27,8 +27,8 @@ from pushforward.diagnostics.jacobian import log_term_error
 from pushforward.diagnostics.sampling import sampling_error
 from pushforward.flow import Flow
 from pushforward.maps import Affine, TanhScale
-from pushforward.transform import Noise, NoiseValue, Transform, zero_log_term
-from pushforward.transforms import Dequantize, Identity, Standardise
+from pushforward.transform import Chain, Noise, NoiseValue, Transform, zero_log_term
+from pushforward.transforms import Argmax, Dequantize, Identity, LULinear, Standardise, StochasticPermutation
 from pushforward.transforms.estimated import Estimated
 from registry import Entry
 from subjects import Subject, make_flow
@@ -214,6 +214,35 @@ def test_a_bound_above_the_exact_value_is_found() -> None:
     claimed = torch.stack([flow.likelihood(_levels(), seed=seed).value for seed in range(200)])
     error = claimed.std(0) / math.sqrt(200)
     assert (claimed.mean(0) > exact + 4 * error).all()
+
+
+def test_a_weight_of_the_wrong_size_is_found() -> None:
+    class Generous(StochasticPermutation):
+        def to_latent(
+            self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None
+        ) -> tuple[Tensor, Tensor]:
+            z, term = super().to_latent(x, context, noise)
+            return z, term + 0.1
+
+    # By its own noise it is a bound of itself; the integral over all data says otherwise.
+    transform = Chain([Generous((2,)), Standardise((2,)), LULinear(2)])
+    integral = integrate(Flow(StandardNormal((2,)), transform).double(), samples=60_000)
+    assert integral.method == "importance"
+    assert integral.value - 1 > 4 * integral.error
+    categories = Flow(StandardNormal((3,)), Chain([Argmax((1,), 3), Faulty3()])).double()
+    integral = integrate(categories, samples=60_000)
+    assert integral.method == "summation"
+    assert abs(integral.value - 1) > 4 * integral.error
+
+
+class Faulty3(Identity):
+    """The identity of vectors of 3 with a log term of a tenth."""
+
+    def __init__(self) -> None:
+        super().__init__((3,))
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return x, zero_log_term(x) + 0.1
 
 
 def _levels() -> Tensor:

@@ -41,7 +41,7 @@ class _Run(nn.Module):
         noise = self.noise
         if self.integers and self.what != "to_data":
             # Integers have no derivative; their dequantisation noise moves the value continuously.
-            noise, value = _with_first_leaf(noise, value), self.fixed
+            noise, value = with_leaf(noise, value), self.fixed
         if self.what == "to_data":
             x, term = self.flow.transform.to_data(value, context, noise)
             return term if self.integers else (x, term)
@@ -51,11 +51,20 @@ class _Run(nn.Module):
         return self.flow.base.log_prob(z, context) + term
 
 
-def _with_first_leaf(noise: NoiseValue, leaf: Tensor) -> NoiseValue:
-    if isinstance(noise, Tensor):
+def first_leaf(noise: NoiseValue) -> Tensor:
+    """The first tensor of a tree of noise."""
+    while isinstance(noise, tuple):
+        noise = next(part for part in noise if part is not None)
+    assert noise is not None
+    return noise
+
+
+def with_leaf(noise: NoiseValue, leaf: Tensor) -> NoiseValue:
+    """A tree of noise with another tensor in place of the first."""
+    if not isinstance(noise, tuple):
         return leaf
-    assert isinstance(noise, tuple)
-    return tuple(_with_first_leaf(part, leaf) if part is not None else None for part in noise)
+    index = next(i for i, part in enumerate(noise) if part is not None)
+    return (*noise[:index], with_leaf(noise[index], leaf), *noise[index + 1 :])
 
 
 def _case(entry: Entry, what: str) -> tuple[Any, list[Tensor], bool]:
@@ -64,8 +73,9 @@ def _case(entry: Entry, what: str) -> tuple[Any, list[Tensor], bool]:
     parameters = dict(run.named_parameters())
     flat = torch.cat([p.detach().flatten() for p in parameters.values()]) if parameters else torch.zeros(0)
     if run.integers and what != "to_data":
-        value = torch.rand(_ROWS, *entry.event_shape, dtype=made.dtype, generator=torch.Generator().manual_seed(0))
-        value = 0.05 + 0.9 * value
+        # Well within [0, 1], where uniform noise lies.
+        leaf = first_leaf(run.noise)
+        value = 0.05 + 0.9 * torch.rand(leaf.shape, dtype=made.dtype, generator=torch.Generator().manual_seed(0))
     else:
         value = made.latents(_ROWS) if what == "to_data" else made.data(_ROWS)
     context = made.embedded(_ROWS)

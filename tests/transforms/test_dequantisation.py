@@ -15,7 +15,7 @@ from pushforward.flow import Flow
 from pushforward.flows.preprocessing import variational
 from pushforward.transform import Chain
 from pushforward.transforms import Dequantize, Logit, VariationalDequantize
-from pushforward.transforms.dequantisation import _as_logistic, _as_normal
+from pushforward.transforms.logistic_noise import as_logistic, as_normal
 from pushforward.transforms.permutation import reverse
 
 _LEVELS = 3
@@ -126,7 +126,7 @@ def test_normal_and_logistic_noise_of_one_rank_are_found_from_each_other(dtype: 
     # As far as the inverse of a noise flow can lead, and where a probability is 0 or 1 in this dtype.
     logistic = torch.tensor([0.0, 1e-6, 0.7, 20.0, 79.9, 80.1, 200.0, 1e4, 1e8, 1e30], dtype=dtype)
     logistic = torch.cat([-logistic, logistic])
-    back = _as_logistic(_as_normal(logistic))
+    back = as_logistic(as_normal(logistic))
     torch.testing.assert_close(back, logistic, rtol=40 * torch.finfo(dtype).eps, atol=torch.finfo(dtype).eps)
 
 

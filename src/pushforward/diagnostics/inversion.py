@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from pushforward.transform import NoiseValue, Transform
+from pushforward.transform import NoiseValue, Transform, has_role
 
 
 def relative_error(got: Tensor, wanted: Tensor) -> Tensor:
@@ -15,6 +17,16 @@ def relative_error(got: Tensor, wanted: Tensor) -> Tensor:
     # Equal infinities agree; anything else that is not a number does not.
     error = torch.where(got == wanted, 0.0, torch.where(error.isnan(), torch.inf, error))
     return error.flatten(1).amax(1) if error.ndim > 1 else error
+
+
+def returns_to_data(transform: Transform) -> bool:
+    """Whether x -> z -> x leads back: not where `to_data` draws what `to_latent` dropped, and returns in law only."""
+    return not has_role(transform.noise_to_data, "draw")
+
+
+def is_bijection(transform: Transform) -> bool:
+    """Whether the log term is that of a square Jacobian: of a bijection, or of a dequantisation before one."""
+    return returns_to_data(transform) and math.prod(transform.data_shape) == math.prod(transform.latent_shape)
 
 
 @torch.no_grad()

@@ -1,8 +1,10 @@
 """Transforms: the steps that a flow is a chain of."""
 
 from pushforward.transforms.angles import Angles
+from pushforward.transforms.argmax import Argmax
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
+from pushforward.transforms.conditional import Conditional, ConditionalFlow, HalfLine
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
 from pushforward.transforms.estimated import Estimated, exactly
@@ -25,17 +27,21 @@ from pushforward.transforms.reshape import Reshape
 from pushforward.transforms.residual import Residual
 from pushforward.transforms.reversible import Reversible
 from pushforward.transforms.spatial import MultiScale, Squeeze
+from pushforward.transforms.stochastic_permutation import StochasticPermutation
 from pushforward.transforms.sylvester import Sylvester
 from pushforward.transforms.whitening import Whiten
 
 __all__ = [
     "ActNorm",
     "Angles",
+    "Argmax",
     "Autoregressive",
     "BatchNorm",
     "BlockAutoregressive",
     "Channelwise",
     "Checkerboard",
+    "Conditional",
+    "ConditionalFlow",
     "Coupling",
     "DenseLinear",
     "Dequantisation",
@@ -46,6 +52,7 @@ __all__ = [
     "Expansions",
     "Flatten",
     "GreedyTransform",
+    "HalfLine",
     "Householder",
     "HouseholderFrame",
     "Identity",
@@ -74,6 +81,7 @@ __all__ = [
     "SlicedGaussianisation",
     "Squeeze",
     "Standardise",
+    "StochasticPermutation",
     "Sylvester",
     "Triangular",
     "TruncatedLogDet",

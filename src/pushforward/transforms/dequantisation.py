@@ -8,17 +8,14 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pushforward.domain import REAL, UNIT, integers
 from pushforward.errors import OptionError, ShapeError
 from pushforward.support import zero_outside
 from pushforward.transform import Chain, Noise, NoiseValue, Shape, Transform, sum_event, zero_log_term
+from pushforward.transforms.logistic_noise import as_logistic, as_normal, log_logistic
 
 Law: TypeAlias = Literal["uniform", "variational"]
-
-# A tail of the logistic distribution of e^-80 is still a normal number in float32.
-_FAR = 80.0
 
 
 class Dequantisation(Transform):
@@ -138,47 +135,24 @@ class VariationalDequantize(Dequantisation):
     def _drawn(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
         noise, clamped = noise if isinstance(noise, tuple) else (noise, None)
         assert isinstance(noise, Tensor)
-        logistic = _as_logistic(noise)
+        logistic = as_logistic(noise)
         logit, log_term = self.noise_flow.to_data(logistic, self._seen(x, context))
         u = _off_the_edges(logit.sigmoid(), x)
         u = torch.where(clamped.isnan(), u, clamped) if isinstance(clamped, Tensor) else u
-        return u, sum_event(_log_logistic(logistic) - _log_logistic(logit)) - log_term
+        return u, sum_event(log_logistic(logistic) - log_logistic(logit)) - log_term
 
     def _found(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
         inside = _off_the_edges(u, x)
         logit = inside.logit()
         logistic, log_term = self.noise_flow.to_latent(logit, self._seen(x, context))
-        log_q = sum_event(_log_logistic(logistic) - _log_logistic(logit)) + log_term
-        return (_as_normal(logistic), torch.where(u == inside, math.nan, u)), log_q
+        log_q = sum_event(log_logistic(logistic) - log_logistic(logit)) + log_term
+        return (as_normal(logistic), torch.where(u == inside, math.nan, u)), log_q
 
 
 def dequantisation(transform: Transform) -> Dequantisation | None:
     """The dequantisation that a transform starts with, if it does."""
     first = next(iter(transform)) if isinstance(transform, Chain) else transform
     return first if isinstance(first, Dequantisation) else None
-
-
-def _as_logistic(noise: Tensor) -> Tensor:
-    """A standard normal's value as the standard logistic's of the same rank."""
-    logistic: Tensor = torch.special.log_ndtr(noise) - torch.special.log_ndtr(-noise)
-    return logistic
-
-
-def _as_normal(logistic: Tensor) -> Tensor:
-    """The inverse of `_as_logistic`, by the smaller of the two tails, in which no digits are lost."""
-    size = logistic.abs()
-    near = torch.special.ndtri((-size).sigmoid().clamp(min=torch.finfo(size.dtype).tiny))
-    # Beyond what a probability can say: from the leading terms of its log, a few of Newton's steps.
-    goal = size.clamp(min=_FAR)
-    far = -(2 * goal - (4 * math.pi * goal).log()).sqrt()
-    for _ in range(3):
-        far = far + (torch.special.log_ndtr(far) + goal) / (far + 1 / far)
-    return -logistic.sign() * torch.where(size < _FAR, near, far)
-
-
-def _log_logistic(v: Tensor) -> Tensor:
-    """The log-density of the standard logistic distribution, which is also the log-slope of the sigmoid."""
-    return -F.softplus(v) - F.softplus(-v)
 
 
 def _off_the_edges(u: Tensor, x: Tensor) -> Tensor:

@@ -51,14 +51,26 @@ class InverseSoftplus(Transform):
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         distance = x - self.low
-        safe = distance.clamp(min=torch.finfo(x.dtype).tiny)
-        log_share = (-torch.expm1(-safe)).log()  # log(1 - exp(-d)), the log of 1 / slope
-        return safe + log_share, sum_event(zero_outside(distance > 0, -log_share, distance))
+        z, log_slope = inverse_softplus(distance)
+        return z, sum_event(zero_outside(distance > 0, log_slope, distance))
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        # Not F.softplus, which is the identity above 20, where float64 still tells them apart.
-        x = z.clamp(min=0) + torch.log1p((-z.abs()).exp())
-        return self.low + x, sum_event(F.logsigmoid(z))
+        return self.low + softplus(z), sum_event(F.logsigmoid(z))
+
+
+def softplus(z: Tensor) -> Tensor:
+    """``log(1 + exp(z))``, whose log-slope is ``logsigmoid(z)``.
+
+    Not F.softplus, which is the identity above 20, where float64 still tells them apart.
+    """
+    return z.clamp(min=0) + torch.log1p((-z.abs()).exp())
+
+
+def inverse_softplus(distance: Tensor) -> tuple[Tensor, Tensor]:
+    """``log(exp(d) - 1)`` and its log-slope; of what is not above 0 the value at the smallest number that is."""
+    safe = distance.clamp(min=torch.finfo(distance.dtype).tiny)
+    log_share = (-torch.expm1(-safe)).log()  # log(1 - exp(-d)), the log of 1 / slope
+    return safe + log_share, -log_share
 
 
 def _above(low: float) -> Domain:

@@ -1,0 +1,172 @@
+"""Densities of some values given others, drawn from noise that is passed in: of what a surjection drops, and others."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.domain import REAL, Domain
+from pushforward.errors import OptionError
+from pushforward.maps.affine import Affine, SoftClampScale
+from pushforward.nets.mlp import MLP
+from pushforward.support import zero_outside
+from pushforward.transform import Noise, NoiseValue, Shape, Transform, log_dtype, sum_event
+from pushforward.transforms.coupling import Elementwise
+from pushforward.transforms.logistic_noise import as_logistic, as_normal, log_logistic
+
+PositiveLaw: TypeAlias = Literal["half-normal", "exponential"]
+_LIMIT = 10.0  # of a log-scale
+
+
+class Conditional(nn.Module, ABC):
+    """A density of values ``(B, *event_shape)`` given other values and a context.
+
+    A base draws its samples itself; this is a function of the noise that it declares, as a transform has to be that
+    draws what it dropped. Attributes that a subclass sets: ``event_shape``; ``support``, where the values lie;
+    ``noise``, what `draw` wants; ``eager``, as of a transform.
+    """
+
+    event_shape: Shape
+    support: Domain = REAL
+    noise: Noise
+    eager: str | None = None
+
+    @abstractmethod
+    def log_prob(self, value: Tensor, given: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-density (B,) of ``value: (B, *event_shape)`` given ``given: (B, ...)``; -inf outside the support."""
+
+    @abstractmethod
+    def draw(self, noise: NoiseValue, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The value that the noise stands for, and its log-density."""
+
+
+class ConditionalFlow(Conditional):
+    """Noise taken to values by a bijection's `to_data`, whose context is what is given.
+
+    law: of what the bijection takes to values, ``normal`` or, for heavier tails, ``logistic``; the noise is normal.
+    transform: a bijection of the values to the real line. Its context is ``features(given, context)``; without
+    features it is ``(B, G + K)``, the ``G`` numbers that are given with the context's ``K`` numbers after them, and a
+    transform that looks at no context ignores it. Raises OptionError.
+    """
+
+    def __init__(
+        self, transform: Transform, features: nn.Module | None = None, law: Literal["normal", "logistic"] = "normal"
+    ) -> None:
+        super().__init__()
+        if law not in ("normal", "logistic"):
+            raise OptionError(f"law {law!r} of a ConditionalFlow is not known; expected normal or logistic")
+        stochastic = transform.noise_to_latent is not None or transform.noise_to_data is not None
+        if transform.kind != "exact" or stochastic or transform.codomain != REAL:
+            raise OptionError(
+                f"a ConditionalFlow takes a bijection to the real line, {type(transform).__name__} is not one"
+            )
+        self.transform, self.features, self.law = transform, features, law
+        self.event_shape, self.support = transform.data_shape, transform.domain
+        self.noise, self.eager = Noise(transform.latent_shape, "normal"), transform.eager
+
+    def _seen(self, given: Tensor, context: Tensor | None) -> Tensor:
+        if self.features is not None:
+            seen: Tensor = self.features(given, context)
+            return seen
+        return given.flatten(1) if context is None else torch.cat([given.flatten(1), context.flatten(1)], 1)
+
+    def noise_of(self, value: Tensor, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The noise that `draw` makes ``value`` of, and the log-density (B,) of ``value``."""
+        y, log_term = self.transform.to_latent(value, self._seen(given, context))
+        noise = y if self.law == "normal" else as_normal(y)
+        return noise, self._log_law(y) + log_term
+
+    def log_prob(self, value: Tensor, given: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.noise_of(value, given, context)[1]
+
+    def draw(self, noise: NoiseValue, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        assert isinstance(noise, Tensor)
+        y = noise if self.law == "normal" else as_logistic(noise)
+        value, log_term = self.transform.to_data(y, self._seen(given, context))
+        return value, self._log_law(y) - log_term
+
+    def _log_law(self, y: Tensor) -> Tensor:
+        each = -0.5 * y.square() - 0.5 * math.log(2 * math.pi) if self.law == "normal" else log_logistic(y)
+        return sum_event(each)
+
+
+class HalfLine(Conditional):
+    """Independent positive values: half-normal, or exponential, each with a learned scale that starts at 1.
+
+    net: called as ``net(given, context)``, gives ``(B, *event_shape)`` that is added to the log-scales before these
+    are bounded; None: they depend on nothing. At 0 both densities are finite: equal values that are pooled, whose
+    differences are 0, do no harm.
+    """
+
+    support = Domain("real", 0.0)
+
+    def __init__(self, event_shape: Shape, law: PositiveLaw = "half-normal", net: nn.Module | None = None) -> None:
+        super().__init__()
+        if law not in ("half-normal", "exponential"):
+            raise OptionError(f"law {law!r} of positive values is not known; expected half-normal or exponential")
+        self.event_shape, self.law, self.net = tuple(event_shape), law, net
+        self.noise = Noise(self.event_shape, "normal" if law == "half-normal" else "uniform")
+        # One a channel of images, one a coordinate of vectors.
+        shared = self.event_shape[:1] + (1,) * (len(self.event_shape) - 1)
+        self.raw_scale = nn.Parameter(torch.zeros(shared))
+        self.scale = SoftClampScale(_LIMIT)
+
+    def extra_repr(self) -> str:
+        return self.law
+
+    def _log_scale(self, given: Tensor, context: Tensor | None) -> Tensor:
+        raw = self.raw_scale
+        if self.net is not None:
+            raw = raw + self.net(given, context).to(log_dtype(given)).reshape(-1, *self.event_shape)
+        log_scale: Tensor = self.scale(raw)
+        return log_scale.expand(given.shape[0], *self.event_shape)
+
+    def _log_unit(self, y: Tensor) -> Tensor:
+        """The log-density of the law of scale 1 at ``y >= 0``."""
+        return -y if self.law == "exponential" else -0.5 * y.square() + 0.5 * math.log(2 / math.pi)
+
+    def log_prob(self, value: Tensor, given: Tensor, context: Tensor | None = None) -> Tensor:
+        log_scale = self._log_scale(given, context)
+        log_value = self._log_unit(value.clamp(min=0) * (-log_scale).exp()) - log_scale
+        return sum_event(zero_outside(value >= 0, log_value, value))
+
+    def draw(self, noise: NoiseValue, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        assert isinstance(noise, Tensor)
+        y = noise.abs() if self.law == "half-normal" else -torch.log1p(-noise)
+        log_scale = self._log_scale(given, context)
+        return y * log_scale.exp().to(y), sum_event(self._log_unit(y) - log_scale)
+
+
+class _Moments(nn.Module):
+    """What `Elementwise` calls: parameters of its map from a context alone."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.net = MLP(0, outputs, hidden, inputs, activation="silu")
+
+    def forward(self, context: Tensor) -> Tensor:
+        out: Tensor = self.net(context[:, :0], context)
+        return out
+
+
+def located(
+    event_shape: Shape,
+    given: int,
+    context_dim: int = 0,
+    hidden: Sequence[int] = (64, 64),
+    law: Literal["normal", "logistic"] = "normal",
+) -> ConditionalFlow:
+    """Independent values whose means and log-scales a net computes from ``given`` numbers and the context's.
+
+    Starts at the standard law for all that may be given.
+    """
+    if given + context_dim < 1:
+        raise OptionError("located needs something that is given, got 0 numbers and no context")
+    map = Affine(SoftClampScale())
+    net = _Moments(given + context_dim, map.n_params * math.prod(event_shape), hidden)
+    return ConditionalFlow(Elementwise(map, tuple(event_shape), net), law=law)

@@ -1,0 +1,55 @@
+"""Permutations that are drawn anew for every event."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pushforward.domain import REAL, Domain
+from pushforward.errors import OptionError, ShapeError
+from pushforward.transform import Noise, NoiseValue, Shape, Transform, zero_log_term
+
+
+class StochasticPermutation(Transform):
+    """Reorders axis 1 at random: ``z[:, i] = x[:, order[i]]`` with every order as likely as any other, both ways.
+
+    The log term is 0: the density of the order given the latent and that given the data cancel. The model is
+    exchangeable, and its log-density is ``ln mean_order p(x[order])``, of which a draw is a lower bound: exact where
+    what follows does not mind the order. domain: where all coordinates lie.
+
+    Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, appendix E.
+    """
+
+    kind = "bound"
+
+    def __init__(self, event_shape: Shape, domain: Domain = REAL) -> None:
+        super().__init__()
+        if not event_shape:
+            raise ShapeError("a StochasticPermutation needs events with an axis to reorder, got scalars")
+        if domain.kind in ("product", "ordered"):
+            raise OptionError(f"a StochasticPermutation takes coordinates that all lie in one set, got {domain}")
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.domain = self.codomain = domain
+        self.noise_to_latent = self.noise_to_data = Noise((event_shape[0],), "uniform")
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return reordered(x, random_order(noise, self)), zero_log_term(x)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return reordered(z, random_order(noise, self)), zero_log_term(z)
+
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
+        # Noise that is sorted by the inverse of the order of the way back.
+        return (random_order(back, self).to(x.dtype) + 0.5) / self.data_shape[0]
+
+
+def random_order(noise: NoiseValue, transform: Transform) -> Tensor:
+    """The order ``(B, n)`` of uniform noise ``(B, n)``; all are equally likely."""
+    if not isinstance(noise, Tensor):
+        raise OptionError(f"{type(transform).__name__} needs its noise, one uniform number per place")
+    return noise.argsort(dim=1, stable=True)
+
+
+def reordered(x: Tensor, order: Tensor) -> Tensor:
+    """``x: (B, n, ...)`` with the entries of axis 1 of each row in the order ``(B, n)``."""
+    index = order.reshape(*order.shape, *(1,) * (x.ndim - 2))
+    return x.gather(1, index.expand_as(x))
