@@ -30,6 +30,7 @@ from pushforward.flows import (
     real_nvp,
     sliced_iterative,
     sos,
+    survae_maxpool,
     sylvester,
     tabak_turner,
     umnn,
@@ -61,6 +62,7 @@ _MODULES = (
     flowpp,
     macow,
     gaussianization,
+    survae_maxpool,
 )
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 
