@@ -43,9 +43,11 @@ class Entry:
     which a map or a transform is made a flow. context: the shape of one context, ``"labels"``, or None. rows: data to
     check on, ``(n, generator) -> (n, *event)`` in float64; None draws structured data in the domain. skips: checks
     that do not apply and why. differences: its backward is written by hand, so that Jacobians are taken by central
-    differences. inverse_tolerance: what a numeric inverse promises in place of the bars of check a. mixtures: finds the
-    tensors whose first axis runs over the components of a mixture. smooth: a second order is promised. truth: draws
-    from the density that the untrained entry is constructed to equal. golden: has golden values in tests/golden.
+    differences. inverse_tolerance: what a numeric inverse promises in place of the bars of check a. tolerance: what a
+    numeric log term promises, beside the bar of check b. bias: how far the mean of an estimated log term may lie from
+    the exact one, because it is truncated. mixtures: finds the tensors whose first axis runs over the components of a
+    mixture. smooth: a second order is promised. truth: draws from the density that the untrained entry is constructed
+    to equal. golden: has golden values in tests/golden.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Entry:
     skips: Mapping[str, Reason] = field(default_factory=dict)
     differences: bool = False
     inverse_tolerance: float | None = None
+    tolerance: float = 0.0
+    bias: float = 0.0
     mixtures: Callable[[nn.Module], list[Tensor]] | None = None
     smooth: bool = False
     truth: Callable[[int, int], Tensor] | None = None

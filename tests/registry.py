@@ -21,6 +21,7 @@ from entries import (
     macow,
     maps,
     monotone,
+    residual,
     splines,
     surjections,
     transforms,
@@ -49,6 +50,7 @@ _FAMILIES = (
     macow,
     gaussianization,
     surjections,
+    residual,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

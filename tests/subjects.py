@@ -239,12 +239,19 @@ def reason_against(entry: Entry, check: str) -> Reason | None:
     if check == "m":
         if flow.kind == "exact":
             return Reason.EXACT
+        if estimates(entry):
+            return Reason.TOO_LARGE if entry.size > 8 else None
         return Reason.BOUND_SIZE if entry.size > 2 else None
     if check == "n" and entry.truth is None:
         return Reason.NO_KNOWN_TRUTH
     if check == "k" and not entry.golden:
         return Reason.NO_GOLDEN_VALUE
     return None
+
+
+def estimates(entry: Entry) -> bool:
+    """Whether the entry's log-density is an estimate, of its value or of a bound."""
+    return _cached_flow(entry.name).kind == "estimate"
 
 
 @functools.lru_cache(maxsize=512)

@@ -1,4 +1,7 @@
-"""Check m: what is called a bound lies below the exact value, tightens, and is exact where the theory says so."""
+"""Check m: what is called a bound lies below the exact value, tightens, and is exact where the theory says so.
+
+And what is called an estimate has the exact value as its mean, but for the bias that its name admits.
+"""
 
 import itertools
 import math
@@ -10,16 +13,22 @@ from torch import Tensor
 
 from checking import over
 from pushforward.bases import UniformBox
+from pushforward.diagnostics.estimates import excess
 from pushforward.diagnostics.integration import continuous_part, integrate
 from pushforward.flow import Flow
 from pushforward.transform import Noise, NoiseSpec, NoiseValue, has_role
 from pushforward.transforms import Dequantize
 from pushforward.transforms.dequantisation import dequantisation
+from pushforward.transforms.estimated import exactly
 from registry import Entry
-from subjects import Subject, subject
+from subjects import Subject, estimates, subject
 
 _CELL = 60
 _POINTS = 2**13  # of the noise, in the mean that is the exact value
+
+
+def bounds(entry: Entry) -> bool:
+    return not estimates(entry)
 
 
 def exact_log_probability(made: Subject, x: Tensor) -> Tensor:
@@ -83,7 +92,7 @@ def _mean_bound(made: Subject, x: Tensor, samples: int, seeds: int) -> tuple[Ten
     return torch.stack(values).mean(0), torch.stack(values).std(0) / math.sqrt(seeds)
 
 
-@over("m")
+@over("m", bounds)
 def test_bound_lies_below_the_exact_value_and_tightens(entry: Entry) -> None:
     made = subject(entry)
     x = _events(made)
@@ -108,7 +117,7 @@ def _inside(made: Subject, n: int) -> Tensor:
     return ((y >= 0) & (y <= 1)).flatten(1).all(1)
 
 
-@over("m")
+@over("m", bounds)
 def test_value_of_a_sampled_path_lies_above_the_exact_value_on_average(entry: Entry) -> None:
     made = subject(entry)
     integers = made.transform.domain.kind == "integers"
@@ -128,7 +137,7 @@ def test_value_of_a_sampled_path_lies_above_the_exact_value_on_average(entry: En
     assert gap.mean() > 4 * gap.std() / math.sqrt(len(gap))
 
 
-@over("m")
+@over("m", bounds)
 def test_probabilities_of_all_events_sum_to_the_mass_inside_the_range(entry: Entry) -> None:
     made = subject(entry)
     if made.transform.domain.kind != "integers":
@@ -149,3 +158,28 @@ def test_bound_is_exact_where_the_density_is_flat(levels: int) -> None:
     for seed in range(3):
         value = flow.likelihood(x, seed=seed).value
         torch.testing.assert_close(value, torch.full((20,), -3 * math.log(levels)))
+
+
+@over("m", estimates)
+def test_estimate_has_the_exact_value_as_its_mean_and_its_standard_error_as_its_spread(entry: Entry) -> None:
+    made, n, seeds = subject(entry), 4, 100
+    x, context = made.data(n), made.context(n)
+    found = [made.flow.likelihood(x, context, samples=1, probes=4, seed=seed) for seed in range(seeds)]
+    with exactly(made.flow):
+        # The same draws, so that of an estimate of a bound only what the probes add is compared.
+        exact = torch.stack([made.flow.likelihood(x, context, samples=1, seed=seed).value for seed in range(seeds)])
+    gap = torch.stack([one.value for one in found]) - exact
+    assert excess(gap, torch.zeros_like(gap[0]), entry.bias + entry.tolerance).max() <= 0
+    assert found[0].kind == "estimate"
+    if found[0].standard_error is not None:
+        said = torch.stack([one.standard_error.square() for one in found if one.standard_error is not None]).mean(0)
+        assert (gap.var(0).sum() / said.sum().clamp(min=1e-30)).sqrt() <= 1.5
+
+
+@over("m", estimates)
+def test_an_estimate_says_how_it_comes_about_and_whether_it_is_biased(entry: Entry) -> None:
+    words = subject(entry).flow.kind_in_words
+    assert words.startswith("estimate")
+    assert ("biased" in words.replace("unbiased", "")) == (entry.bias > 0)
+    assert ("tolerance" in words) == (entry.tolerance > 0)
+    assert "unbiased" in words or entry.bias > 0 or entry.tolerance > 0

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from test_bounds import exact_log_probability
 from test_compiles import _assert_compiles
 from test_dtypes import test_nothing_is_allocated_on_another_device as assert_device
 from test_gradients import test_gradients_are_those_of_finite_differences as assert_gradients
+from test_gradients import test_mean_gradient_of_an_estimate_is_the_gradient_of_the_exact_value as assert_mean_gradients
 from test_hostile import _finite
 from test_learning import equal_components, still_entries
 from test_matrix import blanks
@@ -18,14 +20,16 @@ from pushforward import check, diagnostics
 from pushforward.bases import Base, Source, StandardNormal
 from pushforward.diagnostics.batching import batch_error, precision_gap
 from pushforward.diagnostics.calibration import coverage, latent_pit, uniformity
+from pushforward.diagnostics.estimates import estimated_log_terms, excess
 from pushforward.diagnostics.integration import integrate
 from pushforward.diagnostics.inversion import data_round_trip, latent_round_trip
 from pushforward.diagnostics.jacobian import log_term_error
 from pushforward.diagnostics.sampling import sampling_error
 from pushforward.flow import Flow
 from pushforward.maps import Affine, TanhScale
-from pushforward.transform import Chain, NoiseValue, Transform, zero_log_term
+from pushforward.transform import Chain, Noise, NoiseValue, Transform, zero_log_term
 from pushforward.transforms import Argmax, Dequantize, Identity, LULinear, Standardise, StochasticPermutation
+from pushforward.transforms.estimated import Estimated
 from registry import Entry
 from subjects import Subject, make_flow
 
@@ -259,6 +263,63 @@ class _Ramp(Base):
 
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
         raise NotImplementedError
+
+
+class Probed(Estimated):
+    """``z = 2 x`` on vectors of 2, with a log term that is right on average but for what is passed in."""
+
+    kind = "estimate"
+    estimator = "unbiased"
+    noise_to_latent = noise_to_data = Noise((1,), "uniform", "probe")
+
+    def __init__(self, bias: float = 0.0, wrong_gradient: float = 0.0) -> None:
+        super().__init__()
+        self.data_shape = self.latent_shape = (2,)
+        self.bias, self.wrong = bias, wrong_gradient
+        self.log_scale = nn.Parameter(torch.tensor(math.log(2.0)))
+
+    def _log_term(self, x: Tensor, noise: NoiseValue) -> Tensor:
+        term = zero_log_term(x) + 2 * self.log_scale
+        if self.exact:
+            return term
+        assert isinstance(noise, Tensor)
+        surrogate = self.log_scale - self.log_scale.detach()
+        return term * (2 * noise[:, 0]) + self.bias + self.wrong * surrogate
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self.log_scale.exp() * x, self._log_term(x, noise)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return (-self.log_scale).exp() * z, -self._log_term(z, noise)
+
+
+def _probed(**faults: float) -> Subject:
+    entry = Entry("probed", "transform", lambda dtype: Probed(**faults), (2,))
+    return Subject(entry, make_flow(entry, torch.float64))
+
+
+@pytest.mark.parametrize("direction", ["to_latent", "to_data"])
+def test_an_estimate_with_a_bias_is_found(direction: str) -> None:
+    sound, biased = (_probed(bias=bias).transform for bias in (0.0, 0.2))
+    assert excess(*estimated_log_terms(sound, _x(), direction)).max() <= 0  # type: ignore[arg-type]
+    assert excess(*estimated_log_terms(biased, _x(), direction)).min() > 0  # type: ignore[arg-type]
+    assert excess(*estimated_log_terms(biased, _x(), direction), bias=0.2).max() <= 0  # type: ignore[arg-type]
+
+
+def test_an_estimate_with_a_biased_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in (0.0, 0.2):
+        made = _probed(wrong_gradient=wrong)
+        monkeypatch.setattr("test_gradients.subject", lambda entry, made=made: made)
+        with pytest.raises(AssertionError) if wrong else nullcontext():
+            assert_mean_gradients(made.entry, "to_latent")
+
+
+def test_the_public_check_judges_estimates() -> None:
+    for bias, passed in ((0.0, True), (0.2, False)):
+        report = check(_probed(bias=bias).flow, _x())
+        line = next(line for line in report.lines if line.name.startswith("estimated log term"))
+        assert line.passed is passed
+        assert next(line for line in report.lines if line.name.startswith("integral")).passed
 
 
 def test_a_miscalibrated_flow_is_found() -> None:

@@ -9,11 +9,16 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.func import functional_call
 
 from checking import over
-from pushforward.transform import NoiseValue
+from pushforward import noise as noise_source
+from pushforward.diagnostics.estimates import excess, has_probes
+from pushforward.transform import Direction, NoiseValue
+from pushforward.transforms.estimated import exactly
 from registry import Entry
-from subjects import Subject, subject
+from subjects import Subject, estimates, subject
 
 _ROWS = 2
+_GROUPS, _PROBES = 40, 32  # how many mean gradients, each over how many probes
+_DIRECTIONS = 3  # along which these are compared
 _FAST_ABOVE = 60  # numbers to differentiate by; torch's full check takes two evaluations for each
 
 
@@ -28,6 +33,11 @@ class _Run(nn.Module):
         self.noise = made.noise(_ROWS, back=what == "to_data")
 
     def forward(self, value: Tensor, context: Tensor | None) -> Any:
+        # The gradient of an estimate may be an estimate of its own: right on average, see below.
+        with exactly(self.flow):
+            return self._run(value, context)
+
+    def _run(self, value: Tensor, context: Tensor | None) -> Any:
         noise = self.noise
         if self.integers and self.what != "to_data":
             # Integers have no derivative; their dequantisation noise moves the value continuously.
@@ -114,3 +124,39 @@ def _assert_gradients(entry: Entry, what: str) -> None:
 def test_second_order_gradients_where_they_are_promised(entry: Entry, what: str) -> None:
     function, inputs, _ = _case(entry, what)
     assert gradgradcheck(function, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("direction", ["to_latent", "to_data"])
+@over("d", estimates)
+def test_mean_gradient_of_an_estimate_is_the_gradient_of_the_exact_value(entry: Entry, direction: Direction) -> None:
+    made = subject(entry)
+    if entry.bias or not has_probes(made.transform, direction):
+        return
+    estimated = torch.stack([_projected_gradients(made, direction, group) for group in range(_GROUPS)])
+    with exactly(made.flow):
+        exact = _projected_gradients(made, direction, 0)
+    assert excess(estimated, exact).max() <= 0
+
+
+def _projected_gradients(made: Subject, direction: Direction, group: int) -> Tensor:
+    """Gradients of the log term, a mean over a group's probes, along random directions of what it depends on.
+
+    Of input and context, and of all parameters: a gradient that is wrong anywhere shows along almost any direction.
+    """
+    back = direction == "to_data"
+    rows, probe = torch.arange(_ROWS).repeat(_PROBES), torch.arange(_PROBES).repeat_interleave(_ROWS)
+    spec = made.transform.noise_to_data if back else made.transform.noise_to_latent
+    noise = noise_source.keyed(spec, 4000, rows, made.dtype, torch.device("cpu"), 0, probe + group * _PROBES)
+    value, context = made.latents(_ROWS) if back else made.data(_ROWS), made.embedded(_ROWS)
+    leaves = [t.requires_grad_() for t in (value, context) if t is not None]
+    run = made.transform.to_data if back else made.transform.to_latent
+    term = run(value[rows], None if context is None else context[rows], noise)[1].sum() / _PROBES
+    parameters = list(made.transform.parameters())
+    gradients = torch.autograd.grad(term, [*leaves, *parameters], allow_unused=True)
+    generator = torch.Generator().manual_seed(17)
+    found = []
+    for some in (gradients[: len(leaves)], gradients[len(leaves) :]):
+        flat = torch.cat([g.flatten() for g in some if g is not None] or [term.new_zeros(1)])
+        along = torch.randn(_DIRECTIONS, len(flat), generator=generator, dtype=flat.dtype)
+        found.append(along @ flat)
+    return torch.cat(found).detach()

@@ -5,6 +5,7 @@ import pytest
 from checking import over
 from pushforward.diagnostics.check import INTEGRAL
 from pushforward.diagnostics.integration import integrate
+from pushforward.transforms.estimated import exactly
 from registry import Entry
 from subjects import Stage, subject
 
@@ -13,7 +14,9 @@ from subjects import Stage, subject
 @over("f")
 def test_density_integrates_to_one(entry: Entry, stage: Stage) -> None:
     made = subject(entry, stage=stage)
-    integral = integrate(made.flow, made.context(1), samples=60_000)
+    # The exponential of an estimate that is right on average is too large on average.
+    with exactly(made.flow):
+        integral = integrate(made.flow, made.context(1), samples=60_000)
     if integral.method == "quadrature":
         assert integral.error <= INTEGRAL, "the grid is too coarse to tell"
         assert abs(integral.value - 1) <= INTEGRAL

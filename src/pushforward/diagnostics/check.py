@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pushforward import noise as noise_source
 from pushforward.diagnostics.batching import batch_error, cast, noise_to, precision_gap
+from pushforward.diagnostics.estimates import estimated_log_terms, excess, has_probes
 from pushforward.diagnostics.integration import IMPORTANCE_LIMIT, continuous_part, integrate
 from pushforward.diagnostics.inversion import data_round_trip, is_bijection, latent_round_trip, returns_to_data
 from pushforward.diagnostics.jacobian import log_term_error, take_rows
@@ -20,6 +21,7 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.transform import Direction, NoiseValue, Transform
 from pushforward.transforms.dequantisation import dequantisation
+from pushforward.transforms.estimated import exactly
 
 ROUND_TRIP_64, ROUND_TRIP_32, ROUND_TRIP_32_TYPICAL = 1e-10, 1e-4, 1e-5
 LOG_TERM, LOG_TERM_DIFFERENCES = 1e-9, 1e-6
@@ -31,6 +33,8 @@ INTEGRAL = 1e-4
 _JACOBIAN_LIMIT = 4096
 # Above this it is taken in float32, many times as fast for convolutions, and judged by the bar of that precision.
 _JACOBIAN_FLOAT64 = 256
+# Probes of a row whose mean is compared with the exact log term.
+_PROBES = 400
 _VALUES = 50_000  # of data to check on, so that large images take seconds too
 
 
@@ -93,19 +97,13 @@ class _Case:
     x: Tensor
     context: Tensor | None
     noise: NoiseValue
+    noise_back: NoiseValue
     seed: int
 
     def embedded(self, rows: int | None = None) -> Tensor | None:
         """The context of the first rows in float64, as the transforms take it."""
         context = self.wide._context(self.context, self.x.shape[0])
         return None if context is None else context.detach()[:rows]
-
-    def back(self, rows: int | None = None) -> NoiseValue:
-        """The noise of the way to the data, for the first rows."""
-        numbers = torch.arange(len(self.x) if rows is None else rows)
-        return noise_source.keyed(
-            self.wide.transform.noise_to_data, self.seed, numbers, torch.float64, self.wide.device
-        )
 
 
 def check(
@@ -133,6 +131,7 @@ def check(
         _data_round_trips,
         _latent_round_trips,
         _log_terms,
+        _estimated_log_terms,
         _precision,
         _sampling,
         _batches,
@@ -176,8 +175,10 @@ def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
     if given is not None and given.is_floating_point():
         given = given.float().double()
     spec = flow.transform.noise_to_latent
-    noise = noise_source.keyed(spec, seed, torch.arange(len(data)), torch.float64, flow.device)
-    return _Case(cast(flow, torch.float32), wide, data, given, noise, seed)
+    numbers, back = torch.arange(len(data)), flow.transform.noise_to_data
+    noise = noise_source.keyed(spec, seed, numbers, torch.float64, flow.device)
+    noise_back = noise_source.keyed(back, seed, numbers, torch.float64, flow.device)
+    return _Case(cast(flow, torch.float32), wide, data, given, noise, noise_back, seed)
 
 
 def _finite_parameters(flow: Flow) -> CheckLine:
@@ -201,9 +202,10 @@ def _finite_density(case: _Case) -> list[CheckLine]:
 
 @torch.no_grad()
 def _data_round_trips(case: _Case) -> list[CheckLine]:
-    narrow_context, noise = case.flow._context(case.context, len(case.x)), noise_to(case.noise, torch.float32)
-    wide_case = (case.wide.transform, case.x, case.embedded(), case.noise, case.back())
-    narrow_case = (case.flow.transform, case.x.float(), narrow_context, noise, noise_to(case.back(), torch.float32))
+    narrow_context = case.flow._context(case.context, len(case.x))
+    noise, back = noise_to(case.noise, torch.float32), noise_to(case.noise_back, torch.float32)
+    wide_case = (case.wide.transform, case.x, case.embedded(), case.noise, case.noise_back)
+    narrow_case = (case.flow.transform, case.x.float(), narrow_context, noise, back)
     if returns_to_data(case.wide.transform):
         return _round_trip_lines("data -> latent -> data", data_round_trip(*wide_case), data_round_trip(*narrow_case))
 
@@ -225,13 +227,14 @@ def _latents(case: _Case) -> Tensor:
 @torch.no_grad()
 def _latent_round_trips(case: _Case) -> list[CheckLine]:
     z = _latents(case)
-    wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.back())
+    wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.noise_back)
     narrow_context = case.flow._context(case.context, len(case.x))
     if dequantisation(case.flow.transform) is not None:
         # Latents of data: samples that are clamped at the ends come from where a float32 sigmoid has few digits left.
         noise = noise_to(case.noise, torch.float32)
         z = case.flow.transform.to_latent(case.x.float(), narrow_context, noise)[0]
-    narrow = latent_round_trip(case.flow.transform, z.float(), narrow_context, noise_to(case.back(), torch.float32))
+    back = noise_to(case.noise_back, torch.float32)
+    narrow = latent_round_trip(case.flow.transform, z.float(), narrow_context, back)
     return _round_trip_lines("latent -> data -> latent", wide, narrow)
 
 
@@ -256,17 +259,16 @@ def _log_terms(case: _Case) -> list[CheckLine]:
     limit = LOG_TERM * max(1.0, size / 8) if exact else PRECISION_MAX * size / 64
     flow, dtype = (case.wide, torch.float64) if exact else (case.flow, torch.float32)
     bar = f"<= {limit:.2g}"
-    reason = None
+    most, reason = _JACOBIAN_FLOAT64 if case.wide.kind == "estimate" else _JACOBIAN_LIMIT, None
     if not is_bijection(case.wide.transform):
         reason = "not computed for what is not a bijection"
-    elif size > _JACOBIAN_LIMIT or case.wide.transform.data_shape == ():
-        reason = f"not computed for events of {size} values (limit {_JACOBIAN_LIMIT})"
+    elif size > most or case.wide.transform.data_shape == ():
+        reason = f"not computed for events of {size} values (limit {most})"
     if reason is not None:
         return [CheckLine(name, None, bar, None, reason) for name, _ in names]
     count = max(1, min(len(case.x), 2048 // size, 32)) if exact else 1
-    noise = noise_to(take_rows(case.noise, slice(0, count)), dtype)
-    latents, back = _latents(case)[:count].to(dtype), noise_to(case.back(count), dtype)
-    inputs = {"to_latent": (case.x[:count].to(dtype), noise), "to_data": (latents, back)}
+    noise, back = (noise_to(take_rows(n, slice(0, count)), dtype) for n in (case.noise, case.noise_back))
+    inputs = {"to_latent": (case.x[:count].to(dtype), noise), "to_data": (_latents(case)[:count].to(dtype), back)}
     context = case.embedded(count)
     context = None if context is None else context.to(dtype)
     lines = []
@@ -276,6 +278,22 @@ def _log_terms(case: _Case) -> list[CheckLine]:
         detail = f"nats, {str(dtype).removeprefix('torch.')}, {count} row{'s' * (count > 1)}"
         lines.append(CheckLine(name, error, bar, error <= limit, detail))
     return lines
+
+
+def _estimated_log_terms(case: _Case) -> list[CheckLine]:
+    """The mean of what is estimated, where the exact value takes few passes."""
+    size = math.prod(case.wide.event_shape)
+    if not has_probes(case.wide.transform) or size > _JACOBIAN_FLOAT64:
+        return []
+    count, probes = max(1, min(len(case.x), 2048 // size, 8)), _PROBES
+    x, context = case.x[:count], case.embedded(count)
+    values, exact = estimated_log_terms(case.wide.transform, x, "to_latent", context, probes, case.seed)
+    gap = (values.mean(0) - exact).abs()
+    unbiased = "biased" not in (case.wide.transform.estimator or "").replace("unbiased", "")
+    bar = "mean within 4 standard errors" if unbiased else "reported, biased"
+    passed = bool((excess(values, exact) <= 0).all()) if unbiased else None
+    detail = f"nats, {probes} probes; standard deviation of one {float(values.std(0).max()):.1e}"
+    return [CheckLine("estimated log term against the exact one", float(gap.max()), bar, passed, detail)]
 
 
 def _precision(case: _Case) -> list[CheckLine]:
@@ -301,10 +319,11 @@ def _sampling(case: _Case) -> list[CheckLine]:
 
 def _batches(case: _Case) -> list[CheckLine]:
     count = min(len(case.x), 16)
-    noise, context = take_rows(case.noise, slice(0, count)), case.embedded(count)
+    noise, back = (take_rows(n, slice(0, count)) for n in (case.noise, case.noise_back))
+    context = case.embedded(count)
     errors = [
         batch_error(case.wide.transform, case.x[:count], "to_latent", context, noise),
-        batch_error(case.wide.transform, _latents(case)[:count], "to_data", context, case.back(count)),
+        batch_error(case.wide.transform, _latents(case)[:count], "to_data", context, back),
     ]
     name, worst = "batched against one row at a time", max(errors)
     return [CheckLine(name, worst, f"<= {BATCHING:g}", worst <= BATCHING, "relative, float64")]
@@ -317,7 +336,8 @@ def _integral(case: _Case) -> list[CheckLine]:
         return [CheckLine(name, None, "1", None, detail)]
     context = None if case.context is None else case.context[:1]
     try:
-        integral = integrate(case.wide, context, case.seed)
+        with exactly(case.wide):
+            integral = integrate(case.wide, context, case.seed)
     except OptionError as error:
         return [CheckLine(name, None, "1", None, str(error))]
     if continuous_part(case.wide) is not case.wide:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pushforward.transform import Direction, NoiseValue, Transform, sum_event
 from pushforward.transforms.dequantisation import Dequantisation, dequantisation
+from pushforward.transforms.estimated import exactly
 
 Method: TypeAlias = Literal["autograd", "differences"]
 _STEP = 1e-5
@@ -85,9 +86,10 @@ def log_term_error(
 ) -> Tensor:
     """``|log term - log|det J||`` of each row, ``(B,)``, for equal input and output sizes.
 
-    noise: what the direction wants. Integer data have no derivative: towards the latent it is taken in the noise of
-    their dequantisation, whose own log-density is then part of the log term; on the way back the log term is compared
-    with that of `to_latent`, which is checked against the Jacobian itself. NaN counts as inf.
+    noise: what the direction wants; what is estimated from probes is computed `exactly`. Integer data have no
+    derivative: towards the latent it is taken in the noise of their dequantisation, whose own log-density is then part
+    of the log term; on the way back the log term is compared with that of `to_latent`, which is checked against the
+    Jacobian itself. NaN counts as inf.
     """
     first = dequantisation(transform) if direction == "to_latent" else None
     variable = inputs if first is None else _first_leaf(noise)
@@ -99,7 +101,7 @@ def log_term_error(
         return (transform.to_latent if direction == "to_latent" else transform.to_data)(rows, context, noise)
 
     rest = (inputs, context, noise)
-    with torch.no_grad():
+    with torch.no_grad(), exactly(transform):
         outputs, log_term = run(variable, rest)
         if first is not None:
             log_term = log_term + _log_density(first, variable)

@@ -27,7 +27,7 @@ _MIN_SIDE = 4
 _PRIOR_UNITS = 64
 
 
-class SqueezedOptions(DataOptions):
+class ScalesOptions(DataOptions):
     """Options of a flow on images each of whose scales begins with a squeeze."""
 
     channels: Annotated[int, Field(ge=1, description="images: of the nets")] = 64
@@ -35,10 +35,15 @@ class SqueezedOptions(DataOptions):
         int | None,
         Field(ge=1, le=16, description="images: scales, each half as wide and high; None: down to 4, or to odd sides"),
     ] = None
+    base: Annotated[RealBase, Field(description="the latent's distribution")] = "normal"
+
+
+class SqueezedOptions(ScalesOptions):
+    """Options of a flow on images in squeezed scales whose steps have an inverse that is as fast and as exact."""
+
     memory_saving: Annotated[
         bool, Field(description="images: keep no activations for the gradients; one more pass either way instead")
     ] = False
-    base: Annotated[RealBase, Field(description="the latent's distribution")] = "normal"
 
 
 class StepsOptions(SqueezedOptions, CouplingOptions):
@@ -86,7 +91,7 @@ MakeNet: TypeAlias = Callable[[int, int], nn.Module]
 
 
 def squeezed_flow(
-    event_shape: Shape, context_dim: int, options: SqueezedOptions, steps: Steps, portions: int = 1
+    event_shape: Shape, context_dim: int, options: ScalesOptions, steps: Steps, portions: int = 1
 ) -> Flow:
     """Pre-processing, then `squeezed_scales`, on images ``(C, H, W)``."""
     layers = data_layers(event_shape, context_dim, options)
@@ -95,14 +100,14 @@ def squeezed_flow(
 
 
 def squeezed_scales(
-    event_shape: Shape, context_dim: int, options: SqueezedOptions, steps: Steps, portions: int = 1
+    event_shape: Shape, context_dim: int, options: ScalesOptions, steps: Steps, portions: int = 1
 ) -> MultiScale:
     """Per scale a squeeze, the steps, and a learned prior of what leaves: of half the channels, at the end of all.
 
     steps: called with the event shape after the squeeze, ``(4C, H/2, W/2)``. portions: in how many pieces, of one
     channel at the least, the half of a scale leaves; before each there are steps on what is left until then.
     """
-    together = Reversible if options.memory_saving else Chain
+    together = Reversible if isinstance(options, SqueezedOptions) and options.memory_saving else Chain
     count, found, shape = scale_count(event_shape, options.scales), [], event_shape
     for i in range(count):
         before: list[Transform] = [Squeeze(shape)]

@@ -18,6 +18,7 @@ from pushforward.flows import (
     gaussianization,
     glow,
     iaf,
+    iresnet,
     macow,
     maf,
     naf,
@@ -28,6 +29,7 @@ from pushforward.flows import (
     radial,
     rbig,
     real_nvp,
+    residual_flow,
     sliced_iterative,
     sos,
     survae_maxpool,
@@ -63,6 +65,8 @@ _MODULES = (
     macow,
     gaussianization,
     survae_maxpool,
+    iresnet,
+    residual_flow,
 )
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 

@@ -5,6 +5,7 @@ from pushforward.nets.context import ContextParameters
 from pushforward.nets.conv import ResidualConvNet
 from pushforward.nets.gated import GatedAttentionNet, GatedFeatures
 from pushforward.nets.initialised import InitialisedNet
+from pushforward.nets.lipschitz import ContractiveNet, contractive_conv_net, contractive_mlp
 from pushforward.nets.masked import MADE
 from pushforward.nets.mlp import MLP
 from pushforward.nets.rows import RowConvNet
@@ -14,9 +15,12 @@ __all__ = [
     "MLP",
     "ActNormConvNet",
     "ContextParameters",
+    "ContractiveNet",
     "GatedAttentionNet",
     "GatedFeatures",
     "InitialisedNet",
     "ResidualConvNet",
     "RowConvNet",
+    "contractive_conv_net",
+    "contractive_mlp",
 ]

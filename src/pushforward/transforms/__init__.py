@@ -8,6 +8,7 @@ from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.conditional import Conditional, ConditionalFlow, HalfLine
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
+from pushforward.transforms.estimated import Estimated, exactly
 from pushforward.transforms.expansion import Expansions
 from pushforward.transforms.frames import HouseholderFrame, OrderFrame, OrthogonalFrame
 from pushforward.transforms.greedy import GreedyTransform
@@ -20,10 +21,12 @@ from pushforward.transforms.partition import Channelwise, Checkerboard, Partitio
 from pushforward.transforms.permutation import Permutation
 from pushforward.transforms.planar import Planar
 from pushforward.transforms.positive import InverseSoftplus, Log
+from pushforward.transforms.power_series import ExactLogDet, LogDet, RouletteLogDet, TruncatedLogDet
 from pushforward.transforms.preprocessing import Flatten, Identity, Logit
 from pushforward.transforms.product import Product
 from pushforward.transforms.radial import Radial
 from pushforward.transforms.reshape import Reshape
+from pushforward.transforms.residual import Residual
 from pushforward.transforms.reversible import Reversible
 from pushforward.transforms.slice import Slice
 from pushforward.transforms.sort import Differences, Sort
@@ -50,6 +53,8 @@ __all__ = [
     "Dequantize",
     "Differences",
     "Elementwise",
+    "Estimated",
+    "ExactLogDet",
     "Expansions",
     "Flatten",
     "GreedyTransform",
@@ -60,6 +65,7 @@ __all__ = [
     "InverseSoftplus",
     "LULinear",
     "Log",
+    "LogDet",
     "Logit",
     "MarginalGaussianisation",
     "MaskedConv",
@@ -74,8 +80,10 @@ __all__ = [
     "QRLinear",
     "Radial",
     "Reshape",
+    "Residual",
     "Reversible",
     "Rotation",
+    "RouletteLogDet",
     "SVDLinear",
     "Slice",
     "SlicedGaussianisation",
@@ -85,7 +93,9 @@ __all__ = [
     "StochasticPermutation",
     "Sylvester",
     "Triangular",
+    "TruncatedLogDet",
     "VariationalDequantize",
     "VectorPartition",
     "Whiten",
+    "exactly",
 ]

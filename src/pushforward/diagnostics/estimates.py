@@ -1,0 +1,69 @@
+"""Whether a log term that is estimated from probes has the exact one as its mean."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pushforward import noise as noise_source
+from pushforward.transform import Direction, NoiseValue, Transform, has_role
+from pushforward.transforms.estimated import exactly
+
+_ROWS_AT_ONCE = 4096
+
+
+def has_probes(transform: Transform, direction: Direction = "to_latent") -> bool:
+    """Whether the log term of that direction is estimated from probes."""
+    spec = transform.noise_to_latent if direction == "to_latent" else transform.noise_to_data
+    return has_role(spec, "probe")
+
+
+@torch.no_grad()
+def estimated_log_terms(
+    transform: Transform,
+    inputs: Tensor,
+    direction: Direction = "to_latent",
+    context: Tensor | None = None,
+    probes: int = 1000,
+    seed: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """Log terms ``(probes, B)`` with different probes and the same draws, and the exact ones ``(B,)``.
+
+    The noise is keyed by ``seed`` and the number of the row in ``inputs: (B, *event)``.
+    """
+    run = transform.to_latent if direction == "to_latent" else transform.to_data
+    rows = torch.arange(inputs.shape[0])
+
+    def terms(numbers: Tensor) -> Tensor:
+        count = len(numbers)
+        probe = numbers.repeat_interleave(len(rows))
+        many = [None if v is None else v.repeat(count, *(1,) * (v.ndim - 1)) for v in (inputs, context)]
+        assert many[0] is not None
+        return run(many[0], many[1], _noise(transform, direction, seed, rows.repeat(count), probe, inputs))[1]
+
+    with exactly(transform):
+        exact = terms(torch.zeros(1, dtype=torch.long))
+    at_once = max(1, _ROWS_AT_ONCE // max(1, len(rows)))
+    found = [terms(part).reshape(len(part), -1) for part in torch.arange(probes).split(at_once)]
+    return torch.cat(found), exact
+
+
+def excess(values: Tensor, exact: Tensor, bias: float = 0.0, standard_errors: float = 4.0) -> Tensor:
+    """How far the mean of ``values: (n, ...)`` is from ``exact: (...)`` beyond ``bias`` and so many standard errors.
+
+    At most 0 where the values bear out that their mean is the exact one; NaN counts as inf.
+    """
+    # Probes without an effect leave a spread of rounding alone, of which no standard error says anything.
+    rounding = 64 * torch.finfo(values.dtype).eps * (1 + exact.abs())
+    allowed = bias + rounding + standard_errors * values.std(0) / math.sqrt(values.shape[0])
+    gap = (values.mean(0) - exact).abs() - allowed
+    return torch.where(gap.isnan(), math.inf, gap)
+
+
+def _noise(
+    transform: Transform, direction: Direction, seed: int, rows: Tensor, probe: Tensor, like: Tensor
+) -> NoiseValue:
+    spec = transform.noise_to_latent if direction == "to_latent" else transform.noise_to_data
+    return noise_source.keyed(spec, seed, rows, like.dtype, like.device, 0, probe)

@@ -1,0 +1,239 @@
+"""Nets that contract: what they give differs by less than their inputs do, by the spectral norms of their layers.
+
+Sources: Behrmann, Grathwohl, Chen, Duvenaud & Jacobsen, "Invertible residual networks", 2019, section 2.1; Gouk, Frank,
+Pfahringer & Cree, "Regularisation of neural networks by enforcing Lipschitz continuity", 2018, for convolutions; Chen,
+Behrmann, Duvenaud & Jacobsen, "Residual flows for invertible generative modeling", 2019, section 3.3, for LipSwish.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.errors import ContextError, OptionError
+from pushforward.nets.mlp import INPUT_LIMIT
+from pushforward.nets.singular import Operator, krylov_vectors, leading_vectors, power_iteration, unit
+
+# A layer's norm is taken for this much more than what is found of it, which is never more than it is.
+MARGIN = 5e-3
+_KRYLOV_STEPS = 32
+
+ContractiveActivation: TypeAlias = Literal["lipswish", "elu"]
+
+
+class LipSwish(nn.Module):
+    """``x sigmoid(beta x) / 1.1`` with a learned ``beta`` > 0: smooth, and of slope at most 1.
+
+    Source: Chen et al., "Residual flows", 2019, section 3.3: the slope of swish is below 1.1 for any beta.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw_beta = nn.Parameter(torch.full((1,), 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(x * F.softplus(self.raw_beta)) / 1.1
+
+
+class LipschitzLayer(nn.Module, ABC):
+    """A linear operator whose spectral norm is at most ``coefficient``: scaled down where it would be larger.
+
+    `normalised` gives the weight for a number of calls. In training mode the largest singular value is followed by
+    ``iterations`` power iterations a call, from the vectors of the call before, which are saved with the weights; it
+    lags behind where weights change fast. In evaluation mode it is found from the weights anew, starting from the saved
+    vectors, which stay as they are: a function of what is saved, and a bound that holds whatever changed the weights.
+    Either is a lower bound of the norm; ``MARGIN`` covers what is missing.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(self, left: Tensor, right: Tensor, coefficient: float, iterations: int) -> None:
+        super().__init__()
+        if not 0 < coefficient < 1:
+            raise OptionError(f"coefficient must be above 0 and below 1, got {coefficient}")
+        if iterations < 1:
+            raise OptionError(f"iterations must be at least 1, got {iterations}")
+        self.coefficient, self.iterations = coefficient, iterations
+        self.left, self.right = nn.Buffer(left / left.norm()), nn.Buffer(right / right.norm())
+
+    @abstractmethod
+    def apply_to(self, h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The operator of ``weight``, plus a bias: ``(out,)``, or of each row ``(B, out)``."""
+
+    @abstractmethod
+    def _adjoint(self, h: Tensor, weight: Tensor) -> Tensor:
+        """The transpose of the operator of ``weight``."""
+
+    @abstractmethod
+    def _vectors(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The first left and right singular vectors, found from the weight and the saved vectors alone."""
+
+    def normalised(self) -> Tensor:
+        """The weight of an operator whose norm is at most ``coefficient``; differentiable, the vectors held fixed."""
+        weight = self.weight
+        if self.training:
+            left, right = power_iteration(
+                *self._operator(weight.detach()), self.left.clone(), self.right.clone(), self.iterations
+            )
+            with torch.no_grad():
+                self.left.copy_(left)
+                self.right.copy_(right)
+        else:
+            left, right = self._vectors(weight.detach())
+        norm = (left * self._one(self.apply_to, right, weight)).sum() * (1 + MARGIN)
+        return weight * (self.coefficient / norm.clamp(min=self.coefficient))
+
+    def _operator(self, weight: Tensor) -> tuple[Operator, Operator]:
+        return (lambda h: self._one(self.apply_to, h, weight)), (lambda h: self._one(self._adjoint, h, weight))
+
+    @staticmethod
+    def _one(run: Callable[[Tensor, Tensor], Tensor], h: Tensor, weight: Tensor) -> Tensor:
+        return run(h[None], weight)[0]
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.right.shape)} -> {tuple(self.left.shape)}, coefficient={self.coefficient:g}"
+
+
+class LipschitzLinear(LipschitzLayer):
+    """A matrix ``(outputs, inputs)`` of bounded norm. In evaluation mode its norm is that of an eigenvector."""
+
+    def __init__(self, inputs: int, outputs: int, coefficient: float = 0.9, iterations: int = 5) -> None:
+        super().__init__(torch.randn(outputs), torch.randn(inputs), coefficient, iterations)
+        start = nn.Linear(inputs, outputs)
+        self.weight, self.bias = nn.Parameter(start.weight.detach()), nn.Parameter(start.bias.detach())
+
+    def apply_to(self, h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        out = F.linear(h, weight)
+        return out if bias is None else out + bias
+
+    def _adjoint(self, h: Tensor, weight: Tensor) -> Tensor:
+        return h @ weight
+
+    def _vectors(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        return leading_vectors(weight)
+
+
+class LipschitzConv2d(LipschitzLayer):
+    """A convolution of images ``in_shape: (C, H, W)``, padded with zeros to the same size, of bounded norm.
+
+    The norm is that of the convolution as an operator on images of this size, not that of its kernel as a matrix, which
+    may lie on either side of it. In evaluation mode it is found in a Krylov space of 32 dimensions.
+    """
+
+    def __init__(
+        self, in_shape: tuple[int, int, int], outputs: int, size: int, coefficient: float = 0.9, iterations: int = 5
+    ) -> None:
+        channels, height, width = in_shape
+        super().__init__(torch.randn(outputs, height, width), torch.randn(in_shape), coefficient, iterations)
+        start = nn.Conv2d(channels, outputs, size)
+        assert start.bias is not None
+        self.weight, self.bias = nn.Parameter(start.weight.detach()), nn.Parameter(start.bias.detach())
+        self.padding = size // 2
+
+    def apply_to(self, h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        out = F.conv2d(h, weight, padding=self.padding)
+        return out if bias is None else out + bias[..., None, None]
+
+    def _adjoint(self, h: Tensor, weight: Tensor) -> Tensor:
+        return F.conv_transpose2d(h, weight, padding=self.padding)
+
+    def _vectors(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        # A little of everything beside the saved vector, which may have become the second one.
+        entries = torch.arange(1, self.right.numel() + 1, dtype=self.right.dtype, device=self.right.device)
+        other = (entries.square() * 0.6180339887).frac().sub(0.5).reshape(self.right.shape)
+        start = self.right + 0.1 * unit(other, other)
+        return krylov_vectors(*self._operator(weight), start, _KRYLOV_STEPS)
+
+
+class ContractiveNet(nn.Module):
+    """``g(x; context)`` with Lipschitz constant ``lipschitz`` < 1 in x: layers of bounded norm, activations between.
+
+    ``lipschitz`` is the product of the layers' coefficients. A context of ``context_dim`` numbers shifts what each
+    layer gives, before its activation: that leaves the constant in x as it is. The net gives 0 at the start, by a last
+    layer that begins at zero.
+    """
+
+    def __init__(
+        self, layers: Sequence[LipschitzLayer], activation: ContractiveActivation = "lipswish", context_dim: int = 0
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.lipschitz = math.prod(layer.coefficient for layer in layers)
+        self.context_dim = context_dim
+        make = {"lipswish": LipSwish, "elu": nn.ELU}[activation]
+        self.activations = nn.ModuleList(make() for _ in layers[1:])
+        widths = [layer.bias.shape[0] for layer in layers]
+        shifts = [nn.Linear(context_dim, n, bias=False).weight for n in widths] if context_dim else []
+        self.shifts = nn.ParameterList(shifts)
+        with torch.no_grad():
+            for parameter in (layers[-1].weight, layers[-1].bias, *shifts[-1:]):
+                parameter.zero_()
+
+    def extra_repr(self) -> str:
+        return f"lipschitz={self.lipschitz:.3g}"
+
+    def at(self, context: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+        """``g`` as a function of x alone, for as many calls as are wanted: weights are normalised once, here.
+
+        context: ``(B, *context_shape)`` or None. Raises ContextError.
+        """
+        given = 0 if context is None else context.flatten(1).shape[1]
+        if given != self.context_dim:
+            raise ContextError(f"this net takes a context of {self.context_dim} numbers, got {given}")
+        layers = [cast(LipschitzLayer, layer) for layer in self.layers]
+        weights, biases = [layer.normalised() for layer in layers], [cast(Tensor, layer.bias) for layer in layers]
+        if context is not None:
+            seen = context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+            biases = [bias + F.linear(seen, shift) for bias, shift in zip(biases, self.shifts, strict=True)]
+
+        def g(x: Tensor) -> Tensor:
+            h = x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+            for i, (layer, weight, bias) in enumerate(zip(layers, weights, biases, strict=True)):
+                h = layer.apply_to(h if i == 0 else self.activations[i - 1](h), weight, bias)
+            return h
+
+        return g
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.at(context)(x)
+
+
+def contractive_mlp(
+    features: int,
+    hidden: Sequence[int] = (128, 128),
+    context_dim: int = 0,
+    activation: ContractiveActivation = "lipswish",
+    coefficient: float = 0.9,
+    iterations: int = 5,
+) -> ContractiveNet:
+    """A contraction of vectors ``(B, features)``; hidden: widths of its hidden layers."""
+    widths = itertools.pairwise([features, *hidden, features])
+    layers = [LipschitzLinear(narrow, wide, coefficient, iterations) for narrow, wide in widths]
+    return ContractiveNet(layers, activation, context_dim)
+
+
+def contractive_conv_net(
+    event_shape: tuple[int, int, int],
+    channels: int = 64,
+    context_dim: int = 0,
+    activation: ContractiveActivation = "lipswish",
+    coefficient: float = 0.9,
+    iterations: int = 5,
+) -> ContractiveNet:
+    """A contraction of images ``(B, C, H, W)``: 3 x 3, 1 x 1 and 3 x 3 convolutions with ``channels`` between.
+
+    On images of a single pixel all of them are 1 x 1: of the others only the middle would ever count.
+    """
+    own, height, width = event_shape
+    wide = 3 if height * width > 1 else 1
+    shapes = [(own, channels, wide), (channels, channels, 1), (channels, own, wide)]
+    layers = [LipschitzConv2d((i, height, width), o, size, coefficient, iterations) for i, o, size in shapes]
+    return ContractiveNet(layers, activation, context_dim)

@@ -1,0 +1,38 @@
+"""Transforms whose log terms are estimated from probes, and how to have them exactly where that is wanted."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from pushforward.transform import Transform
+
+
+class Estimated(Transform, ABC):
+    """A transform that can estimate its log term from probes, and can also do without.
+
+    exact: compute the log term without probes for now, as far as rounding and stated tolerances allow; one pass for
+    each coordinate of an event. What the transform declares, its noise and its kind, stays as it is: probes that are
+    given are not used. Set by `exactly`.
+    """
+
+    exact: bool = False
+
+
+@contextmanager
+def exactly(module: nn.Module) -> Iterator[None]:
+    """Inside, every `Estimated` transform in ``module`` computes its log term without probes.
+
+    A pass for each coordinate of an event: for checks, and for reference values in few dimensions.
+    """
+    found = [(part, part.exact) for part in module.modules() if isinstance(part, Estimated)]
+    for part, _ in found:
+        part.exact = True
+    try:
+        yield
+    finally:
+        for part, before in found:
+            part.exact = before

@@ -1,0 +1,212 @@
+"""The log-determinant of ``I + J``, J the Jacobian of a contraction: exactly, or by its power series and a probe.
+
+``ln det(I + J) = tr ln(I + J) = sum over k >= 1 of (-1)^(k+1) tr(J^k) / k``, and ``tr(J^k)`` is the mean of
+``v^T J^k v`` over probes v whose entries are -1 or 1. Its gradient is the mean of ``v^T (I + J)^-1 dJ v``, with
+``(I + J)^-1 = sum over k >= 0 of (-1)^k J^k``. A product ``v^T J^k`` takes one backward pass more than the one before.
+
+Sources: Behrmann et al., "Invertible residual networks", 2019, section 3.1; Chen et al., "Residual flows for invertible
+generative modeling", 2019, sections 3.1 and 3.2.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import OptionError, ShapeError
+from pushforward.transform import Kind, Noise, NoiseSpec, NoiseValue, Shape, log_dtype, sum_event
+
+Contraction = Callable[[Tensor], Tensor]
+
+# Of a uniform number as float32 holds it; two of them are put together to one with twice the digits.
+_CELLS = 2.0**24
+
+
+class LogDet(ABC):
+    """How ``ln det(I + J)`` is computed, and what kind of number that is.
+
+    kind, estimator: as a transform has them. `noise` is what each row of a given shape wants.
+    """
+
+    kind: Kind = "estimate"
+
+    @property
+    @abstractmethod
+    def estimator(self) -> str | None:
+        """How an estimate comes about, in a few words."""
+
+    @abstractmethod
+    def noise(self, event_shape: Shape) -> NoiseSpec:
+        """What noise is wanted for an event of that shape."""
+
+    @abstractmethod
+    def value(
+        self, g: Contraction, x: Tensor, noise: NoiseValue, lipschitz: float, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """``g(x)`` and ``ln det(I + J)``, ``(B,)``, at ``x: (B, *event)``; rows of g must not affect each other."""
+
+
+@dataclass(frozen=True)
+class ExactLogDet(LogDet):
+    """The whole Jacobian, by a backward pass for each coordinate of an event."""
+
+    kind = "exact"
+    estimator = None
+
+    def noise(self, event_shape: Shape) -> NoiseSpec:
+        return None
+
+    def value(
+        self, g: Contraction, x: Tensor, noise: NoiseValue, lipschitz: float, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        wanted = torch.is_grad_enabled()
+        at, y = _evaluated(g, x)
+        rows = [_product(y, at, i, wanted) for i in range(y[:1].numel())]
+        jacobian = torch.stack(rows, 1) if rows else x.new_zeros(x.shape[0], 0, 0)
+        eye = torch.eye(jacobian.shape[1], dtype=x.dtype, device=x.device)
+        log_det = torch.linalg.slogdet(jacobian.to(log_dtype(x)) + eye)[1]
+        return (y, log_det) if wanted else (y.detach(), log_det.detach())
+
+
+@dataclass(frozen=True)
+class TruncatedLogDet(LogDet):
+    """The first ``terms`` of the series, with one probe: biased by the terms that are left out.
+
+    The bias is at most ``D sum over k > terms of L^k / k`` for D coordinates and Lipschitz constant L.
+    """
+
+    terms: int = 5
+
+    def __post_init__(self) -> None:
+        if self.terms < 1:
+            raise OptionError(f"terms must be at least 1, got {self.terms}")
+
+    @property
+    def estimator(self) -> str:
+        return f"truncated after {self.terms} terms, biased"
+
+    def noise(self, event_shape: Shape) -> NoiseSpec:
+        return Noise(event_shape, "rademacher", "probe")
+
+    def value(
+        self, g: Contraction, x: Tensor, noise: NoiseValue, lipschitz: float, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        probe = _given(noise, self)
+        # Weights of J^0, J^1, ...: the gradient has one power less than the value.
+        inside = torch.ones(self.terms + 1, x.shape[0], dtype=log_dtype(x), device=x.device)
+        inside[-1] = 0
+        return power_series(g, x, probe, torch.ones_like(inside), inside)
+
+
+@dataclass(frozen=True)
+class RouletteLogDet(LogDet):
+    """A random number of terms, each divided by the probability that it is reached: unbiased, as is its gradient.
+
+    The first ``exact_terms`` (``evaluation_terms`` in evaluation mode) are always there, and the one after them; each
+    further one is reached from the one before with probability ``survival``. The variance is finite where the square of
+    J's largest eigenvalue is below that. In evaluation mode it is so for any net of Lipschitz constant L, because the
+    probability there is at least ``L^1.5``.
+
+    How many terms a row has follows from two uniform numbers of its own; a batch goes on as far as its longest row.
+    """
+
+    exact_terms: int = 2
+    evaluation_terms: int = 20
+    survival: float = 0.5
+
+    def __post_init__(self) -> None:
+        if min(self.exact_terms, self.evaluation_terms) < 0:
+            raise OptionError(f"exact_terms must not be negative, got {self.exact_terms}, {self.evaluation_terms}")
+        if not 0 < self.survival < 1:
+            raise OptionError(f"survival must be above 0 and below 1, got {self.survival}")
+
+    @property
+    def estimator(self) -> str:
+        return "unbiased, Russian roulette"
+
+    def noise(self, event_shape: Shape) -> NoiseSpec:
+        return Noise(event_shape, "rademacher", "probe"), Noise((2,), "uniform", "probe")
+
+    def value(
+        self, g: Contraction, x: Tensor, noise: NoiseValue, lipschitz: float, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        if not (isinstance(noise, tuple) and len(noise) == 2):
+            raise ShapeError(f"{type(self).__name__} needs a pair of probes and uniform numbers, got {_kind(noise)}")
+        probe, uniform = _given(noise[0], self), _given(noise[1], self)
+        sure = (self.exact_terms if training else self.evaluation_terms) + 1
+        survival = self.survival if training else max(self.survival, lipschitz**1.5)
+        terms = sure + geometric(uniform, survival)
+        longest = sure + 1 if x.is_meta else int(terms.max()) if len(terms) else 0
+        k = torch.arange(longest + 1, device=x.device)[:, None]
+        reached = survival ** (k - sure).clamp(min=0).double()
+        weights = torch.where(k <= terms, 1 / reached, 0.0).to(log_dtype(x))
+        return power_series(g, x, probe, weights, weights)
+
+
+def geometric(uniform: Tensor, survival: float) -> Tensor:
+    """How often each row goes on, ``(B,)``: n times or more with probability ``survival ** n``.
+
+    uniform: ``(B, 2)``, each in [0, 1): the second gives the digits after those that float32 has of the first. In any
+    dtype the same digits lead to the same count.
+    """
+    first, second = uniform.double().mul(_CELLS).floor().div(_CELLS).unbind(1)
+    # In (0, 1], in steps of 2^-48: below ``survival ** n`` with that probability.
+    rest = 1 - (first + second / _CELLS)
+    return (rest.log() / torch.log(torch.tensor(survival, dtype=rest.dtype, device=rest.device))).floor().long()
+
+
+def power_series(
+    g: Contraction, x: Tensor, probe: Tensor, value_weights: Tensor, gradient_weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """``g(x)`` and the series of ``ln det(I + J)`` at x, with weights ``(n + 1, B)`` of the powers 0 to n of J.
+
+    The gradient is that of the series of ``(I + J)^-1``, and not that of the value for this probe. All powers are taken
+    without a graph, so that memory does not grow with n: what is differentiated is ``w^T J v`` with
+    ``w^T = sum of (-1)^k weight v^T J^k`` held fixed.
+    """
+    wanted = torch.is_grad_enabled()
+    at, y = _evaluated(g, x)
+    wide = (-1, *(1,) * (x.ndim - 1))
+    power, log_det = probe, x.new_zeros(x.shape[0], dtype=value_weights.dtype)
+    solved = probe * gradient_weights[0].reshape(wide) if len(gradient_weights) else torch.zeros_like(probe)
+    for k in range(1, len(value_weights)):
+        (power,) = torch.autograd.grad(y, at, power, retain_graph=True)
+        sign = (-1) ** k
+        log_det = log_det - sign / k * value_weights[k] * sum_event(power * probe)
+        if wanted:
+            solved = solved + (sign * gradient_weights[k].reshape(wide) * power).to(power.dtype)
+    if not wanted:
+        return y.detach(), log_det
+    (row,) = torch.autograd.grad(y, at, solved.to(y.dtype), create_graph=True)
+    surrogate = sum_event(row * probe)
+    return y, log_det + (surrogate - surrogate.detach())
+
+
+def _evaluated(g: Contraction, x: Tensor) -> tuple[Tensor, Tensor]:
+    """``x`` such that it can be differentiated by, and ``g`` there, with a graph in any case."""
+    wanted = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Hooks on x itself are for what is differentiated in the end.
+        at = x.view_as(x) if wanted and x.requires_grad else x.detach().requires_grad_()
+        return at, g(at)
+
+
+def _product(y: Tensor, at: Tensor, i: int, wanted: bool) -> Tensor:
+    """Row i of every Jacobian, ``(B, D)``."""
+    with torch.enable_grad():
+        (row,) = torch.autograd.grad(y.flatten(1)[:, i].sum(), at, create_graph=wanted, retain_graph=True)
+    return row.flatten(1)
+
+
+def _given(noise: NoiseValue, wanting: LogDet) -> Tensor:
+    if not isinstance(noise, Tensor):
+        raise ShapeError(f"{type(wanting).__name__} needs its noise as a tensor, got {_kind(noise)}")
+    return noise
+
+
+def _kind(noise: NoiseValue) -> str:
+    return "none" if noise is None else type(noise).__name__

@@ -1,0 +1,86 @@
+"""Invertible residual blocks: ``z = x + g(x)`` with a net g that contracts.
+
+Sources: Behrmann, Grathwohl, Chen, Duvenaud & Jacobsen, "Invertible residual networks", 2019; Chen, Behrmann, Duvenaud
+& Jacobsen, "Residual flows for invertible generative modeling", 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import OptionError
+from pushforward.nets.lipschitz import ContractiveNet
+from pushforward.precision import full_precision
+from pushforward.transform import NoiseValue, Shape
+from pushforward.transforms.estimated import Estimated
+from pushforward.transforms.fixed_point import solve
+from pushforward.transforms.power_series import ExactLogDet, LogDet
+
+_EXACT = ExactLogDet()
+
+
+class Residual(Estimated):
+    """``z = x + g(x; context)`` on events of any shape with an axis, with a `ContractiveNet` g.
+
+    The way back is the fixed point of ``x = z - g(x)``, see `fixed_point.solve` for how far it is certified; its
+    derivatives, by the input, the parameters and the context, are those of the implicit function, to the first order.
+    log_det: how the log-determinant is computed, which decides the kind; probes are the same in both directions.
+    """
+
+    eager = "its inverse and its log-determinant iterate until they converge"
+
+    def __init__(self, event_shape: Shape, net: ContractiveNet, log_det: LogDet = _EXACT) -> None:
+        super().__init__()
+        if not event_shape:
+            raise OptionError("Residual needs an event with at least one axis, got shape ()")
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.net, self.log_det = net, log_det
+        self.kind, self.estimator = log_det.kind, log_det.estimator
+        self.noise_to_latent = self.noise_to_data = log_det.noise(self.data_shape)
+
+    def extra_repr(self) -> str:
+        return self.estimator or ""
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        with full_precision(x):
+            y, log_det = self._log_det(self.net.at(context), x, noise)
+            return x + y, log_det
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        with full_precision(z):
+            g = self.net.at(context)
+            x = _inverse(g, z, self.net.lipschitz)
+            return x, -self._log_det(g, x, noise)[1]
+
+    def _log_det(self, g: Callable[[Tensor], Tensor], x: Tensor, noise: NoiseValue) -> tuple[Tensor, Tensor]:
+        how = _EXACT if self.exact else self.log_det
+        return how.value(g, x, noise, self.net.lipschitz, self.training)
+
+
+def _inverse(g: Callable[[Tensor], Tensor], z: Tensor, lipschitz: float) -> Tensor:
+    """The x with ``x + g(x) = z``, differentiable by z and by what g closes over."""
+    fixed = solve(g, z.detach(), lipschitz)
+    x = z - g(fixed)
+    if not x.requires_grad:
+        return x
+
+    # What arrives at x is u; by the implicit function theorem z, and minus g at the fixed point, get (I + J)^-T u.
+    def through(gradient: Tensor | None) -> Tensor | None:
+        if gradient is None:
+            return None
+        if torch.is_grad_enabled():
+            raise OptionError("the inverse of a Residual has derivatives of the first order only")
+        with torch.enable_grad():
+            at = fixed.detach().requires_grad_()
+            y = g(at)
+        # At unit size, which is what the solution's accuracy is relative to.
+        size = gradient.abs().flatten(1).amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)
+        size = size.reshape(-1, *(1,) * (gradient.ndim - 1))
+        found = solve(lambda w: torch.autograd.grad(y, at, w, retain_graph=True)[0], gradient / size, lipschitz)
+        return found * size
+
+    x.register_hook(through)
+    return x
