@@ -218,7 +218,6 @@ _EFFECTS += [
         {"scales": 3},
         {"linear": "none"},
         {"map": "spline"},
-        {"log_scale": "sigmoid"},
         {"rest": "exponential"},
         {"given_maximum": False},
         {"memory_saving": True},

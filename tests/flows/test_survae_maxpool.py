@@ -11,9 +11,8 @@ from pushforward import noise as noise_source
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flows import build
 from pushforward.training import TrainingOptions
-from pushforward.transform import Chain
 from pushforward.transforms import MaxPool2d
-from transforms.test_surjections import jacobian_of_latent_and_noise
+from surjective import jacobian_of_latent_and_noise
 
 _SMALL = {"transforms": 1, "channels": 4}
 
@@ -42,10 +41,8 @@ def test_scales_follow_the_size_of_the_image(
 
 
 def test_it_begins_with_the_maxima_of_the_squeezed_image() -> None:
-    flow, x = (
-        build("survae_maxpool", (1, 8, 8), standardise=False, linear="none", **_SMALL).eval(),
-        torch.randn(5, 1, 8, 8),
-    )
+    flow = build("survae_maxpool", (1, 8, 8), standardise=False, linear="none", **_SMALL).eval()
+    x = torch.randn(5, 1, 8, 8)
     parts = torch.stack([x[:, 0, i::2, j::2] for i in range(2) for j in range(2)], 1)
     torch.testing.assert_close(flow.latent(x), max_pool2d(parts, 2))
 
@@ -74,18 +71,17 @@ def _strokes(n: int, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     rows = torch.arange(8)[None, :, None]
     at, size = torch.randint(0, 5, (n, 2), generator=generator), torch.randint(2, 4, (n,), generator=generator)
-    inside = [
-        (r >= at[:, i, None, None]) & (r < (at[:, i] + size)[:, None, None]) for i, r in enumerate((rows, rows.mT))
-    ]
-    bright = (inside[0] & inside[1]).float()
+    offsets = [r - at[:, i, None, None] for i, r in enumerate((rows, rows.mT))]
+    down, across = ((d >= 0) & (d < size[:, None, None]) for d in offsets)
+    bright = (down & across).float()
     noise = torch.rand(n, 8, 8, generator=generator)
     return (1 + 12 * bright + 3 * noise).floor()[:, None]
 
 
-def test_it_trains_checks_and_is_saved_with_its_noise() -> None:
+def test_it_trains_and_passes_its_checks() -> None:
     torch.manual_seed(0)
     x, test = _strokes(400, 0), _strokes(200, 1)
-    flow = build("survae_maxpool", (1, 8, 8), levels=17, transforms=2, channels=8, scales=3)
+    flow = build("survae_maxpool", (1, 8, 8), levels=17, transforms=2, channels=8)
     before = flow.likelihood(test).value.mean()
     fit(flow, x, options=TrainingOptions(steps=60, lr=3e-3), progress=False)
     found = flow.likelihood(test)
@@ -100,7 +96,6 @@ def test_it_trains_checks_and_is_saved_with_its_noise() -> None:
     # Given the latent the pixels below the maxima are drawn: alike where it matters, and not the same.
     again = flow.data(flow.latent(test, generator=torch.Generator().manual_seed(2)))
     assert not torch.equal(again, test)
-    assert isinstance(flow.transform, Chain)
 
 
 def test_what_cannot_be_is_refused() -> None:

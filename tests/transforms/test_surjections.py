@@ -14,7 +14,7 @@ from pushforward.bases.base import Source
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.nets import MLP
-from pushforward.transform import Chain, NoiseValue, Transform
+from pushforward.transform import Chain, NoiseValue
 from pushforward.transforms import (
     Abs,
     Argmax,
@@ -31,6 +31,7 @@ from pushforward.transforms import (
 from pushforward.transforms.sort import ORDERED, ordered_to_real
 from registry import BY_NAME
 from subjects import Subject, subject
+from surjective import jacobian_of_latent_and_noise
 
 
 class OrderStatistics(Base):
@@ -116,54 +117,6 @@ def test_the_way_back_has_the_jacobian_of_latent_and_noise(name: str) -> None:
         found, log_noise = jacobian_of_latent_and_noise(made.transform, z[row], back, row)
         wanted = float(found) - log_noise + log_places
         assert float(log_term[row].detach()) == pytest.approx(wanted, abs=1e-9)
-
-
-def jacobian_of_latent_and_noise(
-    transform: Transform, z: Tensor, back: NoiseValue, row: int, context: Tensor | None = None
-) -> tuple[Tensor, float]:
-    """``ln |det d x / d (z, normal noise)|`` of a row, and the log-density of that noise."""
-    normal, rebuild = _normal_leaves(transform.noise_to_data, back, row)
-    sizes = [z.numel(), *(leaf.numel() for leaf in normal)]
-
-    def data(flat: Tensor) -> Tensor:
-        first, *rest = flat.split(sizes)
-        leaves = [part.reshape(leaf.shape) for part, leaf in zip(rest, normal, strict=True)]
-        return transform.to_data(first.reshape(1, *z.shape), context, rebuild(leaves))[0].flatten()
-
-    flat = torch.cat([z.flatten(), *(leaf.flatten() for leaf in normal)])
-    jacobian = torch.autograd.functional.jacobian(data, flat)
-    noise = flat[z.numel() :]
-    log_noise = -0.5 * float(noise.square().sum()) - 0.5 * len(noise) * math.log(2 * math.pi)
-    # Noise of either sign makes the same half-normal number.
-    folded = sum(leaf.numel() for leaf in normal) if any(isinstance(m, HalfLine) for m in transform.modules()) else 0
-    return torch.linalg.slogdet(jacobian)[1], log_noise + folded * math.log(2)
-
-
-def _normal_leaves(spec: object, back: NoiseValue, row: int) -> tuple[list[Tensor], object]:
-    """The normal noise of a row, and what puts other noise in its place."""
-    found: list[Tensor] = []
-
-    def collect(spec: object, value: NoiseValue) -> None:
-        if isinstance(value, tuple):
-            for part, own in zip(spec, value, strict=True):  # type: ignore[call-overload]
-                collect(part, own)
-        elif isinstance(value, Tensor) and spec.law == "normal":  # type: ignore[attr-defined]
-            found.append(value[row : row + 1])
-
-    def rebuild(leaves: list[Tensor]) -> NoiseValue:
-        given = iter(leaves)
-
-        def put(spec: object, value: NoiseValue) -> NoiseValue:
-            if isinstance(value, tuple):
-                return tuple(put(part, own) for part, own in zip(spec, value, strict=True))  # type: ignore[call-overload]
-            if not isinstance(value, Tensor):
-                return None
-            return next(given) if spec.law == "normal" else value[row : row + 1]  # type: ignore[attr-defined]
-
-        return put(spec, back)
-
-    collect(spec, back)
-    return found, rebuild
 
 
 def test_sorting_order_statistics_gives_back_independent_numbers() -> None:
@@ -255,7 +208,7 @@ def test_a_half_normal_and_an_exponential_integrate_to_one() -> None:
     for law in ("half-normal", "exponential"):
         rest = HalfLine((1,), law, MLP(1, 1, (4,))).double()  # type: ignore[arg-type]
         torch.nn.init.constant_(rest.net.last.bias, 0.7)  # type: ignore[union-attr, arg-type]
-        density = rest.log_prob(values, values[:1].expand_as(values)).exp()
+        density = rest.log_prob(values, values[:1].expand_as(values)).exp().detach()
         assert float(density.sum() * step) == pytest.approx(1, abs=1e-5)
         assert rest.log_prob(-values[:1], values[:1]) == -math.inf
 

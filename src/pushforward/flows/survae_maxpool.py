@@ -17,16 +17,21 @@ from pushforward.flow import Flow
 from pushforward.flows.images import SqueezedOptions, coupling_steps, scale_count, top_prior
 from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.preprocessing import data_layers
-from pushforward.flows.vectors import Linear, LogScaleOptions, SplineOptions, affine_map
-from pushforward.maps import Map, RationalQuadraticSpline
+from pushforward.flows.vectors import Linear, SplineOptions
+from pushforward.maps import Affine, Map, RationalQuadraticSpline, SoftClampScale
 from pushforward.nets import ActNormConvNet
 from pushforward.nets.act_norm_conv import ZeroConv2d
 from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import HalfLine, MaxPool2d, Reversible, Squeeze
 from pushforward.transforms.conditional import PositiveLaw
 
+# What no log-scale of an affine coupling exceeds. Differences are drawn independently of each other, so that couplings
+# on the way back see images of which they have learned nothing: with the usual 5 they make pixels of those that lie
+# so far beyond the range that its sigmoid has no digits left; with 1 the densities of small images were no lower.
+_LIMIT = 1.0
 
-class SurVAEMaxPoolOptions(LogScaleOptions, SplineOptions, SqueezedOptions):
+
+class SurVAEMaxPoolOptions(SplineOptions, SqueezedOptions):
     """Options of `survae_maxpool`. The published CIFAR-10 model: 2 scales of 12 steps, half-normal differences."""
 
     transforms: Annotated[int, Field(ge=1, description="steps of every scale, with a coupling each")] = 8
@@ -61,15 +66,15 @@ def build(event_shape: Shape, context_dim: int, options: SurVAEMaxPoolOptions) -
             f"a squeeze and one max pooling at the least need sides divisible by 4, got {height} x {width}; "
             "pad, crop or resize the images"
         )
-    unused = ("bins", "bound") if options.map == "affine" else ("log_scale",)
-    refuse_unused(options, unused, f"it is for couplings of the other map, and map is {options.map!r}")
+    if options.map == "affine":
+        refuse_unused(options, ("bins", "bound"), "it is for couplings of splines, and map is 'affine'")
     count = scale_count(event_shape, options.scales or max(2, scale_count(event_shape, None)))
     together = Reversible if options.memory_saving else Chain
 
     def make_map() -> Map:
         if options.map == "spline":
             return RationalQuadraticSpline(options.bins, options.bound)
-        return affine_map(event_shape, options)
+        return Affine(SoftClampScale(_LIMIT))
 
     def make_net(inputs: int, outputs: int) -> nn.Module:
         return ActNormConvNet(inputs, outputs, options.channels, context_dim)
