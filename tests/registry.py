@@ -49,8 +49,8 @@ _FAMILIES = (
     flowpp,
     macow,
     gaussianization,
-    surjections,
     residual,
+    surjections,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

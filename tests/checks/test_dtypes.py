@@ -38,18 +38,11 @@ def test_outputs_have_the_dtype_of_the_input(entry: Entry, dtype: torch.dtype) -
 def test_nothing_is_allocated_on_another_device(entry: Entry) -> None:
     # The meta device refuses to mix with any other, so it finds a stray allocation without an accelerator.
     made, n = subject(entry, torch.float32), 3
-    x, z, context, noise, back = (
-        made.data(n),
-        made.latents(n),
-        made.embedded(n),
-        made.noise(n),
-        made.noise(n, back=True),
-    )
-    transform = made.transform.to("meta")
-    noise, back = _to_meta(noise), _to_meta(back)
+    x, z, context, noise = made.data(n), made.latents(n), made.embedded(n), made.noise(n)
+    transform, back = made.transform.to("meta"), _to_meta(made.noise(n, back=True))
+    noise = _to_meta(noise)
     context = None if context is None else context.to("meta")
-    forth = transform.to_latent(x.to("meta"), context, noise)
-    for value in (*forth, *transform.to_data(z.to("meta"), context, back)):
+    for value in (*transform.to_latent(x.to("meta"), context, noise), *transform.to_data(z.to("meta"), context, back)):
         assert value.device.type == "meta"
     if not isinstance(made.flow.base, TorchBase):
         assert made.flow.base.to("meta").log_prob(z.to("meta"), context).device.type == "meta"
@@ -88,8 +81,8 @@ def test_autocast_costs_little(entry: Entry, stage: Stage) -> None:
 @over("h")
 def test_autocast_leaves_the_round_trip_unchanged(entry: Entry, stage: Stage) -> None:
     made, n = subject(entry, torch.float32, stage), 64
-    x, context, noise, noise_back = made.data(n), made.context(n), made.noise(n), made.noise(n, back=True)
-    z = made.flow.latent(x, context, noise)
+    x, context, noise = made.data(n), made.context(n), made.noise(n)
+    z, noise_back = made.flow.latent(x, context, noise), made.noise(n, back=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(made.flow.latent(x, context, noise), z)
         x_back = made.flow.data(z, context, noise_back)

@@ -14,7 +14,16 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build, describe, names
 from pushforward.transform import Inverse
-from pushforward.transforms import Autoregressive, BlockAutoregressive, Coupling, Elementwise, Planar, Radial, Sylvester
+from pushforward.transforms import (
+    Autoregressive,
+    BlockAutoregressive,
+    Coupling,
+    Elementwise,
+    Planar,
+    Radial,
+    Residual,
+    Sylvester,
+)
 
 _VECTOR: dict[str, Any] = {"transforms": 3, "hidden": (8,)}
 _IMAGE: dict[str, Any] = {"channels": 4, "blocks": 1, "scales": 2}
@@ -188,6 +197,32 @@ _EFFECTS += [
         {"bound": 2.0},
     )
 ]
+_BLOCKS: dict[str, Any] = {**_VECTOR, "coefficient": 0.7}
+for _name in ("iresnet", "residual_flow"):
+    _other = "lipswish" if _name == "iresnet" else "elu"
+    _EFFECTS += [
+        (_name, (4,), _BLOCKS, change)
+        for change in (
+            {"transforms": 4},
+            {"hidden": (9,)},
+            {"activation": _other},
+            {"coefficient": 0.8},
+            {"iterations": 2},
+            {"log_det": "truncated"},
+            {"log_det": "roulette"},
+            {"standardise": False},
+            {"base": "logistic"},
+            {"levels": 9},
+        )
+    ]
+    _EFFECTS += [
+        (_name, (4,), {**_BLOCKS, "log_det": "truncated"}, {"terms": 3}),
+        (_name, (4,), {**_BLOCKS, "log_det": "roulette"}, {"exact_terms": 9}),
+        (_name, (4,), {**_BLOCKS, "levels": 9}, {"alpha": 0.1}),
+        (_name, (4,), {**_BLOCKS, "levels": 9}, {"dequantisation": "variational"}),
+        (_name, (1, 4, 4), _GLOW, {"channels": 5}),
+        (_name, (1, 4, 4), _GLOW, {"scales": 2}),
+    ]
 _MACOW = {"transforms": 1, "channels": 4, "masked_channels": 4, "scales": 1}
 _EFFECTS += [
     ("macow", (1, 8, 8), _MACOW, change)
@@ -256,7 +291,7 @@ def test_no_option_is_left_out_of_the_test_of_effects(name: str) -> None:
 
 
 _Amortised: TypeAlias = Planar | Radial | Sylvester
-_Conditioned: TypeAlias = Coupling | Autoregressive | BlockAutoregressive | Elementwise | _Amortised
+_Conditioned: TypeAlias = Coupling | Autoregressive | BlockAutoregressive | Elementwise | Residual | _Amortised
 
 
 def _conditioned(flow: Flow) -> list[_Conditioned]:
@@ -299,7 +334,7 @@ def test_context_reaches_every_parameter_of_every_step(name: str, features: int)
     for step in steps:
         changed = list(step.partition.indices) if isinstance(step, Coupling) else list(range(features))
         assert _outputs_reached(step, x, context) == changed
-        if not isinstance(step, BlockAutoregressive):
+        if not isinstance(step, BlockAutoregressive | Residual):
             assert _parameters_reached(step, x, context).all()
 
 

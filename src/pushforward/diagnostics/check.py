@@ -97,13 +97,19 @@ class _Case:
     x: Tensor
     context: Tensor | None
     noise: NoiseValue
-    noise_back: NoiseValue
     seed: int
 
     def embedded(self, rows: int | None = None) -> Tensor | None:
         """The context of the first rows in float64, as the transforms take it."""
         context = self.wide._context(self.context, self.x.shape[0])
         return None if context is None else context.detach()[:rows]
+
+    def back(self, rows: int | None = None) -> NoiseValue:
+        """The noise of the way to the data, for the first rows."""
+        numbers = torch.arange(len(self.x) if rows is None else rows)
+        return noise_source.keyed(
+            self.wide.transform.noise_to_data, self.seed, numbers, torch.float64, self.wide.device
+        )
 
 
 def check(
@@ -175,10 +181,8 @@ def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
     if given is not None and given.is_floating_point():
         given = given.float().double()
     spec = flow.transform.noise_to_latent
-    numbers, back = torch.arange(len(data)), flow.transform.noise_to_data
-    noise = noise_source.keyed(spec, seed, numbers, torch.float64, flow.device)
-    noise_back = noise_source.keyed(back, seed, numbers, torch.float64, flow.device)
-    return _Case(cast(flow, torch.float32), wide, data, given, noise, noise_back, seed)
+    noise = noise_source.keyed(spec, seed, torch.arange(len(data)), torch.float64, flow.device)
+    return _Case(cast(flow, torch.float32), wide, data, given, noise, seed)
 
 
 def _finite_parameters(flow: Flow) -> CheckLine:
@@ -203,9 +207,9 @@ def _finite_density(case: _Case) -> list[CheckLine]:
 @torch.no_grad()
 def _data_round_trips(case: _Case) -> list[CheckLine]:
     narrow_context = case.flow._context(case.context, len(case.x))
-    noise, back = noise_to(case.noise, torch.float32), noise_to(case.noise_back, torch.float32)
+    noise, back = noise_to(case.noise, torch.float32), noise_to(case.back(), torch.float32)
     if returns_to_data(case.wide.transform):
-        wide = data_round_trip(case.wide.transform, case.x, case.embedded(), case.noise, case.noise_back)
+        wide = data_round_trip(case.wide.transform, case.x, case.embedded(), case.noise, case.back())
         narrow = data_round_trip(case.flow.transform, case.x.float(), narrow_context, noise, back)
         return _round_trip_lines("data -> latent -> data", wide, narrow)
     z, _ = case.wide.transform.to_latent(case.x, case.embedded(), case.noise)
@@ -226,14 +230,13 @@ def _latent_round_trips(case: _Case) -> list[CheckLine]:
     z = _latents(case)
     if not returns_to_data(case.wide.transform):
         return _returns(case, z, "latent -> data -> latent")
-    wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.noise_back)
+    wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.back())
     narrow_context = case.flow._context(case.context, len(case.x))
     if dequantisation(case.flow.transform) is not None:
         # Latents of data: samples that are clamped at the ends come from where a float32 sigmoid has few digits left.
         noise = noise_to(case.noise, torch.float32)
         z = case.flow.transform.to_latent(case.x.float(), narrow_context, noise)[0]
-    back = noise_to(case.noise_back, torch.float32)
-    narrow = latent_round_trip(case.flow.transform, z.float(), narrow_context, back)
+    narrow = latent_round_trip(case.flow.transform, z.float(), narrow_context, noise_to(case.back(), torch.float32))
     return _round_trip_lines("latent -> data -> latent", wide, narrow)
 
 
@@ -243,12 +246,12 @@ def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
     Data that are clamped on it come from where a sigmoid has few digits left, and are left out.
     """
     context = case.flow._context(case.context, len(case.x))
-    wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.noise_back)
-    narrow = latent_round_trip(case.flow.transform, z.float(), context, noise_to(case.noise_back, torch.float32))
+    wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.back())
+    narrow = latent_round_trip(case.flow.transform, z.float(), context, noise_to(case.back(), torch.float32))
     inside = torch.ones(len(z), dtype=torch.bool, device=z.device)
     first = dequantisation(case.wide.transform)
     if first is not None:
-        rest, back = continuous_part(case.wide).transform, case.noise_back
+        rest, back = continuous_part(case.wide).transform, case.back()
         y, _ = rest.to_data(z, case.embedded(), back[1:] if isinstance(back, tuple) else None)
         inside = ((y >= first.codomain.low) & (y <= first.codomain.high)).flatten(1).all(1)
     if not bool(inside.any()):
@@ -277,7 +280,8 @@ def _log_terms(case: _Case) -> list[CheckLine]:
     limit = LOG_TERM * max(1.0, size / 8) if exact else PRECISION_MAX * size / 64
     flow, dtype = (case.wide, torch.float64) if exact else (case.flow, torch.float32)
     bar = f"<= {limit:.2g}"
-    most, reason = _JACOBIAN_FLOAT64 if case.wide.kind == "estimate" else _JACOBIAN_LIMIT, None
+    most = _JACOBIAN_FLOAT64 if case.wide.kind == "estimate" else _JACOBIAN_LIMIT
+    reason = None
     if not is_bijection(case.wide.transform):
         reason = "not computed for what is not a bijection"
     elif size > most or case.wide.transform.data_shape == ():
@@ -285,8 +289,9 @@ def _log_terms(case: _Case) -> list[CheckLine]:
     if reason is not None:
         return [CheckLine(name, None, bar, None, reason) for name, _ in names]
     count = max(1, min(len(case.x), 2048 // size, 32)) if exact else 1
-    noise, back = (noise_to(take_rows(n, slice(0, count)), dtype) for n in (case.noise, case.noise_back))
-    inputs = {"to_latent": (case.x[:count].to(dtype), noise), "to_data": (_latents(case)[:count].to(dtype), back)}
+    noise = noise_to(take_rows(case.noise, slice(0, count)), dtype)
+    latents, back = _latents(case)[:count].to(dtype), noise_to(case.back(count), dtype)
+    inputs = {"to_latent": (case.x[:count].to(dtype), noise), "to_data": (latents, back)}
     context = case.embedded(count)
     context = None if context is None else context.to(dtype)
     lines = []
@@ -337,11 +342,10 @@ def _sampling(case: _Case) -> list[CheckLine]:
 
 def _batches(case: _Case) -> list[CheckLine]:
     count = min(len(case.x), 16)
-    noise, back = (take_rows(n, slice(0, count)) for n in (case.noise, case.noise_back))
-    context = case.embedded(count)
+    noise, context = take_rows(case.noise, slice(0, count)), case.embedded(count)
     errors = [
         batch_error(case.wide.transform, case.x[:count], "to_latent", context, noise),
-        batch_error(case.wide.transform, _latents(case)[:count], "to_data", context, back),
+        batch_error(case.wide.transform, _latents(case)[:count], "to_data", context, case.back(count)),
     ]
     name, worst = "batched against one row at a time", max(errors)
     return [CheckLine(name, worst, f"<= {BATCHING:g}", worst <= BATCHING, "relative, float64")]
