@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from entry import GREEDY
+from entry import GREEDY, IMAGES_ONLY
 from pushforward.bases import Base, DiagonalNormal, MixtureBase, ProductBase, StandardNormal
 from pushforward.flow import Flow
 from pushforward.flows import build, names
@@ -35,7 +35,7 @@ def test_parts_inside_a_step_are_indented_and_inverses_named() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_the_counts_of_the_steps_add_up(name: str) -> None:
-    shape = (1, 4, 4) if name == "macow" else (3,)
+    shape = (1, 4, 4) if name in IMAGES_ONLY else (3,)
     plain = name in ("circular_nsf", *GREEDY)
     flow = build(name, shape) if plain else build(name, shape, classes=4, base="learned-normal")
     head, *lines = str(flow).splitlines()

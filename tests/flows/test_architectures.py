@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from entry import GREEDY
+from entry import GREEDY, IMAGES_ONLY
 from pushforward import flows
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
@@ -32,8 +32,7 @@ _NSF: dict[str, Any] = {**_GLOW, "bins": 4, "blocks": 1, "net_norm": "none"}
 _PIXELS: dict[str, Any] = {"channels": 4, "blocks": 1, "heads": 2, "components": 2}
 
 
-# All but those that are for images only.
-_ON_VECTORS = [name for name in names() if name != "macow"]
+_ON_VECTORS = [name for name in names() if name not in IMAGES_ONLY]
 
 
 def _fingerprint(flow: Flow, shape: tuple[int, ...], levels: int | None = None) -> list[Any]:
@@ -245,6 +244,29 @@ _EFFECTS += [
     ("macow", (1, 8, 8), {**_MACOW, "scales": 2}, {"portions": 1}),
     ("macow", (1, 8, 8), {**_MACOW, "levels": 9}, {"alpha": 0.1}),
     ("macow", (1, 8, 8), {**_MACOW, "levels": 9}, {"dequantisation": "variational"}),
+]
+_POOLED = {"transforms": 1, "channels": 4, "scales": 2}
+_EFFECTS += [
+    ("survae_maxpool", (1, 8, 8), _POOLED, change)
+    for change in (
+        {"transforms": 2},
+        {"channels": 5},
+        {"scales": 3},
+        {"linear": "none"},
+        {"map": "spline"},
+        {"rest": "exponential"},
+        {"given_maximum": False},
+        {"memory_saving": True},
+        {"standardise": False},
+        {"base": "logistic"},
+        {"levels": 9},
+    )
+]
+_EFFECTS += [
+    ("survae_maxpool", (1, 8, 8), {**_POOLED, "map": "spline"}, {"bins": 3}),
+    ("survae_maxpool", (1, 8, 8), {**_POOLED, "map": "spline"}, {"bound": 2.0}),
+    ("survae_maxpool", (1, 8, 8), {**_POOLED, "levels": 9}, {"alpha": 0.1}),
+    ("survae_maxpool", (1, 8, 8), {**_POOLED, "levels": 9}, {"dequantisation": "variational"}),
 ]
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from entry import GREEDY
+from entry import GREEDY, IMAGES_ONLY
 from pushforward.flows import build, names
 from pushforward.training import fit
 
@@ -15,7 +15,7 @@ def _two_bumps(n: int, seed: int) -> torch.Tensor:
     return side + 0.5 * torch.randn(n, 1, generator=generator)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name != "macow"])  # which is for images only
+@pytest.mark.parametrize("name", [name for name in names() if name not in IMAGES_ONLY])
 def test_a_flow_on_one_feature_is_no_gaussian(name: str) -> None:
     torch.manual_seed(0)
     x, test = _two_bumps(4000, 0), _two_bumps(2000, 1)

@@ -6,7 +6,7 @@ Source of the arrangement: Kingma & Dhariwal, "Glow", 2018, section 3 and figure
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Protocol, TypeAlias
 
 from pydantic import Field
 from torch import nn
@@ -126,7 +126,17 @@ def _kept_channels(channels: int, portions: int) -> list[int]:
     return [channels - leaving * (i + 1) // pieces for i in range(pieces)]
 
 
-def coupling_steps(options: StepsOptions, make_map: Callable[[], Map], make_net: MakeNet) -> Steps:
+class _Mixed(Protocol):
+    """The options that coupling steps have."""
+
+    @property
+    def transforms(self) -> int: ...
+
+    @property
+    def linear(self) -> Linear: ...
+
+
+def coupling_steps(options: _Mixed, make_map: Callable[[], Map], make_net: MakeNet) -> Steps:
     """Steps of activation normalisation, a linear layer across channels, and a coupling of one half of these."""
 
     def steps(event_shape: Shape) -> list[Transform]:

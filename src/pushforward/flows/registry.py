@@ -32,6 +32,7 @@ from pushforward.flows import (
     residual_flow,
     sliced_iterative,
     sos,
+    survae_maxpool,
     sylvester,
     tabak_turner,
     umnn,
@@ -63,6 +64,7 @@ _MODULES = (
     flowpp,
     macow,
     gaussianization,
+    survae_maxpool,
     iresnet,
     residual_flow,
 )

@@ -1,5 +1,6 @@
 """Transforms: the steps that a flow is a chain of."""
 
+from pushforward.transforms.absolute import Abs
 from pushforward.transforms.angles import Angles
 from pushforward.transforms.argmax import Argmax
 from pushforward.transforms.autoregressive import Autoregressive
@@ -14,6 +15,7 @@ from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.linear import DenseLinear, Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.marginal import MarginalGaussianisation, SlicedGaussianisation
 from pushforward.transforms.masked_conv import MaskedConv
+from pushforward.transforms.max_pool import MaxPool2d
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
@@ -26,12 +28,15 @@ from pushforward.transforms.radial import Radial
 from pushforward.transforms.reshape import Reshape
 from pushforward.transforms.residual import Residual
 from pushforward.transforms.reversible import Reversible
+from pushforward.transforms.slice import Slice
+from pushforward.transforms.sort import Differences, Sort
 from pushforward.transforms.spatial import MultiScale, Squeeze
 from pushforward.transforms.stochastic_permutation import StochasticPermutation
 from pushforward.transforms.sylvester import Sylvester
 from pushforward.transforms.whitening import Whiten
 
 __all__ = [
+    "Abs",
     "ActNorm",
     "Angles",
     "Argmax",
@@ -46,6 +51,7 @@ __all__ = [
     "DenseLinear",
     "Dequantisation",
     "Dequantize",
+    "Differences",
     "Elementwise",
     "Estimated",
     "ExactLogDet",
@@ -63,6 +69,7 @@ __all__ = [
     "Logit",
     "MarginalGaussianisation",
     "MaskedConv",
+    "MaxPool2d",
     "MultiScale",
     "OrderFrame",
     "OrthogonalFrame",
@@ -78,7 +85,9 @@ __all__ = [
     "Rotation",
     "RouletteLogDet",
     "SVDLinear",
+    "Slice",
     "SlicedGaussianisation",
+    "Sort",
     "Squeeze",
     "Standardise",
     "StochasticPermutation",

@@ -1,0 +1,55 @@
+"""The absolute value, for densities that are symmetric or nearly so."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.domain import Domain
+from pushforward.errors import OptionError
+from pushforward.transform import Noise, NoiseValue, Shape, Transform, log_dtype, sum_event, zero_log_term
+
+
+class Abs(Transform):
+    """``z = |x|`` on (0, inf), with a sign that is fair, or drawn given ``z``. The likelihood is exact.
+
+    net: called as ``net(z, context)``, gives ``(B, *event_shape)``, the logits of the signs being positive; None: both
+    are as likely, and the density is symmetric. The log term is ``ln p(sign | z)``, ``-ln 2`` a coordinate where it is
+    fair. A zero counts as positive.
+
+    Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.2 and appendix B.
+    """
+
+    codomain = Domain("real", 0.0)
+
+    def __init__(self, event_shape: Shape, net: nn.Module | None = None) -> None:
+        super().__init__()
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.net = net
+        self.noise_to_data = Noise(self.data_shape, "uniform")
+
+    def _logits(self, z: Tensor, context: Tensor | None) -> Tensor | None:
+        if self.net is None:
+            return None
+        logits: Tensor = self.net(z, context).to(log_dtype(z))
+        return logits.reshape(z.shape)
+
+    def _log_term(self, z: Tensor, positive: Tensor, logits: Tensor | None) -> Tensor:
+        """The log-probability of the signs."""
+        if logits is None:
+            return zero_log_term(z) - math.log(2) * math.prod(self.data_shape)
+        return sum_event(F.logsigmoid(torch.where(positive, logits, -logits)))
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        z = x.abs()
+        return z, self._log_term(z, x >= 0, self._logits(z, context))
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if not isinstance(noise, Tensor):
+            raise OptionError("Abs needs its noise, one uniform number per coordinate for the sign, in to_data")
+        logits = self._logits(z, context)
+        positive = noise < (0.5 if logits is None else logits.sigmoid())
+        return torch.where(positive, z, -z), -self._log_term(z, positive, logits)

@@ -1,0 +1,59 @@
+"""Keeping some of the coordinates and modelling the others given those."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pushforward.domain import REAL, Domain, product
+from pushforward.errors import OptionError, ShapeError
+from pushforward.transform import NoiseValue, Shape, Transform
+from pushforward.transforms.conditional import Conditional
+
+
+class Slice(Transform):
+    """Keeps the first entries of axis 1 (coordinates of vectors, channels of images) and drops the rest.
+
+    rest: the density of what is dropped given what is kept and the context; the log term is its value, ``ln p(x2 |
+    x1)``, and the likelihood is exact. On the way back the rest is drawn. kept: how many entries stay, at least one;
+    others than the first ones by a `Permutation` before. domain: of what is kept; of an image the rest has to lie
+    there too.
+
+    Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.1 and appendix A. Raises
+    OptionError, ShapeError.
+    """
+
+    def __init__(self, event_shape: Shape, kept: int, rest: Conditional, domain: Domain = REAL) -> None:
+        super().__init__()
+        if not event_shape or not 0 < kept < event_shape[0]:
+            raise ShapeError(
+                f"a Slice keeps some entries of axis 1 and drops some, got kept={kept} of {tuple(event_shape)}"
+            )
+        dropped = (event_shape[0] - kept, *event_shape[1:])
+        if rest.event_shape != dropped:
+            raise ShapeError(f"rest of a Slice must be of events {dropped}, it is of {rest.event_shape}")
+        self.kept, self.rest, self.eager = kept, rest, rest.eager
+        self.data_shape, self.latent_shape = tuple(event_shape), (kept, *event_shape[1:])
+        self.domain, self.codomain = _whole(domain, rest.support, kept, dropped), domain
+        self.noise_to_data = rest.noise
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        z, rest = x[:, : self.kept], x[:, self.kept :]
+        return z, self.rest.log_prob(rest, z, context)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if noise is None:
+            raise OptionError("Slice needs its noise, from which the rest is drawn, in to_data")
+        rest, log_p = self.rest.draw(noise, z, context)
+        return torch.cat([z, rest], 1), -log_p
+
+
+def _whole(domain: Domain, rest: Domain, kept: int, dropped: Shape) -> Domain:
+    """Where events lie of which the first entries lie in ``domain`` and the others in ``rest``."""
+    if domain == rest and domain.kind not in ("ordered", "product"):
+        return domain
+    if len(dropped) > 1 or "ordered" in (domain.kind, rest.kind):
+        raise OptionError(
+            f"a Slice keeps {domain} and drops {rest}: that can be of vectors only, and not of ordered ones"
+        )
+    return product([*map(domain.coordinate, range(kept)), *map(rest.coordinate, range(dropped[0]))])

@@ -1,0 +1,75 @@
+"""Sorting, for sets of numbers; and ordered vectors as vectors of real numbers."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pushforward.domain import REAL, Domain, product
+from pushforward.errors import ShapeError
+from pushforward.transform import Chain, Noise, NoiseValue, Shape, Transform, zero_log_term
+from pushforward.transforms.positive import InverseSoftplus
+from pushforward.transforms.preprocessing import Identity
+from pushforward.transforms.product import Product
+from pushforward.transforms.stochastic_permutation import random_order, reordered
+
+ORDERED = Domain("ordered")
+
+
+class Sort(Transform):
+    """The coordinates of vectors ``(D,)`` in ascending order; on the way back they are put in a random one.
+
+    Every order is as likely as any other whatever the latent is, so that the log term is ``-ln D!``. The likelihood is
+    exact: it is that of the model, which is exchangeable. Where data are not, no model behind it comes nearer to them
+    than their mean over all orders. What follows must lie on ordered vectors (`ordered_to_real`); a density there
+    that has mass elsewhere would lose it.
+
+    Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.2 and appendix D.
+    """
+
+    codomain = ORDERED
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__()
+        self.data_shape = self.latent_shape = _vectors(event_shape, "Sort")
+        self.noise_to_data = Noise(self.data_shape, "uniform")
+        self._log_orders = math.lgamma(self.data_shape[0] + 1)
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return x.sort(dim=1).values, zero_log_term(x) - self._log_orders
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return reordered(z, random_order(noise, self)), zero_log_term(z) + self._log_orders
+
+
+class Differences(Transform):
+    """Ordered vectors ``(D,)`` as their first coordinate and the steps up to the next ones, which are positive."""
+
+    domain = ORDERED
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__()
+        self.data_shape = self.latent_shape = _vectors(event_shape, "Differences")
+        self.codomain = product([REAL, *[Domain("real", 0.0)] * (self.data_shape[0] - 1)])
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return torch.cat([x[:, :1], x[:, 1:] - x[:, :-1]], 1), zero_log_term(x)
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return z.cumsum(1), zero_log_term(z)
+
+
+def ordered_to_real(features: int) -> Transform:
+    """Ordered vectors ``(D,)`` to all real vectors: their differences, all but the first by the inverse softplus."""
+    differences = Differences((features,))
+    if features == 1:
+        return differences
+    return Chain([differences, Product([Identity((1,)), InverseSoftplus((features - 1,))])])
+
+
+def _vectors(event_shape: Shape, name: str) -> Shape:
+    if len(event_shape) != 1 or event_shape[0] < 1:
+        raise ShapeError(f"{name} takes vectors, event_shape (D,), got {tuple(event_shape)}")
+    return tuple(event_shape)
