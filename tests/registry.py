@@ -7,6 +7,7 @@ to says so with a `Reason`, either by rule (`subjects.reason_against`) or in the
 from __future__ import annotations
 
 from entries import (
+    augmented,
     autoregressive,
     bases,
     circular,
@@ -51,6 +52,7 @@ _FAMILIES = (
     gaussianization,
     residual,
     surjections,
+    augmented,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

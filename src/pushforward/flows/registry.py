@@ -10,8 +10,10 @@ from torch import nn
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
 from pushforward.flows import (
+    anf,
     bernstein,
     bnaf,
+    cif,
     circular_nsf,
     cubic_nsf,
     flowpp,
@@ -36,6 +38,7 @@ from pushforward.flows import (
     sylvester,
     tabak_turner,
     umnn,
+    vflow,
 )
 from pushforward.flows.options import Architecture, validated
 from pushforward.transform import Shape
@@ -67,6 +70,9 @@ _MODULES = (
     survae_maxpool,
     iresnet,
     residual_flow,
+    vflow,
+    anf,
+    cif,
 )
 _ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
 

@@ -3,9 +3,11 @@
 from pushforward.transforms.absolute import Abs
 from pushforward.transforms.angles import Angles
 from pushforward.transforms.argmax import Argmax
+from pushforward.transforms.augmentation import Augment
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.conditional import Conditional, ConditionalFlow, HalfLine
+from pushforward.transforms.continuously_indexed import ContinuouslyIndexed
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
 from pushforward.transforms.estimated import Estimated, exactly
@@ -33,13 +35,16 @@ from pushforward.transforms.sort import Differences, Sort
 from pushforward.transforms.spatial import MultiScale, Squeeze
 from pushforward.transforms.stochastic_permutation import StochasticPermutation
 from pushforward.transforms.sylvester import Sylvester
+from pushforward.transforms.vae import VAE
 from pushforward.transforms.whitening import Whiten
 
 __all__ = [
+    "VAE",
     "Abs",
     "ActNorm",
     "Angles",
     "Argmax",
+    "Augment",
     "Autoregressive",
     "BatchNorm",
     "BlockAutoregressive",
@@ -47,6 +52,7 @@ __all__ = [
     "Checkerboard",
     "Conditional",
     "ConditionalFlow",
+    "ContinuouslyIndexed",
     "Coupling",
     "DenseLinear",
     "Dequantisation",

@@ -69,7 +69,8 @@ class ConditionalFlow(Conditional):
         self.event_shape, self.support = transform.data_shape, transform.domain
         self.noise, self.eager = Noise(transform.latent_shape, "normal"), transform.eager
 
-    def _seen(self, given: Tensor, context: Tensor | None) -> Tensor:
+    def seen(self, given: Tensor, context: Tensor | None = None) -> Tensor:
+        """The context of the bijection, for what is given."""
         if self.features is not None:
             seen: Tensor = self.features(given, context)
             return seen
@@ -77,7 +78,7 @@ class ConditionalFlow(Conditional):
 
     def noise_of(self, value: Tensor, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The noise that `draw` makes ``value`` of, and the log-density (B,) of ``value``."""
-        y, log_term = self.transform.to_latent(value, self._seen(given, context))
+        y, log_term = self.transform.to_latent(value, self.seen(given, context))
         noise = y if self.law == "normal" else as_normal(y)
         return noise, self._log_law(y) + log_term
 
@@ -87,7 +88,7 @@ class ConditionalFlow(Conditional):
     def draw(self, noise: NoiseValue, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         assert isinstance(noise, Tensor)
         y = noise if self.law == "normal" else as_logistic(noise)
-        value, log_term = self.transform.to_data(y, self._seen(given, context))
+        value, log_term = self.transform.to_data(y, self.seen(given, context))
         return value, self._log_law(y) - log_term
 
     def _log_law(self, y: Tensor) -> Tensor:

@@ -1,0 +1,76 @@
+"""What the flows that draw something beside the data share: densities of a few values given the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.maps import Affine, SoftClampScale
+from pushforward.nets import MLP, ResidualConvNet
+from pushforward.transform import Chain, Shape, Transform
+from pushforward.transforms import Checkerboard, ConditionalFlow, Coupling, Elementwise
+from pushforward.transforms.conditional import located
+from pushforward.transforms.partition import VectorPartition, half
+
+
+def drawn_given(
+    event_shape: Shape,
+    given_shape: Shape,
+    context_dim: int,
+    hidden: Sequence[int] = (64, 64),
+    channels: int = 16,
+    couplings: int = 0,
+) -> ConditionalFlow:
+    """A density of real values given others and a context, which starts at the standard normal.
+
+    Means and log-scales that a net computes from what is given, with so many couplings before, which make the values
+    depend on each other. Both shapes are of vectors, with nets of widths ``hidden``, or of images of one size, with
+    convolutional nets of ``channels``. A single value has nothing to couple.
+    """
+    if len(event_shape) == 1:
+        (size,), seen = event_shape, given_shape[0] + context_dim
+        last = located(event_shape, given_shape[0], context_dim, hidden).transform
+        steps: list[Transform] = []
+        partition: VectorPartition | Checkerboard = half(size)
+        for _ in range(couplings if size > 1 else 0):
+            map = Affine(SoftClampScale())
+            kept, changed = partition.kept_shape[0], map.n_params * partition.changed_shape[0]
+            steps.append(Coupling(partition, map, MLP(kept, changed, hidden, seen, "silu")))
+            partition = partition.complement()
+        return ConditionalFlow(Chain([*steps, last]))
+    seen, steps, partition = given_shape[0] + context_dim, [], Checkerboard(event_shape)
+    for _ in range(couplings if event_shape[1:] != (1, 1) else 0):
+        map = Affine(SoftClampScale())
+        net = ResidualConvNet(
+            event_shape[0] + seen, map.n_params * event_shape[0], channels, 1, "none", mask=partition.mask
+        )
+        steps.append(Coupling(partition, map, _BesideKept(net)))
+        partition = partition.complement()
+    map = Affine(SoftClampScale())
+    net = ResidualConvNet(seen, map.n_params * event_shape[0], channels, 1, "none")
+    steps.append(Elementwise(map, event_shape, nn.Sequential(net, nn.Flatten())))
+    return ConditionalFlow(Chain(steps), _GivenImage())
+
+
+class _GivenImage(nn.Module):
+    """What is given as an image, with the context's numbers as channels that are the same everywhere."""
+
+    def forward(self, given: Tensor, context: Tensor | None = None) -> Tensor:
+        if context is None:
+            return given
+        everywhere = context.flatten(1)[:, :, None, None].expand(-1, -1, *given.shape[2:])
+        return torch.cat([given, everywhere], 1)
+
+
+class _BesideKept(nn.Module):
+    """A net of a coupling's kept part and, as its context, an image of the same size."""
+
+    def __init__(self, net: ResidualConvNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, kept: Tensor, seen: Tensor) -> Tensor:
+        out: Tensor = self.net(torch.cat([kept, seen], 1))
+        return out

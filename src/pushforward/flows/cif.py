@@ -1,0 +1,112 @@
+"""Continuously indexed flow: every step is one of infinitely many bijections, chosen by an index that is drawn.
+
+Source: Cornish, Caterini, Deligiannidis & Doucet, "Relaxing bijectivity constraints with continuously indexed
+normalising flows", 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import nn
+
+from pushforward.bases import build_base
+from pushforward.flow import Flow
+from pushforward.flows.augmented import drawn_given
+from pushforward.flows.images import StepsOptions, refuse_other_events, squeezed_flow
+from pushforward.flows.options import Architecture, refuse_unused
+from pushforward.flows.preprocessing import data_layers
+from pushforward.flows.vectors import SplineOptions, autoregressive, bendable, couplings, linear_layers, refuse_mixing
+from pushforward.maps import Affine, Map, RationalQuadraticSpline, SoftClampScale
+from pushforward.nets import ActNormConvNet
+from pushforward.transform import Chain, Shape, Transform
+from pushforward.transforms import ActNorm, Channelwise, ContinuouslyIndexed, Coupling
+
+_LIMIT = 2.0  # of a log-scale of an affine map
+_SPLINES = ("nsf", "nsf_ar")
+_ORDERED = ("maf", "nsf_ar")
+
+
+class CIFOptions(SplineOptions, StepsOptions):
+    """Options of `cif`."""
+
+    transforms: Annotated[int, Field(ge=1, description="steps with an index each; images: of every scale")] = 5
+    inner: Annotated[
+        Literal["real_nvp", "nsf", "maf", "nsf_ar"],
+        Field(description="whose steps are indexed: couplings or, for vectors, autoregressive, affine or splines"),
+    ] = "real_nvp"
+    index: Annotated[
+        int | None,
+        Field(
+            ge=1, description="numbers of an index; None: vectors, as many as coordinates, 8 at most; images, 1 each"
+        ),
+    ] = None
+
+
+def build(event_shape: Shape, context_dim: int, options: CIFOptions) -> Flow:
+    """Continuously indexed flow for events ``(D,)`` or ``(C, H, W)``."""
+    refuse_other_events(event_shape, options)
+    image = len(event_shape) != 1
+    if image or options.inner in _ORDERED:
+        why = f"inner={options.inner!r} has no use for it" if not image else "it is for vectors"
+        refuse_unused(options, ("partition", "dropout"), why)
+    if image and options.inner in _ORDERED:
+        refuse_unused(options, ("inner",), "autoregressive steps are for vectors; real_nvp and nsf are for images too")
+    if options.inner not in _SPLINES:
+        refuse_unused(options, ("bins", "bound"), f"it is for splines, and inner is {options.inner!r}")
+    if image:
+        return squeezed_flow(event_shape, context_dim, options, _image_steps(context_dim, options))
+    refuse_mixing(event_shape, options, ("linear",))
+    layers = data_layers(event_shape, context_dim, options)
+    inner = _vector_steps(event_shape, context_dim, options)
+    for i in range(options.transforms):
+        layers += [ActNorm(event_shape), *linear_layers(event_shape, options.linear, "orthogonal")]
+        layers.append(_indexed(inner(i), context_dim, options))
+    return Flow(build_base(options.base, event_shape, context_dim), Chain(layers))
+
+
+def _map(options: CIFOptions) -> Map:
+    if options.inner in _SPLINES:
+        return RationalQuadraticSpline(options.bins, options.bound)
+    return Affine(SoftClampScale(_LIMIT))
+
+
+def _vector_steps(event_shape: Shape, context_dim: int, options: CIFOptions) -> Callable[[int], Transform]:
+    if options.inner in _ORDERED:
+        return lambda i: autoregressive(event_shape, context_dim, bendable(_map(options), event_shape), options)
+    return couplings(event_shape, context_dim, lambda: bendable(_map(options), event_shape), options)
+
+
+def _image_steps(context_dim: int, options: CIFOptions) -> Callable[[Shape], list[Transform]]:
+    def steps(event_shape: Shape) -> list[Transform]:
+        found: list[Transform] = []
+        for i in range(options.transforms):
+            partition, map = Channelwise(event_shape, keep_first=options.linear != "none" or i % 2 == 0), _map(options)
+            outputs = map.n_params * partition.changed_shape[0]
+            net: nn.Module = ActNormConvNet(partition.kept_shape[0], outputs, options.channels, context_dim)
+            found += [ActNorm(event_shape), *linear_layers(event_shape, options.linear, "orthogonal")]
+            found.append(_indexed(Coupling(partition, map, net), context_dim, options))
+        return found
+
+    return steps
+
+
+def _indexed(inner: Transform, context_dim: int, options: CIFOptions) -> ContinuouslyIndexed:
+    shape = inner.latent_shape
+    index = (options.index or (min(shape[0], 8) if len(shape) == 1 else 1), *shape[1:])
+    by_index = drawn_given(shape, index, context_dim)
+    return ContinuouslyIndexed(
+        inner, by_index, drawn_given(index, shape, context_dim), drawn_given(index, shape, context_dim)
+    )
+
+
+ARCHITECTURE = Architecture(
+    name="cif",
+    options=CIFOptions,
+    build=build,
+    summary="each step one of infinitely many bijections, chosen by a drawn index; the likelihood is a bound",
+    when="Where the data lie on separate pieces that a bijection would join by filaments; score with many samples.",
+    source="Cornish, Caterini, Deligiannidis & Doucet, 2020",
+)

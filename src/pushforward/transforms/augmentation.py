@@ -1,0 +1,56 @@
+"""Adding values that are drawn given the data: a larger space for a flow to work in, for a bound on the likelihood."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pushforward.domain import REAL
+from pushforward.errors import OptionError, ShapeError
+from pushforward.transform import NoiseValue, Shape, Transform
+from pushforward.transforms.conditional import ConditionalFlow
+
+
+class Augment(Transform):
+    """Draws e given x and puts it after x along axis 1, coordinates of vectors or channels of images: ``z = (x, e)``.
+
+    posterior: ``q(e | x)``, on the real line. The log term is ``-ln q(e | x)``, whose mean over e makes a lower bound;
+    it is the tighter, the nearer q is to what the transforms and the base after it say of e given x. On the way back e
+    is dropped. Sources: Chen, Lu, Chenli, Zhu & Tian, "VFlow: More expressive generative flows with variational data
+    augmentation", 2020, eq. 6; Huang, Dinh & Courville, "Augmented normalizing flows", 2020, section 3. Raises
+    OptionError, ShapeError.
+    """
+
+    kind = "bound"
+
+    def __init__(self, event_shape: Shape, posterior: ConditionalFlow) -> None:
+        super().__init__()
+        if not event_shape or len(posterior.event_shape) != len(event_shape):
+            raise ShapeError(
+                f"an Augment of events {tuple(event_shape)} adds entries along axis 1, which {posterior.event_shape} "
+                "are not"
+            )
+        if posterior.event_shape[1:] != tuple(event_shape[1:]):
+            raise ShapeError(f"events {tuple(event_shape)} cannot be followed by {posterior.event_shape} along axis 1")
+        if posterior.support != REAL:
+            raise OptionError(f"what an Augment adds lies on the real line, not on {posterior.support}")
+        self.posterior, self.eager = posterior, posterior.eager
+        self.data_shape = tuple(event_shape)
+        self.latent_shape = (event_shape[0] + posterior.event_shape[0], *event_shape[1:])
+        self.noise_to_latent = posterior.noise
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if noise is None:
+            raise OptionError("Augment needs its noise, from which what it adds is drawn, in to_latent")
+        e, log_q = self.posterior.draw(noise, x, context)
+        return torch.cat([x, e], 1), -log_q
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        x, e = self._split(z)
+        return x, self.posterior.log_prob(e, x, context)
+
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
+        return self.posterior.noise_of(self._split(z)[1], x, context)[0]
+
+    def _split(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return z[:, : self.data_shape[0]], z[:, self.data_shape[0] :]

@@ -1,0 +1,72 @@
+"""A bijection that is chosen, for every event, by a continuous index which is drawn."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pushforward.domain import REAL
+from pushforward.errors import OptionError, ShapeError
+from pushforward.transform import NoiseValue, Transform
+from pushforward.transforms.conditional import ConditionalFlow
+
+
+class ContinuouslyIndexed(Transform):
+    """``z = F_u(x)``, where u is drawn: given z from ``prior`` on the way to the data, else from ``posterior`` given x.
+
+    inner: a bijection f of the real line. by_index: events given u, whose bijection follows f; with shifts and scales,
+    ``F_u(x) = exp(s(u)) f(x) + t(u)``. The log term of the way to the latent, of the pair of x and u, is
+    ``ln|det dF_u / dx| + ln p(u | z) - ln q(u | x)``, whose mean over u makes a lower bound. As u has no end of values,
+    the images of F_u overlap, and one bump becomes several without filaments between them.
+
+    Source: Cornish, Caterini, Deligiannidis & Doucet, "Relaxing bijectivity constraints with continuously indexed
+    normalising flows", 2020, eqs. 5 to 9. Raises OptionError, ShapeError.
+    """
+
+    kind = "bound"
+
+    def __init__(
+        self, inner: Transform, by_index: ConditionalFlow, prior: ConditionalFlow, posterior: ConditionalFlow
+    ) -> None:
+        super().__init__()
+        stochastic = inner.noise_to_latent is not None or inner.noise_to_data is not None
+        if inner.kind != "exact" or stochastic or not inner.domain == inner.codomain == REAL:
+            raise OptionError(
+                f"a ContinuouslyIndexed takes a bijection of the real line, {type(inner).__name__} is none"
+            )
+        if by_index.event_shape != inner.latent_shape or by_index.support != REAL:
+            raise ShapeError(
+                f"by_index must be of real events {inner.latent_shape}, it is of {by_index.event_shape} on "
+                f"{by_index.support}"
+            )
+        if prior.event_shape != posterior.event_shape:
+            raise ShapeError(
+                f"prior and posterior must be of the same index, they are of {prior.event_shape} and "
+                f"{posterior.event_shape}"
+            )
+        self.inner, self.by_index, self.prior, self.posterior = inner, by_index, prior, posterior
+        self.data_shape, self.latent_shape = inner.data_shape, by_index.transform.latent_shape
+        self.noise_to_latent, self.noise_to_data = posterior.noise, prior.noise
+        self.eager = next((part.eager for part in (inner, by_index, prior, posterior) if part.eager is not None), None)
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if noise is None:
+            raise OptionError("ContinuouslyIndexed needs its noise, from which the index is drawn, in to_latent")
+        u, log_q = self.posterior.draw(noise, x, context)
+        y, inner_term = self.inner.to_latent(x, context)
+        z, index_term = self.by_index.transform.to_latent(y, self.by_index.seen(u, context))
+        return z, inner_term + index_term + self.prior.log_prob(u, z, context) - log_q
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if noise is None:
+            raise OptionError("ContinuouslyIndexed needs its noise, from which the index is drawn, in to_data")
+        u, log_p = self.prior.draw(noise, z, context)
+        y, index_term = self.by_index.transform.to_data(z, self.by_index.seen(u, context))
+        x, inner_term = self.inner.to_data(y, context)
+        return x, inner_term + index_term + self.posterior.log_prob(u, x, context) - log_p
+
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        self.inner.initialise(x, context)
+
+    def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
+        u, _ = self.prior.draw(back, z, context)
+        return self.posterior.noise_of(u, x, context)[0]
