@@ -1,7 +1,6 @@
 """Residual blocks: inverses with a certificate, gradients through them, series that are unbiased or say otherwise."""
 
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -13,6 +12,7 @@ from pushforward.domain import REAL
 from pushforward.errors import NumericsError, OptionError, ShapeError
 from pushforward.flows import build
 from pushforward.nets import contractive_conv_net, contractive_mlp
+from pushforward.nets.lipschitz import Contraction
 from pushforward.transforms import ExactLogDet, LogDet, Residual, RouletteLogDet, TruncatedLogDet, exactly
 from pushforward.transforms.fixed_point import solve, tolerance
 from pushforward.transforms.power_series import geometric, power_series
@@ -137,8 +137,8 @@ def test_tiny_gradients_keep_their_digits_and_second_order_is_refused() -> None:
         torch.autograd.grad(block.to_data(z)[0].sum(), z, create_graph=True)
 
 
-def _linear(matrix: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda x: x @ matrix.T
+def _linear(matrix: Tensor) -> Contraction:
+    return lambda x, rows=None: x @ matrix.T
 
 
 def _roulette_noise(n: int, features: int, dtype: torch.dtype = _DOUBLE) -> tuple[Tensor, Tensor]:

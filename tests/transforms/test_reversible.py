@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError
 from pushforward.maps import Affine, SoftClampScale
-from pushforward.nets import MLP, ActNormConvNet, ResidualConvNet
+from pushforward.nets import MLP, ActNormConvNet, ResidualConvNet, contractive_mlp
 from pushforward.transform import Chain, Transform
 from pushforward.transforms import (
     ActNorm,
@@ -18,6 +18,7 @@ from pushforward.transforms import (
     Dequantize,
     LULinear,
     Permutation,
+    Residual,
     Reversible,
 )
 from pushforward.transforms.partition import half
@@ -129,8 +130,9 @@ def test_memory_does_not_grow_with_the_number_of_steps() -> None:
         ([Coupling(half(4), Affine(SoftClampScale()), MLP(2, 4, dropout=0.5))], "Dropout"),
         ([Coupling(Channelwise(_SHAPE), Affine(SoftClampScale()), ResidualConvNet(2, 4, 4))], "BatchNorm2d"),
         ([Dequantize((4,), 5)], "without noise"),
+        ([Residual((4,), contractive_mlp(4))], "LipschitzLinear would"),
     ],
-    ids=["batch norm", "dropout", "batch norm in a net", "noise"],
+    ids=["batch norm", "dropout", "batch norm in a net", "noise", "power iterations"],
 )
 def test_what_answers_differently_the_second_time_is_refused(steps: list[Transform], named: str) -> None:
     with pytest.raises(OptionError, match=named):

@@ -11,7 +11,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeAlias, cast
+from typing import Literal, Protocol, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,12 @@ MARGIN = 5e-3
 _KRYLOV_STEPS = 32
 
 ContractiveActivation: TypeAlias = Literal["lipswish", "elu"]
+
+
+class Contraction(Protocol):
+    """A net as a function of ``x: (B, *event)`` alone; rows: which of the rows of the context these are, None: all."""
+
+    def __call__(self, x: Tensor, rows: Tensor | None = None) -> Tensor: ...
 
 
 class LipSwish(nn.Module):
@@ -63,6 +69,12 @@ class LipschitzLayer(nn.Module, ABC):
             raise OptionError(f"iterations must be at least 1, got {iterations}")
         self.coefficient, self.iterations = coefficient, iterations
         self.left, self.right = nn.Buffer(left / left.norm()), nn.Buffer(right / right.norm())
+
+    def _start(self, layer: nn.Linear | nn.Conv2d) -> None:
+        """Weights that begin orthogonal: of a given norm these pass on most of what comes in, in every direction."""
+        assert layer.bias is not None
+        nn.init.orthogonal_(layer.weight)
+        self.weight, self.bias = nn.Parameter(layer.weight.detach()), nn.Parameter(layer.bias.detach())
 
     @abstractmethod
     def apply_to(self, h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -107,8 +119,7 @@ class LipschitzLinear(LipschitzLayer):
 
     def __init__(self, inputs: int, outputs: int, coefficient: float = 0.9, iterations: int = 5) -> None:
         super().__init__(torch.randn(outputs), torch.randn(inputs), coefficient, iterations)
-        start = nn.Linear(inputs, outputs)
-        self.weight, self.bias = nn.Parameter(start.weight.detach()), nn.Parameter(start.bias.detach())
+        self._start(nn.Linear(inputs, outputs))
 
     def apply_to(self, h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         out = F.linear(h, weight)
@@ -133,9 +144,7 @@ class LipschitzConv2d(LipschitzLayer):
     ) -> None:
         channels, height, width = in_shape
         super().__init__(torch.randn(outputs, height, width), torch.randn(in_shape), coefficient, iterations)
-        start = nn.Conv2d(channels, outputs, size)
-        assert start.bias is not None
-        self.weight, self.bias = nn.Parameter(start.weight.detach()), nn.Parameter(start.bias.detach())
+        self._start(nn.Conv2d(channels, outputs, size))
         self.padding = size // 2
 
     def apply_to(self, h: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -180,7 +189,7 @@ class ContractiveNet(nn.Module):
     def extra_repr(self) -> str:
         return f"lipschitz={self.lipschitz:.3g}"
 
-    def at(self, context: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    def at(self, context: Tensor | None = None) -> Contraction:
         """``g`` as a function of x alone, for as many calls as are wanted: weights are normalised once, here.
 
         context: ``(B, *context_shape)`` or None. Raises ContextError.
@@ -194,9 +203,11 @@ class ContractiveNet(nn.Module):
             seen = context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
             biases = [bias + F.linear(seen, shift) for bias, shift in zip(biases, self.shifts, strict=True)]
 
-        def g(x: Tensor) -> Tensor:
+        def g(x: Tensor, rows: Tensor | None = None) -> Tensor:
             h = x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
             for i, (layer, weight, bias) in enumerate(zip(layers, weights, biases, strict=True)):
+                if rows is not None and bias.ndim > 1:
+                    bias = bias[rows]
                 h = layer.apply_to(h if i == 0 else self.activations[i - 1](h), weight, bias)
             return h
 

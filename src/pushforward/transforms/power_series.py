@@ -11,16 +11,14 @@ generative modeling", 2019, sections 3.1 and 3.2.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError, ShapeError
+from pushforward.nets.lipschitz import Contraction
 from pushforward.transform import Kind, Noise, NoiseSpec, NoiseValue, Shape, log_dtype, sum_event
-
-Contraction = Callable[[Tensor], Tensor]
 
 # Of a uniform number as float32 holds it; two of them are put together to one with twice the digits.
 _CELLS = 2.0**24
@@ -170,20 +168,44 @@ def power_series(
     """
     wanted = torch.is_grad_enabled()
     at, y = _evaluated(g, x)
-    wide = (-1, *(1,) * (x.ndim - 1))
-    power, log_det = probe, x.new_zeros(x.shape[0], dtype=value_weights.dtype)
-    solved = probe * gradient_weights[0].reshape(wide) if len(gradient_weights) else torch.zeros_like(probe)
-    for k in range(1, len(value_weights)):
-        (power,) = torch.autograd.grad(y, at, power, retain_graph=True)
-        sign = (-1) ** k
-        log_det = log_det - sign / k * value_weights[k] * sum_event(power * probe)
-        if wanted:
-            solved = solved + (sign * gradient_weights[k].reshape(wide) * power).to(power.dtype)
+    with torch.no_grad():
+        log_det, solved = _summed(g, x, (at, y), probe, value_weights, gradient_weights)
     if not wanted:
         return y.detach(), log_det
     (row,) = torch.autograd.grad(y, at, solved.to(y.dtype), create_graph=True)
     surrogate = sum_event(row * probe)
     return y, log_det + (surrogate - surrogate.detach())
+
+
+def _summed(
+    g: Contraction,
+    x: Tensor,
+    evaluated: tuple[Tensor, Tensor],
+    probe: Tensor,
+    value_weights: Tensor,
+    gradient_weights: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The sums over the powers: of ``-(-1)^k / k weight v^T J^k v``, ``(B,)``, and of ``(-1)^k weight v^T J^k``.
+
+    Rows whose weights have ended are left out as soon as they are more than half: few rows go on for long.
+    """
+    wide = (-1, *(1,) * (x.ndim - 1))
+    log_det = x.new_zeros(x.shape[0], dtype=value_weights.dtype)
+    solved = probe * gradient_weights[0].reshape(wide)
+    (at, y), power, rows = evaluated, probe, torch.arange(x.shape[0], device=x.device)
+    ends = ((value_weights != 0) | (gradient_weights != 0)).sum(0)
+    for k in range(1, len(value_weights)):
+        going = ends[rows] > k
+        if not x.is_meta and 2 * int(going.sum()) < len(rows):
+            rows, power = rows[going], power[going]
+            with torch.enable_grad():
+                at = x[rows].detach().requires_grad_()
+                y = g(at, rows)
+        (power,) = torch.autograd.grad(y, at, power, retain_graph=True)
+        sign = (-1) ** k
+        log_det.index_add_(0, rows, -sign / k * value_weights[k][rows] * sum_event(power * probe[rows]))
+        solved.index_add_(0, rows, (sign * gradient_weights[k][rows].reshape(wide) * power).to(solved.dtype))
+    return log_det, solved
 
 
 def _evaluated(g: Contraction, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,13 +6,11 @@ Sources: Behrmann, Grathwohl, Chen, Duvenaud & Jacobsen, "Invertible residual ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError
-from pushforward.nets.lipschitz import ContractiveNet
+from pushforward.nets.lipschitz import Contraction, ContractiveNet
 from pushforward.precision import full_precision
 from pushforward.transform import NoiseValue, Shape
 from pushforward.transforms.estimated import Estimated
@@ -55,12 +53,12 @@ class Residual(Estimated):
             x = _inverse(g, z, self.net.lipschitz)
             return x, -self._log_det(g, x, noise)[1]
 
-    def _log_det(self, g: Callable[[Tensor], Tensor], x: Tensor, noise: NoiseValue) -> tuple[Tensor, Tensor]:
+    def _log_det(self, g: Contraction, x: Tensor, noise: NoiseValue) -> tuple[Tensor, Tensor]:
         how = _EXACT if self.exact else self.log_det
         return how.value(g, x, noise, self.net.lipschitz, self.training)
 
 
-def _inverse(g: Callable[[Tensor], Tensor], z: Tensor, lipschitz: float) -> Tensor:
+def _inverse(g: Contraction, z: Tensor, lipschitz: float) -> Tensor:
     """The x with ``x + g(x) = z``, differentiable by z and by what g closes over."""
     fixed = solve(g, z.detach(), lipschitz)
     x = z - g(fixed)

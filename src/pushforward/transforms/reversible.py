@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 from pushforward.errors import OptionError
+from pushforward.nets.lipschitz import LipschitzLayer
 from pushforward.precision import present_precision
 from pushforward.transform import Chain, Direction, NoiseValue, Transform, zero_log_term
 from pushforward.transforms.normalisation import BatchNorm
@@ -24,7 +25,8 @@ class Reversible(Transform):
     pass in either direction. Gradients are those of a `Chain` as far as the round trip is exact; there is no second
     order.
 
-    Raises OptionError for what does not answer the same twice: steps with noise, batch normalisation, dropout.
+    Raises OptionError for what does not answer the same twice: steps with noise, batch normalisation, dropout, norms
+    that are followed by power iterations.
 
     Source: Gomez, Ren, Urtasun & Grosse, "The reversible residual network", 2017, section 3.
     """
@@ -38,7 +40,7 @@ class Reversible(Transform):
             raise OptionError("Reversible takes bijections without noise")
         for module in chain.modules():
             moments = isinstance(module, BatchNorm | nn.modules.batchnorm._BatchNorm)
-            if moments or (isinstance(module, nn.Dropout) and module.p > 0):
+            if moments or isinstance(module, LipschitzLayer) or (isinstance(module, nn.Dropout) and module.p > 0):
                 raise OptionError(
                     f"Reversible runs its steps twice, and {type(module).__name__} would answer differently the "
                     "second time; do without one of the two"
