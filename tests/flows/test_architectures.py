@@ -85,6 +85,7 @@ _EFFECTS: list[tuple[str, tuple[int, ...], dict[str, Any], dict[str, Any]]] = [
     ("nsf", (1, 4, 4), _NSF, {"blocks": 0}),
     ("nsf", (1, 4, 4), _NSF, {"net_norm": "instance"}),
     ("glow", (1, 4, 4), _GLOW, {"log_scale": "sigmoid"}),
+    ("glow", (1, 4, 4), _GLOW, {"limit": 0.1}),
     *(
         ("flowpp", (1, 4, 4), _PIXELS, change)
         for change in ({"channels": 6}, {"blocks": 2}, {"heads": 1}, {"components": 3}, {"dropout": 0.5})

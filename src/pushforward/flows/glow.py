@@ -1,20 +1,23 @@
 """Glow: activation normalisation, a learned matrix across channels and an affine coupling in every step.
 
 Source: Kingma & Dhariwal, "Glow: Generative flow with invertible 1x1 convolutions", 2018, and the authors' code, whose
-couplings have the log-scale ``sigmoid``; what is the default here starts at the identity.
+couplings have the log-scale ``sigmoid``; what is the default here starts at the identity, and is bounded on both sides.
 """
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import nn
 
 from pushforward.bases import build_base
 from pushforward.flow import Flow
 from pushforward.flows.images import StepsOptions, coupling_steps, refuse_other_events, squeezed_flow
-from pushforward.flows.options import Architecture
+from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.preprocessing import data_layers
 from pushforward.flows.vectors import LogScaleOptions, affine_map, couplings, linear_layers, refuse_mixing
-from pushforward.maps import Map
+from pushforward.maps import Affine, Map, SoftClampScale
 from pushforward.nets import ActNormConvNet
 from pushforward.transform import Chain, Shape
 from pushforward.transforms import ActNorm
@@ -23,11 +26,20 @@ from pushforward.transforms import ActNorm
 class GlowOptions(LogScaleOptions, StepsOptions):
     """Options of `glow`. The published CIFAR-10 model: 3 scales of 32 steps, 512 channels."""
 
+    # Wider limits let a coupling answer what is unlike the training images with scales that the next ones multiply:
+    # with 5, after 20 minutes, one of 10,000 test images of MNIST had a likelihood of 1e13 bits/dim.
+    limit: Annotated[float, Field(gt=0, allow_inf_nan=False, description="soft-clamp: no log-scale lies beyond it")] = (
+        2.0
+    )
+
 
 def build(event_shape: Shape, context_dim: int, options: GlowOptions) -> Flow:
     """Glow for events ``(D,)`` or ``(C, H, W)``."""
 
     def make_map() -> Map:
+        if options.log_scale == "soft-clamp" and event_shape != (1,):
+            return Affine(SoftClampScale(options.limit))
+        refuse_unused(options, ("limit",), "only couplings with the log-scale soft-clamp have one")
         return affine_map(event_shape, options)
 
     def make_net(inputs: int, outputs: int) -> nn.Module:
