@@ -28,7 +28,7 @@ from pushforward.diagnostics.sampling import sampling_error
 from pushforward.flow import Flow
 from pushforward.maps import Affine, TanhScale
 from pushforward.transform import Chain, Noise, NoiseValue, Transform, zero_log_term
-from pushforward.transforms import Argmax, Dequantize, Identity, LULinear, Standardise, StochasticPermutation
+from pushforward.transforms import Abs, Argmax, Dequantize, Identity, Log, LULinear, Standardise, StochasticPermutation
 from pushforward.transforms.estimated import Estimated
 from registry import Entry
 from subjects import Subject, make_flow
@@ -233,6 +233,20 @@ def test_a_weight_of_the_wrong_size_is_found() -> None:
     integral = integrate(categories, samples=60_000)
     assert integral.method == "summation"
     assert abs(integral.value - 1) > 4 * integral.error
+
+
+def test_a_surjection_whose_way_back_is_off_is_found() -> None:
+    class Off(Abs):
+        def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+            x, term = super().to_data(z, context, noise)
+            return 1.001 * x, term
+
+    for make, passed in ((Abs, True), (Off, False)):
+        report = check(Flow(StandardNormal((2,)), Chain([make((2,)), Log((2,))])).double(), _x(64))
+        lines = {line.name: line.passed for line in report.lines}
+        assert report.passed is passed
+        assert lines["latent -> data -> latent, float64"] is passed
+        assert lines["latent of data -> data -> latent, float64"] is passed
 
 
 class Faulty3(Identity):
