@@ -121,7 +121,7 @@ def _inside(made: Subject, n: int) -> Tensor:
 def test_value_of_a_sampled_path_lies_above_the_exact_value_on_average(entry: Entry) -> None:
     made = subject(entry)
     integers = made.transform.domain.kind == "integers"
-    n = 6000 if integers else 300
+    n = 6000 if integers else 1000
     with torch.no_grad():
         x, value = made.flow.sample_and_log_prob(n, made.context(1), generator=torch.Generator().manual_seed(0))
     x, value = x.reshape(n, *entry.event_shape), value.reshape(n)

@@ -30,7 +30,7 @@ def _indexed(features: int, index: int, context: int = 0) -> Chain:
         else Elementwise(Affine(SoftClampScale()), (features,))
     )
     by_index = drawn_given((features,), (index,), context, hidden=(8,))
-    prior, posterior = (drawn_given((index,), (features,), context, hidden=(8,), couplings=2) for _ in range(2))
+    prior, posterior = (drawn_given((index,), (features,), context, hidden=(4,), couplings=2) for _ in range(2))
     return Chain([ContinuouslyIndexed(inner, by_index, prior, posterior), ActNorm((features,))])
 
 
@@ -45,17 +45,17 @@ def entries() -> list[Entry]:
         transform_entry("continuously indexed, 1 feature", (1,), lambda: _indexed(1, 1), golden=True),
         transform_entry("continuously indexed", (2,), lambda: _indexed(2, 1), golden=True),
         transform_entry("continuously indexed, context", (2,), lambda: _indexed(2, 2, 2), context=(2,)),
-        flow_entry("vflow", "vector", (2,), posterior=1, **small),
+        flow_entry("vflow", "vector", (2,), extra=1, **{**small, "transforms": 3}),
         flow_entry("vflow", "splines, context", (2,), 2, map="spline", bins=4, extra=1, **small),
         flow_entry("vflow", "1 feature", (1,), posterior=1, **small),
         flow_entry("vflow", "image, labels", (1, 4, 4), 0, LABELS, levels=17, extra=1, posterior=1, **image),
-        flow_entry("anf", "vector", (2,), more={"golden": True}, extra=1, **small),
+        flow_entry("anf", "vector", (2,), **{**small, "transforms": 4, "hidden": (16, 16)}),
         flow_entry("anf", "vector, context", (3,), 2, **small),
         flow_entry("anf", "1 feature", (1,), **small),
         flow_entry("anf", "image, labels", (1, 4, 4), 0, LABELS, levels=17, extra=2, **image),
         flow_entry("cif", "couplings", (2,), index=1, **small),
         flow_entry("cif", "splines, context", (2,), 2, inner="nsf", bins=4, index=1, **small),
-        flow_entry("cif", "autoregressive", (2,), inner="maf", index=1, **small),
+        flow_entry("cif", "autoregressive", (2,), inner="maf", index=1, **{**small, "transforms": 3}),
         flow_entry("cif", "autoregressive splines, context", (3,), 2, inner="nsf_ar", bins=4, **small),
         flow_entry("cif", "1 feature", (1,), **small),
         flow_entry("cif", "image, labels", (1, 4, 4), 0, LABELS, levels=17, **image),
