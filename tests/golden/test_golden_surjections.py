@@ -2,39 +2,17 @@
 
 import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.stats import expon, halfnorm, multivariate_normal, norm
 
 from checking import golden
+from formulas import Array, as_numpy, mlp, silu, soft_clamp, weights_of
 from pushforward.transform import Chain
 from pushforward.transforms import Argmax, LULinear, MaxPool2d, Slice
 from registry import BY_NAME
 from subjects import Subject, subject
-
-Array = NDArray[np.float64]
-
-
-def _numpy(value: torch.Tensor) -> Array:
-    return value.detach().double().numpy().copy()
-
-
-def _weights(made: Subject) -> dict[str, Array]:
-    return {name: _numpy(value) for name, value in made.transform.state_dict().items()}
-
-
-def _soft_clamp(raw: Array, limit: float) -> Array:
-    clamped: Array = raw / (1 + np.abs(raw) / limit)
-    return clamped
-
-
-def _mlp(w: dict[str, Array], prefix: str, h: Array, activation: Callable[[Array], Array]) -> Array:
-    h = activation(h @ w[f"{prefix}layers.0.weight"].T + w[f"{prefix}layers.0.bias"])
-    out: Array = h @ w[f"{prefix}last.weight"].T + w[f"{prefix}last.bias"]
-    return out
 
 
 @golden("transform: slice")
@@ -43,65 +21,65 @@ def test_the_term_of_a_slice_is_the_density_of_what_it_drops_given_what_it_keeps
     mixing, cut, *_ = made.transform  # type: ignore[misc]
     assert isinstance(mixing, LULinear)
     assert isinstance(cut, Slice)
-    w = {name.removeprefix("transforms.1.rest.transform."): value for name, value in _weights(made).items()}
-    x = _numpy(mixing.to_latent(made.data(20))[0])
-    out = _mlp(w, "net.net.", x[:, :1], _silu) + w["weight"].T
-    shift, log_scale = out[:, 0], _soft_clamp(out[:, 1], 5)
+    w = {name.removeprefix("transforms.1.rest.transform."): value for name, value in weights_of(made).items()}
+    x = as_numpy(mixing.to_latent(made.data(20))[0])
+    out = mlp(w, "net.net.", x[:, :1], silu) + w["weight"].T
+    shift, log_scale = out[:, 0], soft_clamp(out[:, 1], 5)
     z, log_term = cut.to_latent(torch.from_numpy(x))
-    np.testing.assert_array_equal(_numpy(z), x[:, :1])
+    np.testing.assert_array_equal(as_numpy(z), x[:, :1])
     # The map leads to the noise: noise = x exp(s) + t.
     wanted = norm(-shift * np.exp(-log_scale), np.exp(-log_scale)).logpdf(x[:, 1])
-    np.testing.assert_allclose(_numpy(log_term), wanted, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(log_term), wanted, atol=1e-10)
 
 
 @golden("transform: slice, positive rest")
 def test_a_positive_rest_is_exponential_given_what_is_kept() -> None:
     made = subject(BY_NAME["transform: slice, positive rest"])
-    w, x = _weights(made), _numpy(made.data(20))
-    log_scale = _soft_clamp(w["rest.raw_scale"] + _mlp(w, "rest.net.", x[:, :1], np.tanh), 10)
+    w, x = weights_of(made), as_numpy(made.data(20))
+    log_scale = soft_clamp(w["rest.raw_scale"] + mlp(w, "rest.net.", x[:, :1], np.tanh), 10)
     wanted = expon(scale=np.exp(log_scale)).logpdf(x[:, 1:]).sum(1)
     z, log_term = made.transform.to_latent(torch.from_numpy(x))
-    np.testing.assert_array_equal(_numpy(z), x[:, :1])
-    np.testing.assert_allclose(_numpy(log_term), wanted, atol=1e-10)
+    np.testing.assert_array_equal(as_numpy(z), x[:, :1])
+    np.testing.assert_allclose(as_numpy(log_term), wanted, atol=1e-10)
     uniform = np.random.default_rng(0).random((20, 2))
     drawn, back_term = made.transform.to_data(z, None, torch.from_numpy(uniform))
-    np.testing.assert_allclose(_numpy(drawn)[:, 1:], expon(scale=np.exp(log_scale)).ppf(uniform), atol=1e-10)
-    np.testing.assert_allclose(_numpy(back_term), -made.transform.to_latent(drawn)[1].detach(), atol=1e-10)
+    np.testing.assert_allclose(as_numpy(drawn)[:, 1:], expon(scale=np.exp(log_scale)).ppf(uniform), atol=1e-10)
+    np.testing.assert_allclose(as_numpy(back_term), -made.transform.to_latent(drawn)[1].detach(), atol=1e-10)
 
 
 @golden("transform: absolute value, learned sign", "flow: absolute value, a normal")
 def test_the_term_of_an_absolute_value_is_the_probability_of_the_sign() -> None:
     made = subject(BY_NAME["transform: absolute value, learned sign"])
-    w, x = _weights(made), _numpy(made.data(20))
+    w, x = weights_of(made), as_numpy(made.data(20))
     first = next(iter(made.transform))  # type: ignore[call-overload]
-    logits = _mlp(w, "transforms.0.net.", np.abs(x), np.tanh)
+    logits = mlp(w, "transforms.0.net.", np.abs(x), np.tanh)
     z, log_term = first.to_latent(torch.from_numpy(x))
-    np.testing.assert_array_equal(_numpy(z), np.abs(x))
-    np.testing.assert_allclose(_numpy(log_term), -np.log1p(np.exp(-np.sign(x) * logits)).sum(1), atol=1e-10)
+    np.testing.assert_array_equal(as_numpy(z), np.abs(x))
+    np.testing.assert_allclose(as_numpy(log_term), -np.log1p(np.exp(-np.sign(x) * logits)).sum(1), atol=1e-10)
     fair = subject(BY_NAME["flow: absolute value, a normal"])
     x = np.linspace(-5, 5, 41)[:, None]
-    np.testing.assert_allclose(_numpy(fair.flow.log_prob(torch.from_numpy(x))), norm.logpdf(x[:, 0]), atol=1e-10)
+    np.testing.assert_allclose(as_numpy(fair.flow.log_prob(torch.from_numpy(x))), norm.logpdf(x[:, 0]), atol=1e-10)
 
 
 @golden("transform: sort", "transform: sort, 3 features", "transform: ordered to real")
 def test_sorting_divides_by_the_number_of_orders() -> None:
     for features, orders in ((2, 2), (3, 6)):
         made = subject(BY_NAME["transform: sort" if features == 2 else "transform: sort, 3 features"])
-        x = _numpy(made.data(20))
+        x = as_numpy(made.data(20))
         z, log_term = next(iter(made.transform)).to_latent(torch.from_numpy(x))  # type: ignore[call-overload]
-        np.testing.assert_array_equal(_numpy(z), np.sort(x))
-        np.testing.assert_allclose(_numpy(log_term), -np.log(orders), atol=1e-10)
+        np.testing.assert_array_equal(as_numpy(z), np.sort(x))
+        np.testing.assert_allclose(as_numpy(log_term), -np.log(orders), atol=1e-10)
         # Exchangeable: no order of the coordinates is likelier than another.
         values = [
-            _numpy(made.flow.log_prob(torch.from_numpy(x[:, p]))) for p in itertools.permutations(range(features))
+            as_numpy(made.flow.log_prob(torch.from_numpy(x[:, p]))) for p in itertools.permutations(range(features))
         ]
         np.testing.assert_allclose(values, np.broadcast_to(values[0], np.shape(values)), atol=1e-10)
     made = subject(BY_NAME["transform: ordered to real"])
-    x = np.sort(_numpy(made.data(20)))
+    x = np.sort(as_numpy(made.data(20)))
     steps = np.diff(x)
     z, log_term = made.transform.to_latent(torch.from_numpy(x))
-    np.testing.assert_allclose(_numpy(z), np.concatenate([x[:, :1], np.log(np.expm1(steps))], 1), atol=1e-10)
-    np.testing.assert_allclose(_numpy(log_term), -np.log(-np.expm1(-steps)).sum(1), atol=1e-10)
+    np.testing.assert_allclose(as_numpy(z), np.concatenate([x[:, :1], np.log(np.expm1(steps))], 1), atol=1e-10)
+    np.testing.assert_allclose(as_numpy(log_term), -np.log(-np.expm1(-steps)).sum(1), atol=1e-10)
 
 
 @golden("transform: max pool")
@@ -109,14 +87,14 @@ def test_max_pooling_is_its_definition_pixel_by_pixel() -> None:
     made = subject(BY_NAME["transform: max pool"])
     pool = list(made.transform)[1]  # type: ignore[call-overload]
     assert isinstance(pool, MaxPool2d)
-    w = {name.removeprefix("transforms.1.rest."): value for name, value in _weights(made).items()}
-    x = _numpy(made.data(20))
+    w = {name.removeprefix("transforms.1.rest."): value for name, value in weights_of(made).items()}
+    x = as_numpy(made.data(20))
     z, log_term = pool.to_latent(torch.from_numpy(x))
     for row, image in enumerate(x):
         pixels = [float(image[0, i, j]) for i in range(2) for j in range(2)]
         largest = max(pixels)
         others = np.array([p for i, p in enumerate(pixels) if i != pixels.index(largest)])
-        log_scale = _soft_clamp(w["raw_scale"].ravel() + _mlp(w, "net.net.", np.array([largest]), np.tanh), 10)
+        log_scale = soft_clamp(w["raw_scale"].ravel() + mlp(w, "net.net.", np.array([largest]), np.tanh), 10)
         wanted = halfnorm(scale=np.exp(log_scale)).logpdf(largest - others).sum() - math.log(4)
         assert z[row].item() == largest
         np.testing.assert_allclose(log_term[row].item(), wanted, atol=1e-10)
@@ -132,19 +110,15 @@ def test_a_random_order_has_a_log_term_of_0_and_orders_are_all_reached() -> None
     for noise in ([0.1, 0.7], [0.7, 0.1]):
         z, log_term = shuffle.to_latent(x, None, torch.tensor([noise], dtype=torch.float64).expand(5, 2))
         order = np.argsort(noise)
-        np.testing.assert_array_equal(_numpy(z), _numpy(x)[:, order])
+        np.testing.assert_array_equal(as_numpy(z), as_numpy(x)[:, order])
         assert not log_term.any()
         y, log_term = rest.to_latent(z)
-        values.append(multivariate_normal(np.zeros(2), np.eye(2)).logpdf(_numpy(y)) + _numpy(log_term))
+        values.append(multivariate_normal(np.zeros(2), np.eye(2)).logpdf(as_numpy(y)) + as_numpy(log_term))
     # With many draws the bound comes as close as one likes to the log of the mean over both orders.
     exact = np.logaddexp(*values) - math.log(2)
     found = made.flow.likelihood(x, samples=4000)
     assert found.standard_error is not None
-    assert (np.abs(_numpy(found.value) - exact) < 4 * _numpy(found.standard_error) + 1e-12).all()
-
-
-def _silu(h: Array) -> Array:
-    return h / (1 + np.exp(-h))
+    assert (np.abs(as_numpy(found.value) - exact) < 4 * as_numpy(found.standard_error) + 1e-12).all()
 
 
 def _log_sigmoid(h: Array) -> Array:
@@ -153,10 +127,10 @@ def _log_sigmoid(h: Array) -> Array:
 
 def _posterior(made: Subject, shown: Array, noise: Array) -> tuple[Array, Array]:
     """u and its log-density: logistic numbers of the same rank as the normal noise, scaled and shifted by the net."""
-    w = {name.removeprefix("transforms.0.posterior."): value for name, value in _weights(made).items()}
-    out = _mlp(w, "transform.net.net.", shown, _silu).reshape(len(shown), 2, -1)
+    w = {name.removeprefix("transforms.0.posterior."): value for name, value in weights_of(made).items()}
+    out = mlp(w, "transform.net.net.", shown, silu).reshape(len(shown), 2, -1)
     raw = w["transform.weight"][:, None] + out.swapaxes(0, 1)
-    shift, log_scale = raw[0], _soft_clamp(raw[1], 5)
+    shift, log_scale = raw[0], soft_clamp(raw[1], 5)
     share = np.array([[0.5 * (1 + math.erf(e / math.sqrt(2))) for e in row] for row in noise])
     y = np.log(share / (1 - share))
     # The map leads from values to noise: y = u exp(s) + t.
@@ -176,8 +150,8 @@ def test_argmax_is_the_thresholding_of_argmax_flows() -> None:
     wanted = np.where(is_top, u, top - np.log1p(np.exp(top - u)))
     slopes = np.where(is_top, 0.0, _log_sigmoid(top - u)).sum(1)
     z, log_term = first.to_latent(torch.from_numpy(x)[:, None], None, (torch.from_numpy(noise), None))
-    np.testing.assert_allclose(_numpy(z), wanted, atol=1e-10)
-    np.testing.assert_allclose(_numpy(log_term), slopes - log_q, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(z), wanted, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(log_term), slopes - log_q, atol=1e-10)
     assert (wanted.argmax(1) == x).all()
 
 
@@ -194,7 +168,7 @@ def test_signs_spell_the_category_in_binary() -> None:
     u, log_q = _posterior(made, signs.astype(float), noise)
     given = (torch.from_numpy(noise), torch.from_numpy(choice))
     z, log_term = first.to_latent(torch.from_numpy(x), None, given)
-    np.testing.assert_allclose(_numpy(z), signs * np.log1p(np.exp(u)), atol=1e-10)
+    np.testing.assert_allclose(as_numpy(z), signs * np.log1p(np.exp(u)), atol=1e-10)
     wanted = _log_sigmoid(u).sum(1) - log_q + math.log(2) * (x == 0).sum(1)
-    np.testing.assert_allclose(_numpy(log_term), wanted, atol=1e-10)
-    np.testing.assert_array_equal(_numpy(first.to_data(z)[0]), x)
+    np.testing.assert_allclose(as_numpy(log_term), wanted, atol=1e-10)
+    np.testing.assert_array_equal(as_numpy(first.to_data(z)[0]), x)

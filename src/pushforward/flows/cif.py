@@ -15,7 +15,7 @@ from torch import nn
 from pushforward.bases import build_base
 from pushforward.flow import Flow
 from pushforward.flows.augmented import drawn_given
-from pushforward.flows.images import StepsOptions, refuse_other_events, squeezed_flow
+from pushforward.flows.images import FOR_VECTORS, StepsOptions, refuse_other_events, squeezed_flow
 from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.preprocessing import data_layers
 from pushforward.flows.vectors import SplineOptions, autoregressive, bendable, couplings, linear_layers, refuse_mixing
@@ -47,7 +47,7 @@ class CIFOptions(SplineOptions, StepsOptions):
 
 def build(event_shape: Shape, context_dim: int, options: CIFOptions) -> Flow:
     """Continuously indexed flow for events ``(D,)`` or ``(C, H, W)``."""
-    refuse_other_events(event_shape, options)
+    refuse_other_events(event_shape, options, FOR_VECTORS, ("channels", "scales"))
     image = len(event_shape) != 1
     if image or options.inner in _ORDERED:
         why = f"inner={options.inner!r} has no use for it" if not image else "it is for vectors"

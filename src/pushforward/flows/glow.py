@@ -13,7 +13,7 @@ from torch import nn
 
 from pushforward.bases import build_base
 from pushforward.flow import Flow
-from pushforward.flows.images import StepsOptions, coupling_steps, refuse_other_events, squeezed_flow
+from pushforward.flows.images import SqueezedOptions, StepsOptions, coupling_steps, refuse_other_events, squeezed_flow
 from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.preprocessing import data_layers
 from pushforward.flows.vectors import LogScaleOptions, affine_map, couplings, linear_layers, refuse_mixing
@@ -23,7 +23,7 @@ from pushforward.transform import Chain, Shape
 from pushforward.transforms import ActNorm
 
 
-class GlowOptions(LogScaleOptions, StepsOptions):
+class GlowOptions(LogScaleOptions, StepsOptions, SqueezedOptions):
     """Options of `glow`. The published CIFAR-10 model: 3 scales of 32 steps, 512 channels."""
 
     # Wider limits let a coupling answer what is unlike the training images with scales that the next ones multiply:

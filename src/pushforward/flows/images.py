@@ -46,7 +46,7 @@ class SqueezedOptions(ScalesOptions):
     ] = False
 
 
-class StepsOptions(SqueezedOptions, CouplingOptions):
+class StepsOptions(ScalesOptions, CouplingOptions):
     """Options of a flow of couplings on vectors, or on images in squeezed scales."""
 
     transforms: Annotated[int, Field(ge=1, description="steps with a coupling each; images: of every scale")] = 8

@@ -12,7 +12,14 @@ from torch import nn
 
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
-from pushforward.flows.images import FOR_IMAGES, StepsOptions, coupling_steps, refuse_other_events, squeezed_flow
+from pushforward.flows.images import (
+    FOR_IMAGES,
+    SqueezedOptions,
+    StepsOptions,
+    coupling_steps,
+    refuse_other_events,
+    squeezed_flow,
+)
 from pushforward.flows.options import Architecture
 from pushforward.flows.vectors import SplineOptions, couplings, vector_flow
 from pushforward.maps import RationalQuadraticSpline
@@ -20,7 +27,7 @@ from pushforward.nets import ResidualConvNet
 from pushforward.transform import Shape
 
 
-class NSFOptions(SplineOptions, StepsOptions):
+class NSFOptions(SplineOptions, StepsOptions, SqueezedOptions):
     """Options of `nsf`. The published CIFAR-10 model: 3 scales of 7 steps, 96 channels, 3 blocks, 4 bins."""
 
     channels: Annotated[int, Field(ge=1, description="images: of the nets")] = 32

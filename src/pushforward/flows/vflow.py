@@ -15,7 +15,7 @@ from torch import nn
 from pushforward.bases import build_base
 from pushforward.flow import Flow
 from pushforward.flows.augmented import drawn_given
-from pushforward.flows.images import StepsOptions, coupling_steps, refuse_other_events, squeezed_scales
+from pushforward.flows.images import SqueezedOptions, StepsOptions, coupling_steps, refuse_other_events, squeezed_scales
 from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.preprocessing import data_layers
 from pushforward.flows.vectors import SplineOptions, couplings, linear_layers
@@ -28,7 +28,7 @@ from pushforward.transforms import ActNorm, Augment
 _LIMIT = 2.0
 
 
-class VFlowOptions(SplineOptions, StepsOptions):
+class VFlowOptions(SplineOptions, StepsOptions, SqueezedOptions):
     """Options of `vflow`. The published CIFAR-10 model: 3 extra channels, drawn by 4 couplings."""
 
     extra: Annotated[
