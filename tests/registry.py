@@ -12,6 +12,7 @@ from entries import (
     bases,
     circular,
     classic,
+    continuous,
     flowpp,
     flows,
     gaussianization,
@@ -53,6 +54,7 @@ _FAMILIES = (
     residual,
     surjections,
     augmented,
+    continuous,
 )
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}

@@ -22,6 +22,7 @@ from pushforward.transforms.dequantisation import Dequantisation
 
 if TYPE_CHECKING:
     from pushforward.flows import FlowConfig
+    from pushforward.objectives import Objective
 
 # Beyond this a finite input may overflow on its way to the latent; what is not finite then is a density of zero.
 _OVERFLOW = 1e6
@@ -78,6 +79,8 @@ class Flow(nn.Module):
         # Set by `flows.build`: what rebuilds this flow, and the L2 coefficient that its architecture asks for.
         self.config: FlowConfig | None = None
         self.penalty = 0.0
+        # What training raises in place of the log-density.
+        self.objective: Objective | None = None
         self._anchor = nn.Buffer(torch.zeros(()), persistent=False)
 
     def __repr__(self) -> str:
@@ -151,6 +154,14 @@ class Flow(nn.Module):
         """
         value: Tensor = self(x, context, noise, generator)
         return value
+
+    def training_values(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> Tensor:
+        """What `fit` raises the mean of, (B,): the log-density, or what the flow's ``objective`` makes of the rows."""
+        if self.objective is None:
+            return self.log_prob(x, context, noise)
+        x = self._event(x, "x", self.event_shape)
+        context, noise = self._context(context, x.shape[0]), self._noise(noise, x, None)
+        return self.objective.values(self.base, self.transform, x, context, noise)
 
     def sample(
         self,

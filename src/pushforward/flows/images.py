@@ -27,15 +27,20 @@ _MIN_SIDE = 4
 _PRIOR_UNITS = 64
 
 
-class ScalesOptions(DataOptions):
+class MultiScaleOptions(DataOptions):
     """Options of a flow on images each of whose scales begins with a squeeze."""
 
-    channels: Annotated[int, Field(ge=1, description="images: of the nets")] = 64
     scales: Annotated[
         int | None,
         Field(ge=1, le=16, description="images: scales, each half as wide and high; None: down to 4, or to odd sides"),
     ] = None
     base: Annotated[RealBase, Field(description="the latent's distribution")] = "normal"
+
+
+class ScalesOptions(MultiScaleOptions):
+    """Options of a flow on images in squeezed scales whose nets are convolutional ones of so many channels."""
+
+    channels: Annotated[int, Field(ge=1, description="images: of the nets")] = 64
 
 
 class SqueezedOptions(ScalesOptions):
@@ -91,7 +96,7 @@ MakeNet: TypeAlias = Callable[[int, int], nn.Module]
 
 
 def squeezed_flow(
-    event_shape: Shape, context_dim: int, options: ScalesOptions, steps: Steps, portions: int = 1
+    event_shape: Shape, context_dim: int, options: MultiScaleOptions, steps: Steps, portions: int = 1
 ) -> Flow:
     """Pre-processing, then `squeezed_scales`, on images ``(C, H, W)``."""
     layers = data_layers(event_shape, context_dim, options)
@@ -100,7 +105,7 @@ def squeezed_flow(
 
 
 def squeezed_scales(
-    event_shape: Shape, context_dim: int, options: ScalesOptions, steps: Steps, portions: int = 1
+    event_shape: Shape, context_dim: int, options: MultiScaleOptions, steps: Steps, portions: int = 1
 ) -> MultiScale:
     """Per scale a squeeze, the steps, and a learned prior of what leaves: of half the channels, at the end of all.
 

@@ -9,11 +9,14 @@ from pushforward.nets.lipschitz import ContractiveNet, contractive_conv_net, con
 from pushforward.nets.masked import MADE
 from pushforward.nets.mlp import MLP
 from pushforward.nets.rows import RowConvNet
+from pushforward.nets.vector_field import ConcatSquashConvNet, ConcatSquashMLP, VectorField
 
 __all__ = [
     "MADE",
     "MLP",
     "ActNormConvNet",
+    "ConcatSquashConvNet",
+    "ConcatSquashMLP",
     "ContextParameters",
     "ContractiveNet",
     "GatedAttentionNet",
@@ -21,6 +24,7 @@ __all__ = [
     "InitialisedNet",
     "ResidualConvNet",
     "RowConvNet",
+    "VectorField",
     "contractive_conv_net",
     "contractive_mlp",
 ]

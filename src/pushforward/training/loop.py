@@ -117,6 +117,7 @@ class _GradientRun(Run):
         self.penalised = penalised_parameters(flow) if flow.penalty else []
         self.gradient_norm = math.nan
         self.last_score: float | None = None
+        self.loss_name = None if flow.objective is None else flow.objective.loss_name
         self.speed: float | None = None
         self.recent: float | None = None
 
@@ -142,7 +143,7 @@ class _GradientRun(Run):
         self.swap = Snapshot(flow) if self.average is not None else None
         self.optimiser = make_optimiser(self.parameters, options)
         self.recovery = Recovery(flow, self.optimiser, self.average)
-        self.model: Callable[..., Tensor] = compiled(flow) if options.compile else flow
+        self.model: Callable[..., Tensor] = compiled(flow) if options.compile else flow.training_values
         if self.budget.seconds is not None:
             self.validator.fit_to(self.budget.seconds)
         self.cadence = Cadence.of(options, self.budget, len(self.validator), self.batches.size)
@@ -235,8 +236,10 @@ class _GradientRun(Run):
         self._record(
             score,
             improved,
-            self.window.value(),
+            None if self.loss_name else self.window.value(),
             self._epoch(),
+            loss=-value if self.loss_name and (value := self.window.value()) is not None else None,
+            loss_name=self.loss_name,
             validation_total=self.validator.total,
             averaged=self.average is not None,
             lr=self.lr if self.step else None,
@@ -273,7 +276,8 @@ class _GradientRun(Run):
             fraction=self.budget.fraction(self.step, elapsed),
             unit=self.unit,
             kind=self.flow.kind_in_words,
-            train=None if recent is None else self._in_unit(recent),
+            train=None if recent is None or self.loss_name else self._in_unit(recent),
+            loss=None if recent is None or not self.loss_name else (self.loss_name, -recent),
             validation=None if self.last_score is None else self._in_unit(self.last_score),
             best=self._in_unit(self.result.best_validation),
             gradient_norm=self.gradient_norm,

@@ -19,7 +19,10 @@ class Shown(Protocol):
 
 @dataclass
 class Status:
-    """How a run stands. Values are in ``unit``; ``left`` is in seconds; what is not known yet is None."""
+    """How a run stands. Values are in ``unit``; ``left`` is in seconds; what is not known yet is None.
+
+    loss: what the run brings down, with its name, where that is no likelihood.
+    """
 
     step: int
     epoch: float
@@ -27,6 +30,7 @@ class Status:
     unit: str
     kind: str
     train: float | None = None
+    loss: tuple[str, float] | None = None
     validation: float | None = None
     best: float | None = None
     gradient_norm: float | None = None
@@ -37,6 +41,8 @@ class Status:
         parts = [f"step {self.step:,}", f"epoch {self.epoch:.1f}"]
         if self.train is not None:
             parts.append(f"train {self.train:.3f} {self.unit}")
+        if self.loss is not None:
+            parts.append(f"{self.loss[0]} {self.loss[1]:.4g}")
         if self.validation is not None:
             best = "" if self.best is None else f", best {self.best:.3f}"
             parts.append(f"validation {self.validation:.3f}{best} {self.unit} ({self.kind})")

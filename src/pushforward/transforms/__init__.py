@@ -7,6 +7,7 @@ from pushforward.transforms.augmentation import Augment
 from pushforward.transforms.autoregressive import Autoregressive
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.conditional import Conditional, ConditionalFlow, HalfLine
+from pushforward.transforms.continuous import Continuous
 from pushforward.transforms.continuously_indexed import ContinuouslyIndexed
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
@@ -52,6 +53,7 @@ __all__ = [
     "Checkerboard",
     "Conditional",
     "ConditionalFlow",
+    "Continuous",
     "ContinuouslyIndexed",
     "Coupling",
     "DenseLinear",

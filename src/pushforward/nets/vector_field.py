@@ -1,0 +1,120 @@
+"""Nets that give the velocity of a point at a time, for flows that follow a differential equation."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pushforward.errors import OptionError
+from pushforward.nets.mlp import INPUT_LIMIT
+from pushforward.transform import Shape
+
+# Smooth ones: the trace of a net's Jacobian is integrated, and its gradient wants a second derivative.
+SMOOTH: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "tanh": torch.tanh, "silu": F.silu}
+
+
+class VectorField(nn.Module, ABC):
+    """The velocity ``f(t, x; context)`` of points ``x: (B, *event_shape)``, ``(B, *event_shape)``; 0 at the start.
+
+    Rows must not affect each other. Attribute that a subclass sets: ``event_shape``.
+    """
+
+    event_shape: Shape
+
+    @abstractmethod
+    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """t: one time for all rows, ``()``, or one for each, ``(B,)``."""
+
+
+class ConcatSquashMLP(VectorField):
+    """Layers ``(W h + b) sigmoid(U c + d) + V c``, c being the time and the context, for vectors ``(D,)``.
+
+    The layer is "concatsquash" of Grathwohl, Chen, Bettencourt, Sutskever & Duvenaud, "FFJORD", 2019, appendix B.1.
+    """
+
+    def __init__(
+        self, features: int, hidden: Sequence[int] = (64, 64, 64), context_dim: int = 0, activation: str = "softplus"
+    ) -> None:
+        super().__init__()
+        _check(hidden, activation)
+        self.event_shape = (features,)
+        widths = [features, *hidden, features]
+        self.layers = nn.ModuleList(nn.Linear(narrow, wide) for narrow, wide in itertools.pairwise(widths))
+        self.squashes = nn.ModuleList(_Squash(1 + context_dim, wide) for wide in widths[1:])
+        self.activation = SMOOTH[activation]
+        _start_at_zero(self.layers[-1], self.squashes[-1])
+
+    def extra_repr(self) -> str:
+        return ", ".join(str(layer.out_features) for layer in self.layers)
+
+    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        seen, h = _time_and_context(t, x, context), x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        for i, (layer, squash) in enumerate(zip(self.layers, self.squashes, strict=True)):
+            gate, shift = squash(seen)
+            h = layer(h if i == 0 else self.activation(h)) * gate + shift
+        return h
+
+
+class ConcatSquashConvNet(VectorField):
+    """The same with 3 x 3 convolutions for layers, a gate and a shift for each channel, for images ``(C, H, W)``."""
+
+    def __init__(
+        self,
+        event_shape: Shape,
+        hidden: Sequence[int] = (64, 64, 64),
+        context_dim: int = 0,
+        activation: str = "softplus",
+    ) -> None:
+        super().__init__()
+        _check(hidden, activation)
+        self.event_shape = tuple(event_shape)
+        widths = [event_shape[0], *hidden, event_shape[0]]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(narrow, wide, 3, padding=1) for narrow, wide in itertools.pairwise(widths)
+        )
+        self.squashes = nn.ModuleList(_Squash(1 + context_dim, wide) for wide in widths[1:])
+        self.activation = SMOOTH[activation]
+        _start_at_zero(self.layers[-1], self.squashes[-1])
+
+    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
+        seen, h = _time_and_context(t, x, context), x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        for i, (layer, squash) in enumerate(zip(self.layers, self.squashes, strict=True)):
+            gate, shift = squash(seen)
+            h = layer(h if i == 0 else self.activation(h)) * gate[..., None, None] + shift[..., None, None]
+        return h
+
+
+class _Squash(nn.Module):
+    """The gate and the shift of a layer, from the time and the context."""
+
+    def __init__(self, seen: int, width: int) -> None:
+        super().__init__()
+        self.gate, self.shift = nn.Linear(seen, width), nn.Linear(seen, width, bias=False)
+
+    def forward(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.sigmoid(self.gate(seen)), self.shift(seen)
+
+
+def _check(hidden: Sequence[int], activation: str) -> None:
+    if not hidden or min(hidden) < 1:
+        raise OptionError(f"hidden must be one or more widths of at least 1, got {tuple(hidden)}")
+    if activation not in SMOOTH:
+        raise OptionError(f"activation {activation!r} is not known; expected one of {', '.join(SMOOTH)}")
+
+
+def _time_and_context(t: Tensor, x: Tensor, context: Tensor | None) -> Tensor:
+    """``(B, 1 + K)``, or one row for all where there is one time and no context."""
+    if context is None:
+        return t.to(x.dtype).reshape(-1, 1)
+    return torch.cat([t.to(x.dtype).reshape(-1, 1).expand(x.shape[0], 1), context.flatten(1)], 1)
+
+
+def _start_at_zero(layer: nn.Module, squash: nn.Module) -> None:
+    assert isinstance(squash, _Squash)
+    for parameter in (*layer.parameters(), squash.shift.weight):
+        nn.init.zeros_(parameter)

@@ -1,0 +1,208 @@
+"""A flow in continuous time: data follow a learned velocity until they are the latent.
+
+Sources: Chen, Rubanova, Bettencourt & Duvenaud, "Neural ordinary differential equations", 2018; Grathwohl, Chen,
+Bettencourt, Sutskever & Duvenaud, "FFJORD: Free-form continuous dynamics for scalable reversible generative models",
+2019; Finlay, Jacobsen, Nurbekyan & Oberman, "How to train your neural ODE" (RNODE), 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import NumericsError, OptionError
+from pushforward.nets.vector_field import VectorField
+from pushforward.precision import full_precision
+from pushforward.transform import Noise, NoiseValue, log_dtype, sum_event
+from pushforward.transforms.estimated import Estimated
+
+Trace: TypeAlias = Literal["exact", "hutchinson"]
+# Steps of one solve; each is six evaluations of the net. What needs more has become too stiff to be of use.
+_MAX_STEPS = 1000
+
+
+class _Rates(NamedTuple):
+    """Of one evaluation, all (B, ...): velocity, divergence, and what RNODE regularises, each a coordinate's mean."""
+
+    velocity: Tensor
+    divergence: Tensor
+    kinetic: Tensor
+    jacobian: Tensor
+
+
+class Continuous(Estimated):
+    """The solution at time 1 of ``dx/dt = f(t, x; context)`` that is the data at time 0; backwards for the data.
+
+    The log term is the integral of the divergence of f along the way (FFJORD, eq. 3): ``exact`` by a backward pass for
+    each coordinate, or ``hutchinson``, ``v^T (df/dx) v`` with one probe v, whose entries are -1 or 1 and stay the same
+    during a solve: its mean over probes is the exact one.
+
+    Both come with the error of the solver, Dormand and Prince's of order 5 with steps that adapt until no row's error
+    is above ``tolerance``, absolute and relative; ``training_tolerance`` in training mode. ``evaluations`` is how often
+    the last solve evaluated f. With ``adjoint`` the derivatives follow a solve backwards, at the same tolerance and in
+    memory that does not grow with the steps; else they are those of the steps that were made, which are kept.
+
+    kinetic, jacobian: weights of RNODE's regularisation; in training mode ``cost`` (B,) holds, after `to_latent`, the
+    integrals of ``|f|^2 / D`` and ``|df/dx|^2 / D`` times these, for whoever trains.
+
+    Raises OptionError, also where torchdiffeq is not installed, and NumericsError where a solve takes too many steps.
+    """
+
+    eager = "solves a differential equation with steps that adapt"
+    kind = "estimate"
+
+    def __init__(
+        self,
+        field: VectorField,
+        trace: Trace = "exact",
+        tolerance: float = 1e-5,
+        training_tolerance: float = 1e-4,
+        adjoint: bool = True,
+        kinetic: float = 0.0,
+        jacobian: float = 0.0,
+    ) -> None:
+        super().__init__()
+        _solvers()
+        if trace not in ("exact", "hutchinson"):
+            raise OptionError(f"trace {trace!r} is not known; expected exact or hutchinson")
+        for name, value in (("tolerance", tolerance), ("training_tolerance", training_tolerance)):
+            if not 0 < value < 1:
+                raise OptionError(f"{name} must be above 0 and below 1, got {value}")
+        for name, value in (("kinetic", kinetic), ("jacobian", jacobian)):
+            if not 0 <= value < float("inf"):
+                raise OptionError(f"{name} must be finite and not negative, got {value}")
+        self.field, self.trace, self.adjoint = field, trace, adjoint
+        self.tolerance, self.training_tolerance = tolerance, training_tolerance
+        self.kinetic, self.jacobian = kinetic, jacobian
+        self.data_shape = self.latent_shape = field.event_shape
+        if trace == "hutchinson":
+            self.noise_to_latent = self.noise_to_data = Noise(field.event_shape, "rademacher", "probe")
+        how = "exact trace" if trace == "exact" else "unbiased trace"
+        self.estimator = f"{how}, solver tolerance {tolerance:g}"
+        self.evaluations = 0
+        self.cost: Tensor | None = None
+
+    def extra_repr(self) -> str:
+        return self.estimator or ""
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        z, integral, self.cost = self._solve(x, context, noise, (0.0, 1.0))
+        return z, integral
+
+    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self._solve(z, context, noise, (1.0, 0.0))[:2]
+
+    def _solve(
+        self, x: Tensor, context: Tensor | None, noise: NoiseValue, times: tuple[float, float]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Where x leads, the integral of the divergence on the way, and what training is charged for the way."""
+        if self.trace == "hutchinson" and not self.exact and not isinstance(noise, Tensor):
+            raise OptionError("this Continuous needs its noise, the probes of its trace, in both directions")
+        probe = noise if isinstance(noise, Tensor) and not self.exact else None
+        # One row that is not a number would leave no step small enough for all.
+        sound = x.isfinite().flatten(1).all(1)
+        if context is not None:
+            sound = sound & context.isfinite().flatten(1).all(1)
+            context = torch.where(_as_rows(sound, context), context, 0)
+        start, size = torch.where(_as_rows(sound, x), x, 0), x[:1].numel()
+        charged = self.training and (self.kinetic > 0 or self.jacobian > 0)
+        self.evaluations = 0
+        if x.shape[0] == 0:
+            return x, x.new_zeros(0, dtype=log_dtype(x)), x.new_zeros(0) if charged else None
+
+        def rates(t: Tensor, state: Tensor) -> Tensor:
+            self.evaluations += 1
+            found = _rates(self.field, t, state[:, :size].reshape(x.shape), context, probe)
+            parts = [found.velocity.flatten(1), found.divergence[:, None]]
+            if charged:
+                parts += [(self.kinetic * found.kinetic + self.jacobian * found.jacobian)[:, None]]
+            return torch.cat(parts, 1)
+
+        state = torch.cat([start.flatten(1), x.new_zeros(x.shape[0], 1 + charged)], 1)
+        with full_precision(x):
+            end = self._integrated(rates, state, x.new_tensor(times), context)
+        z = torch.where(_as_rows(sound, x), end[:, :size].reshape(x.shape), torch.nan)
+        integral = torch.where(sound, end[:, size], torch.nan).to(log_dtype(x))
+        return z, integral, end[:, size + 1] if charged else None
+
+    def _integrated(
+        self, rates: Callable[[Tensor, Tensor], Tensor], state: Tensor, times: Tensor, context: Tensor | None
+    ) -> Tensor:
+        tolerance = self.training_tolerance if self.training else self.tolerance
+        more: dict[str, Any] = {"options": {"norm": self._largest_error, "max_num_steps": _MAX_STEPS}}
+        solve, solve_by_adjoint = _solvers()
+        if self.adjoint and torch.is_grad_enabled():
+            solve = solve_by_adjoint
+            seen = [] if context is None or not context.requires_grad else [context]
+            wanted = [p for p in self.field.parameters() if p.requires_grad]
+            # The error of the parameters' gradients is a sum over all rows and times: no step need be small for it
+            # (Kidger, Chen & Lyons, "Hey, that's not an ODE", 2021).
+            more |= {"adjoint_params": (*wanted, *seen), "adjoint_options": {"norm": "seminorm"}}
+        try:
+            solution: Tensor = solve(rates, state, times, rtol=tolerance, atol=tolerance, method="dopri5", **more)
+        except AssertionError as error:
+            if self.training or not all(p.isfinite().all() for p in self.field.parameters()):
+                # For whoever trains it is a step that failed, and not the end.
+                return state * torch.nan
+            raise NumericsError(
+                f"the differential equation could not be solved to tolerance {tolerance:g} in {_MAX_STEPS} steps; "
+                "raise the tolerance, or train with more regularisation (kinetic, jacobian)"
+            ) from error
+        return solution[-1]
+
+    def _largest_error(self, error: Tensor) -> Tensor:
+        """Over the rows, and what training is charged left out: no row is less exact for the others' sake."""
+        counted = error[:, : self.field_size + 1] if error.ndim == 2 else error[None]
+        return counted.square().mean(1).amax().sqrt()
+
+    @property
+    def field_size(self) -> int:
+        """How many values an event has."""
+        return int(torch.Size(self.field.event_shape).numel())
+
+
+def _rates(f: VectorField, t: Tensor, x: Tensor, context: Tensor | None, probe: Tensor | None) -> _Rates:
+    """Velocity and divergence at x; without a probe the divergence is exact."""
+    wanted = torch.is_grad_enabled()
+    with torch.enable_grad():
+        at = x if wanted and x.requires_grad else x.detach().requires_grad_()
+        velocity = f(t, at, context)
+        if probe is None:
+            rows = [_product(velocity, at, unit, wanted) for unit in _units(velocity)]
+            divergence = torch.stack([row.flatten(1)[:, i] for i, row in enumerate(rows)]).sum(0)
+            jacobian = torch.stack([sum_event(row.square()) for row in rows]).sum(0)
+        else:
+            row = _product(velocity, at, probe, wanted)
+            divergence, jacobian = sum_event(row * probe), sum_event(row.square())
+    size = x[:1].numel()
+    found = _Rates(velocity, divergence, sum_event(velocity.square()) / size, jacobian / size)
+    return found if wanted else _Rates(*(value.detach() for value in found))
+
+
+def _product(y: Tensor, at: Tensor, v: Tensor, wanted: bool) -> Tensor:
+    """``v^T dy/dx`` for every row, ``(B, *event)``; wanted: its derivatives are, too."""
+    return torch.autograd.grad(y, at, v, create_graph=wanted, retain_graph=True)[0]
+
+
+def _units(y: Tensor) -> list[Tensor]:
+    """One vector for each coordinate of an event, the same for all rows, in the shape of ``y: (B, *event)``."""
+    eye = torch.eye(y[:1].numel(), dtype=y.dtype, device=y.device)
+    return [unit.reshape(1, *y.shape[1:]).expand_as(y) for unit in eye]
+
+
+def _as_rows(kept: Tensor, value: Tensor) -> Tensor:
+    return kept.reshape(-1, *(1,) * (value.ndim - 1))
+
+
+def _solvers() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """``odeint`` and ``odeint_adjoint`` of torchdiffeq."""
+    try:
+        from torchdiffeq import odeint, odeint_adjoint
+    except ImportError as error:
+        raise OptionError(
+            "flows in continuous time need torchdiffeq, which is not installed: pip install 'pushforward[ode]'"
+        ) from error
+    return odeint, odeint_adjoint
