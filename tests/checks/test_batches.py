@@ -15,8 +15,9 @@ from subjects import subject
 def test_a_row_alone_and_in_any_order_gives_what_it_gives_in_a_batch(entry: Entry) -> None:
     made, n = subject(entry), 7
     context = made.embedded(n)
-    assert batch_error(made.transform, made.data(n), "to_latent", context, made.noise(n)) <= BATCHING
-    assert batch_error(made.transform, made.latents(n), "to_data", context, made.noise(n, back=True)) <= BATCHING
+    forth = batch_error(made.transform, made.data(n), "to_latent", context, made.noise(n))
+    back = batch_error(made.transform, made.latents(n), "to_data", context, made.noise(n, back=True))
+    assert max(forth, back) <= BATCHING + entry.tolerance
 
 
 @over("c")
@@ -31,7 +32,7 @@ def test_log_prob_of_a_batch_is_that_of_its_rows(entry: Entry) -> None:
             )
             for i in range(n)
         ]
-    assert relative_error(torch.cat(rows), whole).max() <= BATCHING
+    assert relative_error(torch.cat(rows), whole).max() <= BATCHING + entry.tolerance
 
 
 @over("c")

@@ -34,7 +34,8 @@ def test_outputs_have_the_dtype_of_the_input(entry: Entry, dtype: torch.dtype) -
         assert value.dtype == dtype
 
 
-@over("h", where=lambda entry: entry.event_shape != (64,))  # the same code as with fewer features, and slow
+# With 64 features it is the same code and slow, and a solver chooses its steps by values, which that device has not.
+@over("h", where=lambda entry: entry.event_shape != (64,) and entry.tolerance == 0)
 def test_nothing_is_allocated_on_another_device(entry: Entry) -> None:
     # The meta device refuses to mix with any other, so it finds a stray allocation without an accelerator.
     made, n = subject(entry, torch.float32), 3
@@ -59,8 +60,8 @@ def _to_meta(noise: object) -> object:
 def test_float32_agrees_with_float64(entry: Entry, stage: Stage) -> None:
     made, n = subject(entry, torch.float32, stage), 256
     gap = precision_gap(made.flow, made.data(n), made.context(n), made.noise(n))
-    assert gap.quantile(0.99) <= PRECISION_P99
-    assert gap.max() <= PRECISION_MAX
+    assert gap.quantile(0.99) <= PRECISION_P99 + entry.tolerance
+    assert gap.max() <= PRECISION_MAX + entry.tolerance
 
 
 @pytest.mark.parametrize("stage", ["start", "trained"])
@@ -93,7 +94,7 @@ def test_autocast_leaves_the_round_trip_unchanged(entry: Entry, stage: Stage) ->
             errors.append(data_round_trip(made.transform, x, made.embedded(n), noise, noise_back))
     assert torch.equal(x_back, made.flow.data(z, context, noise_back))
     for error in errors:
-        assert error.median() <= ROUND_TRIP_32_TYPICAL
+        assert error.median() <= ROUND_TRIP_32_TYPICAL + entry.tolerance
         if entry.kind == "map" or isinstance(made.transform, Coupling | Elementwise):
             assert error.max() <= ROUND_TRIP_32
 

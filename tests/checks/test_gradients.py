@@ -116,7 +116,9 @@ def test_gradients_are_those_of_finite_differences(entry: Entry, what: str) -> N
 
 def _assert_gradients(entry: Entry, what: str) -> None:
     function, inputs, fast = _case(entry, what)
-    assert function is None or gradcheck(function, inputs, fast_mode=fast)
+    # Differences of numeric solutions, which are off by about the tolerance that `exactly` sets, want a longer step.
+    numeric = {"eps": 1e-4, "atol": 1e-3, "rtol": 1e-2, "fast_mode": True, "nondet_tol": 1e-6}
+    assert function is None or gradcheck(function, inputs, **(numeric if entry.tolerance else {"fast_mode": fast}))
 
 
 @pytest.mark.parametrize("what", ["to_latent", "to_data"])

@@ -106,7 +106,7 @@ def test_a_poisoned_row_disturbs_no_other(entry: Entry, poison: float) -> None:
     with torch.no_grad():
         clean, poisoned = made.flow.log_prob(x, context, noise), made.flow.log_prob(bad, context, noise)
     others = [0, 1, 3, 4]
-    assert torch.equal(clean[others], poisoned[others])
+    torch.testing.assert_close(poisoned[others], clean[others], rtol=entry.tolerance, atol=entry.tolerance)
     assert clean.isfinite().all()
     if math.isnan(poison):
         assert poisoned[2].isnan()

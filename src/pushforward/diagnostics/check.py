@@ -21,7 +21,7 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.transform import Direction, NoiseValue
 from pushforward.transforms.dequantisation import dequantisation
-from pushforward.transforms.estimated import exactly
+from pushforward.transforms.estimated import exactly, numeric_error
 
 ROUND_TRIP_64, ROUND_TRIP_32, ROUND_TRIP_32_TYPICAL = 1e-10, 1e-4, 1e-5
 LOG_TERM, LOG_TERM_DIFFERENCES = 1e-9, 1e-6
@@ -211,7 +211,7 @@ def _data_round_trips(case: _Case) -> list[CheckLine]:
     if returns_to_data(case.wide.transform):
         wide = data_round_trip(case.wide.transform, case.x, case.embedded(), case.noise, case.back())
         narrow = data_round_trip(case.flow.transform, case.x.float(), narrow_context, noise, back)
-        return _round_trip_lines("data -> latent -> data", wide, narrow)
+        return _round_trip_lines("data -> latent -> data", wide, narrow, numeric_error(case.flow))
     z, _ = case.wide.transform.to_latent(case.x, case.embedded(), case.noise)
     return _returns(case, z, "latent of data -> data -> latent")
 
@@ -237,7 +237,7 @@ def _latent_round_trips(case: _Case) -> list[CheckLine]:
         noise = noise_to(case.noise, torch.float32)
         z = case.flow.transform.to_latent(case.x.float(), narrow_context, noise)[0]
     narrow = latent_round_trip(case.flow.transform, z.float(), narrow_context, noise_to(case.back(), torch.float32))
-    return _round_trip_lines("latent -> data -> latent", wide, narrow)
+    return _round_trip_lines("latent -> data -> latent", wide, narrow, numeric_error(case.flow))
 
 
 def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
@@ -256,16 +256,17 @@ def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
         inside = ((y >= first.codomain.low) & (y <= first.codomain.high)).flatten(1).all(1)
     if not bool(inside.any()):
         return [CheckLine(name, None, f"<= {ROUND_TRIP_64:g}", None, "not computed: each sample was clamped somewhere")]
-    return _round_trip_lines(name, wide[inside], narrow[inside])
+    return _round_trip_lines(name, wide[inside], narrow[inside], numeric_error(case.flow))
 
 
-def _round_trip_lines(name: str, wide: Tensor, narrow: Tensor) -> list[CheckLine]:
+def _round_trip_lines(name: str, wide: Tensor, narrow: Tensor, numeric: float) -> list[CheckLine]:
     worst, typical = float(narrow.max()), float(narrow.median())
-    passed = worst <= ROUND_TRIP_32 and typical <= ROUND_TRIP_32_TYPICAL
-    bar = f"<= {ROUND_TRIP_32:g}, typical {ROUND_TRIP_32_TYPICAL:g}"
+    limit, most, middle = (bar + numeric for bar in (ROUND_TRIP_64, ROUND_TRIP_32, ROUND_TRIP_32_TYPICAL))
+    passed = worst <= most and typical <= middle
+    bar = f"<= {most:.2g}, typical {middle:.2g}"
     exact = float(wide.max())
     return [
-        CheckLine(f"{name}, float64", exact, f"<= {ROUND_TRIP_64:g}", exact <= ROUND_TRIP_64, "relative"),
+        CheckLine(f"{name}, float64", exact, f"<= {limit:.2g}", exact <= limit, "relative"),
         CheckLine(f"{name}, float32", worst, bar, passed, f"relative; typical {typical:.1e}"),
     ]
 
@@ -278,6 +279,7 @@ def _log_terms(case: _Case) -> list[CheckLine]:
     )
     exact = size <= _JACOBIAN_FLOAT64
     limit = LOG_TERM * max(1.0, size / 8) if exact else PRECISION_MAX * size / 64
+    limit += numeric_error(case.flow)
     flow, dtype = (case.wide, torch.float64) if exact else (case.flow, torch.float32)
     bar = f"<= {limit:.2g}"
     most = _JACOBIAN_FLOAT64 if case.wide.kind == "estimate" else _JACOBIAN_LIMIT
@@ -323,8 +325,8 @@ def _precision(case: _Case) -> list[CheckLine]:
     gap = precision_gap(case.flow, case.x, case.context, case.noise)
     scale = max(1.0, math.prod(case.flow.event_shape) / 64)
     worst, p99 = float(gap.max()), float(gap.quantile(0.99)) if bool(gap.isfinite().all()) else math.inf
-    passed = p99 <= PRECISION_P99 * scale and worst <= PRECISION_MAX * scale
-    bar = f"<= {PRECISION_MAX * scale:.2g}, p99 {PRECISION_P99 * scale:.2g}"
+    most, nearly = (limit * scale + numeric_error(case.flow) for limit in (PRECISION_MAX, PRECISION_P99))
+    passed, bar = p99 <= nearly and worst <= most, f"<= {most:.2g}, p99 {nearly:.2g}"
     return [CheckLine("log_prob, float32 against float64", worst, bar, passed, f"nats; p99 {p99:.1e}")]
 
 
@@ -334,10 +336,11 @@ def _sampling(case: _Case) -> list[CheckLine]:
     if context is not None:
         n, context = 1, context[:64]
     error = float(sampling_error(case.wide, n, context, case.seed).max())
-    bar, detail = f"<= {SAMPLING:g}", "relative"
+    limit = SAMPLING + numeric_error(case.flow)
+    bar, detail = f"<= {limit:.2g}", "relative"
     if case.flow.kind != "exact":
         detail += ", with the noise of each sample's own path"
-    return [CheckLine("log_prob(sample) against sample_and_log_prob", error, bar, error <= SAMPLING, detail)]
+    return [CheckLine("log_prob(sample) against sample_and_log_prob", error, bar, error <= limit, detail)]
 
 
 def _batches(case: _Case) -> list[CheckLine]:
@@ -348,7 +351,8 @@ def _batches(case: _Case) -> list[CheckLine]:
         batch_error(case.wide.transform, _latents(case)[:count], "to_data", context, case.back(count)),
     ]
     name, worst = "batched against one row at a time", max(errors)
-    return [CheckLine(name, worst, f"<= {BATCHING:g}", worst <= BATCHING, "relative, float64")]
+    limit = BATCHING + numeric_error(case.flow)
+    return [CheckLine(name, worst, f"<= {limit:.2g}", worst <= limit, "relative, float64")]
 
 
 def _integral(case: _Case) -> list[CheckLine]:

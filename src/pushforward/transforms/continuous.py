@@ -7,13 +7,16 @@ Bettencourt, Sutskever & Duvenaud, "FFJORD: Free-form continuous dynamics for sc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from pushforward.errors import NumericsError, OptionError
+from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.vector_field import VectorField
 from pushforward.precision import full_precision
 from pushforward.transform import Noise, NoiseValue, log_dtype, sum_event
@@ -44,6 +47,10 @@ class Continuous(Estimated):
     is above ``tolerance``, absolute and relative; ``training_tolerance`` in training mode. ``evaluations`` is how often
     the last solve evaluated f. With ``adjoint`` the derivatives follow a solve backwards, at the same tolerance and in
     memory that does not grow with the steps; else they are those of the steps that were made, which are kept.
+
+    A row with a coordinate beyond 1e6 stays where it is, and its log term is 0. Steps are shared: a row's values may
+    depend on the rows beside it, within the tolerance. `exactly` makes the trace exact, and the tolerance the root of
+    the machine's precision.
 
     kinetic, jacobian: weights of RNODE's regularisation; in training mode ``cost`` (B,) holds, after `to_latent`, the
     integrals of ``|f|^2 / D`` and ``|df/dx|^2 / D`` times these, for whoever trains.
@@ -102,12 +109,20 @@ class Continuous(Estimated):
         if self.trace == "hutchinson" and not self.exact and not isinstance(noise, Tensor):
             raise OptionError("this Continuous needs its noise, the probes of its trace, in both directions")
         probe = noise if isinstance(noise, Tensor) and not self.exact else None
-        # One row that is not a number would leave no step small enough for all.
-        sound = x.isfinite().flatten(1).all(1)
+        # One row that is not a number would leave no step small enough for all, and one far away nearly none.
+        sound, moving = x.isfinite().flatten(1).all(1), (x.abs() <= INPUT_LIMIT).flatten(1).all(1)
         if context is not None:
-            sound = sound & context.isfinite().flatten(1).all(1)
-            context = torch.where(_as_rows(sound, context), context, 0)
-        start, size = torch.where(_as_rows(sound, x), x, 0), x[:1].numel()
+            seen = context.isfinite().flatten(1).all(1)
+            sound, moving = sound & seen, moving & seen
+            context = torch.where(_as_rows(moving, context), context, 0)
+        start, size = torch.where(_as_rows(moving, x), x, 0), x[:1].numel()
+        # As they are now: the way back of `functional_call`, or of averaged weights, may find others in the module.
+        weights: dict[str, Tensor] = dict(self.field.named_parameters())
+
+        def field(*arguments: Tensor | None) -> Tensor:
+            velocity: Tensor = functional_call(self.field, weights, arguments)
+            return velocity
+
         charged = self.training and (self.kinetic > 0 or self.jacobian > 0)
         self.evaluations = 0
         if x.shape[0] == 0:
@@ -115,7 +130,7 @@ class Continuous(Estimated):
 
         def rates(t: Tensor, state: Tensor) -> Tensor:
             self.evaluations += 1
-            found = _rates(self.field, t, state[:, :size].reshape(x.shape), context, probe)
+            found = _rates(field, t, state[:, :size].reshape(x.shape), context, probe)
             parts = [found.velocity.flatten(1), found.divergence[:, None]]
             if charged:
                 parts += [(self.kinetic * found.kinetic + self.jacobian * found.jacobian)[:, None]]
@@ -123,28 +138,35 @@ class Continuous(Estimated):
 
         state = torch.cat([start.flatten(1), x.new_zeros(x.shape[0], 1 + charged)], 1)
         with full_precision(x):
-            end = self._integrated(rates, state, x.new_tensor(times), context)
-        z = torch.where(_as_rows(sound, x), end[:, :size].reshape(x.shape), torch.nan)
-        integral = torch.where(sound, end[:, size], torch.nan).to(log_dtype(x))
+            end = self._integrated(rates, state, x.new_tensor(times), list(weights.values()), context)
+        z = torch.where(_as_rows(moving, x), end[:, :size].reshape(x.shape), x)
+        integral = torch.where(moving, end[:, size], torch.where(sound, 0.0, torch.nan)).to(log_dtype(x))
         return z, integral, end[:, size + 1] if charged else None
 
     def _integrated(
-        self, rates: Callable[[Tensor, Tensor], Tensor], state: Tensor, times: Tensor, context: Tensor | None
+        self,
+        rates: Callable[[Tensor, Tensor], Tensor],
+        state: Tensor,
+        times: Tensor,
+        weights: list[Tensor],
+        context: Tensor | None,
     ) -> Tensor:
         tolerance = self.training_tolerance if self.training else self.tolerance
+        if self.exact:
+            tolerance = min(tolerance, math.sqrt(torch.finfo(state.dtype).eps))
         more: dict[str, Any] = {"options": {"norm": self._largest_error, "max_num_steps": _MAX_STEPS}}
         solve, solve_by_adjoint = _solvers()
         if self.adjoint and torch.is_grad_enabled():
             solve = solve_by_adjoint
             seen = [] if context is None or not context.requires_grad else [context]
-            wanted = [p for p in self.field.parameters() if p.requires_grad]
+            wanted = [p for p in weights if p.requires_grad]
             # The error of the parameters' gradients is a sum over all rows and times: no step need be small for it
             # (Kidger, Chen & Lyons, "Hey, that's not an ODE", 2021).
             more |= {"adjoint_params": (*wanted, *seen), "adjoint_options": {"norm": "seminorm"}}
         try:
             solution: Tensor = solve(rates, state, times, rtol=tolerance, atol=tolerance, method="dopri5", **more)
         except AssertionError as error:
-            if self.training or not all(p.isfinite().all() for p in self.field.parameters()):
+            if self.training or not all(p.isfinite().all() for p in weights):
                 # For whoever trains it is a step that failed, and not the end.
                 return state * torch.nan
             raise NumericsError(
@@ -164,7 +186,7 @@ class Continuous(Estimated):
         return int(torch.Size(self.field.event_shape).numel())
 
 
-def _rates(f: VectorField, t: Tensor, x: Tensor, context: Tensor | None, probe: Tensor | None) -> _Rates:
+def _rates(f: Callable[..., Tensor], t: Tensor, x: Tensor, context: Tensor | None, probe: Tensor | None) -> _Rates:
     """Velocity and divergence at x; without a probe the divergence is exact."""
     wanted = torch.is_grad_enabled()
     with torch.enable_grad():

@@ -17,9 +17,17 @@ class Estimated(Transform, ABC):
     exact: compute the log term without probes for now, as far as rounding and stated tolerances allow; one pass for
     each coordinate of an event. What the transform declares, its noise and its kind, stays as it is: probes that are
     given are not used. Set by `exactly`.
+
+    tolerance: of a numeric solution, relative and absolute, for a step of it; 0 where there is none.
     """
 
     exact: bool = False
+    tolerance: float = 0.0
+
+
+def numeric_error(module: nn.Module) -> float:
+    """What the solvers' tolerances in ``module`` may add up to: errors of steps accumulate, and grow on the way."""
+    return 100 * max((part.tolerance for part in module.modules() if isinstance(part, Estimated)), default=0.0)
 
 
 @contextmanager
