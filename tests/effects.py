@@ -2,6 +2,14 @@
 
 from typing import Any
 
+from pushforward.flows import describe
+
+
+def options_of(name: str, **wanted: Any) -> dict[str, Any]:
+    """Those of the wanted options that the architecture has."""
+    return {option: value for option, value in wanted.items() if option in describe(name).options.model_fields}
+
+
 VECTOR: dict[str, Any] = {"transforms": 3, "hidden": (8,)}
 IMAGE: dict[str, Any] = {"channels": 4, "blocks": 1, "scales": 2}
 _GLOW: dict[str, Any] = {"transforms": 2, "channels": 4}
@@ -234,4 +242,32 @@ EFFECTS += [
     ("survae_maxpool", (1, 8, 8), {**_POOLED, "map": "spline"}, {"bound": 2.0}),
     ("survae_maxpool", (1, 8, 8), {**_POOLED, "levels": 9}, {"alpha": 0.1}),
     ("survae_maxpool", (1, 8, 8), {**_POOLED, "levels": 9}, {"dequantisation": "variational"}),
+]
+_SOLVED: dict[str, Any] = {"hidden": (8,)}
+_CONTINUOUS: tuple[dict[str, Any], ...] = (
+    {"hidden": (9,)},
+    {"activation": "tanh"},
+    {"trace": "hutchinson"},
+    {"tolerance": 1e-3},
+    {"standardise": False},
+    {"levels": 9},
+)
+EFFECTS += [(name, (3,), _SOLVED, change) for name in ("ffjord", "flow_matching") for change in _CONTINUOUS]
+EFFECTS += [
+    ("ffjord", (3,), _SOLVED, change)
+    for change in (
+        {"transforms": 2},
+        {"base": "logistic"},
+        {"training_tolerance": 1e-2},
+        {"kinetic": 0.5},
+        {"jacobian": 0.5},
+        {"adjoint": False},
+    )
+]
+EFFECTS += [
+    *((name, (3,), {**_SOLVED, "levels": 9}, {"alpha": 0.1}) for name in ("ffjord", "flow_matching")),
+    ("ffjord", (3,), {**_SOLVED, "levels": 9}, {"dequantisation": "variational"}),
+    ("ffjord", (1, 8, 8), {"hidden": (4,)}, {"scales": 2}),
+    ("flow_matching", (3,), _SOLVED, {"path": "variance-preserving"}),
+    ("flow_matching", (3,), _SOLVED, {"coupling": "optimal"}),
 ]
