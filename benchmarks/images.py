@@ -47,6 +47,7 @@ KEY = ("data", "flow", "minutes", "device", "threads", "seed", "options")
 FLOWS = ("nice", "real_nvp", "glow", "nsf", "macow", "flowpp", "flowpp-variational")
 _SHOWN, _LINES = 64, (0.25, 0.5, 0.75)
 _ABREAST, _SPACE = 4, 20
+_WIDTH = 240  # of a picture, in pixels
 _VARIATIONAL = "-variational"
 
 
@@ -144,7 +145,7 @@ def sheet(lines: Sequence[Mapping[str, Any]], arguments: argparse.Namespace) -> 
     wanted = (data, arguments.minutes, arguments.device)
     newest = {line["flow"]: line for line in lines if (line["data"], line["minutes"], line["device"]) == wanted}
     found = sorted((line for line in newest.values() if line["flow"] in arguments.flows), key=lambda line: line["bits"])
-    drawn = [(line["flow"], Image.open(f"{_folder(line, arguments.out)}.png").convert("RGB")) for line in found]
+    drawn = [(line["flow"], _enlarged(Image.open(f"{_folder(line, arguments.out)}.png"))) for line in found]
     if not drawn:
         raise SystemExit(f"{arguments.out} holds no samples of {data} after {arguments.minutes:g} minutes")
     width, height = (max(image.size[i] for _, image in drawn) + _SPACE for i in (0, 1))
@@ -156,6 +157,12 @@ def sheet(lines: Sequence[Mapping[str, Any]], arguments: argparse.Namespace) -> 
         ImageDraw.Draw(whole).text((left + _SPACE // 2, top + 2), name, fill="black", font=ImageFont.load_default(13))
         whole.paste(image, (left + _SPACE // 2, top + _SPACE))
     return whole
+
+
+def _enlarged(image: Image.Image) -> Image.Image:
+    """So many times as large that small pictures can be told apart, and names fit above them."""
+    times = max(1, _WIDTH // image.width)
+    return image.convert("RGB").resize((times * image.width, times * image.height), Image.Resampling.NEAREST)
 
 
 def _folder(cell: Mapping[str, Any], out: Path) -> Path:

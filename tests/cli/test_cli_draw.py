@@ -67,6 +67,10 @@ def test_a_model_of_classes_is_sampled_from_those_asked_for(run: Run, labelled_m
     drawn = table(out.read_text())
     assert drawn["class"].tolist() == [3, 7, 3, 7]
     assert len(drawn) == 65
+    # In a picture a column is a class.
+    assert run("sample", labelled_model, "-n", 5, "--class", 3, 7, "--out", tmp_path / "s.png")[0] == 0
+    with Image.open(tmp_path / "s.png") as image:
+        assert image.width < image.height
 
 
 @pytest.mark.parametrize(

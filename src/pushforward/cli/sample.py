@@ -33,4 +33,6 @@ def sample(
     require_event_output(saved, out, force)
     context = given_context(saved, given, labels)
     x, beside = draw(saved.flow, n, context, temperature, running.chosen_seed)
-    write_events(saved, x, out, beside)
+    # In a picture, a column for each of several contexts.
+    columns = len(context) if context is not None and len(context) > 1 else None
+    write_events(saved, x, out, beside, columns)
