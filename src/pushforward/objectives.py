@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from pushforward.bases import Base
@@ -88,6 +87,8 @@ def along(path: Path, x: Tensor, e: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 def assigned(x: Tensor, e: Tensor) -> Tensor:
     """For each row of x the row of e that the assignment with the least sum of squared distances gives it."""
+    from scipy.optimize import linear_sum_assignment
+
     distances = torch.cdist(x.flatten(1), e.flatten(1)).square()
     return torch.as_tensor(linear_sum_assignment(distances.cpu().numpy())[1], device=e.device)
 
