@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from effects import options_of
 from entry import GREEDY, IMAGES_ONLY
 from pushforward.bases import Base, DiagonalNormal, MixtureBase, ProductBase, StandardNormal
 from pushforward.flow import Flow
@@ -37,7 +38,7 @@ def test_parts_inside_a_step_are_indented_and_inverses_named() -> None:
 def test_the_counts_of_the_steps_add_up(name: str) -> None:
     shape = (1, 4, 4) if name in IMAGES_ONLY else (3,)
     plain = name in ("circular_nsf", *GREEDY)
-    flow = build(name, shape) if plain else build(name, shape, classes=4, base="learned-normal")
+    flow = build(name, shape) if plain else build(name, shape, classes=4, **options_of(name, base="learned-normal"))
     head, *lines = str(flow).splitlines()
     total = int(re.search(r"([\d,]+) parameters", head)[1].replace(",", ""))  # type: ignore[index]
     counts = [line.split()[-1].replace(",", "") for line in lines]
