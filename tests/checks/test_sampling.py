@@ -14,7 +14,7 @@ def test_scoring_a_sample_gives_the_density_that_it_came_with(entry: Entry) -> N
     made = subject(entry)
     error = sampling_error(made.flow, 16, made.context(3))
     assert error.shape == ((16,) if entry.context is None else (16, 3))
-    assert error.max() <= SAMPLING
+    assert error.max() <= SAMPLING + entry.tolerance
 
 
 @over("g")

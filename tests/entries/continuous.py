@@ -39,7 +39,7 @@ def entries() -> list[Entry]:
         flow_entry("ffjord", "1 feature, context", (1,), 2, **small),
         flow_entry("ffjord", "2 features, levels, probe", (2,), levels=4, trace="hutchinson", **small),
         flow_entry("ffjord", "64 features", (64,), tolerance=1e-6, **{**small, "more": large}),
-        flow_entry("ffjord", "image, labels", (1, 4, 4), 0, LABELS, scales=2, training_tolerance=1e-2, **image),
+        flow_entry("ffjord", "image, labels", (1, 4, 4), 0, LABELS, training_tolerance=1e-2, **image),
         flow_entry("flow_matching", "2 features", (2,), coupling="optimal", **matched),
         flow_entry("flow_matching", "3 features, context", (3,), 2, path="variance-preserving", **matched),
         flow_entry("flow_matching", "image, labels", (1, 4, 4), 0, LABELS, **image),
