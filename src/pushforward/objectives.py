@@ -13,7 +13,7 @@ from torch import Tensor
 from pushforward.bases import Base
 from pushforward.errors import OptionError
 from pushforward.transform import Chain, NoiseValue, Transform
-from pushforward.transforms.continuous import Continuous
+from pushforward.transforms.continuous import Continuous, charged
 
 Path: TypeAlias = Literal["optimal-transport", "variance-preserving"]
 Coupling: TypeAlias = Literal["independent", "optimal"]
@@ -37,14 +37,12 @@ class Objective(ABC):
 
 @dataclass(frozen=True)
 class RegularisedLikelihood(Objective):
-    """The log-density less what the way to the latent costs, `Continuous.cost`."""
+    """The log-density less what the way to the latent costs, see `charged`."""
 
     def values(self, base: Base, transform: Transform, x: Tensor, context: Tensor | None, noise: NoiseValue) -> Tensor:
-        z, log_term = transform.to_latent(x, context, noise)
-        value = base.log_prob(z, context) + log_term
-        for part in transform.modules():
-            if isinstance(part, Continuous) and part.cost is not None:
-                value, part.cost = value - part.cost, None
+        with charged(transform) as costs:
+            z, log_term = transform.to_latent(x, context, noise)
+        value: Tensor = base.log_prob(z, context) + log_term - sum(costs)
         return value
 
 

@@ -1,5 +1,6 @@
 """Steps in continuous time: closed forms, the solver's error, gradients by two routes, regularisation, refusals."""
 
+import copy
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from pushforward.errors import NumericsError, OptionError
 from pushforward.nets import ConcatSquashMLP, VectorField
 from pushforward.transforms import Continuous
+from pushforward.transforms.continuous import charged
 
 
 class _Linear(VectorField):
@@ -88,21 +90,25 @@ def test_what_training_is_charged_is_the_integral_along_the_way() -> None:
     matrix = torch.tensor([[0.3, -1.2], [0.8, -0.5]], dtype=torch.float64)
     x = torch.zeros(3, 2).double()
     step = Continuous(_Linear(matrix), training_tolerance=1e-9, jacobian=0.5).train()
-    step.to_latent(x)
-    assert step.cost is not None
-    torch.testing.assert_close(step.cost, torch.full((3,), 0.5 * float(matrix.square().sum()) / 2).double())
+    with charged(step) as costs:
+        step.to_latent(x)
+    torch.testing.assert_close(costs, [torch.full((3,), 0.5 * float(matrix.square().sum()) / 2).double()])
     net = ConcatSquashMLP(2, (4,)).double()
     with torch.no_grad():
         net.layers[-1].bias.copy_(torch.tensor([3.0, 4.0]))
         nn.init.zeros_(net.squashes[-1].gate.weight)  # type: ignore[union-attr, arg-type]
         nn.init.zeros_(net.squashes[-1].gate.bias)  # type: ignore[union-attr, arg-type]
     step = Continuous(net, kinetic=1.0).train()
-    z = step.to_latent(x)[0]
+    with charged(step) as costs:
+        z = step.to_latent(x)[0]
     torch.testing.assert_close(z, torch.tensor([[1.5, 2.0]]).double().expand(3, 2))
-    assert step.cost is not None
-    torch.testing.assert_close(step.cost, torch.full((3,), (1.5**2 + 2**2) / 2).double())
-    step.eval().to_latent(x)
-    assert step.cost is None
+    torch.testing.assert_close(costs, [torch.full((3,), (1.5**2 + 2**2) / 2).double()])
+    with charged(step.eval()) as costs:
+        step.to_latent(x)
+    assert costs == []
+    # Nothing of a graph stays in the module, which could not be copied then.
+    step.train().to_latent(x)
+    copy.deepcopy(step)
 
 
 def test_what_cannot_be_solved_says_so_and_does_not_end_a_training() -> None:

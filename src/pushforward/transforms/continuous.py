@@ -8,11 +8,12 @@ Bettencourt, Sutskever & Duvenaud, "FFJORD: Free-form continuous dynamics for sc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from pushforward.errors import NumericsError, OptionError
@@ -52,8 +53,8 @@ class Continuous(Estimated):
     depend on the rows beside it, within the tolerance. `exactly` makes the trace exact, and the tolerance the root of
     the machine's precision.
 
-    kinetic, jacobian: weights of RNODE's regularisation; in training mode ``cost`` (B,) holds, after `to_latent`, the
-    integrals of ``|f|^2 / D`` and ``|df/dx|^2 / D`` times these, for whoever trains.
+    kinetic, jacobian: weights of RNODE's regularisation, the integrals of ``|f|^2 / D`` and ``|df/dx|^2 / D``, which
+    `charged` collects in training mode.
 
     Raises OptionError, also where torchdiffeq is not installed, and NumericsError where a solve takes too many steps.
     """
@@ -90,13 +91,15 @@ class Continuous(Estimated):
         how = "exact trace" if trace == "exact" else "unbiased trace"
         self.estimator = f"{how}, solver tolerance {tolerance:g}"
         self.evaluations = 0
-        self.cost: Tensor | None = None
+        self._costs: list[Tensor] | None = None
 
     def extra_repr(self) -> str:
         return self.estimator or ""
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        z, integral, self.cost = self._solve(x, context, noise, (0.0, 1.0))
+        z, integral, cost = self._solve(x, context, noise, (0.0, 1.0))
+        if self._costs is not None and cost is not None:
+            self._costs.append(cost)
         return z, integral
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
@@ -123,7 +126,7 @@ class Continuous(Estimated):
             velocity: Tensor = functional_call(self.field, weights, arguments)
             return velocity
 
-        charged = self.training and (self.kinetic > 0 or self.jacobian > 0)
+        charged = self._costs is not None and self.training and (self.kinetic > 0 or self.jacobian > 0)
         self.evaluations = 0
         if x.shape[0] == 0:
             return x, x.new_zeros(0, dtype=log_dtype(x)), x.new_zeros(0) if charged else None
@@ -184,6 +187,20 @@ class Continuous(Estimated):
     def field_size(self) -> int:
         """How many values an event has."""
         return int(torch.Size(self.field.event_shape).numel())
+
+
+@contextmanager
+def charged(module: nn.Module) -> Iterator[list[Tensor]]:
+    """Inside, what each way to the latent costs in training mode, (B,), is added to the list that this gives."""
+    costs: list[Tensor] = []
+    found = [part for part in module.modules() if isinstance(part, Continuous)]
+    for part in found:
+        part._costs = costs
+    try:
+        yield costs
+    finally:
+        for part in found:
+            part._costs = None
 
 
 def _rates(f: Callable[..., Tensor], t: Tensor, x: Tensor, context: Tensor | None, probe: Tensor | None) -> _Rates:
