@@ -8,6 +8,8 @@ from cyclopts import Parameter
 
 from pushforward.cli.parameters import Force, Given, Labels, Model, Out, Running
 
+_COLUMNS = 32
+
 
 def sample(
     model: Model,
@@ -33,6 +35,6 @@ def sample(
     require_event_output(saved, out, force)
     context = given_context(saved, given, labels)
     x, beside = draw(saved.flow, n, context, temperature, running.chosen_seed)
-    # In a picture, a column for each of several contexts.
-    columns = len(context) if context is not None and len(context) > 1 else None
+    # In a picture, a column for each of a few contexts.
+    columns = len(context) if context is not None and 1 < len(context) <= _COLUMNS else None
     write_events(saved, x, out, beside, columns)
