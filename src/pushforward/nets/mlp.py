@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,12 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 INPUT_LIMIT = 1e6
 
 
-def check_hidden(hidden: Sequence[int], activation: str) -> None:
-    """Raise OptionError unless these can be the hidden layers of a net."""
+def check_hidden(hidden: Sequence[int], activation: str, known: Iterable[str] = ACTIVATIONS) -> None:
+    """Raise OptionError unless these can be the hidden layers of a net, with one of the known activations."""
     if not hidden or min(hidden) < 1:
         raise OptionError(f"hidden must be one or more widths of at least 1, got {tuple(hidden)}")
-    if activation not in ACTIVATIONS:
-        raise OptionError(f"activation {activation!r} is not known; expected one of {', '.join(ACTIVATIONS)}")
+    if activation not in known:
+        raise OptionError(f"activation {activation!r} is not known; expected one of {', '.join(known)}")
 
 
 class MLP(nn.Module):

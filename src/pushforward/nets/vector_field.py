@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pushforward.errors import OptionError
-from pushforward.nets.mlp import INPUT_LIMIT
+from pushforward.nets.mlp import INPUT_LIMIT, check_hidden
 from pushforward.transform import Shape
 
 # Smooth ones: the trace of a net's Jacobian is integrated, and its gradient wants a second derivative.
@@ -31,37 +31,54 @@ class VectorField(nn.Module, ABC):
         """t: one time for all rows, ``()``, or one for each, ``(B,)``."""
 
 
-class ConcatSquashMLP(VectorField):
-    """Layers ``(W h + b) sigmoid(U c + d) + V c``, c being the time and the context, for vectors ``(D,)``.
+class _ConcatSquash(VectorField):
+    """Layers ``(W h + b) sigmoid(U c + d) + V c``, c being the time and the context; W is of the kind ``layer``.
 
     The layer is "concatsquash" of Grathwohl, Chen, Bettencourt, Sutskever & Duvenaud, "FFJORD", 2019, appendix B.1.
     """
 
     def __init__(
-        self, features: int, hidden: Sequence[int] = (64, 64, 64), context_dim: int = 0, activation: str = "softplus"
+        self,
+        event_shape: Shape,
+        layer: Callable[[int, int], nn.Module],
+        hidden: Sequence[int],
+        context_dim: int,
+        activation: str,
     ) -> None:
         super().__init__()
-        _check(hidden, activation)
-        self.event_shape = (features,)
-        widths = [features, *hidden, features]
-        self.layers = nn.ModuleList(nn.Linear(narrow, wide) for narrow, wide in itertools.pairwise(widths))
+        check_hidden(hidden, activation, SMOOTH)
+        self.event_shape = tuple(event_shape)
+        widths = [event_shape[0], *hidden, event_shape[0]]
+        self.widths = widths[1:]
+        self.layers = nn.ModuleList(layer(narrow, wide) for narrow, wide in itertools.pairwise(widths))
         self.squashes = nn.ModuleList(_Squash(1 + context_dim, wide) for wide in widths[1:])
         self.activation = SMOOTH[activation]
         _start_at_zero(self.layers[-1], self.squashes[-1])
+        # Of a gate or a shift ``(B, channels)``, the same everywhere in an image.
+        self.spread = (1,) * (len(event_shape) - 1)
 
     def extra_repr(self) -> str:
-        return ", ".join(str(layer.out_features) for layer in self.layers)
+        return ", ".join(map(str, self.widths))
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
         seen, h = _time_and_context(t, x, context), x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
         for i, (layer, squash) in enumerate(zip(self.layers, self.squashes, strict=True)):
-            gate, shift = squash(seen)
+            gate, shift = (part.reshape(*part.shape, *self.spread) for part in squash(seen))
             h = layer(h if i == 0 else self.activation(h)) * gate + shift
         return h
 
 
-class ConcatSquashConvNet(VectorField):
-    """The same with 3 x 3 convolutions for layers, a gate and a shift for each channel, for images ``(C, H, W)``."""
+class ConcatSquashMLP(_ConcatSquash):
+    """Concatsquash layers on vectors ``(D,)``."""
+
+    def __init__(
+        self, features: int, hidden: Sequence[int] = (64, 64, 64), context_dim: int = 0, activation: str = "softplus"
+    ) -> None:
+        super().__init__((features,), nn.Linear, hidden, context_dim, activation)
+
+
+class ConcatSquashConvNet(_ConcatSquash):
+    """Concatsquash layers of 3 x 3 convolutions, with a gate and a shift for each channel, on images ``(C, H, W)``."""
 
     def __init__(
         self,
@@ -70,23 +87,7 @@ class ConcatSquashConvNet(VectorField):
         context_dim: int = 0,
         activation: str = "softplus",
     ) -> None:
-        super().__init__()
-        _check(hidden, activation)
-        self.event_shape = tuple(event_shape)
-        widths = [event_shape[0], *hidden, event_shape[0]]
-        self.layers = nn.ModuleList(
-            nn.Conv2d(narrow, wide, 3, padding=1) for narrow, wide in itertools.pairwise(widths)
-        )
-        self.squashes = nn.ModuleList(_Squash(1 + context_dim, wide) for wide in widths[1:])
-        self.activation = SMOOTH[activation]
-        _start_at_zero(self.layers[-1], self.squashes[-1])
-
-    def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        seen, h = _time_and_context(t, x, context), x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
-        for i, (layer, squash) in enumerate(zip(self.layers, self.squashes, strict=True)):
-            gate, shift = squash(seen)
-            h = layer(h if i == 0 else self.activation(h)) * gate[..., None, None] + shift[..., None, None]
-        return h
+        super().__init__(event_shape, partial(nn.Conv2d, kernel_size=3, padding=1), hidden, context_dim, activation)
 
 
 class _Squash(nn.Module):
@@ -98,13 +99,6 @@ class _Squash(nn.Module):
 
     def forward(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         return torch.sigmoid(self.gate(seen)), self.shift(seen)
-
-
-def _check(hidden: Sequence[int], activation: str) -> None:
-    if not hidden or min(hidden) < 1:
-        raise OptionError(f"hidden must be one or more widths of at least 1, got {tuple(hidden)}")
-    if activation not in SMOOTH:
-        raise OptionError(f"activation {activation!r} is not known; expected one of {', '.join(SMOOTH)}")
 
 
 def _time_and_context(t: Tensor, x: Tensor, context: Tensor | None) -> Tensor:

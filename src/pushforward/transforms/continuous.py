@@ -21,6 +21,7 @@ from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.vector_field import VectorField
 from pushforward.precision import full_precision
 from pushforward.transform import Noise, NoiseValue, log_dtype, sum_event
+from pushforward.transforms.derivatives import evaluated, jacobian_row
 from pushforward.transforms.estimated import Estimated
 
 Trace: TypeAlias = Literal["exact", "hutchinson"]
@@ -180,13 +181,8 @@ class Continuous(Estimated):
 
     def _largest_error(self, error: Tensor) -> Tensor:
         """Over the rows, and what training is charged left out: no row is less exact for the others' sake."""
-        counted = error[:, : self.field_size + 1] if error.ndim == 2 else error[None]
+        counted = error[:, : math.prod(self.data_shape) + 1] if error.ndim == 2 else error[None]
         return counted.square().mean(1).amax().sqrt()
-
-    @property
-    def field_size(self) -> int:
-        """How many values an event has."""
-        return int(torch.Size(self.field.event_shape).numel())
 
 
 @contextmanager
@@ -205,31 +201,16 @@ def charged(module: nn.Module) -> Iterator[list[Tensor]]:
 
 def _rates(f: Callable[..., Tensor], t: Tensor, x: Tensor, context: Tensor | None, probe: Tensor | None) -> _Rates:
     """Velocity and divergence at x; without a probe the divergence is exact."""
-    wanted = torch.is_grad_enabled()
-    with torch.enable_grad():
-        at = x if wanted and x.requires_grad else x.detach().requires_grad_()
-        velocity = f(t, at, context)
-        if probe is None:
-            rows = [_product(velocity, at, unit, wanted) for unit in _units(velocity)]
-            divergence = torch.stack([row.flatten(1)[:, i] for i, row in enumerate(rows)]).sum(0)
-            jacobian = torch.stack([sum_event(row.square()) for row in rows]).sum(0)
-        else:
-            row = _product(velocity, at, probe, wanted)
-            divergence, jacobian = sum_event(row * probe), sum_event(row.square())
-    size = x[:1].numel()
+    wanted, size = torch.is_grad_enabled(), x[:1].numel()
+    at, velocity = evaluated(lambda x: f(t, x, context), x)
+    if probe is None:
+        rows = torch.stack([jacobian_row(velocity, at, i, wanted) for i in range(size)], 1)
+        divergence, jacobian = rows.diagonal(dim1=1, dim2=2).sum(1), sum_event(rows.square())
+    else:
+        (row,) = torch.autograd.grad(velocity, at, probe, create_graph=wanted, retain_graph=True)
+        divergence, jacobian = sum_event(row * probe), sum_event(row.square())
     found = _Rates(velocity, divergence, sum_event(velocity.square()) / size, jacobian / size)
     return found if wanted else _Rates(*(value.detach() for value in found))
-
-
-def _product(y: Tensor, at: Tensor, v: Tensor, wanted: bool) -> Tensor:
-    """``v^T dy/dx`` for every row, ``(B, *event)``; wanted: its derivatives are, too."""
-    return torch.autograd.grad(y, at, v, create_graph=wanted, retain_graph=True)[0]
-
-
-def _units(y: Tensor) -> list[Tensor]:
-    """One vector for each coordinate of an event, the same for all rows, in the shape of ``y: (B, *event)``."""
-    eye = torch.eye(y[:1].numel(), dtype=y.dtype, device=y.device)
-    return [unit.reshape(1, *y.shape[1:]).expand_as(y) for unit in eye]
 
 
 def _as_rows(kept: Tensor, value: Tensor) -> Tensor:

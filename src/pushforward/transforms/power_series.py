@@ -19,6 +19,7 @@ from torch import Tensor
 from pushforward.errors import OptionError, ShapeError
 from pushforward.nets.lipschitz import Contraction
 from pushforward.transform import Kind, Noise, NoiseSpec, NoiseValue, Shape, log_dtype, sum_event
+from pushforward.transforms.derivatives import evaluated, jacobian_row
 
 # Of a uniform number as float32 holds it; two of them are put together to one with twice the digits.
 _CELLS = 2.0**24
@@ -62,8 +63,8 @@ class ExactLogDet(LogDet):
         self, g: Contraction, x: Tensor, noise: NoiseValue, lipschitz: float, training: bool
     ) -> tuple[Tensor, Tensor]:
         wanted = torch.is_grad_enabled()
-        at, y = _evaluated(g, x)
-        rows = [_product(y, at, i, wanted) for i in range(y[:1].numel())]
+        at, y = evaluated(g, x)
+        rows = [jacobian_row(y, at, i, wanted) for i in range(y[:1].numel())]
         jacobian = torch.stack(rows, 1) if rows else x.new_zeros(x.shape[0], 0, 0)
         eye = torch.eye(jacobian.shape[1], dtype=x.dtype, device=x.device)
         log_det = torch.linalg.slogdet(jacobian.to(log_dtype(x)) + eye)[1]
@@ -167,7 +168,7 @@ def power_series(
     ``w^T = sum of (-1)^k weight v^T J^k`` held fixed.
     """
     wanted = torch.is_grad_enabled()
-    at, y = _evaluated(g, x)
+    at, y = evaluated(g, x)
     with torch.no_grad():
         log_det, solved = _summed(g, x, (at, y), probe, value_weights, gradient_weights)
     if not wanted:
@@ -206,22 +207,6 @@ def _summed(
         log_det.index_add_(0, rows, -sign / k * value_weights[k][rows] * sum_event(power * probe[rows]))
         solved.index_add_(0, rows, (sign * gradient_weights[k][rows].reshape(wide) * power).to(solved.dtype))
     return log_det, solved
-
-
-def _evaluated(g: Contraction, x: Tensor) -> tuple[Tensor, Tensor]:
-    """``x`` such that it can be differentiated by, and ``g`` there, with a graph in any case."""
-    wanted = torch.is_grad_enabled()
-    with torch.enable_grad():
-        # Hooks on x itself are for what is differentiated in the end.
-        at = x.view_as(x) if wanted and x.requires_grad else x.detach().requires_grad_()
-        return at, g(at)
-
-
-def _product(y: Tensor, at: Tensor, i: int, wanted: bool) -> Tensor:
-    """Row i of every Jacobian, ``(B, D)``."""
-    with torch.enable_grad():
-        (row,) = torch.autograd.grad(y.flatten(1)[:, i].sum(), at, create_graph=wanted, retain_graph=True)
-    return row.flatten(1)
 
 
 def _given(noise: NoiseValue, wanting: LogDet) -> Tensor:
