@@ -3,37 +3,27 @@
 import itertools
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from checking import golden
+from formulas import Array, as_numpy, weights_of
 from registry import BY_NAME
 from subjects import Subject, subject
-
-Array = npt.NDArray[np.float64]
-
-
-def _numpy(value: torch.Tensor) -> Array:
-    return value.detach().double().numpy().copy()
-
-
-def _weights(made: Subject) -> dict[str, Array]:
-    return {name: _numpy(value) for name, value in made.transform.state_dict().items()}
 
 
 def _assert_both_ways(made: Subject, x: Array, z: Array, log_det: Array) -> None:
     got, log_term = made.transform.to_latent(torch.from_numpy(x))
-    np.testing.assert_allclose(_numpy(got), z, atol=1e-10)
-    np.testing.assert_allclose(_numpy(log_term), log_det, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(got), z, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(log_term), log_det, atol=1e-10)
     back, back_term = made.transform.to_data(torch.from_numpy(z))
-    np.testing.assert_allclose(_numpy(back), x, atol=1e-10)
-    np.testing.assert_allclose(_numpy(back_term), -log_det, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(back), x, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(back_term), -log_det, atol=1e-10)
 
 
 @golden("transform: autoregressive")
 def test_masked_net_is_equations_8_to_10_of_made() -> None:
     made = subject(BY_NAME["transform: autoregressive"])
-    w, x = _weights(made), _numpy(made.data(20))
+    w, x = weights_of(made), as_numpy(made.data(20))
     features, units = 3, 12
     inputs = np.arange(1, features + 1)
     # The degrees of the hidden units: 1 .. D - 1, as many of each, in ascending order.
@@ -52,7 +42,7 @@ def test_masked_net_is_equations_8_to_10_of_made() -> None:
 @golden("transform: block autoregressive")
 def test_block_autoregressive_net_is_section_3_of_its_paper() -> None:
     made = subject(BY_NAME["transform: block autoregressive"])
-    w, x = _weights(made), _numpy(made.data(20))
+    w, x = weights_of(made), as_numpy(made.data(20))
     features, widths = 3, (1, 4, 3, 1)
     matrices = []
     for layer, (inputs, outputs) in enumerate(itertools.pairwise(widths)):

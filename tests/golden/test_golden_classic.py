@@ -3,25 +3,19 @@
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
 from checking import golden
+from formulas import Array, as_numpy
 from registry import BY_NAME
 from subjects import Subject, subject
-
-Array = npt.NDArray[np.float64]
 
 _ROWS = 20
 
 
-def _numpy(value: torch.Tensor) -> Array:
-    return value.detach().double().numpy().copy()
-
-
 def _values(made: Subject) -> Array:
-    return _numpy(made.transform.get_parameter("params.values"))
+    return as_numpy(made.transform.get_parameter("params.values"))
 
 
 def _slope(raw: Array | float) -> Array:
@@ -35,15 +29,15 @@ def _limited(raw: Array | float) -> Array:
 
 def _assert_both_ways(made: Subject, formula: Callable[[Array], Array], jacobian: Callable[[Array], Array]) -> None:
     """formula, jacobian: of one event ``(D,)``, as the paper writes them."""
-    x = _numpy(made.data(_ROWS))
+    x = as_numpy(made.data(_ROWS))
     z = np.stack([formula(row) for row in x])
     log_det = np.array([np.linalg.slogdet(jacobian(row))[1] for row in x])
     got, log_term = made.transform.to_latent(torch.from_numpy(x))
-    np.testing.assert_allclose(_numpy(got), z, atol=1e-10)
-    np.testing.assert_allclose(_numpy(log_term), log_det, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(got), z, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(log_term), log_det, atol=1e-10)
     back, back_term = made.transform.to_data(torch.from_numpy(z))
-    np.testing.assert_allclose(_numpy(back), x, atol=1e-10)
-    np.testing.assert_allclose(_numpy(back_term), -log_det, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(back), x, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(back_term), -log_det, atol=1e-10)
 
 
 @golden("map: bend")

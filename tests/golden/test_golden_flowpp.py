@@ -4,23 +4,13 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import norm
 
 from checking import golden
+from formulas import Array, as_numpy, weights_of
 from registry import BY_NAME
-from subjects import Subject, subject
-
-Array = NDArray[np.float64]
-
-
-def _numpy(value: torch.Tensor) -> Array:
-    return value.detach().double().numpy().copy()
-
-
-def _weights(made: Subject) -> dict[str, Array]:
-    return {name: _numpy(value) for name, value in made.transform.state_dict().items()}
+from subjects import subject
 
 
 def _concat_elu(h: Array) -> Array:
@@ -78,12 +68,12 @@ def _net(h: Array, context: Array, w: dict[str, Array]) -> Array:
 @golden("transform: coupling, gated attention")
 def test_coupling_is_section_3_2_of_the_paper_with_the_net_of_section_3_3() -> None:
     made, n, k = subject(BY_NAME["transform: coupling, gated attention"]), 10, 3
-    w, x, context = _weights(made), made.data(n), made.context(n)
+    w, x, context = weights_of(made), made.data(n), made.context(n)
     assert context is not None
     start = np.concatenate([np.zeros(k), np.linspace(-1, 1, k), np.zeros(k + 2)])
     mask = np.array([[[1.0, 0.0, 1.0, 0.0]]])
-    wanted, terms = _numpy(x), np.zeros(n)
-    for row, (image, given) in enumerate(zip(_numpy(x), _numpy(context), strict=True)):
+    wanted, terms = as_numpy(x), np.zeros(n)
+    for row, (image, given) in enumerate(zip(as_numpy(x), as_numpy(context), strict=True)):
         params = _net(np.concatenate([image * mask, mask]), given, w) + start[:, None, None]
         for place in ((0, 1), (0, 3)):
             logits, means, raw_scales, (raw_a, b) = np.split(params[:, place[0], place[1]], [k, 2 * k, 3 * k])
@@ -94,19 +84,19 @@ def test_coupling_is_section_3_2_of_the_paper_with_the_net_of_section_3_3() -> N
             wanted[row, 0][place] = logit(mass) * np.exp(a) + b
             terms[row] += math.log(density) - math.log(mass) - math.log1p(-mass) + a
     z, log_term = made.transform.to_latent(x, context)
-    np.testing.assert_allclose(_numpy(z), wanted, atol=1e-10)
-    np.testing.assert_allclose(_numpy(log_term), terms, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(z), wanted, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(log_term), terms, atol=1e-10)
     back, back_term = made.transform.to_data(torch.from_numpy(wanted), context)
-    np.testing.assert_allclose(_numpy(back), _numpy(x), atol=1e-10)
-    np.testing.assert_allclose(_numpy(back_term), -terms, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(back), as_numpy(x), atol=1e-10)
+    np.testing.assert_allclose(as_numpy(back_term), -terms, atol=1e-10)
 
 
 @golden("transform: variational dequantise")
 def test_variational_dequantisation_is_section_3_1_of_the_paper() -> None:
     made, n, levels = subject(BY_NAME["transform: variational dequantise"]), 20, 4
-    w, x, noise = _weights(made), _numpy(made.data(n)), made.noise(n)
+    w, x, noise = weights_of(made), as_numpy(made.data(n)), made.noise(n)
     assert isinstance(noise, torch.Tensor)
-    eps = _numpy(noise)
+    eps = as_numpy(noise)
     seen = 2 * x / (levels - 1) - 1
     v, log_slope = logit(norm.cdf(eps)), (norm.logpdf(eps) - norm.logcdf(eps) - norm.logsf(eps)).sum(1)
     for i in (3, 2, 1, 0):
@@ -120,8 +110,8 @@ def test_variational_dequantisation_is_section_3_1_of_the_paper() -> None:
     u = expit(v)
     log_q = norm.logpdf(eps).sum(1) - log_slope - (np.log(u) + np.log1p(-u)).sum(1)
     y, log_term = made.transform.to_latent(made.data(n), None, noise)
-    np.testing.assert_allclose(_numpy(y), (x + u) / levels, atol=1e-10)
-    np.testing.assert_allclose(_numpy(log_term), -log_q - 2 * math.log(levels), atol=1e-10)
+    np.testing.assert_allclose(as_numpy(y), (x + u) / levels, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(log_term), -log_q - 2 * math.log(levels), atol=1e-10)
     back, back_term = made.transform.to_data(y)
-    np.testing.assert_array_equal(_numpy(back), x)
-    np.testing.assert_allclose(_numpy(back_term), -_numpy(log_term), atol=1e-10)
+    np.testing.assert_array_equal(as_numpy(back), x)
+    np.testing.assert_allclose(as_numpy(back_term), -as_numpy(log_term), atol=1e-10)
