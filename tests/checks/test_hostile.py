@@ -16,7 +16,7 @@ from subjects import Subject, subject
 
 _ROWS = 4
 _EXAMPLES = 12
-_PLAIN = [0.0, -0.0, 1e-45, -1e-45, 1e-38, 1.0, -1.0, 10.0, -90.0, 1e3, -1e3, 1e10, 1e30, -1e30]
+_PLAIN = [0.0, -0.0, 1e-45, -1e-45, 1e-38, 1.1754943508222875e-38, 1.0, -1.0, 10.0, -90.0, 1e3, -1e3, 1e10, 1e30, -1e30]
 
 
 def _ulps(value: float) -> list[float]:

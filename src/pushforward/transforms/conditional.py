@@ -21,6 +21,7 @@ from pushforward.transforms.logistic_noise import as_logistic, as_normal, log_lo
 
 PositiveLaw: TypeAlias = Literal["half-normal", "exponential"]
 _LIMIT = 10.0  # of a log-scale
+_FAR = 1e15
 
 
 class Conditional(nn.Module, ABC):
@@ -92,6 +93,8 @@ class ConditionalFlow(Conditional):
         return value, self._log_law(y) - log_term
 
     def _log_law(self, y: Tensor) -> Tensor:
+        # Further out the density is 0 in any precision, and derivatives, which grow with the square, would overflow.
+        y = y.clamp(-_FAR, _FAR)
         each = -0.5 * y.square() - 0.5 * math.log(2 * math.pi) if self.law == "normal" else log_logistic(y)
         return sum_event(each)
 

@@ -13,6 +13,9 @@ from pushforward.errors import OptionError
 from pushforward.support import zero_outside
 from pushforward.transform import NoiseValue, Shape, Transform, sum_event
 
+# Times the smallest number: there a slope is 1e32 in float32, with room for what multiplies it.
+_STEEP = 2.0**20
+
 
 class Log(Transform):
     """``z = log(x - low)`` for ``x > low``: for values whose ratios matter. At or below ``low`` the density is 0.
@@ -68,8 +71,11 @@ def softplus(z: Tensor) -> Tensor:
 
 def inverse_softplus(distance: Tensor) -> tuple[Tensor, Tensor]:
     """``log(exp(d) - 1)`` and its log-slope; of what is not above 0 the value at the smallest number that is."""
-    safe = distance.clamp(min=torch.finfo(distance.dtype).tiny)
-    log_share = (-torch.expm1(-safe)).log()  # log(1 - exp(-d)), the log of 1 / slope
+    tiny = torch.finfo(distance.dtype).tiny
+    safe, far = distance.clamp(min=tiny), distance.clamp(min=_STEEP * tiny)
+    # log(1 - exp(-d)), the log of 1 / slope. So near to 0 that its derivative, times what follows, would overflow, the
+    # derivative is taken for 0.
+    log_share = torch.where(distance < _STEEP * tiny, (-torch.expm1(-safe.detach())).log(), (-torch.expm1(-far)).log())
     return safe + log_share, -log_share
 
 
