@@ -85,7 +85,8 @@ def _figure(lines: Sequence[Mapping[str, Any]], best: bool) -> str:
     if len(lines) > 1:
         values = [line["test"] for line in lines]
         text += f" [{min(values):.3f}, {max(values):.3f}]"
-    return text if lines[0]["kind"] == "exact" else f"{text} ({lines[0]['kind']})"
+    kind, draws = lines[0]["kind"], lines[0].get("draws", 1)
+    return text if kind == "exact" else f"{text} ({kind}, k = {draws})" if draws > 1 else f"{text} ({kind})"
 
 
 def _usual_options(lines: Sequence[Mapping[str, Any]]) -> dict[str, set[Any]]:

@@ -41,7 +41,7 @@ from pushforward.training import FitFailed, TrainingOptions
 
 MIXTURE = "gaussian-mixture"
 # What makes a cell: with another value of any of these it is another cell.
-KEY = ("table", "model", "seed", "seconds", "threads", "floor", "lr", "batch", "options")
+KEY = ("table", "model", "seed", "seconds", "threads", "floor", "samples", "lr", "batch", "options")
 
 
 def flow_cell(table: Table, cell: dict[str, Any]) -> dict[str, Any]:
@@ -58,10 +58,12 @@ def flow_cell(table: Table, cell: dict[str, Any]) -> dict[str, Any]:
         result, note = error.result, str(error)
     if result.stopped_by == "interrupted":
         raise KeyboardInterrupt
-    learned = flow.likelihood(parts[2])
+    learned = flow.likelihood(parts[2], samples=cell["samples"])
     return {
         **_figures(learned.value.double().numpy(), result.best_validation),
         "kind": learned.kind,
+        "kind_in_words": learned.in_words,
+        "draws": learned.samples,
         "steps": result.steps,
         "best_step": result.best_step,
         "parameters": sum(p.numel() for p in flow.parameters()),
@@ -146,6 +148,7 @@ def _cell(table: Table, model: str, seed: int, arguments: argparse.Namespace) ->
         "seconds": arguments.seconds,
         "threads": arguments.threads,
         "floor": arguments.floor,
+        "samples": arguments.samples,
         "lr": training["lr"] if training else None,
         "batch": training["batch_size"] if training else None,
         "options": digest(flow, training),
@@ -189,6 +192,9 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--floor", type=float, default=FLOOR, help="standard deviation of the noise on every value")
     parser.add_argument("--lr", type=float, help="peak learning rate of all flows, instead of the default")
+    parser.add_argument(
+        "--samples", type=int, default=100, help="draws a row, where the likelihood is none that is exact"
+    )
     parser.add_argument("--batch", type=int, help="batch size of all flows, instead of the default")
     parser.add_argument("--out", type=Path, default=Path("runs/tables.jsonl"))
     parser.add_argument("--table", action="store_true", help="train nothing; print what is there as Markdown")
