@@ -3,7 +3,7 @@
     python benchmarks/toys.py --flows real_nvp,nsf --seconds 60 --out runs/toys
 
 Writes ``toys.jsonl``, one line for each flow and toy, beside the models, and ``toys.png``: the true densities, then a
-row for each flow. Of a bound or an estimate every row is scored with ``--samples`` draws, and the picture with as many.
+row for each flow. Of a bound or an estimate every row is scored with ``--samples`` draws, the picture with a few.
 Cells that are there are skipped, so that an interrupted run goes on; several processes share the
 work. A line holds all options of its flow and its training: with other defaults it is another cell, and the picture
 shows the cells of the present ones. Time is that of the processor, as in tables.py.
@@ -31,6 +31,7 @@ from pushforward.training import TrainingOptions
 
 KEY = ("flow", "toy", "seconds", "threads", "seed", "samples", "options")
 _EDGE, _CELLS = 4.5, 220
+_DRAWN = 5  # draws for each point of the picture; as many as a figure takes would need an hour
 
 
 def fit_toy(cell: Mapping[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
@@ -114,7 +115,7 @@ def draw(lines: list[dict[str, Any]], out: Path) -> None:
         _show(axes[0, column], true, top, toy)
         for line in (line for line in lines if line["toy"] == toy):
             flow = pushforward.load(model_folder(out, line))
-            found = flow.likelihood(torch.tensor(points, dtype=torch.float32), samples=line["samples"])
+            found = flow.likelihood(torch.tensor(points, dtype=torch.float32), samples=_DRAWN)
             kind = "" if found.kind == "exact" else f" ({found.kind})"
             density = found.value.double().exp().numpy()
             _show(axes[1 + flows.index(line["flow"]), column], density, top, f"gap {line['gap']:.3f}{kind}")
