@@ -2,7 +2,7 @@
 
     python benchmarks/rings.py --out runs/rings
 
-Circles of radii 1 and 3 with normal noise of 0.1 across, a row on either with equal chance: true density in closed form,
+Circles of radii 1 and 3 with normal noise of 0.1 across, either with equal chance; true density in closed form;
 and between radii 1.5 and 2.5, five standard deviations from either, three in ten million of the mass. A continuous
 bijection of one bump cannot put nothing there (Cornish, Caterini, Deligiannidis & Doucet, "Relaxing bijectivity
 constraints with continuously indexed normalising flows", 2020, theorem 2.1). The mass in the gap is counted two ways:
