@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ class Cells:
             if isinstance(line, dict):
                 found.append(line)
         return found
+
+    def finished(self, wanted: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The newest lines of the cells ``wanted``, in their order; of those that are not finished, none."""
+        newest = {self._values(line): line for line in self.lines()}
+        return [newest[values] for cell in wanted if (values := self._values(cell)) in newest]
+
+    def folder(self, cell: Mapping[str, Any]) -> Path:
+        """Where a cell's model is kept, beside the file."""
+        return self.path.parent / "_".join(map(str, self._values(cell)))
 
     def done(self, cell: Mapping[str, Any]) -> bool:
         """Whether ``cell``, which has a value for every name in the key, has its line."""
@@ -73,3 +83,13 @@ class Cells:
 
     def _values(self, cell: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(cell.get(name) for name in self.key)
+
+
+def resumable(work: Callable[[], None]) -> int:
+    """The exit status of a benchmark that does ``work``: Ctrl-C ends it with a line that says how it goes on."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0

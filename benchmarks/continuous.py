@@ -15,40 +15,52 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from cells import Cells
-from models import training_options, warm_up
+from cells import Cells, resumable
+from models import all_training_options, digest, flow_options, train, training_options, warm_up
 from torch import Tensor
 
 import pushforward
 from pushforward import flows
-from pushforward.cli.defaults import defaults
 from pushforward.data import load, split, toys
-from pushforward.training import TrainingOptions
 from pushforward.transforms import Continuous
 
-KEY = ("toy", "seconds", "seed")
+KEY = ("toy", "seconds", "seed", "options")
 SHARES = (1 / 20, 1 / 10, 1 / 5)
+# In two dimensions a backward pass through the solver's steps is faster than an adjoint equation.
+CHANGED = {"ffjord": {"adjoint": False}, "flow_matching": {}}
 
 
-def fitted(name: str, toy: str, seconds: float, seed: int, **changed: Any) -> tuple[pushforward.Flow, int]:
-    """The flow of that name after so many seconds on the toy, and its steps."""
-    data = load(toy)
-    rows, x = split(data, seed), torch.tensor(data.x, dtype=torch.float32)
-    torch.manual_seed(seed)
-    flow = flows.build(name, data.event_shape, **{**defaults(data, name)[0], **changed})
-    options = TrainingOptions(**{**training_options(name, data), "minutes": seconds / 60, "seed": seed})
-    result = pushforward.fit(
-        flow, x[rows.train], x[rows.validation], options=options, progress=False, clock=time.process_time
-    )
-    if result.stopped_by == "interrupted":
-        raise KeyboardInterrupt
+def fitted(name: str, cell: Mapping[str, Any], share: float = 1.0) -> tuple[pushforward.Flow, int]:
+    """The flow of that name after its share of the cell's time on the toy, and its steps."""
+    data = load(cell["toy"])
+    rows, x = split(data, cell["seed"]), torch.tensor(data.x, dtype=torch.float32)
+    torch.manual_seed(cell["seed"])
+    flow = flows.build(name, data.event_shape, **cell["flow_options"][name])
+    told = {"training": cell["training"][name], "seed": cell["seed"]}
+    result = train(flow, (x[rows.train], x[rows.validation]), told, cell["seconds"] * share / 60)
     return flow, result.steps
+
+
+def wanted_cell(toy: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The cell of a toy, with all options that make it."""
+    data = load(toy)
+    options = {name: {**flow_options(name, data), **changed} for name, changed in CHANGED.items()}
+    told = {name: all_training_options(training_options(name, data)) for name in CHANGED}
+    return {
+        "toy": toy,
+        "seconds": arguments.seconds,
+        "seed": arguments.seed,
+        "options": digest(options, [told, arguments.probes]),
+        "flow_options": options,
+        "training": told,
+    }
 
 
 def variant(flow: pushforward.Flow, **changed: Any) -> pushforward.Flow:
@@ -91,16 +103,16 @@ def accuracy(flow: pushforward.Flow, x: Tensor, probes: int) -> dict[str, Any]:
     return found
 
 
-def toy_cell(toy: str, seconds: float, seed: int, probes: int) -> dict[str, Any]:
+def toy_cell(cell: Mapping[str, Any], probes: int) -> dict[str, Any]:
     """All figures of one toy."""
-    data = load(toy)
-    x = torch.tensor(data.x[split(data, seed).test], dtype=torch.float32)
+    toy, data = cell["toy"], load(cell["toy"])
+    x = torch.tensor(data.x[split(data, cell["seed"]).test], dtype=torch.float32)
     true = float(np.mean(toys.log_density(toy, x.double().numpy())))
-    flow, steps = fitted("ffjord", toy, seconds, seed, adjoint=False)
+    flow, steps = fitted("ffjord", cell)
     reached = float(flow.likelihood(x).value.double().mean())
     found: dict[str, Any] = {"ffjord": true - reached, "ffjord_steps": steps, "matching": []}
     for share in SHARES:
-        other, steps = fitted("flow_matching", toy, seconds * share, seed)
+        other, steps = fitted("flow_matching", cell, share)
         gap = true - float(other.likelihood(x).value.double().mean())
         found["matching"].append({"share": share, "gap": gap, "steps": steps, "evaluations": evaluations(other)})
     return {**found, **accuracy(flow, x, probes)}
@@ -150,7 +162,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
-def main() -> None:
+def main() -> int:
     arguments = parse_arguments()
     torch.set_num_threads(1)
     if arguments.model is not None:
@@ -158,18 +170,23 @@ def main() -> None:
         x = torch.as_tensor(data.x[split(data, arguments.seed).test][: arguments.rows])
         found = accuracy(pushforward.load(arguments.model), x, arguments.probes)
         print("\n".join(_exactness([(arguments.data, found)], arguments.probes)))
-        return
+        return 0
     arguments.out.mkdir(parents=True, exist_ok=True)
     cells = Cells(arguments.out / "continuous.jsonl", KEY)
     warm_up()
-    for toy in arguments.toys:
-        cell = {"toy": toy, "seconds": arguments.seconds, "seed": arguments.seed}
-        with cells.claim(cell) as ours:
-            if ours:
-                cells.add({**cell, **toy_cell(toy, arguments.seconds, arguments.seed, arguments.probes)})
-                print(f"{toy}: done", flush=True)
-    print(markdown(cells.lines(), arguments.probes))
+    wanted = [wanted_cell(toy, arguments) for toy in arguments.toys]
+
+    def run() -> None:
+        for cell in wanted:
+            with cells.claim(cell) as ours:
+                if ours:
+                    cells.add({**cell, **toy_cell(cell, arguments.probes)})
+                    print(f"{cell['toy']}: done", flush=True)
+        if lines := cells.finished(wanted):
+            print(markdown(lines, arguments.probes))
+
+    return resumable(run)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,12 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from cells import Cells
-from matplotlib.axes import Axes
+from cells import Cells, resumable
 from matplotlib.figure import Figure
 from models import digest
+from pictures import grid_points, show
 
 import pushforward
 from pushforward import flows
@@ -76,7 +75,7 @@ def _number(value: torch.Tensor) -> float | None:
     return float(value) if value.isfinite() else None
 
 
-def work(cells: Cells, cell: dict[str, Any], folder: Path) -> None:
+def work(cells: Cells, cell: dict[str, Any]) -> None:
     """Fit, save and record one cell, unless it is there or another process is at it."""
     with cells.claim(cell) as ours:
         if not ours:
@@ -87,7 +86,7 @@ def work(cells: Cells, cell: dict[str, Any], folder: Path) -> None:
             print(f"{cell['flow']} {cell['energy']}: left out: {error}", flush=True)
             return
         # The model before its line: whoever finds the line finds the model.
-        pushforward.save(flow, folder, force=True)
+        pushforward.save(flow, cells.folder(cell), force=True)
         cells.add({**cell, **figures})
         print(f"{cell['flow']} {cell['energy']}: done in {figures['steps']:,} steps", flush=True)
 
@@ -127,41 +126,26 @@ def _text(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def draw(lines: list[dict[str, Any]], out: Path) -> None:
+def draw(lines: list[dict[str, Any]], cells: Cells) -> None:
     """The picture: a column an energy; the first row the truth, then a row a flow with each cell's figures."""
     names = list(dict.fromkeys(line["flow"] for line in lines))
-    # Centres of pixels, so that none lies on the edge of the box.
-    grid = (np.arange(_CELLS) + 0.5) / _CELLS * 2 * EDGE - EDGE
-    points = torch.tensor(np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2), dtype=torch.float32)
+    points = torch.tensor(grid_points(EDGE, _CELLS), dtype=torch.float32)
     figure = Figure(figsize=(2.2 * len(ENERGIES) + 0.3, 2.4 * (1 + len(names))), layout="constrained")
     axes = figure.subplots(1 + len(names), len(ENERGIES), squeeze=False)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[], facecolor="black")
     for axis, label in zip(axes[:, 0], ("true density", *names), strict=True):
         axis.set_ylabel(label, fontsize=10)
     for column, energy in enumerate(ENERGIES):
         true = (energies.log_density(energy)(points).double() - energies.log_normaliser(energy)).exp().numpy()
         # One scale of colour a column; a flow that puts too much somewhere is cut off there.
         top = float(true.max())
-        _show(axes[0, column], true, top, f"{energy}, log Z {energies.log_normaliser(energy):.3f}")
+        title = f"{energy}, log Z {energies.log_normaliser(energy):.3f}"
+        show(axes[0, column], true, EDGE, title, (0, top))
         for line in (line for line in lines if line["energy"] == energy):
-            flow = energies.on_box(pushforward.load(model_folder(out, line)))
+            flow = energies.on_box(pushforward.load(cells.folder(line)))
             density = flow.likelihood(points, batch_size=8192).value.double().exp().numpy()
             title = f"ELBO {_text(line['elbo'], 3)}, ESS {_text(line['effective'], 2)}"
-            _show(axes[1 + names.index(line["flow"]), column], density, top, title)
-    figure.savefig(out / "energies.png", dpi=110)
-
-
-def _show(axis: Axes, density: np.ndarray, top: float, title: str) -> None:
-    square = density.reshape(_CELLS, _CELLS)
-    extent = (-EDGE, EDGE, -EDGE, EDGE)
-    axis.imshow(square, origin="lower", extent=extent, vmin=0, vmax=top, cmap="magma", aspect="equal")
-    axis.set_title(title, fontsize=9)
-
-
-def model_folder(out: Path, cell: Mapping[str, Any]) -> Path:
-    """Where a cell's model is kept."""
-    return out / "_".join(f"{cell[name]}" for name in KEY)
+            show(axes[1 + names.index(line["flow"]), column], density, EDGE, title, (0, top))
+    figure.savefig(cells.path.with_name("energies.png"), dpi=110)
 
 
 def warm_up() -> None:
@@ -193,18 +177,15 @@ def main() -> int:
     cells = Cells(arguments.out / "energies.jsonl", KEY)
     warm_up()
     wanted = [wanted_cell(flow, energy, arguments) for flow in arguments.flows for energy in ENERGIES]
-    try:
+
+    def run() -> None:
         for cell in wanted:
-            work(cells, cell, model_folder(arguments.out, cell))
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
-    finished = {tuple(line.get(name) for name in KEY): line for line in cells.lines()}
-    lines = [finished[key] for cell in wanted if (key := tuple(cell[name] for name in KEY)) in finished]
-    if lines:
-        print(table(lines))
-        draw(lines, arguments.out)
-    return 0
+            work(cells, cell)
+        if lines := cells.finished(wanted):
+            print(table(lines))
+            draw(lines, cells)
+
+    return resumable(run)
 
 
 if __name__ == "__main__":

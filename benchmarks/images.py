@@ -5,12 +5,14 @@
         --minutes 20 --out runs/images
     python benchmarks/images.py --out runs/images --table
     python benchmarks/images.py --data mnist --minutes 20 --out runs/images --sheet mnist_samples.png
+    python benchmarks/images.py --data mnist --minutes 20 --out runs/images --score 1,10,100
 
 All flows have the options and the training that ``pushforward fit`` gives them, and the same rows: the published test
 part, or a tenth. ``NAME-variational`` is a flow with variational dequantisation. A cell's minutes are those of the
 processor, of all threads: twenty are ten minutes of two cores, and what else the machine does shortens none. Cells that
 are there are skipped, so that an interrupted run goes on; several processes share the work. ``images.jsonl`` holds the
-history of every cell: validation bits/dim against processor time.
+history of every cell: validation bits/dim against processor time. Test figures are of one draw a row; ``--score`` says
+what more draws give.
 
 On an accelerator the minutes are those of the clock on the wall, and a larger model costs little:
 
@@ -31,8 +33,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from cells import Cells
-from models import all_training_options, digest, warm_up
+from cells import Cells, resumable
+from models import all_training_options, digest, train, warm_up
 from PIL import Image, ImageDraw, ImageFont
 
 import pushforward
@@ -41,7 +43,6 @@ from pushforward.cli.defaults import defaults
 from pushforward.data import DataSet, Split, load, split
 from pushforward.flows.options import validated
 from pushforward.report.figures import image_grid
-from pushforward.training import TrainingOptions
 
 KEY = ("data", "flow", "minutes", "device", "threads", "seed", "options")
 FLOWS = ("nice", "real_nvp", "glow", "nsf", "macow", "flowpp", "flowpp-variational")
@@ -76,13 +77,10 @@ def fit_cell(cell: Mapping[str, Any], data: DataSet, rows: Split) -> tuple[pushf
     torch.manual_seed(cell["seed"])
     name = cell["flow"].removesuffix(_VARIATIONAL)
     flow = flows.build(name, data.event_shape, **cell["flow_options"]).to(cell["device"])
-    options = TrainingOptions(**{**cell["training"], "minutes": cell["minutes"], "seed": cell["seed"]})
     x = torch.as_tensor(data.x)
     # An accelerator works while the processor waits; only the wall's clock sees it.
     clock = time.process_time if cell["device"] == "cpu" else time.perf_counter
-    result = pushforward.fit(flow, x[rows.train], x[rows.validation], options=options, progress=False, clock=clock)
-    if result.stopped_by == "interrupted":
-        raise KeyboardInterrupt
+    result = train(flow, (x[rows.train], x[rows.validation]), cell, cell["minutes"], clock)
     likelihood = flow.likelihood(x[rows.test].to(cell["device"]), batch_size=250)
     bits = -likelihood.value.double().cpu().numpy() / (math.prod(data.event_shape) * math.log(2))
     history = [(e["seconds"] / 60, e["validation"]) for e in result.history]
@@ -100,13 +98,13 @@ def fit_cell(cell: Mapping[str, Any], data: DataSet, rows: Split) -> tuple[pushf
     }
 
 
-def work(cells: Cells, cell: dict[str, Any], data: DataSet, out: Path) -> None:
+def work(cells: Cells, cell: dict[str, Any], data: DataSet) -> None:
     """Fit, save, draw and record one cell, unless it is there or another process is at it."""
     with cells.claim(cell) as ours:
         if not ours:
             return
         flow, found = fit_cell(cell, data, split(data, cell["seed"]))
-        folder = _folder(cell, out)
+        folder = cells.folder(cell)
         # The model before its line: whoever finds the line finds the model.
         pushforward.save(flow, folder, force=True)
         generator = torch.Generator(flow.device).manual_seed(cell["seed"])
@@ -139,15 +137,45 @@ def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(tables)
 
 
-def sheet(lines: Sequence[Mapping[str, Any]], arguments: argparse.Namespace) -> Image.Image:
-    """The samples of all flows on the first of the data sets after ``--minutes``, side by side, best first."""
+def chosen(cells: Cells, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The newest cell of every flow asked for, on the first of the data sets after ``--minutes``, best first."""
     data = arguments.data.split(",")[0]
     wanted = (data, arguments.minutes, arguments.device)
-    newest = {line["flow"]: line for line in lines if (line["data"], line["minutes"], line["device"]) == wanted}
+    newest = {line["flow"]: line for line in cells.lines() if _place(line) == wanted}
     found = sorted((line for line in newest.values() if line["flow"] in arguments.flows), key=lambda line: line["bits"])
-    drawn = [(line["flow"], _enlarged(Image.open(f"{_folder(line, arguments.out)}.png"))) for line in found]
-    if not drawn:
-        raise SystemExit(f"{arguments.out} holds no samples of {data} after {arguments.minutes:g} minutes")
+    if not found:
+        raise SystemExit(f"{arguments.out} holds no models of {data} after {arguments.minutes:g} minutes")
+    return found
+
+
+def _place(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(line[name] for name in ("data", "minutes", "device"))
+
+
+def tightened(cells: Cells, arguments: argparse.Namespace) -> str:
+    """Test bits/dim of the chosen cells' models by the number of draws, on the first ``--rows``, as Markdown."""
+    found = chosen(cells, arguments)
+    data = _data(arguments.data.split(",")[0], arguments.limit)
+    x = torch.as_tensor(data.x[split(data, arguments.seed).test][: arguments.rows])
+    rows = [["flow", "kind", *(f"k = {k:,}" for k in arguments.score)], ["---"] * (2 + len(arguments.score))]
+    for line in found:
+        flow = pushforward.load(cells.folder(line))
+        figures = []
+        for k in arguments.score:
+            bits = -flow.likelihood(x, samples=k).value.double() / (math.prod(data.event_shape) * math.log(2))
+            figures.append(f"{bits.mean():.4f}")
+        error = float(bits.std()) / math.sqrt(len(bits))
+        rows.append([line["flow"], flow.kind_in_words, *figures[:-1], f"{figures[-1]} ± {error:.4f}"])
+        print(f"{line['flow']}: {figures}", file=sys.stderr, flush=True)
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def sheet(cells: Cells, arguments: argparse.Namespace) -> Image.Image:
+    """The samples of the `chosen` cells, side by side."""
+    drawn = []
+    for line in chosen(cells, arguments):
+        folder = cells.folder(line)
+        drawn.append((line["flow"], _enlarged(Image.open(folder.with_name(folder.name + ".png")))))
     width, height = (max(image.size[i] for _, image in drawn) + _SPACE for i in (0, 1))
     whole = Image.new(
         "RGB", (width * min(_ABREAST, len(drawn)), (height + _SPACE) * -(-len(drawn) // _ABREAST)), "white"
@@ -163,10 +191,6 @@ def _enlarged(image: Image.Image) -> Image.Image:
     """So many times as large that small pictures can be told apart, and names fit above them."""
     times = max(1, _WIDTH // image.width)
     return image.convert("RGB").resize((times * image.width, times * image.height), Image.Resampling.NEAREST)
-
-
-def _folder(cell: Mapping[str, Any], out: Path) -> Path:
-    return out / "_".join(str(cell[name]) for name in KEY)
 
 
 def _at(history: Sequence[tuple[float, float | None]], minutes: float) -> float:
@@ -198,6 +222,12 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--training", type=json.loads, default={}, help="JSON, instead of defaults of the training")
     parser.add_argument("--out", type=Path, default=Path("runs/images"), help="folder for figures and models")
     parser.add_argument("--table", action="store_true", help="train nothing; print what is there as Markdown")
+    parser.add_argument(
+        "--score",
+        type=lambda text: [int(k) for k in text.split(",")],
+        help="train nothing; score the models that are there with so many draws a row, numbers with commas",
+    )
+    parser.add_argument("--rows", type=int, default=200, help="with --score: how many test rows")
     parser.add_argument("--sheet", type=Path, help="train nothing; draw the samples that are there, as one PNG")
     arguments = parser.parse_args(given)
     arguments.flows = arguments.flows.split(",")
@@ -213,20 +243,22 @@ def main() -> int:
         print(markdown(cells.lines()))
         return 0
     if arguments.sheet:
-        sheet(cells.lines(), arguments).save(arguments.sheet)
+        sheet(cells, arguments).save(arguments.sheet)
+        return 0
+    torch.set_num_threads(arguments.threads)
+    if arguments.score:
+        print(tightened(cells, arguments))
         return 0
     arguments.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(arguments.threads)
     warm_up()
-    try:
+
+    def run() -> None:
         for name in arguments.data.split(","):
             data = _data(name, arguments.limit)
             for flow in arguments.flows:
-                work(cells, wanted_cell(data, flow, arguments), data, arguments.out)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+                work(cells, wanted_cell(data, flow, arguments), data)
+
+    return resumable(run)
 
 
 if __name__ == "__main__":

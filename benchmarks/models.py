@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from pushforward.domain import REAL
 from pushforward.errors import PushforwardError
 from pushforward.flow import Flow
 from pushforward.flows.options import validated
-from pushforward.training import TrainingOptions, fit
+from pushforward.training import FitResult, TrainingOptions, fit
 from pushforward.transform import NoiseValue, Transform
 
 # zuko's neural spline flow with its own defaults: autoregressive, and with two passes, which makes it a coupling flow.
@@ -83,6 +85,31 @@ def build(name: str, data: DataSet) -> Flow:
     if flow.transform.domain != REAL:
         raise UnsuitedError(f"it is for data on {flow.transform.domain}, and these columns lie anywhere")
     return flow
+
+
+def draws(name: str, data: DataSet, samples: int) -> int | None:
+    """``samples``, which makes another cell where the flow's likelihood is a bound or an estimate; None elsewhere."""
+    try:
+        return None if build(name, data).kind == "exact" else samples
+    except UnsuitedError:
+        return None
+
+
+def train(
+    flow: Flow,
+    parts: tuple[Tensor, Tensor],
+    cell: Mapping[str, Any],
+    minutes: float,
+    clock: Callable[[], float] = time.process_time,
+) -> FitResult:
+    """``flow`` fitted to the rows for training, and by those for validation, as ``cell`` says with its training and
+    seed. Raises KeyboardInterrupt where Ctrl-C ended it, so that no cell is taken for finished.
+    """
+    options = TrainingOptions(**{**cell["training"], "minutes": minutes, "seed": cell["seed"]})
+    result = fit(flow, *parts, options=options, progress=False, clock=clock)
+    if result.stopped_by == "interrupted":
+        raise KeyboardInterrupt
+    return result
 
 
 def warm_up() -> None:

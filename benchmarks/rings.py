@@ -16,19 +16,19 @@ from __future__ import annotations
 
 import argparse
 import math
-import time
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from cells import Cells
+from cells import Cells, resumable
 from matplotlib.figure import Figure
-from models import all_training_options, build, digest, flow_options, training_options, warm_up
+from models import all_training_options, build, digest, draws, flow_options, train, training_options, warm_up
+from pictures import grid_points, show
 
 import pushforward
 from pushforward.data import DataSet
-from pushforward.training import TrainingOptions
 
 KEY = ("flow", "seconds", "seed", "samples", "options")
 FLOWS = ("real_nvp", "cif", "vflow")
@@ -69,18 +69,15 @@ def gap_points(radii: int = 60, angles: int = 120) -> tuple[torch.Tensor, torch.
 def fit_cell(cell: dict[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
     """The flow of ``cell`` fitted, and its figures: mass in the gap, and what it loses on held-out rows."""
     x = torch.as_tensor(rings(_ROWS + 2 * _HELD_OUT, seed=cell["seed"]), dtype=torch.float32)
-    train, validation, test = x.split([_ROWS, _HELD_OUT, _HELD_OUT])
+    train_rows, validation, test = x.split([_ROWS, _HELD_OUT, _HELD_OUT])
     torch.manual_seed(cell["seed"])
     flow = build(cell["flow"], _data(x))
-    options = TrainingOptions(**{**cell["training"], "minutes": cell["seconds"] / 60, "seed": cell["seed"]})
-    result = pushforward.fit(flow, train, validation, options=options, progress=False, clock=time.process_time)
-    if result.stopped_by == "interrupted":
-        raise KeyboardInterrupt
+    result = train(flow, (train_rows, validation), cell, cell["seconds"] / 60)
     sampled = torch.cat([flow.sample(10_000).norm(dim=1) for _ in range(_SAMPLED // 10_000)])
     share = float(((sampled > GAP[0]) & (sampled < GAP[1])).double().mean())
     points, area = gap_points()
-    within = flow.likelihood(points, samples=cell["samples"])
-    learned = flow.likelihood(test, samples=cell["samples"])
+    within = flow.likelihood(points, samples=cell["samples"] or 1)
+    learned = flow.likelihood(test, samples=cell["samples"] or 1)
     missed = log_density(test.double().numpy()) - learned.value.double().numpy()
     return flow, {
         "mass_sampled": share,
@@ -107,11 +104,23 @@ def wanted_cell(flow: str, seed: int, arguments: argparse.Namespace) -> dict[str
         "flow": flow,
         "seconds": arguments.seconds,
         "seed": seed,
-        "samples": arguments.samples,
+        "samples": draws(flow, data, arguments.samples),
         "options": digest(options, told),
         "flow_options": options,
         "training": told,
     }
+
+
+def work(cells: Cells, cell: dict[str, Any]) -> None:
+    """Fit, save and record one cell, unless it is there or another process is at it."""
+    with cells.claim(cell) as ours:
+        if not ours:
+            return
+        flow, figures = fit_cell(cell)
+        # The model before its line: whoever finds the line finds the model.
+        pushforward.save(flow, cells.folder(cell), force=True)
+        cells.add({**cell, **figures})
+        print(f"{cell['flow']} seed {cell['seed']}: {100 * figures['mass_sampled']:.2f} % in the gap", flush=True)
 
 
 def true_mass() -> float:
@@ -136,39 +145,25 @@ def markdown(lines: list[dict[str, Any]]) -> str:
     return "\n".join([*rows, "", f"True mass in the gap: {true_mass():.1e}."])
 
 
-def draw(lines: list[dict[str, Any]], out: Path) -> None:
+def draw(lines: list[dict[str, Any]], cells: Cells) -> None:
     """True density and those of the first seed, as logarithms: a filament is faint where one looks at densities."""
     first = list({line["flow"]: line for line in reversed(lines)}.values())[::-1]
     figure = Figure(figsize=(3.4 * (1 + len(first)), 3.9), layout="constrained")
     axes = figure.subplots(1, 1 + len(first))
-    grid = np.linspace(-_EDGE, _EDGE, _CELLS)
-    points = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
+    points = grid_points(_EDGE, _CELLS)
     shown = [("true density", log_density(points))]
     for line in first:
-        flow = pushforward.load(_folder(line, out))
+        flow = pushforward.load(cells.folder(line))
         value = flow.likelihood(torch.tensor(points, dtype=torch.float32), samples=_DRAWN).value
         kind = f"{line['kind']}, k = {_DRAWN}" if line["draws"] > 1 else line["kind"]
         shown.append((f"{line['flow']} ({kind})\n{100 * line['mass_sampled']:.2f} % in the gap", value.numpy()))
     for axis, (title, logs) in zip(axes, shown, strict=True):
-        picture = axis.imshow(
-            logs.reshape(_CELLS, _CELLS) / math.log(10),
-            origin="lower",
-            extent=(-_EDGE, _EDGE, -_EDGE, _EDGE),
-            vmin=-5,
-            vmax=0,
-            cmap="magma",
-        )
+        picture = show(axis, logs / math.log(10), _EDGE, title, (-5, 0))
         for radius in GAP:
             turn = np.linspace(0, 2 * math.pi, 200)
             axis.plot(radius * np.cos(turn), radius * np.sin(turn), color="white", linewidth=0.6, linestyle=":")
-        axis.set(xticks=[], yticks=[])
-        axis.set_title(title, fontsize=10)
     figure.colorbar(picture, ax=axes, shrink=0.8, label="log10 of the density", extend="min")
-    figure.savefig(out / "rings.png", dpi=110)
-
-
-def _folder(cell: dict[str, Any], out: Path) -> Path:
-    return out / "_".join(str(cell[name]) for name in KEY)
+    figure.savefig(cells.path.with_name("rings.png"), dpi=110)
 
 
 def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -185,23 +180,23 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     return arguments
 
 
-def main() -> None:
+def main() -> int:
     arguments = parse_arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     cells = Cells(arguments.out / "rings.jsonl", KEY)
     warm_up()
-    for seed in arguments.seeds:
-        for flow in arguments.flows:
-            cell = wanted_cell(flow, seed, arguments)
-            with cells.claim(cell) as ours:
-                if ours:
-                    fitted, figures = fit_cell(cell)
-                    pushforward.save(fitted, _folder(cell, arguments.out), force=True)
-                    cells.add({**cell, **figures})
-    print(markdown(cells.lines()))
-    draw(cells.lines(), arguments.out)
+    wanted = [wanted_cell(flow, seed, arguments) for seed in arguments.seeds for flow in arguments.flows]
+
+    def run() -> None:
+        for cell in wanted:
+            work(cells, cell)
+        if lines := cells.finished(wanted):
+            print(markdown(lines))
+            draw(lines, cells)
+
+    return resumable(run)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

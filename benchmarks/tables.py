@@ -29,15 +29,26 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 import torch
-from cells import Cells
+from cells import Cells, resumable
 from mixture import RIDGE, fit_mixture
-from models import PEERS, UnsuitedError, all_training_options, build, digest, flow_options, training_options, warm_up
+from models import (
+    PEERS,
+    UnsuitedError,
+    all_training_options,
+    build,
+    digest,
+    draws,
+    flow_options,
+    train,
+    training_options,
+    warm_up,
+)
 from table_data import FLOOR, RECIPES, TABLES, Table, prepare
 from table_markdown import markdown
 
 import pushforward
 from pushforward.errors import DataError
-from pushforward.training import FitFailed, TrainingOptions
+from pushforward.training import FitFailed
 
 MIXTURE = "gaussian-mixture"
 # What makes a cell: with another value of any of these it is another cell.
@@ -48,17 +59,14 @@ def flow_cell(table: Table, cell: dict[str, Any]) -> dict[str, Any]:
     """Train the flow that ``cell`` names and score the test rows. Raises KeyboardInterrupt where Ctrl-C ended it."""
     torch.manual_seed(cell["seed"])
     flow = build(cell["model"], table.data_set())
-    options = TrainingOptions(**{**cell["training"], "minutes": cell["seconds"] / 60, "seed": cell["seed"]})
     parts = [torch.tensor(x, dtype=torch.float32) for x in (table.train, table.validation, table.test)]
     note = None
     try:
-        result = pushforward.fit(flow, parts[0], parts[1], options=options, progress=False, clock=time.process_time)
+        result = train(flow, (parts[0], parts[1]), cell, cell["seconds"] / 60)
     except FitFailed as error:
         # The best weights so far are a result like any other, and the line says how they came about.
         result, note = error.result, str(error)
-    if result.stopped_by == "interrupted":
-        raise KeyboardInterrupt
-    learned = flow.likelihood(parts[2], samples=cell["samples"])
+    learned = flow.likelihood(parts[2], samples=cell["samples"] or 1)
     return {
         **_figures(learned.value.double().numpy(), result.best_validation),
         "kind": learned.kind,
@@ -67,7 +75,6 @@ def flow_cell(table: Table, cell: dict[str, Any]) -> dict[str, Any]:
         "steps": result.steps,
         "best_step": result.best_step,
         "parameters": sum(p.numel() for p in flow.parameters()),
-        "training": options.model_dump(mode="json"),
         "stopped_by": result.stopped_by,
         "fit_seconds": round(result.seconds, 1),
         "note": note,
@@ -135,12 +142,13 @@ def _do(table: Table, cell: dict[str, Any], cells: Cells, tell: Callable[[str], 
 
 
 def _cell(table: Table, model: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    training, flow = None, {"ridge": RIDGE}
+    training, flow, counted = None, {"ridge": RIDGE}, None
     if model != MIXTURE:
         data = table.data_set()
         given = {"lr": arguments.lr, "batch_size": arguments.batch}
         chosen = {**training_options(model, data), **{name: value for name, value in given.items() if value}}
         training, flow = all_training_options(chosen), flow_options(model, data)
+        counted = draws(model, data, arguments.samples)
     return {
         "table": table.name,
         "model": model,
@@ -148,7 +156,7 @@ def _cell(table: Table, model: str, seed: int, arguments: argparse.Namespace) ->
         "seconds": arguments.seconds,
         "threads": arguments.threads,
         "floor": arguments.floor,
-        "samples": arguments.samples,
+        "samples": counted,
         "lr": training["lr"] if training else None,
         "batch": training["batch_size"] if training else None,
         "options": digest(flow, training),
@@ -213,12 +221,7 @@ def main() -> int:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
     with threadpoolctl.threadpool_limits(arguments.threads):
-        try:
-            work(arguments, cells, lambda message: print(message, flush=True))
-        except KeyboardInterrupt:
-            print("stopped; the same command goes on", file=sys.stderr)
-            return 130
-    return 0
+        return resumable(lambda: work(arguments, cells, lambda message: print(message, flush=True)))
 
 
 if __name__ == "__main__":

@@ -4,30 +4,38 @@
 
 Writes ``toys.jsonl``, one line for each flow and toy, beside the models, and ``toys.png``: the true densities, then a
 row for each flow. Of a bound or an estimate every row is scored with ``--samples`` draws, the picture with a few.
-Cells that are there are skipped, so that an interrupted run goes on; several processes share the
-work. A line holds all options of its flow and its training: with other defaults it is another cell, and the picture
-shows the cells of the present ones. Time is that of the processor, as in tables.py.
+Cells that are there are skipped, so that an interrupted run goes on; several processes share the work. A line holds all
+options of its flow and its training: with other defaults it is another cell, and the picture shows the cells of the
+present ones. Time is that of the processor, as in tables.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from cells import Cells
-from matplotlib.axes import Axes
+from cells import Cells, resumable
 from matplotlib.figure import Figure
-from models import UnsuitedError, all_training_options, build, digest, flow_options, training_options, warm_up
+from models import (
+    UnsuitedError,
+    all_training_options,
+    build,
+    digest,
+    draws,
+    flow_options,
+    train,
+    training_options,
+    warm_up,
+)
+from pictures import grid_points, show
 
 import pushforward
 from pushforward.data import load, split, toys
-from pushforward.training import TrainingOptions
 
 KEY = ("flow", "toy", "seconds", "threads", "seed", "samples", "options")
 _EDGE, _CELLS = 4.5, 220
@@ -40,15 +48,9 @@ def fit_toy(cell: Mapping[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
     rows = split(data, cell["seed"])
     torch.manual_seed(cell["seed"])
     flow = build(cell["flow"], data)
-    training = {**cell["training"], "minutes": cell["seconds"] / 60, "seed": cell["seed"]}
     x = torch.tensor(data.x, dtype=torch.float32)
-    options = TrainingOptions(**training)
-    result = pushforward.fit(
-        flow, x[rows.train], x[rows.validation], options=options, progress=False, clock=time.process_time
-    )
-    if result.stopped_by == "interrupted":
-        raise KeyboardInterrupt
-    learned = flow.likelihood(x[rows.test], samples=cell["samples"])
+    result = train(flow, (x[rows.train], x[rows.validation]), cell, cell["seconds"] / 60)
+    learned = flow.likelihood(x[rows.test], samples=cell["samples"] or 1)
     true = toys.log_density(cell["toy"], data.x[rows.test])
     gap = true - learned.value.double().numpy()
     return flow, {
@@ -66,7 +68,7 @@ def fit_toy(cell: Mapping[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
     }
 
 
-def work(cells: Cells, cell: dict[str, Any], folder: Path) -> None:
+def work(cells: Cells, cell: dict[str, Any]) -> None:
     """Fit, save and record one cell, unless it is there or another process is at it."""
     with cells.claim(cell) as ours:
         if not ours:
@@ -77,7 +79,7 @@ def work(cells: Cells, cell: dict[str, Any], folder: Path) -> None:
             print(f"{cell['flow']}: left out: {error}", flush=True)
             return
         # The model before its line: whoever finds the line finds the model.
-        pushforward.save(flow, folder, force=True)
+        pushforward.save(flow, cells.folder(cell), force=True)
         cells.add({**cell, **figures})
         gap = f"{figures['gap']:.3f} ± {figures['gap_standard_error']:.3f}"
         print(f"{cell['flow']} {cell['toy']}: gap {gap} nats ({figures['steps']:,} steps)", flush=True)
@@ -90,48 +92,35 @@ def wanted_cell(flow: str, toy: str, arguments: argparse.Namespace) -> dict[str,
     return {
         "flow": flow,
         "toy": toy,
-        **{name: getattr(arguments, name) for name in ("seconds", "threads", "seed", "samples")},
+        **{name: getattr(arguments, name) for name in ("seconds", "threads", "seed")},
+        "samples": draws(flow, data, arguments.samples),
         "options": digest(options, training),
         "flow_options": options,
         "training": training,
     }
 
 
-def draw(lines: list[dict[str, Any]], out: Path) -> None:
+def draw(lines: list[dict[str, Any]], cells: Cells) -> None:
     """The picture: a column a toy; the first row the truth, then a row a flow with each cell's gap as its title."""
     flows = list(dict.fromkeys(line["flow"] for line in lines))
-    grid = np.linspace(-_EDGE, _EDGE, _CELLS)
-    points = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
+    points = grid_points(_EDGE, _CELLS)
     figure = Figure(figsize=(2.1 * len(toys.TOYS), 0.3 + 2.3 * (1 + len(flows))), layout="constrained")
     axes = figure.subplots(1 + len(flows), len(toys.TOYS), squeeze=False)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[], facecolor="black")
     for axis, label in zip(axes[:, 0], ("true density", *flows), strict=True):
         axis.set_ylabel(label, fontsize=10)
     for column, toy in enumerate(toys.TOYS):
         true = np.exp(toys.log_density(toy, points))
         # One scale of colour a column; not the very highest value, which would leave the rest dark.
         top = float(np.quantile(true, 0.995))
-        _show(axes[0, column], true, top, toy)
+        show(axes[0, column], true, _EDGE, toy, (0, top))
         for line in (line for line in lines if line["toy"] == toy):
-            flow = pushforward.load(model_folder(out, line))
+            flow = pushforward.load(cells.folder(line))
             found = flow.likelihood(torch.tensor(points, dtype=torch.float32), samples=_DRAWN)
             kind = "" if found.kind == "exact" else f" ({found.kind})"
             density = found.value.double().exp().numpy()
-            _show(axes[1 + flows.index(line["flow"]), column], density, top, f"gap {line['gap']:.3f}{kind}")
-    figure.savefig(out / "toys.png", dpi=110)
-
-
-def _show(axis: Axes, density: np.ndarray, top: float, title: str) -> None:
-    extent = (-_EDGE, _EDGE, -_EDGE, _EDGE)
-    square = density.reshape(_CELLS, _CELLS)
-    axis.imshow(square, origin="lower", extent=extent, vmin=0, vmax=top, cmap="magma", aspect="equal")
-    axis.set_title(title, fontsize=9)
-
-
-def model_folder(out: Path, cell: Mapping[str, Any]) -> Path:
-    """Where a cell's model is kept."""
-    return out / "_".join(f"{cell[name]}" for name in KEY)
+            title, axis = f"gap {line['gap']:.3f}{kind}", axes[1 + flows.index(line["flow"]), column]
+            show(axis, density, _EDGE, title, (0, top))
+    figure.savefig(cells.path.with_name("toys.png"), dpi=110)
 
 
 def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -160,17 +149,14 @@ def main() -> int:
     cells = Cells(arguments.out / "toys.jsonl", KEY)
     warm_up()
     wanted = [wanted_cell(flow, toy, arguments) for flow in arguments.flows for toy in toys.TOYS]
-    try:
+
+    def run() -> None:
         for cell in wanted:
-            work(cells, cell, model_folder(arguments.out, cell))
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
-    finished = {tuple(line.get(name) for name in KEY): line for line in cells.lines()}
-    lines = [finished[key] for cell in wanted if (key := tuple(cell[name] for name in KEY)) in finished]
-    if lines:
-        draw(lines, arguments.out)
-    return 0
+            work(cells, cell)
+        if lines := cells.finished(wanted):
+            draw(lines, cells)
+
+    return resumable(run)
 
 
 if __name__ == "__main__":

@@ -30,17 +30,17 @@ def test_a_cell_is_done_once(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     cell = images.wanted_cell(data, "nice", arguments("--minutes", "0.01"))
     cells = Cells(tmp_path / "images.jsonl", images.KEY)
     for _ in range(2):
-        images.work(cells, cell, data, tmp_path)
+        images.work(cells, cell, data)
     assert capsys.readouterr().out.count("bits/dim") == 1
     (line,) = cells.lines()
     assert (line["kind"], line["dequantisation"], line["test_rows"]) == ("bound", "uniform", 8)
     assert line["history"][0][1] > 0
     assert len(list(tmp_path.glob("*.png"))) == 1
     assert "| nice | uniform |" in images.markdown([line])
-    drawn = images.sheet([line], arguments("--minutes", "0.01", "--out", str(tmp_path)))
+    drawn = images.sheet(cells, arguments("--minutes", "0.01", "--out", str(tmp_path)))
     assert len(drawn.getcolors(maxcolors=256**3)) > 10
-    with pytest.raises(SystemExit, match="holds no samples of mnist"):
-        images.sheet([line], arguments("--data", "mnist", "--out", str(tmp_path)))
+    with pytest.raises(SystemExit, match="holds no models of mnist"):
+        images.sheet(cells, arguments("--data", "mnist", "--out", str(tmp_path)))
 
 
 def test_the_table_sorts_flows_and_shows_the_best_so_far() -> None:
