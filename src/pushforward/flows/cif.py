@@ -23,6 +23,7 @@ from pushforward.maps import Affine, Map, RationalQuadraticSpline, SoftClampScal
 from pushforward.nets import ActNormConvNet
 from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import ActNorm, Channelwise, ContinuouslyIndexed, Coupling
+from pushforward.transforms.conditional import located
 
 _LIMIT = 2.0  # of a log-scale of an affine map
 _SPLINES = ("nsf", "nsf_ar")
@@ -96,7 +97,11 @@ def _image_steps(context_dim: int, options: CIFOptions) -> Callable[[Shape], lis
 def _indexed(inner: Transform, context_dim: int, options: CIFOptions) -> ContinuouslyIndexed:
     shape = inner.latent_shape
     index = (options.index or (min(shape[0], 8) if len(shape) == 1 else 1), *shape[1:])
-    by_index = drawn_given(shape, index, context_dim)
+    if len(shape) == 1:
+        # Where no index has an effect none is worth knowing, and the gradients of all that it goes through are 0.
+        by_index = located(shape, index[0], context_dim, zero=False)
+    else:
+        by_index = drawn_given(shape, index, context_dim)
     return ContinuouslyIndexed(
         inner, by_index, drawn_given(index, shape, context_dim), drawn_given(index, shape, context_dim)
     )

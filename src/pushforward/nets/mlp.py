@@ -31,10 +31,10 @@ def check_hidden(hidden: Sequence[int], activation: str, known: Iterable[str] = 
 
 
 class MLP(nn.Module):
-    """``(B, in_features)`` and a context ``(B, context_dim)`` to ``(B, out_features)``; gives 0 at the start.
+    """``(B, in_features)`` and a context ``(B, context_dim)`` to ``(B, out_features)``.
 
     hidden: widths of the hidden layers, at least one. residual: a hidden layer as wide as the one before is added to
-    it (pre-activation). The last layer starts with weight and bias at zero.
+    it (pre-activation). zero: the last layer starts with weight and bias at zero, and the net gives 0; else at random.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class MLP(nn.Module):
         activation: str = "relu",
         dropout: float = 0.0,
         residual: bool = False,
+        zero: bool = True,
     ) -> None:
         super().__init__()
         check_hidden(hidden, activation)
@@ -57,8 +58,9 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[activation]()
         self.dropout = nn.Dropout(dropout)
         self.last = nn.Linear(widths[-1], out_features)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        if zero:
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(self.last.bias)
 
     def extra_repr(self) -> str:
         widths = ", ".join(str(layer.out_features) for layer in (*self.layers, self.last))

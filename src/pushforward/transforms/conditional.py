@@ -149,9 +149,9 @@ class HalfLine(Conditional):
 class _Moments(nn.Module):
     """What `Elementwise` calls: parameters of its map from a context alone."""
 
-    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
+    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int], zero: bool) -> None:
         super().__init__()
-        self.net = MLP(0, outputs, hidden, inputs, activation="silu")
+        self.net = MLP(0, outputs, hidden, inputs, activation="silu", zero=zero)
 
     def forward(self, context: Tensor) -> Tensor:
         out: Tensor = self.net(context[:, :0], context)
@@ -164,13 +164,14 @@ def located(
     context_dim: int = 0,
     hidden: Sequence[int] = (64, 64),
     law: Literal["normal", "logistic"] = "normal",
+    zero: bool = True,
 ) -> ConditionalFlow:
     """Independent values whose means and log-scales a net computes from ``given`` numbers and the context's.
 
-    Starts at the standard law for all that may be given.
+    zero: it starts at the standard law for all that may be given; else at means and scales at random, near it.
     """
     if given + context_dim < 1:
         raise OptionError("located needs something that is given, got 0 numbers and no context")
     map = Affine(SoftClampScale())
-    net = _Moments(given + context_dim, map.n_params * math.prod(event_shape), hidden)
+    net = _Moments(given + context_dim, map.n_params * math.prod(event_shape), hidden, zero)
     return ConditionalFlow(Elementwise(map, tuple(event_shape), net), law=law)
