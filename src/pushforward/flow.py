@@ -235,7 +235,8 @@ class Flow(nn.Module):
 
         Noise is keyed by ``seed`` and by the number of the row (counted from ``first_row``): neither ``batch_size``,
         how many rows and draws go through the flow at once (None: bounded by their size), nor the order of calls
-        changes a value.
+        changes a value, but for rounding and, of flows in continuous time, within the tolerance of the solver, whose
+        steps suit all rows of a batch.
         """
         for name, number in (("samples", samples), ("probes", 1 if probes is None else probes)):
             if number < 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from pushforward.diagnostics.estimates import estimated_log_terms, excess, has_p
 from pushforward.diagnostics.integration import IMPORTANCE_LIMIT, continuous_part, integrate
 from pushforward.diagnostics.inversion import data_round_trip, is_bijection, latent_round_trip, returns_to_data
 from pushforward.diagnostics.jacobian import log_term_error, take_rows
+from pushforward.diagnostics.lines import CheckLine, CheckReport
 from pushforward.diagnostics.sampling import clamped_shares, sampling_error
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
@@ -37,55 +38,7 @@ _JACOBIAN_FLOAT64 = 256
 _PROBES = 400
 _VALUES = 50_000  # of data to check on, so that large images take seconds too
 
-
 _METHODS = {"quadrature": "quadrature", "importance": "importance sampling", "summation": "draws for each event"}
-
-
-@dataclass(frozen=True)
-class CheckLine:
-    """One line of a report: what was measured, the bar, and the verdict; ``passed`` None is reported and not judged."""
-
-    name: str
-    value: float | None
-    bar: str
-    passed: bool | None
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """The lines of `check`. ``str()`` gives a readable table."""
-
-    lines: tuple[CheckLine, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether no judged line failed."""
-        return all(line.passed is not False for line in self.lines)
-
-    def to_json(self) -> dict[str, Any]:
-        """A dict of plain values, non-finite numbers as None."""
-        lines = []
-        for line in self.lines:
-            entry = asdict(line)
-            if line.value is not None and not math.isfinite(line.value):
-                entry["value"] = None
-            lines.append(entry)
-        return {"passed": self.passed, "lines": lines}
-
-    def __str__(self) -> str:
-        words = {True: "ok", False: "FAILED", None: "-"}
-        rows = [(line.name, _number(line.value), line.bar, words[line.passed], line.detail) for line in self.lines]
-        widths = [max(len(row[i]) for row in [*rows, _HEAD]) for i in range(4)]
-        table = [
-            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
-            for row in [_HEAD, *rows]
-        ]
-        verdict = "all checks passed" if self.passed else "SOME CHECKS FAILED: do not trust the numbers of this flow"
-        return "\n".join([*table, verdict])
-
-
-_HEAD = ("check", "value", "bar", "", "")
 
 
 @dataclass(frozen=True)
@@ -98,6 +51,11 @@ class _Case:
     context: Tensor | None
     noise: NoiseValue
     seed: int
+
+    @property
+    def numeric(self) -> float:
+        """What the tolerances of numeric solutions add to a bar."""
+        return numeric_error(self.flow)
 
     def embedded(self, rows: int | None = None) -> Tensor | None:
         """The context of the first rows in float64, as the transforms take it."""
@@ -211,7 +169,7 @@ def _data_round_trips(case: _Case) -> list[CheckLine]:
     if returns_to_data(case.wide.transform):
         wide = data_round_trip(case.wide.transform, case.x, case.embedded(), case.noise, case.back())
         narrow = data_round_trip(case.flow.transform, case.x.float(), narrow_context, noise, back)
-        return _round_trip_lines("data -> latent -> data", wide, narrow, numeric_error(case.flow))
+        return _round_trip_lines("data -> latent -> data", wide, narrow, case.numeric)
     z, _ = case.wide.transform.to_latent(case.x, case.embedded(), case.noise)
     return _returns(case, z, "latent of data -> data -> latent")
 
@@ -237,7 +195,7 @@ def _latent_round_trips(case: _Case) -> list[CheckLine]:
         noise = noise_to(case.noise, torch.float32)
         z = case.flow.transform.to_latent(case.x.float(), narrow_context, noise)[0]
     narrow = latent_round_trip(case.flow.transform, z.float(), narrow_context, noise_to(case.back(), torch.float32))
-    return _round_trip_lines("latent -> data -> latent", wide, narrow, numeric_error(case.flow))
+    return _round_trip_lines("latent -> data -> latent", wide, narrow, case.numeric)
 
 
 def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
@@ -256,7 +214,7 @@ def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
         inside = ((y >= first.codomain.low) & (y <= first.codomain.high)).flatten(1).all(1)
     if not bool(inside.any()):
         return [CheckLine(name, None, f"<= {ROUND_TRIP_64:g}", None, "not computed: each sample was clamped somewhere")]
-    return _round_trip_lines(name, wide[inside], narrow[inside], numeric_error(case.flow))
+    return _round_trip_lines(name, wide[inside], narrow[inside], case.numeric)
 
 
 def _round_trip_lines(name: str, wide: Tensor, narrow: Tensor, numeric: float) -> list[CheckLine]:
@@ -279,7 +237,7 @@ def _log_terms(case: _Case) -> list[CheckLine]:
     )
     exact = size <= _JACOBIAN_FLOAT64
     limit = LOG_TERM * max(1.0, size / 8) if exact else PRECISION_MAX * size / 64
-    limit += numeric_error(case.flow)
+    limit += case.numeric
     flow, dtype = (case.wide, torch.float64) if exact else (case.flow, torch.float32)
     bar = f"<= {limit:.2g}"
     most = _JACOBIAN_FLOAT64 if case.wide.kind == "estimate" else _JACOBIAN_LIMIT
@@ -325,7 +283,7 @@ def _precision(case: _Case) -> list[CheckLine]:
     gap = precision_gap(case.flow, case.x, case.context, case.noise)
     scale = max(1.0, math.prod(case.flow.event_shape) / 64)
     worst, p99 = float(gap.max()), float(gap.quantile(0.99)) if bool(gap.isfinite().all()) else math.inf
-    most, nearly = (limit * scale + numeric_error(case.flow) for limit in (PRECISION_MAX, PRECISION_P99))
+    most, nearly = (limit * scale + case.numeric for limit in (PRECISION_MAX, PRECISION_P99))
     passed, bar = p99 <= nearly and worst <= most, f"<= {most:.2g}, p99 {nearly:.2g}"
     return [CheckLine("log_prob, float32 against float64", worst, bar, passed, f"nats; p99 {p99:.1e}")]
 
@@ -336,7 +294,7 @@ def _sampling(case: _Case) -> list[CheckLine]:
     if context is not None:
         n, context = 1, context[:64]
     error = float(sampling_error(case.wide, n, context, case.seed).max())
-    limit = SAMPLING + numeric_error(case.flow)
+    limit = SAMPLING + case.numeric
     bar, detail = f"<= {limit:.2g}", "relative"
     if case.flow.kind != "exact":
         detail += ", with the noise of each sample's own path"
@@ -351,7 +309,7 @@ def _batches(case: _Case) -> list[CheckLine]:
         batch_error(case.wide.transform, _latents(case)[:count], "to_data", context, case.back(count)),
     ]
     name, worst = "batched against one row at a time", max(errors)
-    limit = BATCHING + numeric_error(case.flow)
+    limit = BATCHING + case.numeric
     return [CheckLine(name, worst, f"<= {limit:.2g}", worst <= limit, "relative, float64")]
 
 
@@ -395,7 +353,3 @@ def _clamped(case: _Case) -> list[CheckLine]:
         CheckLine("clamped at the low end", low, "reported", None),
         CheckLine("clamped at the high end", high, "reported", None),
     ]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
