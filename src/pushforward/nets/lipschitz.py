@@ -24,6 +24,8 @@ from pushforward.nets.singular import Operator, krylov_vectors, leading_vectors,
 # A layer's norm is taken for this much more than what is found of it, which is never more than it is.
 MARGIN = 5e-3
 _KRYLOV_STEPS = 32
+# At the start: an activation's steepness for an input of unit spread, and the share of its variance that it passes on.
+_BEND, _PASSED = 1.5, 0.25
 
 ContractiveActivation: TypeAlias = Literal["lipswish", "elu"]
 
@@ -38,11 +40,13 @@ class LipSwish(nn.Module):
     """``x sigmoid(beta x) / 1.1`` with a learned ``beta`` > 0: smooth, and of slope at most 1.
 
     Source: Chen et al., "Residual flows", 2019, section 3.3: the slope of swish is below 1.1 for any beta.
+    beta: what it starts with, ``(1,)``; None: 0.97.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, beta: Tensor | None = None) -> None:
         super().__init__()
-        self.raw_beta = nn.Parameter(torch.full((1,), 0.5))
+        start = torch.full((1,), 0.5) if beta is None else beta + torch.log(-torch.expm1(-beta))
+        self.raw_beta = nn.Parameter(start)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.sigmoid(x * F.softplus(self.raw_beta)) / 1.1
@@ -177,8 +181,10 @@ class ContractiveNet(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.lipschitz = math.prod(layer.coefficient for layer in layers)
         self.context_dim = context_dim
-        make = {"lipswish": LipSwish, "elu": nn.ELU}[activation]
-        self.activations = nn.ModuleList(make() for _ in layers[1:])
+        spreads = _start_biases(layers)
+        self.activations = nn.ModuleList(
+            nn.ELU() if activation == "elu" else LipSwish(_BEND / spread) for spread in spreads[:-1]
+        )
         widths = [layer.bias.shape[0] for layer in layers]
         shifts = [nn.Linear(context_dim, n, bias=False).weight for n in widths] if context_dim else []
         self.shifts = nn.ParameterList(shifts)
@@ -215,6 +221,22 @@ class ContractiveNet(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return self.at(context)(x)
+
+
+@torch.no_grad()
+def _start_biases(layers: Sequence[LipschitzLayer]) -> list[Tensor]:
+    """Biases as large as what their layer gives, and how large that is, ``(1,)`` each, for inputs of unit variance.
+
+    With norms below 1 and more units than inputs that is little, and of little an activation of unit steepness makes
+    something linear, whatever is learned.
+    """
+    spreads, variance = [], torch.ones(1)
+    for layer in layers:
+        variance = variance * layer.normalised().square().sum() / layer.bias.shape[0]
+        spreads.append(variance.sqrt())
+        layer.bias.uniform_(-1, 1).mul_(2 * spreads[-1])
+        variance = _PASSED * variance
+    return spreads
 
 
 def contractive_mlp(
