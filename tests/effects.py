@@ -74,7 +74,7 @@ _OWN: dict[str, list[dict[str, Any]]] = {
     "bnaf": [],
     "flowpp": [{"components": 3}, *_COUPLINGS],
     "vflow": [{"extra": 2}, {"posterior": 1}, {"map": "spline"}, *_COUPLINGS],
-    "cif": [{"index": 2}, {"inner": "nsf"}, {"inner": "maf"}, {"inner": "nsf_ar"}, *_COUPLINGS],
+    "cif": [{"index": 2}, {"inner_steps": 2}, {"inner": "nsf"}, {"inner": "maf"}, {"inner": "nsf_ar"}, *_COUPLINGS],
 }
 for _name in ("nice", "real_nvp", *_OWN):
     EFFECTS += [
@@ -198,6 +198,7 @@ EFFECTS += [
     ("anf", (1, 8, 8), {"channels": 4}, {"scales": 2}),
     ("cif", (1, 8, 8), _GLOW, {"channels": 5}),
     ("cif", (1, 8, 8), _GLOW, {"scales": 2}),
+    ("cif", (1, 8, 8), _GLOW, {"inner_steps": 2}),
 ]
 _MACOW = {"transforms": 1, "channels": 4, "masked_channels": 4, "scales": 1}
 EFFECTS += [

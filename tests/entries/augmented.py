@@ -53,10 +53,10 @@ def entries() -> list[Entry]:
         flow_entry("anf", "vector, context", (3,), 2, **small),
         flow_entry("anf", "1 feature", (1,), **small),
         flow_entry("anf", "image, labels", (1, 4, 4), 0, LABELS, levels=17, extra=2, **image),
-        flow_entry("cif", "couplings", (2,), index=1, **small),
-        flow_entry("cif", "splines, context", (2,), 2, inner="nsf", bins=4, index=1, **small),
+        flow_entry("cif", "couplings", (2,), index=1, inner_steps=2, **small),
+        flow_entry("cif", "splines, context", (2,), 2, inner="nsf", bins=4, index=1, inner_steps=1, **small),
         flow_entry("cif", "autoregressive", (2,), inner="maf", index=1, **{**small, "transforms": 3}),
         flow_entry("cif", "autoregressive splines, context", (3,), 2, inner="nsf_ar", bins=4, **small),
-        flow_entry("cif", "1 feature", (1,), **small),
+        flow_entry("cif", "1 feature", (1,), inner_steps=1, **small),
         flow_entry("cif", "image, labels", (1, 4, 4), 0, LABELS, levels=17, **image),
     ]

@@ -38,6 +38,13 @@ class CIFOptions(SplineOptions, StepsOptions):
         Literal["real_nvp", "nsf", "maf", "nsf_ar"],
         Field(description="whose steps are indexed: couplings or, for vectors, autoregressive, affine or splines"),
     ] = "real_nvp"
+    inner_steps: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="couplings or autoregressive steps with the same index; None: 3 couplings for vectors, else 1",
+        ),
+    ] = None
     index: Annotated[
         int | None,
         Field(
@@ -61,10 +68,12 @@ def build(event_shape: Shape, context_dim: int, options: CIFOptions) -> Flow:
         return squeezed_flow(event_shape, context_dim, options, _image_steps(context_dim, options))
     refuse_mixing(event_shape, options, ("linear",))
     layers = data_layers(event_shape, context_dim, options)
+    # A coupling alone changes half of the coordinates, and an index costs as much as three.
+    many = options.inner_steps or (1 if options.inner in _ORDERED else 3)
     inner = _vector_steps(event_shape, context_dim, options)
     for i in range(options.transforms):
         layers += [ActNorm(event_shape), *linear_layers(event_shape, options.linear, "orthogonal")]
-        layers.append(_indexed(inner(i), context_dim, options))
+        layers.append(_indexed([inner(many * i + j) for j in range(many)], context_dim, options))
     return Flow(build_base(options.base, event_shape, context_dim), Chain(layers))
 
 
@@ -83,18 +92,25 @@ def _vector_steps(event_shape: Shape, context_dim: int, options: CIFOptions) -> 
 def _image_steps(context_dim: int, options: CIFOptions) -> Callable[[Shape], list[Transform]]:
     def steps(event_shape: Shape) -> list[Transform]:
         found: list[Transform] = []
+        many = options.inner_steps or 1
         for i in range(options.transforms):
-            partition, map = Channelwise(event_shape, keep_first=options.linear != "none" or i % 2 == 0), _map(options)
-            outputs = map.n_params * partition.changed_shape[0]
-            net: nn.Module = ActNormConvNet(partition.kept_shape[0], outputs, options.channels, context_dim)
+            first = 0 if options.linear != "none" else many * i
+            inner = [coupling(event_shape, (first + j) % 2 == 0) for j in range(many)]
             found += [ActNorm(event_shape), *linear_layers(event_shape, options.linear, "orthogonal")]
-            found.append(_indexed(Coupling(partition, map, net), context_dim, options))
+            found.append(_indexed(inner, context_dim, options))
         return found
+
+    def coupling(event_shape: Shape, keep_first: bool) -> Transform:
+        partition, map = Channelwise(event_shape, keep_first=keep_first), _map(options)
+        outputs = map.n_params * partition.changed_shape[0]
+        net: nn.Module = ActNormConvNet(partition.kept_shape[0], outputs, options.channels, context_dim)
+        return Coupling(partition, map, net)
 
     return steps
 
 
-def _indexed(inner: Transform, context_dim: int, options: CIFOptions) -> ContinuouslyIndexed:
+def _indexed(steps: list[Transform], context_dim: int, options: CIFOptions) -> ContinuouslyIndexed:
+    inner = steps[0] if len(steps) == 1 else Chain(steps)
     shape = inner.latent_shape
     index = (options.index or (min(shape[0], 8) if len(shape) == 1 else 1), *shape[1:])
     if len(shape) == 1:
