@@ -38,10 +38,10 @@ from pushforward.transforms import Residual
 from pushforward.transforms.fixed_point import solve, tolerance
 
 _ROWS, _TRAINED, _STEPS = 20, 5_000, 300
-_POINTS = 2**16  # of the noise, in the mean that is the exact value
+_POINTS = 2**14  # of the noise, in the mean that is the exact value
 _CELL = 200  # of the unit square that stands for an event of two integers, a side
 _DRAWS = (1, 10, 100, 1_000)
-_REPEATS = 20_000  # draws a row in all, however many of them make one value
+_REPEATS = 5_000  # draws a row in all, however many of them make one value
 _MEMORY = ("real_nvp", "flowpp", "vflow", "residual_flow")
 
 
