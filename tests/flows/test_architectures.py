@@ -14,7 +14,7 @@ from pushforward import flows
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build, describe, names
-from pushforward.transform import Inverse
+from pushforward.transform import Chain, Inverse
 from pushforward.transforms import (
     Autoregressive,
     BlockAutoregressive,
@@ -94,7 +94,8 @@ _Conditioned: TypeAlias = (
 def _conditioned(flow: Flow) -> list[_Conditioned]:
     """The steps of a flow that see its context, each in the direction that is one pass of its net."""
     steps = [step.transform if isinstance(step, Inverse) else step for step in flow.transform]  # type: ignore[attr-defined]
-    steps = [step.inner if isinstance(step, ContinuouslyIndexed) else step for step in steps]
+    inner = [step.inner if isinstance(step, ContinuouslyIndexed) else step for step in steps]
+    steps = [part for step in inner for part in (step if isinstance(step, Chain) else [step])]
     found = [step for step in steps if isinstance(step, _Conditioned)]
     return [step for step in found if not isinstance(step, Elementwise) or step.net is not None]
 
@@ -129,8 +130,8 @@ def test_context_reaches_every_parameter_of_every_step(name: str, features: int)
     steps = _conditioned(
         _perturbed(build(name, (features,), context_dim=2, **options_of(name, hidden=(8,), transforms=2)))
     )
-    # An encoder and a decoder are a step, and a regression is on one velocity.
-    assert len(steps) == {"anf": 4, "flow_matching": 1}.get(name, 2)
+    # An encoder and a decoder are a step, three couplings share an index, and a regression is on one velocity.
+    assert len(steps) == {"anf": 4, "cif": 6, "flow_matching": 1}.get(name, 2)
     context = torch.randn(9, 2)
     for step in steps:
         x = torch.rand(9, *step.data_shape) - 0.5
