@@ -172,7 +172,8 @@ class Flow(nn.Module):
     ) -> Tensor:
         """``n`` events: ``(n, *event_shape)``, or ``(n, B, *event_shape)`` for a context of ``B`` rows.
 
-        temperature (> 0) scales the base's deviations; below 1 it changes how samples look, not the model.
+        temperature (> 0) scales the base's deviations; below 1 it changes how samples look, not the model. Gradients
+        reach the weights through them; under ``torch.no_grad()`` many take far less memory.
         """
         return self._sample(n, context, temperature, generator)[0]
 

@@ -321,6 +321,26 @@ def test_a_report_says_which_bound_it_gives(law):
     assert ("whose dequantisation is uniform" in text) is (law == "variational")
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "explained", "not_explained"),
+    [
+        ("real_nvp", "exact", [], ["<em>bound</em>", "<em>estimate</em>"]),
+        ("vflow", "bound", ["<em>bound</em>"], ["<em>estimate</em>", "dequantisation", "bits/dim"]),
+        ("residual_flow", "estimate, ", ["<em>estimate</em>"], ["<em>bound</em>", "dequantisation", "bits/dim"]),
+    ],
+)
+def test_a_report_says_the_kind_of_likelihoods_of_tables(name, said, explained, not_explained):
+    data = table()
+    estimated = {"log_det": "roulette"} if name == "residual_flow" else {}
+    flow = build(data, name, transforms=2, hidden=(8,), **estimated)
+    text, _ = make_report(saved(flow, data), data, history=HISTORY, check=HEALTHY)
+    assert f"<td>{said}" in text
+    assert f"<td>{flow.kind_in_words}</td>" in text
+    page = text[text.index("<h1>") : text.index("<h2>Training")]
+    assert all(words in page for words in explained)
+    assert not any(words in page for words in not_explained)
+
+
 def test_baselines_are_the_same_whatever_the_flows_dequantisation():
     data, values = images(), []
     for law in ("uniform", "variational"):
