@@ -169,7 +169,7 @@ def test_likelihood_names_its_kind() -> None:
     assert (bound.standard_error > 0).all()
     exact = build("nice", (3,)).likelihood(torch.zeros(4, 3), samples=5)
     assert (exact.kind, exact.samples, exact.standard_error) == ("exact", 1, None)
-    with pytest.raises(OptionError, match="samples must be at least 1"):
+    with pytest.raises(OptionError, match="samples must be a whole number of at least 1"):
         _dequantised().likelihood(torch.zeros(4, 3), samples=0)
 
 
@@ -213,8 +213,31 @@ def test_an_estimate_of_a_bound_averages_probes_within_each_log_weight() -> None
         "the log-mean-exp of single probes lies above, by half their variance"
     )
     found = flow.likelihood(x, probes=9)
-    assert found.samples == 9
+    assert (found.samples, found.probes, found.in_words) == (1, 9, flow.kind_in_words)
     assert found.standard_error is not None
+    many = flow.likelihood(x, samples=2)
+    assert (many.samples, many.probes) == (2, 8)
+    assert many.in_words == (
+        "estimate of a bound, for this test, lifted by the noise of 8 probes a draw, uniform dequantisation"
+    )
+
+
+def test_what_is_no_number_of_draws_or_rows_is_refused() -> None:
+    x = torch.zeros(1, 3)
+    for name, value in (("samples", 2.5), ("samples", 0), ("probes", 0), ("batch_size", -1), ("first_row", -5)):
+        with pytest.raises(OptionError, match=f"{name} must be a whole number"):
+            _dequantised().likelihood(x, **{name: value})
+
+
+def test_noise_of_another_shape_than_declared_is_refused() -> None:
+    flow, x = _dequantised(), torch.zeros(2, 3)
+    u = torch.full((2, 3), 0.5)
+    flow.log_prob(x, noise=(u, None))
+    for wrong in (u, (u,), (u, u), (u[:, :1], None), (u[:1], None), (None, None), ((u,), None)):
+        with pytest.raises(ShapeError, match=r"noise: .* expected, got"):
+            flow.log_prob(x, noise=wrong)
+    with pytest.raises(ShapeError, match="noise: none expected"):
+        Flow(StandardNormal((3,)), Identity((3,))).log_prob(x, noise=u)
 
 
 def test_a_row_that_is_impossible_in_every_draw_has_no_standard_error() -> None:

@@ -17,7 +17,7 @@ from pushforward.bases import Base, as_base
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.precision import full_precision
 from pushforward.structure import structure
-from pushforward.transform import Kind, NoiseValue, Shape, Transform, has_role
+from pushforward.transform import Kind, NoiseSpec, NoiseValue, Shape, Transform, has_role
 from pushforward.transforms.dequantisation import Dequantisation
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ class Likelihood:
     """Log-likelihoods in nats, each with what kind of number it is.
 
     value: (B,); kind: ``exact``, ``bound`` (a lower bound) or ``estimate``; samples: how many draws were averaged per
-    row (draws of a bound, or probes of an estimate; for an estimate of a bound its draws); standard_error: (B,) of
-    ``value`` over the draws, None where one draw or none was needed; in_words: the kind as it is to be printed, which
-    for an estimate says how it comes about, and of what.
+    row (draws of a bound, or of an estimate of one; probes of an estimate); probes: how many there were for each draw,
+    1 where none is wanted; standard_error: (B,) of ``value`` over the draws, over the probes where there is one draw,
+    None where there is one of both; in_words: the kind as it is to be printed, which for an estimate says how it comes
+    about, and of what.
     """
 
     value: Tensor
@@ -46,6 +47,7 @@ class Likelihood:
     samples: int
     standard_error: Tensor | None = None
     in_words: str = ""
+    probes: int = 1
 
 
 class Flow(nn.Module):
@@ -102,13 +104,20 @@ class Flow(nn.Module):
     def kind_in_words(self) -> str:
         """The kind as it is printed: a bound with the dequantisation that makes it one, an estimate with its method.
 
-        What is both is an "estimate of a bound".
+        What is both is an "estimate of a bound". These are the words for one draw; `Likelihood` has those for more.
         """
+        return self._in_words(1, 1)
+
+    def _in_words(self, draws: int, probes: int) -> str:
         words: list[str] = [self.kind]
         if self.kind == "estimate":
             if has_role(self.transform.noise_to_latent, "draw"):
                 words = ["estimate of a bound"]
-            words += [self.transform.estimator] if self.transform.estimator else []
+            estimator = self.transform.estimator or ""
+            if draws > 1 and has_role(self.transform.noise_to_latent, "probe"):
+                # Of each draw it is unbiased; of the log-mean-exp it is not.
+                estimator = f"{estimator.replace('unbiased, ', '')}, lifted by the noise of {probes} probes a draw"
+            words += [estimator] if estimator else []
         return ", ".join([*words, f"{self.dequantisation} dequantisation"] if self.dequantisation else words)
 
     @property
@@ -211,9 +220,7 @@ class Flow(nn.Module):
         z = self._event(z, "z", self.transform.latent_shape)
         with evaluation(self):
             context = self._context(context, z.shape[0])
-            if noise is None:
-                noise = noise_source.draw(self.transform.noise_to_data, z.shape[0], z.dtype, z.device, generator)
-            return self.transform.to_data(z, context, noise)[0]
+            return self.transform.to_data(z, context, self._noise(noise, z, generator, "noise_to_data"))[0]
 
     @torch.no_grad()
     def likelihood(
@@ -239,9 +246,11 @@ class Flow(nn.Module):
         changes a value, but for rounding and, of flows in continuous time, within the tolerance of the solver, whose
         steps suit all rows of a batch.
         """
-        for name, number in (("samples", samples), ("probes", 1 if probes is None else probes)):
-            if number < 1:
-                raise OptionError(f"{name} must be at least 1, got {number}")
+        for name, number, least in (
+            ("samples", samples, 1), ("probes", probes, 1), ("batch_size", batch_size, 1), ("first_row", first_row, 0),
+        ):  # fmt: skip
+            if number is not None and (not isinstance(number, int) or number < least):
+                raise OptionError(f"{name} must be a whole number of at least {least}, got {number}")
         x = self._event(x, "x", self.event_shape)
         batch_size = batch_size or min(_BATCH_ROWS, max(1, _BATCH_VALUES // max(1, math.prod(self.event_shape))))
         spec = self.transform.noise_to_latent
@@ -258,7 +267,8 @@ class Flow(nn.Module):
                 found.append(_combined(values.reshape(draws, each, -1)))
         value, standard_error = (torch.cat(parts) for parts in zip(*found, strict=True))
         known = None if draws * each == 1 else standard_error
-        return Likelihood(value, self.kind, draws if draws > 1 else each, known, self.kind_in_words)
+        used = draws if has_role(spec, "draw") else each
+        return Likelihood(value, self.kind, used, known, self._in_words(draws, each), each)
 
     @torch.no_grad()
     def initialise(self, x: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None) -> None:
@@ -346,10 +356,14 @@ class Flow(nn.Module):
             raise ContextError(f"context for {batch} rows expected (or one for all), got {context.shape[0]}")
         return context.expand(batch, *context.shape[1:])
 
-    def _noise(self, noise: NoiseValue, x: Tensor, generator: torch.Generator | None) -> NoiseValue:
-        if noise is not None or self.transform.noise_to_latent is None:
-            return noise
-        return noise_source.draw(self.transform.noise_to_latent, x.shape[0], x.dtype, x.device, generator)
+    def _noise(
+        self, noise: NoiseValue, x: Tensor, generator: torch.Generator | None, of: str = "noise_to_latent"
+    ) -> NoiseValue:
+        spec: NoiseSpec = getattr(self.transform, of)
+        if noise is None:
+            return noise_source.draw(spec, x.shape[0], x.dtype, x.device, generator)
+        noise_source.require(noise, spec, x.shape[0])
+        return noise
 
 
 @contextmanager

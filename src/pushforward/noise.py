@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pushforward.errors import ShapeError
 from pushforward.transform import Noise, NoiseSpec, NoiseValue, has_role
 
 
@@ -72,6 +73,25 @@ def keyed(
         return torch.from_numpy(values).to(dtype=dtype, device=device)
 
     return _each(spec, one)
+
+
+def require(noise: NoiseValue, spec: NoiseSpec, batch: int) -> None:
+    """Raise ShapeError where ``noise`` is not what ``spec`` declares for ``batch`` rows: it would be broadcast."""
+    if isinstance(spec, tuple):
+        if not isinstance(noise, tuple) or len(noise) != len(spec):
+            raise ShapeError(f"noise: a tuple of {len(spec)} parts expected, got {_described(noise)}")
+        for part, own in zip(noise, spec, strict=True):
+            require(part, own, batch)
+        return
+    wanted = "none" if spec is None else f"shape {(batch, *spec.shape)}"
+    if _described(noise) != wanted:
+        raise ShapeError(f"noise: {wanted} expected, got {_described(noise)}")
+
+
+def _described(noise: NoiseValue) -> str:
+    if isinstance(noise, tuple):
+        return f"a tuple of {len(noise)} parts"
+    return "none" if noise is None else f"shape {tuple(noise.shape)}"
 
 
 def _each(spec: NoiseSpec, one: Callable[[Noise], Tensor]) -> NoiseValue:

@@ -24,8 +24,7 @@ _NARROW = 1e-4
 class Objective(ABC):
     """One number for each row, whose mean training raises in place of the log-density.
 
-    loss_name: what its negative is called where it is printed; None where it is a log-likelihood in nats, or one less
-    a regularisation.
+    loss_name: what its negative is called where it is printed; None where the number is a log-likelihood in nats.
     """
 
     loss_name: str | None = None
@@ -37,13 +36,14 @@ class Objective(ABC):
 
 @dataclass(frozen=True)
 class RegularisedLikelihood(Objective):
-    """The log-density less what the way to the latent costs, see `charged`."""
+    """The log-density, with the gradient of it less what the way to the latent costs, see `charged`."""
 
     def values(self, base: Base, transform: Transform, x: Tensor, context: Tensor | None, noise: NoiseValue) -> Tensor:
         with charged(transform) as costs:
             z, log_term = transform.to_latent(x, context, noise)
-        value: Tensor = base.log_prob(z, context) + log_term - sum(costs)
-        return value
+        value = base.log_prob(z, context) + log_term
+        # The number stays a likelihood, as it is printed.
+        return value - sum(cost - cost.detach() for cost in costs)
 
 
 @dataclass(frozen=True)

@@ -91,12 +91,28 @@ def test_every_ending_holds_the_same_rows(run: Run, image_model: Path, tmp_path:
     values = [float(row["value"]) for row in rows]
     assert len(values) == 5
     assert {(row["unit"], row["kind"], row["dequantisation"]) for row in rows} == {("bits/dim", "bound", "uniform")}
+    assert {(row["in_words"], row["samples"], row["probes"]) for row in rows} == {
+        ("bound, uniform dequantisation", "3", "1")
+    }
     assert all(float(row["standard_error"]) > 0 for row in rows)
     parquet = pyarrow.parquet.read_table(tmp_path / "s.parquet").to_pydict()
     array = np.load(tmp_path / "s.npy", allow_pickle=False)
     lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
     assert parquet["value"] == array["value"].tolist() == [line["value"] for line in lines] == values
     assert parquet["unit"] == array["unit"].tolist() == ["bits/dim"] * 5
+
+
+def test_the_mean_says_how_many_draws_it_has_and_where_they_are_of_no_use(
+    run: Run, image_model: Path, table_model: Path, houses_csv: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", load("digits").x[:5])
+    assert (
+        "bits/dim (bound, uniform dequantisation, k = 3)"
+        in run("score", image_model, tmp_path / "x.npy", "--samples", 3)[2]
+    )
+    _, out, err = run("score", table_model, houses_csv, "--samples", 3)
+    assert "--samples and --probes change nothing: the likelihood is exact" in err
+    assert "samples" not in out.splitlines()[0]
 
 
 def test_bits_are_nats_divided(run: Run, image_model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
 from pushforward.transform import Chain
-from pushforward.transforms import Dequantize, Identity, Logit, Standardise
+from pushforward.transforms import Continuous, Dequantize, Identity, Logit, Standardise
 
 
 def _by_name(report: CheckReport) -> dict[str, CheckLine]:
@@ -64,6 +65,28 @@ def test_the_flow_is_left_as_it_was(images: Flow) -> None:
     assert torch.equal(torch.get_rng_state(), state)
     for name, value in images.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_what_a_solver_adds_to_a_bar_neither_fails_a_sound_flow_nor_hides_a_wrong_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    # Of one column a probe has no variance: all that is left of the difference is the solver's.
+    sound = build("ffjord", (1,), trace="hutchinson", hidden=(8,), standardise=False)
+    with torch.no_grad():
+        for parameter in sound.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    assert check(sound, rows=50).passed
+    loose = build("ffjord", (9,), tolerance=1e-2, hidden=(8,), standardise=False)
+    right = Continuous._solve
+
+    def off(self: Continuous, *arguments: Any) -> Any:
+        x, integral, cost = right(self, *arguments)
+        return x, integral + 0.5, cost
+
+    assert check(loose, rows=20).passed
+    monkeypatch.setattr(Continuous, "_solve", off)
+    assert not check(loose, rows=20).passed
 
 
 def test_the_same_seed_gives_the_same_report() -> None:

@@ -242,7 +242,7 @@ def test_a_new_flow_starts_at_its_base_or_near_it(name: str) -> None:
     flow = build(name, (4,), **options_of(name, standardise=False, transforms=3, hidden=(8,), base="normal")).eval()
     x = torch.randn(100, 4)
     gap = flow.log_prob(x) - flow.base.log_prob(x)
-    # Maps with components start where the components differ, and only near the identity; an index has an effect at once.
+    # Maps with components start where these differ, only near the identity; an index has an effect from the start.
     bar = {"naf": 1.0, "bnaf": 2.0, "flowpp": 1.0, "gaussianization": 1.0, "cif": 1.0, "sos": 1e-2}.get(name, 1e-4)
     assert gap.abs().mean() <= bar
 

@@ -150,3 +150,12 @@ def test_parts_that_do_not_fit_are_refused_with_what_does_not_fit() -> None:
         ContinuouslyIndexed(inner, two, drawn, drawn)
     with pytest.raises(ShapeError, match="prior and posterior must be of the same index"):
         ContinuouslyIndexed(inner, drawn, drawn, two)
+
+
+@pytest.mark.parametrize(("shape", "extra"), [((1,), None), ((3,), 1)])
+def test_couplings_of_a_posterior_that_has_nothing_to_couple_are_refused(
+    shape: tuple[int, ...], extra: int | None
+) -> None:
+    build("vflow", shape, extra=extra)
+    with pytest.raises(OptionError, match="posterior"):
+        build("vflow", shape, extra=extra, posterior=2)

@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pushforward.bases import StandardNormal
 from pushforward.errors import NumericsError, OptionError
+from pushforward.flow import Flow
 from pushforward.nets import ConcatSquashMLP, VectorField
-from pushforward.transforms import Continuous
+from pushforward.training import TrainingOptions, fit
+from pushforward.transforms import Continuous, continuous
 from pushforward.transforms.continuous import charged
 
 
@@ -111,14 +114,31 @@ def test_what_training_is_charged_is_the_integral_along_the_way() -> None:
     copy.deepcopy(step)
 
 
-def test_what_cannot_be_solved_says_so_and_does_not_end_a_training() -> None:
+def test_what_cannot_be_solved_says_so_and_does_not_end_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(continuous, "_MAX_STEPS", 100)
     stiff = Continuous(_Linear(torch.tensor([[0.0, 1e5], [-1e5, 0.0]], dtype=torch.float64)))
     x = torch.ones(2, 2).double()
-    with pytest.raises(NumericsError, match=r"could not be solved to tolerance 1e-05 in 1000 steps"):
+    with pytest.raises(NumericsError, match=r"could not be solved to tolerance 1e-05 in 100 steps"):
         stiff.eval().to_latent(x)
     z, log_term = stiff.train().to_latent(x)
     assert z.isnan().all()
     assert log_term.isnan().all()
+    # A backward pass through it goes to the weights, and adds nothing to them that is worth a step.
+    (z.sum() + log_term.sum()).backward()
+
+
+@pytest.mark.parametrize("where", ["there", "back"])
+def test_steps_of_a_training_that_no_solver_can_follow_are_skipped(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(continuous, "_MAX_STEPS", 100)
+    if where == "there":
+        step = Continuous(_random_net(), training_tolerance=1e-30)
+    else:
+        # Inwards so fast that the way back, which the adjoint goes, leaves the range of float32.
+        step = Continuous(_Linear(-100 * torch.eye(2)))
+    flow = Flow(StandardNormal((2,)), step).to(next(step.parameters()).dtype)
+    x = torch.randn(32, 2).to(flow.dtype)
+    options = TrainingOptions(steps=2, batch_size=16, epochs=None)
+    assert fit(flow, x, options=options, progress=False).history[-1]["skipped"] == 2
 
 
 def test_rows_that_are_no_numbers_or_far_away_disturb_no_other() -> None:

@@ -27,6 +27,10 @@ def score(
             help="draws a row of a bound, whose log-mean-exp tightens it, or of an estimate, whose mean steadies it."
         ),
     ] = 1,
+    probes: Annotated[
+        int | None,
+        Parameter(help="of an estimate of a bound, for each draw; default: 1 for one draw, 8 for more."),
+    ] = None,
     part: Annotated[
         Literal["all", "train", "validation", "test"],
         Parameter(help="rows of the data that the model was fitted to, by its split."),
@@ -40,8 +44,8 @@ def score(
     """Log-likelihood of each row of data under a saved model.
 
     One row is written for each row of the data: its number, the value, its unit and its kind (exact, bound or
-    estimate), of an estimate how it comes about, for integer data the dequantisation that makes it a bound, and with
-    several draws the standard error.
+    estimate); of what is not exact the kind in words and how many draws and probes there were, for integer data the
+    dequantisation that makes it a bound, and with several draws the standard error.
     Noise is keyed by the seed and the row, so that a score does not depend on the rows around it. The mean goes to
     stderr.
     """
@@ -53,6 +57,7 @@ def score(
         out=out,
         unit=unit,
         samples=samples,
+        probes=probes,
         part=part,
         columns=column_names(columns),
         context=column_names(context),

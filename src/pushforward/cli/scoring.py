@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pushforward.cli.output import TABLES, require_output, write_table
 from pushforward.cli.parameters import Running
@@ -15,6 +17,7 @@ from pushforward.cli.reading import read_for
 from pushforward.cli.waiting import counted, tell
 from pushforward.data import DataSet
 from pushforward.errors import DataError, OptionError
+from pushforward.flow import Likelihood
 from pushforward.report.evaluation import in_unit, part_of, summarise, tensors, unit_of
 from pushforward.storage import SavedModel, load_model
 
@@ -28,6 +31,7 @@ def run_score(
     out: Path | None,
     unit: Any,
     samples: int,
+    probes: int | None,
     part: str,
     columns: Sequence[str] | None,
     context: Sequence[str] | None,
@@ -37,46 +41,47 @@ def run_score(
 ) -> None:
     """Score and write; see `pushforward.cli.score.score`."""
     require_output(out, TABLES, force)
-    if samples < 1:
-        raise OptionError(f"samples must be at least 1, got {samples}")
+    for said, number in (("samples", samples), ("probes", probes)):
+        if number is not None and number < 1:
+            raise OptionError(f"{said} must be at least 1, got {number}")
     model = load_model(path, running.start())
     data = read_for(model, name, data_dir=data_dir, columns=columns, context=context, as_fitted=part != "all")
     rows = _rows(model, data, part)
-    nats, errors = likelihoods(model, data, rows, samples, running.chosen_seed)
+    found = likelihoods(model, data, rows, samples, probes, running.chosen_seed)
+    if max(samples, probes or 1) > 1 and found.standard_error is None:
+        tell(f"note: --samples and --probes change nothing: the likelihood is {found.in_words}, of one pass")
     unit = unit or unit_of(model.flow)
     dimensions = math.prod(model.flow.event_shape)
-    values = in_unit(nats, unit, dimensions)
-    table = {
-        "row": rows,
-        "value": values,
-        "unit": np.full(len(rows), unit),
-        "kind": np.full(len(rows), model.flow.kind),
-    }
-    if model.flow.transform.estimator is not None:
-        table["estimator"] = np.full(len(rows), model.flow.transform.estimator)
+    values = in_unit(found.value.double().cpu().numpy(), unit, dimensions)
+    # What is the same of all rows stands in each: rows of several models may come to lie in one table.
+    same: dict[str, object] = {"unit": unit, "kind": found.kind}
+    if found.kind != "exact":
+        same |= {"in_words": found.in_words, "samples": found.samples, "probes": found.probes}
     if model.flow.dequantisation is not None:
-        table["dequantisation"] = np.full(len(rows), model.flow.dequantisation)
-    if errors is not None:
-        table["standard_error"] = np.abs(in_unit(errors, unit, dimensions))
+        same["dequantisation"] = model.flow.dequantisation
+    table = {"row": rows, "value": values, **{name: np.full(len(rows), value) for name, value in same.items()}}
+    if found.standard_error is not None:
+        table["standard_error"] = np.abs(in_unit(found.standard_error.double().cpu().numpy(), unit, dimensions))
     write_table(table, out)
-    _tell_mean(values, unit, model.flow.kind_in_words)
+    _tell_mean(values, unit, f"{found.in_words}{f', k = {found.samples:,}' if found.samples > 1 else ''}")
 
 
-def likelihoods(model: SavedModel, data: DataSet, rows: Array, samples: int, seed: int) -> tuple[Array, Array | None]:
-    """Log-likelihoods (N,) in nats, and their standard errors where ``samples`` draws were averaged.
+def likelihoods(
+    model: SavedModel, data: DataSet, rows: Array, samples: int, probes: int | None, seed: int
+) -> Likelihood:
+    """Log-likelihoods in nats, of ``rows``.
 
     Noise is keyed by a row's place among ``rows``, as in a report: the mean over the test part is the report's.
     """
-    flow, values, errors = model.flow, [np.zeros(0)], []
+    flow, parts = model.flow, []
     part = part_of(flow, data, rows)
     with counted("scoring", len(part)) as advance:
         for start, x, context in tensors(flow, part):
-            found = flow.likelihood(x, context, samples=samples, seed=seed, first_row=start)
-            values.append(found.value.double().cpu().numpy())
-            if found.standard_error is not None:
-                errors.append(found.standard_error.double().cpu().numpy())
+            parts.append(flow.likelihood(x, context, samples=samples, seed=seed, first_row=start, probes=probes))
             advance(len(x))
-    return np.concatenate(values), np.concatenate(errors) if errors else None
+    errors = [found.standard_error for found in parts if found.standard_error is not None]
+    whole = torch.cat([found.value for found in parts])
+    return replace(parts[0], value=whole, standard_error=torch.cat(errors) if errors else None)
 
 
 def _rows(model: SavedModel, data: DataSet, part: str) -> Array:

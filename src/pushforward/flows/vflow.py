@@ -6,6 +6,7 @@ Source: Chen, Lu, Chenli, Zhu & Tian, "VFlow: More expressive generative flows w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -45,6 +46,8 @@ def build(event_shape: Shape, context_dim: int, options: VFlowOptions) -> Flow:
         refuse_unused(options, ("bins", "bound"), "it is for couplings of splines, and map is 'affine'")
     layers = data_layers(event_shape, context_dim, options)
     extra = (options.extra or event_shape[0], *event_shape[1:])
+    if math.prod(extra) == 1:
+        refuse_unused(options, ("posterior",), "a single value that is added has none to be coupled with")
     drawn = drawn_given(extra, event_shape, context_dim, couplings=options.posterior)
     layers.append(Augment(event_shape, drawn))
     shape = layers[-1].latent_shape

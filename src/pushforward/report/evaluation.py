@@ -119,7 +119,7 @@ def part_of(flow: Flow, data: DataSet, rows: Array) -> Part:
 
 def tensors(flow: Flow, part: Part, batch: int = _BATCH) -> Iterator[tuple[int, Tensor, Tensor | None]]:
     """Batches of ``part`` on the flow's device: the number of the first row, events, contexts."""
-    for start in range(0, len(part), batch):
+    for start in range(0, max(1, len(part)), batch):
         x = torch.as_tensor(part.x[start : start + batch]).to(device=flow.device, dtype=flow.dtype)
         yield start, x, contexts(flow, part, start, start + batch)
 

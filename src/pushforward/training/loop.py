@@ -188,7 +188,11 @@ class _GradientRun(Run):
         self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=options.autocast):
             value = self.model(x, context, noise).mean()
-        torch.autograd.backward(-value)
+        try:
+            torch.autograd.backward(-value)
+        except AssertionError:
+            # Of torchdiffeq, where the adjoint equation cannot be solved backwards.
+            value = value.detach() * torch.nan
         self._add_penalty()
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         # One transfer for both: on an accelerator this is the only wait of a step.

@@ -89,7 +89,7 @@ class Continuous(Estimated):
         self.data_shape = self.latent_shape = field.event_shape
         if trace == "hutchinson":
             self.noise_to_latent = self.noise_to_data = Noise(field.event_shape, "rademacher", "probe")
-        how = "exact trace" if trace == "exact" else "unbiased trace"
+        how = "exact trace" if trace == "exact" else "unbiased, Hutchinson's trace"
         self.estimator = f"{how}, solver tolerance {tolerance:g}"
         self.evaluations = 0
         self._costs: list[Tensor] | None = None
@@ -155,9 +155,8 @@ class Continuous(Estimated):
         weights: list[Tensor],
         context: Tensor | None,
     ) -> Tensor:
-        tolerance = self.training_tolerance if self.training else self.tolerance
-        if self.exact:
-            tolerance = min(tolerance, math.sqrt(torch.finfo(state.dtype).eps))
+        training = self.training and not self.exact
+        tolerance = self.training_tolerance if training else self.tolerance_now(state.dtype)
         more: dict[str, Any] = {"options": {"norm": self._largest_error, "max_num_steps": _MAX_STEPS}}
         solve, solve_by_adjoint = _solvers()
         if self.adjoint and torch.is_grad_enabled():
@@ -166,13 +165,14 @@ class Continuous(Estimated):
             wanted = [p for p in weights if p.requires_grad]
             # The error of the parameters' gradients is a sum over all rows and times: no step need be small for it
             # (Kidger, Chen & Lyons, "Hey, that's not an ODE", 2021).
-            more |= {"adjoint_params": (*wanted, *seen), "adjoint_options": {"norm": "seminorm"}}
+            back = {"norm": "seminorm", "max_num_steps": _MAX_STEPS}
+            more |= {"adjoint_params": (*wanted, *seen), "adjoint_options": back}
         try:
             solution: Tensor = solve(rates, state, times, rtol=tolerance, atol=tolerance, method="dopri5", **more)
         except AssertionError as error:
             if self.training or not all(p.isfinite().all() for p in weights):
-                # For whoever trains it is a step that failed, and not the end.
-                return state * torch.nan
+                # For whoever trains it is a step that failed, and not the end; the weights are in its graph.
+                return (state + sum(0 * p.sum() for p in weights)) * torch.nan
             raise NumericsError(
                 f"the differential equation could not be solved to tolerance {tolerance:g} in {_MAX_STEPS} steps; "
                 "raise the tolerance, or train with more regularisation (kinetic, jacobian)"
@@ -204,8 +204,11 @@ def _rates(f: Callable[..., Tensor], t: Tensor, x: Tensor, context: Tensor | Non
     wanted, size = torch.is_grad_enabled(), x[:1].numel()
     at, velocity = evaluated(lambda x: f(t, x, context), x)
     if probe is None:
-        rows = torch.stack([jacobian_row(velocity, at, i, wanted) for i in range(size)], 1)
-        divergence, jacobian = rows.diagonal(dim1=1, dim2=2).sum(1), sum_event(rows.square())
+        # Row by row: all of them at once would be the square of the event.
+        divergence = jacobian = sum_event(velocity.new_zeros(velocity.shape))
+        for i in range(size):
+            row = jacobian_row(velocity, at, i, wanted).flatten(1)
+            divergence, jacobian = divergence + row[:, i], jacobian + sum_event(row.square())
     else:
         (row,) = torch.autograd.grad(velocity, at, probe, create_graph=wanted, retain_graph=True)
         divergence, jacobian = sum_event(row * probe), sum_event(row.square())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 from pushforward.transform import Transform
@@ -24,10 +26,15 @@ class Estimated(Transform, ABC):
     exact: bool = False
     tolerance: float = 0.0
 
+    def tolerance_now(self, dtype: torch.dtype) -> float:
+        """The tolerance for values of that type: while `exact`, no more than the root of the machine's precision."""
+        return min(self.tolerance, math.sqrt(torch.finfo(dtype).eps)) if self.exact else self.tolerance
 
-def numeric_error(module: nn.Module) -> float:
+
+def numeric_error(module: nn.Module, dtype: torch.dtype) -> float:
     """What the solvers' tolerances in ``module`` may add up to: errors of steps accumulate, and grow on the way."""
-    return 100 * max((part.tolerance for part in module.modules() if isinstance(part, Estimated)), default=0.0)
+    found = (part.tolerance_now(dtype) for part in module.modules() if isinstance(part, Estimated))
+    return 100 * max(found, default=0.0)
 
 
 @contextmanager

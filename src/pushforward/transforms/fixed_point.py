@@ -33,7 +33,7 @@ def solve(g: Callable[[Tensor], Tensor], z: Tensor, lipschitz: float) -> Tensor:
     eps, size = torch.finfo(z.dtype).eps, max(1, z[:1].numel())
     factor = max(1.0, lipschitz / (1 - lipschitz)) / math.sqrt(size)
     # As many as take the largest first step below rounding, and as many again where the bound is tight.
-    most = 20 + math.ceil(math.log(1e-3 * eps) / math.log(lipschitz))
+    most = 20 + math.ceil(math.log(1e-3 * eps) / math.log(max(lipschitz, 1e-300)))
     x, wide = z, (-1, *(1,) * (z.ndim - 1))
     active = z.new_ones(z.shape[0], dtype=torch.bool)
     step = z.new_full((z.shape[0],), math.inf)

@@ -11,6 +11,7 @@ generative modeling", 2019, sections 3.1 and 3.2.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,8 @@ from pushforward.transforms.derivatives import evaluated, jacobian_row
 
 # Of a uniform number as float32 holds it; two of them are put together to one with twice the digits.
 _CELLS = 2.0**24
+# Numbers of the Jacobians that are kept at once, where no gradient wants all of them.
+_JACOBIANS = 2**22
 
 
 class LogDet(ABC):
@@ -62,7 +65,18 @@ class ExactLogDet(LogDet):
     def value(
         self, g: Contraction, x: Tensor, noise: NoiseValue, lipschitz: float, training: bool
     ) -> tuple[Tensor, Tensor]:
-        wanted = torch.is_grad_enabled()
+        wanted, size = torch.is_grad_enabled(), x[:1].numel()
+        at_once = x.shape[0] if wanted else max(1, _JACOBIANS // max(1, size * size))
+        if x.is_meta or x.shape[0] <= at_once:
+            return self._of_rows(g, x, wanted)
+        parts = []
+        for rows in torch.arange(x.shape[0], device=x.device).split(at_once):
+            parts.append(self._of_rows(lambda part, rows=rows: g(part, rows), x[rows], wanted))  # type: ignore[misc]
+        y, log_det = (torch.cat(found) for found in zip(*parts, strict=True))
+        return y, log_det
+
+    @staticmethod
+    def _of_rows(g: Callable[[Tensor], Tensor], x: Tensor, wanted: bool) -> tuple[Tensor, Tensor]:
         at, y = evaluated(g, x)
         rows = [jacobian_row(y, at, i, wanted) for i in range(y[:1].numel())]
         jacobian = torch.stack(rows, 1) if rows else x.new_zeros(x.shape[0], 0, 0)
