@@ -47,7 +47,7 @@ def entries() -> list[Entry]:
         transform_entry("continuously indexed, context", (2,), lambda: _indexed(2, 2, 2), context=(2,)),
         flow_entry("vflow", "vector", (2,), extra=1, **{**small, "transforms": 3}),
         flow_entry("vflow", "splines, context", (2,), 2, map="spline", bins=4, extra=1, **small),
-        flow_entry("vflow", "1 feature", (1,), posterior=1, **small),
+        flow_entry("vflow", "1 feature", (1,), **small),
         flow_entry("vflow", "image, labels", (1, 4, 4), 0, LABELS, levels=17, extra=1, posterior=1, **image),
         flow_entry("anf", "vector", (2,), **{**small, "transforms": 4, "hidden": (16, 16)}),
         flow_entry("anf", "vector, context", (3,), 2, **small),
