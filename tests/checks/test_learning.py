@@ -66,11 +66,9 @@ _STEPS = 600
 
 
 def _learners() -> list[Entry]:
-    return [
-        e
-        for e in ENTRIES
-        if e.kind == "flow" and e.event_shape == (2,) and not (e.truth or e.context or "levels" in e.name)
-    ]
+    """Flows on the plane; flow matching's is ffjord, and learns by its regression in the tests of that."""
+    found = [e for e in ENTRIES if e.kind == "flow" and e.event_shape == (2,) and not e.truth and not e.context]
+    return [e for e in found if "levels" not in e.name and "flow_matching" not in e.name]
 
 
 @pytest.mark.parametrize("entry", _learners(), ids=str)
