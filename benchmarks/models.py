@@ -99,7 +99,7 @@ def train(
     flow: Flow,
     parts: tuple[Tensor, Tensor],
     cell: Mapping[str, Any],
-    minutes: float,
+    minutes: float | None,
     clock: Callable[[], float] = time.process_time,
 ) -> FitResult:
     """``flow`` fitted to the rows for training, and by those for validation, as ``cell`` says with its training and

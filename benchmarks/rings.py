@@ -9,7 +9,7 @@ constraints with continuously indexed normalising flows", 2020, theorem 2.1). Th
 as the share of 200,000 samples, and as the integral of the likelihood over it, of a bound with ``--samples`` draws,
 which therefore falls short. Flows are those of ``pushforward fit``, for equal time of the processor; affine steps
 throughout, so that what is compared is what the extra dimensions and the index give. With ``--couplings`` each flow has
-so many of them. Writes ``rings.jsonl`` and ``rings.png``; cells that are there are skipped.
+so many of them, with ``--steps`` so many steps of training in the place of equal time. Writes ``rings.jsonl`` and ``rings.png``; cells that are there are skipped.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def fit_cell(cell: dict[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
     train_rows, validation, test = x.split([_ROWS, _HELD_OUT, _HELD_OUT])
     torch.manual_seed(cell["seed"])
     flow = flows.build(cell["flow"], (2,), **cell["flow_options"])
-    result = train(flow, (train_rows, validation), cell, cell["seconds"] / 60)
+    result = train(flow, (train_rows, validation), cell, None if cell["seconds"] is None else cell["seconds"] / 60)
     sampled = torch.cat([flow.sample(10_000).detach().norm(dim=1) for _ in range(_SAMPLED // 10_000)])
     share = float(((sampled > GAP[0]) & (sampled < GAP[1])).double().mean())
     points, area = gap_points()
@@ -102,11 +102,12 @@ def wanted_cell(flow: str, seed: int, arguments: argparse.Namespace) -> dict[str
     """The cell of a flow, with all options that make it."""
     data = _data(torch.zeros(_ROWS, 2))
     told, options = all_training_options(training_options(flow, data)), flow_options(flow, data)
+    told["steps"] = arguments.steps
     if arguments.couplings is not None:
         options["transforms"] = arguments.couplings // _COUPLINGS_A_STEP.get(flow, 1)
     return {
         "flow": flow,
-        "seconds": arguments.seconds,
+        "seconds": arguments.seconds if arguments.steps is None else None,
         "seed": seed,
         "samples": draws(flow, data, arguments.samples),
         "options": digest(options, told),
@@ -175,6 +176,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--flows", type=lambda text: text.split(","), default=list(FLOWS), help="names with commas")
     parser.add_argument("--seconds", type=float, default=60.0, help="training time of a cell, of the processor")
+    parser.add_argument("--steps", type=int, help="of training, in the place of seconds")
     parser.add_argument("--seeds", type=lambda text: [int(s) for s in text.split(",")], default=[0, 1, 2])
     parser.add_argument("--couplings", type=int, help="of every flow, a multiple of 3; default: each flow's own")
     parser.add_argument("--samples", type=int, default=100, help="draws a row, where the likelihood is a bound")
