@@ -9,7 +9,8 @@ constraints with continuously indexed normalising flows", 2020, theorem 2.1). Th
 as the share of 200,000 samples, and as the integral of the likelihood over it, of a bound with ``--samples`` draws,
 which therefore falls short. Flows are those of ``pushforward fit``, for equal time of the processor; affine steps
 throughout, so that what is compared is what the extra dimensions and the index give. With ``--couplings`` each flow has
-so many of them, with ``--steps`` so many steps of training in the place of equal time. Writes ``rings.jsonl`` and ``rings.png``; cells that are there are skipped.
+so many of them, with ``--steps`` so many steps of training in the place of equal time. Writes ``rings.jsonl`` and
+``rings.png``; cells that are there are skipped.
 """
 
 from __future__ import annotations
