@@ -30,15 +30,14 @@ from pushforward import flows
 from pushforward.data import toys
 from pushforward.diagnostics.estimates import estimated_log_terms
 from pushforward.diagnostics.integration import continuous_part, integrate
+from pushforward.diagnostics.noise_quadrature import integrated_over_noise
 from pushforward.flow import Flow
 from pushforward.nets.lipschitz import LipschitzLayer
 from pushforward.training import TrainingOptions
-from pushforward.transform import Noise, NoiseSpec, NoiseValue
 from pushforward.transforms import Residual
 from pushforward.transforms.fixed_point import solve, tolerance
 
 _ROWS, _TRAINED, _STEPS = 20, 5_000, 300
-_POINTS = 2**14  # of the noise, in the mean that is the exact value
 _CELL = 200  # of the unit square that stands for an event of two integers, a side
 _DRAWS = (1, 10, 100, 1_000)
 _REPEATS = 5_000  # draws a row in all, however many of them make one value
@@ -103,7 +102,7 @@ def bounds(arguments: argparse.Namespace) -> Iterator[str]:
     ]
     for name, features, options in wanted:
         flow, x = trained(name, features, **options)
-        exact = (exact_integers if options.get("integers") else exact_by_noise)(flow, x)
+        exact = (exact_integers if options.get("integers") else integrated_over_noise)(flow, x)
         cells, highest = [], -math.inf
         for k in _DRAWS:
             again = _REPEATS // k
@@ -118,17 +117,6 @@ def bounds(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 @torch.no_grad()
-def exact_by_noise(flow: Flow, x: Tensor) -> Tensor:
-    """The log of the mean of the weights over the noise, by a Sobol sequence: quasi-Monte Carlo quadrature."""
-    spec = flow.transform.noise_to_latent
-    engine = torch.quasirandom.SobolEngine(_numbers(spec), scramble=True, seed=1)
-    points = engine.draw(_POINTS, dtype=torch.float64).clamp(2**-40, 1 - 2**-24)
-    noise = _laid_out(spec, iter(points.unbind(1)))
-    values = [flow.log_prob(row.expand(_POINTS, *row.shape), noise=noise) for row in x]
-    return torch.stack(values).logsumexp(1) - math.log(_POINTS)
-
-
-@torch.no_grad()
 def exact_integers(flow: Flow, x: Tensor) -> Tensor:
     """The log of the integral of the density over the cell of each event, by midpoints."""
     levels = int(flow.transform.domain.high) + 1
@@ -137,22 +125,6 @@ def exact_integers(flow: Flow, x: Tensor) -> Tensor:
     density = continuous_part(flow)
     values = torch.stack([density.log_prob((row + grid) / levels).logsumexp(0) for row in x])
     return values - math.log(len(grid)) - x.shape[1] * math.log(levels)
-
-
-def _numbers(spec: NoiseSpec) -> int:
-    return math.prod(spec.shape) if isinstance(spec, Noise) else sum(map(_numbers, spec or ()))
-
-
-def _laid_out(spec: NoiseSpec, columns: Iterator[Tensor]) -> NoiseValue:
-    """Normal noise of the shapes that are declared, from uniform numbers, a column each."""
-    if spec is None:
-        return None
-    if not isinstance(spec, Noise):
-        return tuple(_laid_out(part, columns) for part in spec)
-    assert spec.law == "normal"
-    return torch.special.ndtri(torch.stack([next(columns) for _ in range(math.prod(spec.shape))], 1)).reshape(
-        -1, *spec.shape
-    )
 
 
 def inverses(arguments: argparse.Namespace) -> Iterator[str]:

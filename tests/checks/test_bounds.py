@@ -5,7 +5,6 @@ And what is called an estimate has the exact value as its mean, but for the bias
 
 import itertools
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -15,8 +14,9 @@ from checking import over
 from pushforward.bases import UniformBox
 from pushforward.diagnostics.estimates import excess
 from pushforward.diagnostics.integration import continuous_part, integrate
+from pushforward.diagnostics.noise_quadrature import integrated_over_noise
 from pushforward.flow import Flow
-from pushforward.transform import Noise, NoiseSpec, NoiseValue, has_role
+from pushforward.transform import has_role
 from pushforward.transforms import Dequantize
 from pushforward.transforms.dequantisation import dequantisation
 from pushforward.transforms.estimated import exactly
@@ -40,39 +40,13 @@ def exact_log_probability(made: Subject, x: Tensor) -> Tensor:
     """
     first, density = dequantisation(made.transform), continuous_part(made.flow)
     if first is None or has_role(density.transform.noise_to_latent, "draw"):
-        return _mean_weight(made, x)
+        return integrated_over_noise(made.flow, x, made.context(1), _POINTS)
     size, shape = made.entry.size, made.entry.event_shape
     ends = (torch.arange(_CELL, dtype=made.dtype) + 0.5) / _CELL
     grid = torch.cartesian_prod(*[ends] * size).reshape(-1, *shape)
     with torch.no_grad():
         values = [density.log_prob((row + grid) / first.levels, made.context(1)).logsumexp(0) for row in x]
     return torch.stack(values) - math.log(len(grid)) - size * math.log(first.levels)
-
-
-@torch.no_grad()
-def _mean_weight(made: Subject, x: Tensor) -> Tensor:
-    spec = made.transform.noise_to_latent
-    points = torch.quasirandom.SobolEngine(_numbers(spec), scramble=True, seed=0).draw(_POINTS, dtype=made.dtype)
-    noise = _laid_out(spec, iter(points.clamp(2**-40, 1 - 2**-24).unbind(1)))
-    values = [made.flow.log_prob(row.expand(_POINTS, *row.shape), made.context(1), noise) for row in x]
-    return torch.stack(values).logsumexp(1) - math.log(_POINTS)
-
-
-def _numbers(spec: NoiseSpec) -> int:
-    """How many numbers there are in one event's noise."""
-    return math.prod(spec.shape) if isinstance(spec, Noise) else sum(map(_numbers, spec or ()))
-
-
-def _laid_out(spec: NoiseSpec, columns: Iterator[Tensor]) -> NoiseValue:
-    """Noise of the laws and shapes that are declared, from uniform numbers, a column each."""
-    if spec is None:
-        return None
-    if not isinstance(spec, Noise):
-        return tuple(_laid_out(part, columns) for part in spec)
-    values = torch.stack([next(columns) for _ in range(math.prod(spec.shape))], 1).reshape(-1, *spec.shape)
-    if spec.law == "uniform":
-        return values
-    return torch.special.ndtri(values) if spec.law == "normal" else (values - 0.5).sign()
 
 
 def _all_events(made: Subject) -> Tensor:

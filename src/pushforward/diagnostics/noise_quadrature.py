@@ -1,0 +1,51 @@
+"""The log-likelihood that a bound is one of: an integral over the noise, by quasi-Monte Carlo quadrature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import OptionError
+from pushforward.flow import Flow
+from pushforward.transform import Noise, NoiseSpec, NoiseValue
+
+# Sobol sequences have that many coordinates at most, and are of little use long before.
+_NUMBERS = 64
+
+
+@torch.no_grad()
+def integrated_over_noise(flow: Flow, x: Tensor, context: Tensor | None = None, points: int = 2**14) -> Tensor:
+    """The log of the mean over the noise of the weight of each row of ``x: (B, *event)``: ``(B,)``.
+
+    context: one row or none. points: of a scrambled Sobol sequence over the numbers that are drawn for a row. It is the
+    log-likelihood itself where the weights have the right size, which is for the integral over all data to say. Raises
+    OptionError where more than 64 numbers are drawn.
+    """
+    spec = flow.transform.noise_to_latent
+    if _numbers(spec) > _NUMBERS:
+        raise OptionError(f"quadrature over the noise reaches up to {_NUMBERS} numbers a row, got {_numbers(spec)}")
+    engine = torch.quasirandom.SobolEngine(max(1, _numbers(spec)), scramble=True, seed=0)
+    uniform = engine.draw(points, dtype=flow.dtype).clamp(2**-40, 1 - 2**-24)
+    noise = _laid_out(spec, iter(uniform.to(flow.device).unbind(1)))
+    values = [flow.log_prob(row.expand(points, *row.shape), context, noise) for row in x]
+    return torch.stack(values).logsumexp(1) - math.log(points)
+
+
+def _numbers(spec: NoiseSpec) -> int:
+    """How many numbers there are in one event's noise."""
+    return math.prod(spec.shape) if isinstance(spec, Noise) else sum(map(_numbers, spec or ()))
+
+
+def _laid_out(spec: NoiseSpec, columns: Iterator[Tensor]) -> NoiseValue:
+    """Noise of the laws and shapes that are declared, from uniform numbers, a column each."""
+    if spec is None:
+        return None
+    if not isinstance(spec, Noise):
+        return tuple(_laid_out(part, columns) for part in spec)
+    values = torch.stack([next(columns) for _ in range(math.prod(spec.shape))], 1).reshape(-1, *spec.shape)
+    if spec.law == "uniform":
+        return values
+    return torch.special.ndtri(values) if spec.law == "normal" else (values - 0.5).sign()
