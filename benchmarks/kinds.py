@@ -230,7 +230,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The command line; ``given`` stands in for the program's own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="?", default=",".join([*PARTS][:-1]), help=f"with commas: {', '.join(PARTS)}")
-    parser.add_argument("--draws", type=int, default=20_000, help="estimates: probes a row")
+    parser.add_argument("--draws", type=int, default=2_000, help="estimates: probes a row")
     parser.add_argument("--flows", default=_MEMORY[0], help=f"memory: names with commas, such as {', '.join(_MEMORY)}")
     parser.add_argument("--images", type=int, default=4, help="memory: how many")
     parser.add_argument("--samples", type=int, default=1_000, help="memory: draws a row")
