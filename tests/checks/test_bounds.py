@@ -31,7 +31,7 @@ def bounds(entry: Entry) -> bool:
     return not estimates(entry)
 
 
-def exact_log_probability(made: Subject, x: Tensor) -> Tensor:
+def exact_log_probability(made: Subject, x: Tensor, points: int = _POINTS) -> Tensor:
     """The log of the probability, or of the density, that the bound is one of: ``(B,)``, for one context.
 
     Of integers that are dequantised the integral over the cell of each event, by midpoints, of the density before that:
@@ -40,7 +40,7 @@ def exact_log_probability(made: Subject, x: Tensor) -> Tensor:
     """
     first, density = dequantisation(made.transform), continuous_part(made.flow)
     if first is None or has_role(density.transform.noise_to_latent, "draw"):
-        return integrated_over_noise(made.flow, x, made.context(1), _POINTS)
+        return integrated_over_noise(made.flow, x, made.context(1), points)
     size, shape = made.entry.size, made.entry.event_shape
     ends = (torch.arange(_CELL, dtype=made.dtype) + 0.5) / _CELL
     grid = torch.cartesian_prod(*[ends] * size).reshape(-1, *shape)
@@ -104,7 +104,7 @@ def test_value_of_a_sampled_path_lies_above_the_exact_value_on_average(entry: En
         index = (x[:, None] == events[None]).flatten(2).all(2).double().argmax(1)
         gap = value - exact_log_probability(made, events)[index]
     else:
-        gap = value - exact_log_probability(made, x)
+        gap = value - exact_log_probability(made, x, points=2**11)
     # A sample from beyond the ends is clamped to a level whose cell does not hold the point that it came from.
     gap = gap[_inside(made, n)]
     assert len(gap) > n / 4
