@@ -76,12 +76,19 @@ def keyed(
 
 
 def require(noise: NoiseValue, spec: NoiseSpec, batch: int) -> None:
-    """Raise ShapeError where ``noise`` is not what ``spec`` declares for ``batch`` rows: it would be broadcast."""
+    """Raise ShapeError where ``noise`` is not what ``spec`` declares for ``batch`` rows: it would be broadcast.
+
+    A pair in the place of one tensor is what `path_noise` may give: two of the declared shape.
+    """
     if isinstance(spec, tuple):
         if not isinstance(noise, tuple) or len(noise) != len(spec):
             raise ShapeError(f"noise: a tuple of {len(spec)} parts expected, got {_described(noise)}")
         for part, own in zip(noise, spec, strict=True):
             require(part, own, batch)
+        return
+    if spec is not None and isinstance(noise, tuple) and len(noise) == 2:
+        for part in noise:
+            require(part, spec, batch)
         return
     wanted = "none" if spec is None else f"shape {(batch, *spec.shape)}"
     if _described(noise) != wanted:
