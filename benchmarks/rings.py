@@ -8,8 +8,8 @@ bijection of one bump cannot put nothing there (Cornish, Caterini, Deligiannidis
 constraints with continuously indexed normalising flows", 2020, theorem 2.1). The mass in the gap is counted two ways:
 as the share of 200,000 samples, and as the integral of the likelihood over it, of a bound with ``--samples`` draws,
 which therefore falls short. Flows are those of ``pushforward fit``, for equal time of the processor; affine steps
-throughout, so that what is compared is what the extra dimensions and the index give. With ``--couplings`` each flow has
-so many of them, with ``--steps`` so many steps of training in the place of equal time. Writes ``rings.jsonl`` and
+throughout, so that what is compared is what the extra dimensions and the index give. With ``--steps`` it is
+so many steps of training in the place of equal time. Writes ``rings.jsonl`` and
 ``rings.png``; cells that are there are skipped.
 """
 
@@ -25,11 +25,10 @@ import numpy as np
 import torch
 from cells import Cells, resumable
 from matplotlib.figure import Figure
-from models import all_training_options, digest, draws, flow_options, train, training_options, warm_up
+from models import all_training_options, build, digest, draws, flow_options, train, training_options, warm_up
 from pictures import grid_points, show
 
 import pushforward
-from pushforward import flows
 from pushforward.data import DataSet
 
 KEY = ("flow", "seconds", "seed", "samples", "options")
@@ -39,7 +38,6 @@ GAP = (1.5, 2.5)
 _ROWS, _HELD_OUT = 20_000, 2_000
 _SAMPLED = 200_000
 _EDGE, _CELLS = 4.0, 200
-_COUPLINGS_A_STEP = {"cif": 3}
 _DRAWN = 10  # draws for each point of the picture; as many as a figure takes would need an hour
 
 
@@ -74,7 +72,7 @@ def fit_cell(cell: dict[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
     x = torch.as_tensor(rings(_ROWS + 2 * _HELD_OUT, seed=cell["seed"]), dtype=torch.float32)
     train_rows, validation, test = x.split([_ROWS, _HELD_OUT, _HELD_OUT])
     torch.manual_seed(cell["seed"])
-    flow = flows.build(cell["flow"], (2,), **cell["flow_options"])
+    flow = build(cell["flow"], _data(x))
     result = train(flow, (train_rows, validation), cell, None if cell["seconds"] is None else cell["seconds"] / 60)
     sampled = torch.cat([flow.sample(10_000).detach().norm(dim=1) for _ in range(_SAMPLED // 10_000)])
     share = float(((sampled > GAP[0]) & (sampled < GAP[1])).double().mean())
@@ -104,8 +102,6 @@ def wanted_cell(flow: str, seed: int, arguments: argparse.Namespace) -> dict[str
     data = _data(torch.zeros(_ROWS, 2))
     told, options = all_training_options(training_options(flow, data)), flow_options(flow, data)
     told["steps"] = arguments.steps
-    if arguments.couplings is not None:
-        options["transforms"] = arguments.couplings // _COUPLINGS_A_STEP.get(flow, 1)
     return {
         "flow": flow,
         "seconds": arguments.seconds if arguments.steps is None else None,
@@ -179,14 +175,11 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="training time of a cell, of the processor")
     parser.add_argument("--steps", type=int, help="of training, in the place of seconds")
     parser.add_argument("--seeds", type=lambda text: [int(s) for s in text.split(",")], default=[0, 1, 2])
-    parser.add_argument("--couplings", type=int, help="of every flow, a multiple of 3; default: each flow's own")
     parser.add_argument("--samples", type=int, default=100, help="draws a row, where the likelihood is a bound")
     parser.add_argument("--out", type=Path, default=Path("runs/rings"), help="folder for figures and models")
     arguments = parser.parse_args(given)
-    if unknown := [name for name in arguments.flows if name not in flows.names()]:
-        parser.error(f"flow {unknown[0]!r} is not known; there are {', '.join(flows.names())}")
-    if arguments.couplings is not None and (arguments.couplings < 3 or arguments.couplings % 3):
-        parser.error(f"couplings must be a multiple of 3, which share an index of cif, got {arguments.couplings}")
+    if unknown := [name for name in arguments.flows if name not in pushforward.flows.names()]:
+        parser.error(f"flow {unknown[0]!r} is not known; there are {', '.join(pushforward.flows.names())}")
     return arguments
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +14,7 @@ from torch.distributions import Distribution
 from pushforward import noise as noise_source
 from pushforward.bases import Base, as_base
 from pushforward.errors import ContextError, OptionError, ShapeError
+from pushforward.likelihood import Likelihood, combined
 from pushforward.precision import full_precision
 from pushforward.structure import structure
 from pushforward.transform import Kind, NoiseSpec, NoiseValue, Shape, Transform, has_role
@@ -29,25 +29,6 @@ _OVERFLOW = 1e6
 # Of one pass of `likelihood`, so that what the nets keep stays small next to memory: rows, and values of events.
 _BATCH_ROWS, _BATCH_VALUES = 1024, 2**18
 _PROBES = 8
-
-
-@dataclass(frozen=True)
-class Likelihood:
-    """Log-likelihoods in nats, each with what kind of number it is.
-
-    value: (B,); kind: ``exact``, ``bound`` (a lower bound) or ``estimate``; samples: how many draws were averaged per
-    row (draws of a bound, or of an estimate of one; probes of an estimate); probes: how many there were for each draw,
-    1 where none is wanted; standard_error: (B,) of ``value`` over the draws, over the probes where there is one draw,
-    None where there is one of both; in_words: the kind as it is to be printed, which for an estimate says how it comes
-    about, and of what.
-    """
-
-    value: Tensor
-    kind: Kind
-    samples: int
-    standard_error: Tensor | None = None
-    in_words: str = ""
-    probes: int = 1
 
 
 class Flow(nn.Module):
@@ -264,7 +245,7 @@ class Flow(nn.Module):
                 part = slice(start, min(start + batch_size, x.shape[0]))
                 first, own = first_row + start, None if context is None else context[part]
                 values = self._keyed_values(x[part], own, (draws, each), seed, first, batch_size)
-                found.append(_combined(values.reshape(draws, each, -1)))
+                found.append(combined(values.reshape(draws, each, -1)))
         value, standard_error = (torch.cat(parts) for parts in zip(*found, strict=True))
         known = None if draws * each == 1 else standard_error
         used = draws if has_role(spec, "draw") else each
@@ -383,28 +364,6 @@ def evaluation(flow: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def _combined(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Values ``(draws, probes, B)`` to the log-mean-exp over draws of the mean over probes, and its standard error."""
-    weights = values.mean(1)
-    if values.shape[0] > 1:
-        return log_mean_exp(weights)
-    # Where every probe says that the density is 0, that is certain: -inf - -inf would be NaN.
-    spread = torch.where(weights == -math.inf, 0.0, values - weights).square().sum(1)
-    probes = values.shape[1]
-    return weights[0], (spread[0] / max(1, probes - 1) / probes).sqrt()
-
-
-def log_mean_exp(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The log of the mean of exp(values) over the first axis, of two or more, and its delta-method standard error."""
-    samples = values.shape[0]
-    mean = torch.logsumexp(values, 0) - math.log(samples)
-    # Where every draw says that the density is 0, that is certain: -inf - -inf would be NaN.
-    weights = torch.where(mean == -math.inf, 0.0, values - mean).exp()
-    # Written out: torch's own standard deviation warns where there are no rows.
-    variance = (weights - weights.mean(0)).square().sum(0) / (samples - 1)
-    return mean, (variance / samples).sqrt()
 
 
 def _inner(shape: Shape) -> str:

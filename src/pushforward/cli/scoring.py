@@ -17,7 +17,7 @@ from pushforward.cli.reading import read_for
 from pushforward.cli.waiting import counted, tell
 from pushforward.data import DataSet
 from pushforward.errors import DataError, OptionError
-from pushforward.flow import Likelihood
+from pushforward.likelihood import Likelihood
 from pushforward.report.evaluation import in_unit, part_of, summarise, tensors, unit_of
 from pushforward.storage import SavedModel, load_model
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError
-from pushforward.flow import Flow, log_mean_exp
+from pushforward.flow import Flow
 from pushforward.inference.target import LogDensity, Target, require_exact
+from pushforward.likelihood import log_mean_exp
 from pushforward.training.batches import context_rows
 
 # Samples are drawn in chunks of about this many values.

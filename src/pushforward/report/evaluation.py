@@ -138,7 +138,7 @@ def score(flow: Flow, part: Part, seed: int) -> Scores:
         flow.likelihood(x, context, seed=seed, first_row=start).value.double().cpu().numpy()
         for start, x, context in tensors(flow, part)
     ]
-    return Scores(np.concatenate(values) if values else np.zeros(0), flow.kind, flow.dequantisation, flow.kind_in_words)
+    return Scores(np.concatenate(values), flow.kind, flow.dequantisation, flow.kind_in_words)
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ generative modeling", 2019, sections 3.1 and 3.2.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -68,16 +67,14 @@ class ExactLogDet(LogDet):
         wanted, size = torch.is_grad_enabled(), x[:1].numel()
         at_once = x.shape[0] if wanted else max(1, _JACOBIANS // max(1, size * size))
         if x.is_meta or x.shape[0] <= at_once:
-            return self._of_rows(g, x, wanted)
-        parts = []
-        for rows in torch.arange(x.shape[0], device=x.device).split(at_once):
-            parts.append(self._of_rows(lambda part, rows=rows: g(part, rows), x[rows], wanted))  # type: ignore[misc]
-        y, log_det = (torch.cat(found) for found in zip(*parts, strict=True))
-        return y, log_det
+            return self._of_rows(g, x, None, wanted)
+        chunks = torch.arange(x.shape[0], device=x.device).split(at_once)
+        y, log_det = zip(*(self._of_rows(g, x[rows], rows, wanted) for rows in chunks), strict=True)
+        return torch.cat(y), torch.cat(log_det)
 
     @staticmethod
-    def _of_rows(g: Callable[[Tensor], Tensor], x: Tensor, wanted: bool) -> tuple[Tensor, Tensor]:
-        at, y = evaluated(g, x)
+    def _of_rows(g: Contraction, x: Tensor, rows_of_context: Tensor | None, wanted: bool) -> tuple[Tensor, Tensor]:
+        at, y = evaluated(lambda part: g(part, rows_of_context), x)
         rows = [jacobian_row(y, at, i, wanted) for i in range(y[:1].numel())]
         jacobian = torch.stack(rows, 1) if rows else x.new_zeros(x.shape[0], 0, 0)
         eye = torch.eye(jacobian.shape[1], dtype=x.dtype, device=x.device)

@@ -1,0 +1,52 @@
+"""What `Flow.likelihood` gives: values with their kind, and how draws and probes become one value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pushforward.transform import Kind
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Log-likelihoods in nats, each with what kind of number it is.
+
+    value: (B,); kind: ``exact``, ``bound`` (a lower bound) or ``estimate``; samples: how many draws were averaged per
+    row (draws of a bound, or of an estimate of one; probes of an estimate); probes: how many there were for each draw,
+    1 where none is wanted; standard_error: (B,) of ``value`` over the draws, over the probes where there is one draw,
+    None where there is one of both; in_words: the kind as it is to be printed, which for an estimate says how it comes
+    about, and of what.
+    """
+
+    value: Tensor
+    kind: Kind
+    samples: int
+    standard_error: Tensor | None = None
+    in_words: str = ""
+    probes: int = 1
+
+
+def combined(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Values ``(draws, probes, B)`` to the log-mean-exp over draws of the mean over probes, and its standard error."""
+    weights = values.mean(1)
+    if values.shape[0] > 1:
+        return log_mean_exp(weights)
+    # Where every probe says that the density is 0, that is certain: -inf - -inf would be NaN.
+    spread = torch.where(weights == -math.inf, 0.0, values - weights).square().sum(1)
+    probes = values.shape[1]
+    return weights[0], (spread[0] / max(1, probes - 1) / probes).sqrt()
+
+
+def log_mean_exp(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The log of the mean of exp(values) over the first axis, of two or more, and its delta-method standard error."""
+    samples = values.shape[0]
+    mean = torch.logsumexp(values, 0) - math.log(samples)
+    # Where every draw says that the density is 0, that is certain: -inf - -inf would be NaN.
+    weights = torch.where(mean == -math.inf, 0.0, values - mean).exp()
+    # Written out: torch's own standard deviation warns where there are no rows.
+    variance = (weights - weights.mean(0)).square().sum(0) / (samples - 1)
+    return mean, (variance / samples).sqrt()
