@@ -15,7 +15,7 @@ from pushforward import noise as noise_source
 from pushforward.bases import Base, as_base
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.likelihood import Likelihood, combined
-from pushforward.precision import full_precision
+from pushforward.precision import strict_precision
 from pushforward.structure import structure
 from pushforward.transform import Kind, NoiseSpec, NoiseValue, Shape, Transform, has_role
 from pushforward.transforms.dequantisation import Dequantisation
@@ -349,17 +349,17 @@ class Flow(nn.Module):
 
 @contextmanager
 def evaluation(flow: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, without autocast; each module's own mode again outside.
+    """Evaluation mode inside, without autocast and TensorFloat-32; each module's own mode again outside.
 
-    Autocast is for training: a half-precision net does not answer the same to inputs that differ in the last bit, so
-    that the way back would not lead to where the way there came from.
+    Both are for training: a net in less than full precision does not answer the same to inputs that differ in the last
+    bit, so that the way back would not lead to where the way there came from.
     """
     modes = [(module, module.training) for module in flow.modules() if module.training]
     for module, _ in modes:
         module.training = False
     one = next(iter((*flow.parameters(), *flow.buffers())), torch.empty(0))
     try:
-        with full_precision(one):
+        with strict_precision(one):
             yield
     finally:
         for module, mode in modes:

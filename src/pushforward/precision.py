@@ -1,10 +1,11 @@
-"""Where half precision must not come in."""
+"""Where less than full precision must not come in: half precision, and TensorFloat-32."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,46 @@ def full_precision(x: Tensor) -> AbstractContextManager[object]:
     any more. Nothing to do on a device that has no autocast."""
     device = x.device.type
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+@contextmanager
+def strict_precision(x: Tensor) -> Iterator[None]:
+    """`full_precision`, and on a CUDA device no TensorFloat-32 for float32 either; the process's switches as they were
+    afterwards.
+
+    TensorFloat-32 keeps ten bits of what it multiplies, and torch's convolutions use it unless told otherwise: an
+    iteration to a fixed point never comes to rest, and there and back is three digits apart. The switches are global,
+    hence not for what may be compiled.
+    """
+    with full_precision(x), _without_tf32() if x.device.type == "cuda" else nullcontext():
+        yield
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    cudnn: Any = torch.backends.cudnn
+    switches: list[tuple[Callable[[], Any], Callable[[Any], object], Any, Any]] = [
+        (
+            torch.get_float32_matmul_precision,
+            torch.set_float32_matmul_precision,
+            "highest",
+            torch.backends.cuda.matmul,
+        ),
+        (lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), False, cudnn.conv),
+    ]
+    with ExitStack() as restored:
+        for read, write, off, newer in switches:
+            # The older switch moves the newer with it, but not one for all of torch that the newer follows, and refuses
+            # to be read where only the newer was moved.
+            with suppress(RuntimeError):
+                before = read()
+                if before != off:
+                    restored.callback(write, before)
+                    write(off)
+            if newer.fp32_precision == "tf32":
+                restored.callback(setattr, newer, "fp32_precision", "tf32")
+                newer.fp32_precision = "ieee"
+        yield
 
 
 def present_precision(x: Tensor) -> Callable[[], AbstractContextManager[object]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pushforward.errors import OptionError
 from pushforward.nets.lipschitz import Contraction, ContractiveNet
-from pushforward.precision import full_precision
+from pushforward.precision import full_precision, strict_precision
 from pushforward.transform import NoiseValue, Shape
 from pushforward.transforms.estimated import Estimated
 from pushforward.transforms.fixed_point import solve
@@ -48,7 +48,7 @@ class Residual(Estimated):
             return x + y, log_det
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        with full_precision(z):
+        with strict_precision(z):
             g = self.net.at(context)
             x = _inverse(g, z, self.net.lipschitz)
             return x, -self._log_det(g, x, noise)[1]
@@ -71,13 +71,14 @@ def _inverse(g: Contraction, z: Tensor, lipschitz: float) -> Tensor:
             return None
         if torch.is_grad_enabled():
             raise OptionError("the inverse of a Residual has derivatives of the first order only")
-        with torch.enable_grad():
-            at = fixed.detach().requires_grad_()
-            y = g(at)
         # At unit size, which is what the solution's accuracy is relative to.
         size = gradient.abs().flatten(1).amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)
         size = size.reshape(-1, *(1,) * (gradient.ndim - 1))
-        found = solve(lambda w: torch.autograd.grad(y, at, w, retain_graph=True)[0], gradient / size, lipschitz)
+        with strict_precision(gradient):
+            with torch.enable_grad():
+                at = fixed.detach().requires_grad_()
+                y = g(at)
+            found = solve(lambda w: torch.autograd.grad(y, at, w, retain_graph=True)[0], gradient / size, lipschitz)
         return found * size
 
     x.register_hook(through)
