@@ -14,7 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from pushforward import flow as flow_module
+from pushforward import flows
 from pushforward.precision import strict_precision
+from pushforward.transforms import residual
 
 # On a device that is not there: only its name is looked at.
 CUDA = cast(Tensor, SimpleNamespace(device=torch.device("cuda")))
@@ -71,3 +74,26 @@ def test_the_switches_are_left_alone_for_the_processor(monkeypatch: pytest.Monke
         patch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
         with pytest.raises(AssertionError, match="switch"), strict_precision(CUDA):
             pass
+
+
+def test_evaluation_and_the_inverse_of_a_residual_block_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    for module in (flow_module, residual):
+
+        def noted(x: Tensor, name: str = module.__name__) -> Any:
+            asked.append(name.rsplit(".", 1)[1])
+            return strict_precision(x)
+
+        monkeypatch.setattr(module, "strict_precision", noted)
+    flow = flows.build("residual_flow", (2,), transforms=1, hidden=[4])
+    flow.likelihood(torch.zeros(3, 2))
+    assert asked == ["flow"]
+    asked.clear()
+    # The way there in training, the way back, and its gradient, outside `evaluation`.
+    z, _ = flow.transform.to_latent(torch.zeros(3, 2, requires_grad=True))
+    assert asked == []
+    x, _ = flow.transform.to_data(z)
+    assert set(asked) == {"residual"}
+    before = len(asked)
+    x.sum().backward()
+    assert len(asked) > before

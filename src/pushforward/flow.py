@@ -139,8 +139,9 @@ class Flow(nn.Module):
         context: ``(B, *context_shape)``, or one context for all rows, or integer labels (B,) where the flow has an
         embedding. In training mode, in which a flow is built, normalisations may use the batch's own moments and
         dropout drops: call ``eval()`` for the density, or `likelihood`, which does. noise: what stochastic transforms
-        use; drawn from ``generator`` where it is not given. Outside the support the value is -inf. Raises ShapeError,
-        ContextError.
+        use; drawn from ``generator`` where it is not given. Nets run in the precision that is in force, which on CUDA
+        devices is TensorFloat-32 for torch's convolutions; those of `likelihood`, `sample`, `latent` and `data` never
+        in less than the weights' own. Outside the support the value is -inf. Raises ShapeError, ContextError.
         """
         value: Tensor = self(x, context, noise, generator)
         return value
