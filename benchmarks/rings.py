@@ -8,14 +8,18 @@ bijection of one bump cannot put nothing there (Cornish, Caterini, Deligiannidis
 constraints with continuously indexed normalising flows", 2020, theorem 2.1). The mass in the gap is counted two ways:
 as the share of 200,000 samples, and as the integral of the likelihood over it, of a bound with ``--samples`` draws,
 which therefore falls short. Flows are those of ``pushforward fit``, for equal time of the processor; affine steps
-throughout, so that what is compared is what the extra dimensions and the index give. With ``--steps`` it is
-so many steps of training in the place of equal time. Writes ``rings.jsonl`` and
-``rings.png``; cells that are there are skipped.
+throughout, so that what is compared is what the extra dimensions and the index give. With ``--steps`` it is so many
+steps of training in the place of equal time, and ``--flow-options`` makes other flows, as in
+
+    python benchmarks/rings.py --steps 4000 --flow-options '{"real_nvp": {"transforms": 4, "hidden": [64, 64]}}'
+
+Writes ``rings.jsonl`` and ``rings.png``; cells that are there are skipped.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 from pathlib import Path
@@ -25,11 +29,13 @@ import numpy as np
 import torch
 from cells import Cells, resumable
 from matplotlib.figure import Figure
-from models import all_training_options, build, digest, draws, flow_options, train, training_options, warm_up
+from models import all_training_options, digest, draws, flow_options, train, training_options, warm_up
 from pictures import grid_points, show
 
 import pushforward
+from pushforward import flows
 from pushforward.data import DataSet
+from pushforward.flows.options import validated
 
 KEY = ("flow", "seconds", "seed", "samples", "options")
 FLOWS = ("real_nvp", "cif", "vflow")
@@ -72,7 +78,7 @@ def fit_cell(cell: dict[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
     x = torch.as_tensor(rings(_ROWS + 2 * _HELD_OUT, seed=cell["seed"]), dtype=torch.float32)
     train_rows, validation, test = x.split([_ROWS, _HELD_OUT, _HELD_OUT])
     torch.manual_seed(cell["seed"])
-    flow = build(cell["flow"], _data(x))
+    flow = flows.build(cell["flow"], (2,), **cell["flow_options"])
     result = train(flow, (train_rows, validation), cell, None if cell["seconds"] is None else cell["seconds"] / 60)
     sampled = torch.cat([flow.sample(10_000).detach().norm(dim=1) for _ in range(_SAMPLED // 10_000)])
     share = float(((sampled > GAP[0]) & (sampled < GAP[1])).double().mean())
@@ -100,7 +106,9 @@ def _data(x: torch.Tensor) -> DataSet:
 def wanted_cell(flow: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """The cell of a flow, with all options that make it."""
     data = _data(torch.zeros(_ROWS, 2))
-    told, options = all_training_options(training_options(flow, data)), flow_options(flow, data)
+    told = all_training_options(training_options(flow, data))
+    options = {**flow_options(flow, data), **arguments.flow_options.get(flow, {})}
+    options = validated(flows.describe(flow), options).model_dump(mode="json")
     told["steps"] = arguments.steps
     return {
         "flow": flow,
@@ -174,12 +182,15 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--flows", type=lambda text: text.split(","), default=list(FLOWS), help="names with commas")
     parser.add_argument("--seconds", type=float, default=60.0, help="training time of a cell, of the processor")
     parser.add_argument("--steps", type=int, help="of training, in the place of seconds")
+    parser.add_argument("--flow-options", type=json.loads, default={}, help="JSON, {FLOW: {OPTION: VALUE, ...}, ...}")
     parser.add_argument("--seeds", type=lambda text: [int(s) for s in text.split(",")], default=[0, 1, 2])
     parser.add_argument("--samples", type=int, default=100, help="draws a row, where the likelihood is a bound")
     parser.add_argument("--out", type=Path, default=Path("runs/rings"), help="folder for figures and models")
     arguments = parser.parse_args(given)
-    if unknown := [name for name in arguments.flows if name not in pushforward.flows.names()]:
-        parser.error(f"flow {unknown[0]!r} is not known; there are {', '.join(pushforward.flows.names())}")
+    if unknown := [name for name in arguments.flows if name not in flows.names()]:
+        parser.error(f"flow {unknown[0]!r} is not known; there are {', '.join(flows.names())}")
+    if unused := sorted(set(arguments.flow_options) - set(arguments.flows)):
+        parser.error(f"--flow-options names {unused[0]!r}, which is none of the flows asked for")
     return arguments
 
 

@@ -49,6 +49,7 @@ def test_the_table_sorts_flows_and_shows_the_best_so_far() -> None:
         "device": "cpu",
         "minutes": 4.0,
         "dequantisation": "uniform",
+        "kind": "bound",
         "parameters": 1000,
         "standard_error": 0.01,
     }
@@ -56,12 +57,12 @@ def test_the_table_sorts_flows_and_shows_the_best_so_far() -> None:
     lines = [
         {**line, "flow": "a", "bits": 9.0, "history": []},
         {**line, "flow": "b", "bits": 8.0, "history": []},
-        {**line, "flow": "a", "bits": 1.9, "history": history},
+        {**line, "flow": "a", "bits": 1.9, "history": history, "kind": "estimate"},
     ]
     rows = images.markdown(lines).splitlines()[4:]
     assert rows == [
-        "| a | uniform | 1,000 | 3.000 | 2.000 | 2.000 | 1.900 ± 0.010 |",
-        "| b | uniform | 1,000 | – | – | – | 8.000 ± 0.010 |",
+        "| a | uniform | estimate of a bound | 1,000 | 3.000 | 2.000 | 2.000 | 1.900 ± 0.010 |",
+        "| b | uniform | bound | 1,000 | – | – | – | 8.000 ± 0.010 |",
     ]
 
 
