@@ -34,14 +34,12 @@ from typing import Any
 import numpy as np
 import torch
 from cells import Cells, resumable
-from models import all_training_options, digest, train, warm_up
+from models import all_training_options, digest, flow_options, train, training_options, warm_up
 from PIL import Image, ImageDraw, ImageFont
 
 import pushforward
 from pushforward import flows
-from pushforward.cli.defaults import defaults
 from pushforward.data import DataSet, Split, load, split
-from pushforward.flows.options import validated
 from pushforward.report.figures import image_grid
 
 KEY = ("data", "flow", "minutes", "device", "threads", "seed", "options")
@@ -55,13 +53,10 @@ _VARIATIONAL = "-variational"
 def wanted_cell(data: DataSet, flow: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """The cell of a flow and a data set, with all options that make it."""
     name = flow.removesuffix(_VARIATIONAL)
-    chosen, training = defaults(data, name)
-    if name != flow:
-        chosen["dequantisation"] = "variational"
-    chosen.update(arguments.flow_options)
-    options = validated(flows.describe(name), chosen).model_dump(mode="json")
+    variational = {} if name == flow else {"dequantisation": "variational"}
+    options = flow_options(name, data, {**variational, **arguments.flow_options})
     # The budget is the cell's own: no number of passes ends it.
-    told = all_training_options({**training, "epochs": None, **arguments.training})
+    told = all_training_options({**training_options(name, data), "epochs": None, **arguments.training})
     return {
         "data": data.name,
         "flow": flow,

@@ -58,11 +58,12 @@ def all_training_options(chosen: dict[str, Any]) -> dict[str, Any]:
     return TrainingOptions(**chosen).model_dump(mode="json", exclude={"minutes", "seed"})
 
 
-def flow_options(name: str, data: DataSet) -> dict[str, Any]:
-    """All options of the flow that `build` makes, the defaults among them."""
+def flow_options(name: str, data: DataSet, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All options of the flow that `build` makes, the defaults among them; ``chosen`` replace defaults."""
     if name in PEERS:
         return PEERS[name]
-    return validated(flows.describe(name), defaults(data, name)[0]).model_dump(mode="json")
+    options = {**defaults(data, name)[0], **(chosen or {})}
+    return validated(flows.describe(name), options).model_dump(mode="json")
 
 
 def digest(flow: Any, training: Any) -> str:

@@ -35,7 +35,6 @@ from pictures import grid_points, show
 import pushforward
 from pushforward import flows
 from pushforward.data import DataSet
-from pushforward.flows.options import validated
 
 KEY = ("flow", "seconds", "seed", "samples", "options")
 FLOWS = ("real_nvp", "cif", "vflow")
@@ -107,8 +106,7 @@ def wanted_cell(flow: str, seed: int, arguments: argparse.Namespace) -> dict[str
     """The cell of a flow, with all options that make it."""
     data = _data(torch.zeros(_ROWS, 2))
     told = all_training_options(training_options(flow, data))
-    options = {**flow_options(flow, data), **arguments.flow_options.get(flow, {})}
-    options = validated(flows.describe(flow), options).model_dump(mode="json")
+    options = flow_options(flow, data, arguments.flow_options.get(flow))
     told["steps"] = arguments.steps
     return {
         "flow": flow,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pushforward import flow as flow_module
 from pushforward import flows
-from pushforward.precision import strict_precision
+from pushforward.precision import _without_tf32, strict_precision
 from pushforward.transforms import residual
 
 # On a device that is not there: only its name is looked at.
@@ -67,13 +67,23 @@ def test_the_switches_are_left_alone_for_the_processor(monkeypatch: pytest.Monke
         raise AssertionError("a global switch was thrown")
 
     monkeypatch.setattr(torch, "set_float32_matmul_precision", refused)
-    torch.backends.cudnn.allow_tf32 = True
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     with strict_precision(torch.zeros(1)):
         assert torch.backends.cudnn.allow_tf32
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
         with pytest.raises(AssertionError, match="switch"), strict_precision(CUDA):
             pass
+
+
+def test_a_graph_is_compiled_in_one_piece_and_leaves_the_switches_alone() -> None:
+    def inside(x: Tensor) -> Tensor:
+        with _without_tf32():
+            return x + 1
+
+    # What `strict_precision` enters on a CUDA device, where samples are compiled as anywhere.
+    compiled = torch.compile(inside, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(torch.zeros(2)), torch.ones(2))
 
 
 def test_evaluation_and_the_inverse_of_a_residual_block_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
