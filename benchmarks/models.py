@@ -19,8 +19,9 @@ from pushforward.domain import REAL
 from pushforward.errors import PushforwardError
 from pushforward.flow import Flow
 from pushforward.flows.options import validated
+from pushforward.noise import NoiseValue
 from pushforward.training import FitResult, TrainingOptions, fit
-from pushforward.transform import NoiseValue, Transform
+from pushforward.transforms.base import Transform
 
 # zuko's neural spline flow with its own defaults: autoregressive, and with two passes, which makes it a coupling flow.
 PEERS: dict[str, dict[str, Any]] = {"zuko-nsf": {}, "zuko-nsf-coupling": {"passes": 2}}

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pushforward.bases import Base, StandardNormal
+from pushforward.events import Shape
 from pushforward.flows import build
 from pushforward.maps import Map
-from pushforward.transform import Shape, Transform
+from pushforward.transforms.base import Transform
 
 
 class Reason(Enum):

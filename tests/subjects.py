@@ -15,12 +15,14 @@ from pushforward import noise as noise_source
 from pushforward.bases import Base
 from pushforward.diagnostics.inversion import is_bijection
 from pushforward.domain import Domain
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.maps import Map
+from pushforward.noise import NoiseValue
 from pushforward.training import TrainingOptions, fit
 from pushforward.training.greedy import is_greedy
-from pushforward.transform import Chain, NoiseValue, Shape, Transform
 from pushforward.transforms import Elementwise, GreedyTransform, Identity
+from pushforward.transforms.base import Chain, Transform
 from registry import BY_NAME, LABELS, Entry, Reason
 
 Stage: TypeAlias = Literal["start", "perturbed", "trained"]

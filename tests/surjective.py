@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pushforward.transform import NoiseSpec, NoiseValue, Transform
+from pushforward.noise import NoiseSpec, NoiseValue
 from pushforward.transforms import HalfLine
+from pushforward.transforms.base import Transform
 
 
 def jacobian_of_latent_and_noise(

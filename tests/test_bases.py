@@ -32,8 +32,8 @@ from pushforward.domain import CIRCLE
 from pushforward.errors import ContextError, NumericsError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
-from pushforward.transform import Chain
 from pushforward.transforms import Dequantize, Identity, Logit, LULinear
+from pushforward.transforms.base import Chain
 
 
 def _seeded(seed: int = 0) -> torch.Generator:

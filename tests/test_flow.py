@@ -11,9 +11,9 @@ from pushforward.bases import StandardLogistic, StandardNormal, TorchBase, Unifo
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.flow import Flow, evaluation
 from pushforward.flows import build
-from pushforward.noise import keyed
-from pushforward.transform import Chain, Noise, NoiseValue
+from pushforward.noise import Noise, NoiseValue, keyed
 from pushforward.transforms import BatchNorm, Dequantize, Identity, Logit, Standardise
+from pushforward.transforms.base import Chain
 
 
 def _conditional(classes: int = 0) -> Flow:

@@ -11,8 +11,8 @@ from pushforward.flow import Flow
 from pushforward.flows import build, names
 from pushforward.maps import Affine, TanhScale
 from pushforward.nets import MLP
-from pushforward.transform import Chain, Inverse, Transform
 from pushforward.transforms import ActNorm, Coupling, Identity, LULinear, Product
+from pushforward.transforms.base import Chain, Inverse, Transform
 from pushforward.transforms.partition import VectorPartition
 
 

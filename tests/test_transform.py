@@ -8,9 +8,9 @@ import torch
 
 from pushforward.domain import REAL, UNIT, Domain, integers
 from pushforward.errors import OptionError, ShapeError
+from pushforward.likelihood import weakest
 from pushforward.maps import Additive, Affine, SoftClampScale, TanhScale
 from pushforward.nets import MLP
-from pushforward.transform import Chain, Inverse, weakest
 from pushforward.transforms import (
     BatchNorm,
     Channelwise,
@@ -26,6 +26,7 @@ from pushforward.transforms import (
     Standardise,
     VectorPartition,
 )
+from pushforward.transforms.base import Chain, Inverse
 from pushforward.transforms.partition import half, odd_even, random_half
 
 

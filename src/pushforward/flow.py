@@ -14,10 +14,12 @@ from torch.distributions import Distribution
 from pushforward import noise as noise_source
 from pushforward.bases import Base, as_base
 from pushforward.errors import ContextError, OptionError, ShapeError
-from pushforward.likelihood import Likelihood, combined
+from pushforward.events import Shape
+from pushforward.likelihood import Kind, Likelihood, combined
+from pushforward.noise import NoiseSpec, NoiseValue, has_role
 from pushforward.precision import strict_precision
 from pushforward.structure import structure
-from pushforward.transform import Kind, NoiseSpec, NoiseValue, Shape, Transform, has_role
+from pushforward.transforms.base import Transform
 from pushforward.transforms.dequantisation import Dequantisation
 
 if TYPE_CHECKING:

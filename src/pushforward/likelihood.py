@@ -1,14 +1,22 @@
-"""What `Flow.likelihood` gives: values with their kind, and how draws and probes become one value."""
+"""Log-likelihoods with their kind, as `Flow.likelihood` returns them, and how draws and probes become one value."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from pushforward.transform import Kind
+Kind: TypeAlias = Literal["exact", "bound", "estimate"]
+
+_STRENGTH: tuple[Kind, ...] = ("exact", "bound", "estimate")
+
+
+def weakest(*kinds: Kind) -> Kind:
+    """The weakest of several likelihood kinds: an estimate is weaker than a bound, a bound than an exact value."""
+    return max(kinds, key=_STRENGTH.index, default="exact")
 
 
 @dataclass(frozen=True)

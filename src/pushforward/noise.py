@@ -1,4 +1,4 @@
-"""Drawing the noise that stochastic transforms declare: from a generator, or keyed by (seed, row).
+"""The noise that stochastic transforms declare, and drawing it: from a generator, or keyed by (seed, row).
 
 Keyed noise makes a score a function of the row alone: the same row gets the same noise in any batch, on any device and
 after reloading.
@@ -6,14 +6,54 @@ after reloading.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pushforward.errors import ShapeError
-from pushforward.transform import Noise, NoiseSpec, NoiseValue, has_role
+from pushforward.events import Shape
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise that a stochastic transform wants for one direction.
+
+    shape: of one event; a batch of noise is ``(B, *shape)``. law: ``uniform`` on [0, 1), ``normal`` (standard) or
+    ``rademacher`` (-1 or 1). role: a ``draw`` decides where the path leads, and makes a bound of the log term; a
+    ``probe`` decides only how the log term is estimated.
+    """
+
+    shape: Shape
+    law: Literal["uniform", "normal", "rademacher"]
+    role: Literal["draw", "probe"] = "draw"
+
+
+# What a transform declares, and what it is then given: nothing, one tensor, or a tuple with one entry per part.
+NoiseSpec: TypeAlias = "Noise | tuple[NoiseSpec, ...] | None"
+NoiseValue: TypeAlias = "Tensor | tuple[NoiseValue, ...] | None"
+
+
+def has_role(spec: NoiseSpec, role: Literal["draw", "probe"]) -> bool:
+    """Whether any of the noise that ``spec`` declares has that role."""
+    return spec.role == role if isinstance(spec, Noise) else any(has_role(part, role) for part in spec or ())
+
+
+def join_noise(specs: Sequence[NoiseSpec]) -> NoiseSpec:
+    """The noise of several parts as one declaration: None where no part wants any."""
+    return tuple(specs) if any(s is not None for s in specs) else None
+
+
+def part_noise(noise: NoiseValue, parts: int) -> Sequence[NoiseValue]:
+    """The noise of each of ``parts`` parts, from what `join_noise` declared."""
+    if noise is None:
+        return (None,) * parts
+    if isinstance(noise, tuple) and len(noise) == parts:
+        return noise
+    raise ShapeError(f"noise for {parts} parts expected as a tuple with one entry each, got {type(noise).__name__}")
 
 
 def draw(

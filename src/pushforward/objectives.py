@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pushforward.bases import Base
 from pushforward.errors import OptionError
-from pushforward.transform import Chain, NoiseValue, Transform
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.continuous import Continuous, charged
 
 Path: TypeAlias = Literal["optimal-transport", "variance-preserving"]

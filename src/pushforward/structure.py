@@ -9,7 +9,7 @@ from torch import nn
 
 from pushforward.bases import Base
 from pushforward.bases.mixture import FlowBase
-from pushforward.transform import Chain, Inverse, Transform
+from pushforward.transforms.base import Chain, Inverse, Transform
 
 if TYPE_CHECKING:
     from pushforward.flow import Flow

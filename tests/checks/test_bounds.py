@@ -16,10 +16,10 @@ from pushforward.diagnostics.estimates import excess
 from pushforward.diagnostics.integration import continuous_part, integrate
 from pushforward.diagnostics.noise_quadrature import integrated_over_noise
 from pushforward.flow import Flow
-from pushforward.transform import has_role
+from pushforward.noise import has_role
 from pushforward.transforms import Dequantize
 from pushforward.transforms.dequantisation import dequantisation
-from pushforward.transforms.estimated import exactly
+from pushforward.transforms.stochastic_log_det import exactly
 from registry import Entry
 from subjects import Subject, estimates, subject
 

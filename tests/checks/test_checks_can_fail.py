@@ -25,11 +25,13 @@ from pushforward.diagnostics.integration import integrate
 from pushforward.diagnostics.inversion import data_round_trip, latent_round_trip
 from pushforward.diagnostics.jacobian import log_term_error
 from pushforward.diagnostics.sampling import sampling_error
+from pushforward.events import zero_log_term
 from pushforward.flow import Flow
 from pushforward.maps import Affine, TanhScale
-from pushforward.transform import Chain, Noise, NoiseValue, Transform, zero_log_term
+from pushforward.noise import Noise, NoiseValue
 from pushforward.transforms import Abs, Argmax, Dequantize, Identity, Log, LULinear, Standardise, StochasticPermutation
-from pushforward.transforms.estimated import Estimated
+from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.stochastic_log_det import StochasticLogDet
 from registry import Entry
 from subjects import Subject, make_flow
 
@@ -279,7 +281,7 @@ class _Ramp(Base):
         raise NotImplementedError
 
 
-class Probed(Estimated):
+class Probed(StochasticLogDet):
     """``z = 2 x`` on vectors of 2, with a log term that is right on average but for what is passed in."""
 
     kind = "estimate"

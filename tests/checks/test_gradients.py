@@ -11,8 +11,9 @@ from torch.func import functional_call
 from checking import over
 from pushforward import noise as noise_source
 from pushforward.diagnostics.estimates import excess, has_probes
-from pushforward.transform import Direction, NoiseValue
-from pushforward.transforms.estimated import exactly
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Direction
+from pushforward.transforms.stochastic_log_det import exactly
 from registry import Entry
 from subjects import Subject, estimates, subject
 

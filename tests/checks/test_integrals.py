@@ -5,7 +5,7 @@ import pytest
 from checking import over
 from pushforward.diagnostics.check import INTEGRAL
 from pushforward.diagnostics.integration import integrate
-from pushforward.transforms.estimated import exactly
+from pushforward.transforms.stochastic_log_det import exactly
 from registry import Entry
 from subjects import Stage, subject
 

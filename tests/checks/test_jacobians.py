@@ -7,7 +7,7 @@ from checking import over
 from pushforward.diagnostics.check import LOG_TERM, LOG_TERM_DIFFERENCES
 from pushforward.diagnostics.estimates import estimated_log_terms, excess, has_probes
 from pushforward.diagnostics.jacobian import autograd_jacobian, difference_jacobian, log_term_error
-from pushforward.transform import Direction
+from pushforward.transforms.base import Direction
 from registry import Entry
 from subjects import Stage, estimates, subject
 

@@ -17,8 +17,8 @@ from pushforward.diagnostics.sampling import clamped_shares
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
-from pushforward.transform import Chain
 from pushforward.transforms import Continuous, Dequantize, Identity, Logit, Standardise
+from pushforward.transforms.base import Chain
 
 
 def _by_name(report: CheckReport) -> dict[str, CheckLine]:

@@ -6,9 +6,9 @@ from entries.transforms import coupling
 from entry import LABELS, Entry, flow_entry, transform_entry
 from pushforward.flows.augmented import drawn_given
 from pushforward.maps import Affine, SoftClampScale
-from pushforward.transform import Chain
 from pushforward.transforms import VAE, ActNorm, Augment, ContinuouslyIndexed, Elementwise, LULinear
-from pushforward.transforms.conditional import located
+from pushforward.transforms.base import Chain
+from pushforward.transforms.conditional import conditional_gaussian
 from pushforward.transforms.partition import half
 
 
@@ -19,8 +19,8 @@ def _augmented(features: int, extra: int, context: int = 0) -> Chain:
 
 
 def _vae(features: int, latent: int, context: int = 0) -> Chain:
-    encoder = located((latent,), features, context, hidden=(8,))
-    return Chain([VAE(encoder, located((features,), latent, context, hidden=(8,))), ActNorm((latent,))])
+    encoder = conditional_gaussian((latent,), features, context, hidden=(8,))
+    return Chain([VAE(encoder, conditional_gaussian((features,), latent, context, hidden=(8,))), ActNorm((latent,))])
 
 
 def _indexed(features: int, index: int, context: int = 0) -> Chain:

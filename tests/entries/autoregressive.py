@@ -11,8 +11,8 @@ from entry import Entry, Reason, transform_entry
 from pushforward.maps import Affine, SoftClampScale, TanhScale
 from pushforward.nets import MADE
 from pushforward.nets.masked import ordered
-from pushforward.transform import Inverse
 from pushforward.transforms import Autoregressive, BlockAutoregressive
+from pushforward.transforms.base import Inverse
 
 # x2 depends on x0 and x1, x3 on x0 only: two steps, x0 and x1 first.
 DIAMOND = [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]]

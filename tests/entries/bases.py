@@ -28,10 +28,11 @@ from pushforward.bases import (
     UniformCircle,
     VonMises,
 )
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.maps import Affine, TanhScale
-from pushforward.transform import Chain, Shape
 from pushforward.transforms import Elementwise, LULinear
+from pushforward.transforms.base import Chain
 
 
 def _placed(base: nn.Module, **weights: list[float]) -> nn.Module:

@@ -13,11 +13,11 @@ from torch.distributions import LogNormal
 from entry import LABELS, Entry, flow_entry, transform_entry
 from pushforward.bases import Base, ProductBase, StandardNormal, VonMises
 from pushforward.domain import CIRCLE
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.maps import Affine, RationalQuadraticSpline, TanhScale
 from pushforward.nets import MLP
 from pushforward.nets.circular import CircularFeatures, seen
-from pushforward.transform import Chain, Inverse, Shape
 from pushforward.transforms import (
     Angles,
     Coupling,
@@ -31,6 +31,7 @@ from pushforward.transforms import (
     Reshape,
     Standardise,
 )
+from pushforward.transforms.base import Chain, Inverse
 from pushforward.transforms.partition import VectorPartition, half
 
 

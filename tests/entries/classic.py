@@ -7,15 +7,15 @@ from typing import Any
 
 from entry import Entry, Reason, flow_entry, map_entry, transform_entry
 from pushforward.maps import Bend
-from pushforward.transforms import HouseholderFrame, OrderFrame, OrthogonalFrame, Planar, Radial, Sylvester
-from pushforward.transforms.frames import Frame
+from pushforward.transforms import FixedOrder, HouseholderColumns, Planar, QRColumns, Radial, Sylvester
+from pushforward.transforms.orthonormal import OrthonormalColumns
 
 
 def entries() -> list[Entry]:
     # Compiling takes longest of all: once the root of a planar step, and once those of a Sylvester step.
     compiled: dict[str, Any] = {"skips": {"i": Reason.COMPILED_ALREADY}}
 
-    def sylvester(variant: str, frame: Callable[[], Frame]) -> Entry:
+    def sylvester(variant: str, frame: Callable[[], OrthonormalColumns]) -> Entry:
         more = {"smooth": True, "golden": True, **compiled}
         return transform_entry(f"sylvester, {variant}", (3,), lambda: Sylvester(frame()), **more)
 
@@ -27,11 +27,11 @@ def entries() -> list[Entry]:
         map_entry("bend", lambda d: Bend(), smooth=True, golden=True, **compiled),
         transform_entry("planar", (3,), lambda: Planar(3), smooth=True, golden=True),
         transform_entry("radial", (3,), lambda: Radial(3), smooth=True, golden=True),
-        sylvester("orthogonal", lambda: OrthogonalFrame(3, 2)),
-        sylvester("householder", lambda: HouseholderFrame(3, 2)),
-        sylvester("triangular", lambda: OrderFrame(3, reverse=True)),
+        sylvester("orthogonal", lambda: QRColumns(3, 2)),
+        sylvester("householder", lambda: HouseholderColumns(3, 2)),
+        sylvester("triangular", lambda: FixedOrder(3, reverse=True)),
         transform_entry(
-            "sylvester, context", (2,), lambda: Sylvester(OrthogonalFrame(2, 2), 2, (8,)), context=(2,), smooth=True
+            "sylvester, context", (2,), lambda: Sylvester(QRColumns(2, 2), 2, (8,)), context=(2,), smooth=True
         ),
         small("planar", "2 features", 2, transforms=6),
         small("planar", "1 feature", 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from entry import LABELS, Entry, flow_entry, vector_entry
-from pushforward.transform import Shape
+from pushforward.events import Shape
 
 
 def entries() -> list[Entry]:

@@ -9,8 +9,8 @@ from entry import LABELS, Entry, Reason, flow_entry, transform_entry, vector_ent
 from pushforward.flows.images import split_prior, top_prior
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import ActNormConvNet
-from pushforward.transform import Chain, Transform
 from pushforward.transforms import ActNorm, Channelwise, Coupling, DenseLinear, LULinear, QRLinear, Reversible
+from pushforward.transforms.base import Chain, Transform
 
 _IMAGE = (2, 2, 2)
 

@@ -9,7 +9,7 @@ import torch
 from entry import Entry, Reason, flow_entry, map_entry, transform_entry
 from pushforward.maps import StoredSpline
 from pushforward.maps.stored_spline import Knots
-from pushforward.transforms import Expansions, MarginalGaussianisation, SlicedGaussianisation, Whiten
+from pushforward.transforms import LocalMaps, MarginalGaussianization, SlicedGaussianization, Whiten
 
 
 def _stored() -> StoredSpline:
@@ -32,16 +32,16 @@ def entries() -> list[Entry]:
         map_entry("stored spline", lambda dtype: _stored(), event_shape=(3,), golden=True, skips=compiled),
         transform_entry("whitening", (3,), lambda: Whiten(3), smooth=True, golden=True),
         transform_entry("whitening, context", (3,), lambda: Whiten(3, 2), context=(2,), smooth=True, skips=compiled),
-        transform_entry("expansions, radial", (3,), lambda: Expansions(3, 3), smooth=True, golden=True, skips=compiled),
+        transform_entry("expansions, radial", (3,), lambda: LocalMaps(3, 3), smooth=True, golden=True, skips=compiled),
         transform_entry(
-            "expansions, marginal", (3,), lambda: Expansions(3, 2, "marginal"), smooth=True, golden=True, skips=compiled
+            "expansions, marginal", (3,), lambda: LocalMaps(3, 2, "marginal"), smooth=True, golden=True, skips=compiled
         ),
         transform_entry(
-            "expansions, context", (2,), lambda: Expansions(2, 3, "radial", 2), context=(2,), smooth=True, golden=True
+            "expansions, context", (2,), lambda: LocalMaps(2, 3, "radial", 2), context=(2,), smooth=True, golden=True
         ),
-        transform_entry("marginal gaussianisation", (3,), lambda: MarginalGaussianisation(3, 5), golden=True),
+        transform_entry("marginal gaussianization", (3,), lambda: MarginalGaussianization(3, 5), golden=True),
         transform_entry(
-            "sliced gaussianisation", (3,), lambda: SlicedGaussianisation(3, 2, 5), golden=True, skips=compiled
+            "sliced gaussianization", (3,), lambda: SlicedGaussianization(3, 2, 5), golden=True, skips=compiled
         ),
         *(
             flow(name, what, features)

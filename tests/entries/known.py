@@ -12,11 +12,12 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily, No
 
 from entry import Entry
 from pushforward.bases import Base, StandardNormal, UniformBox
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.maps import Additive
 from pushforward.nets import MLP
-from pushforward.transform import Chain, Shape
 from pushforward.transforms import Coupling, Standardise
+from pushforward.transforms.base import Chain
 from pushforward.transforms.partition import half
 
 

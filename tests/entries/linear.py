@@ -9,7 +9,7 @@ from torch import Tensor
 
 from entry import Entry, Reason, transform_entry
 from pushforward.bases import StandardLogistic
-from pushforward.transform import Shape
+from pushforward.events import Shape
 from pushforward.transforms import Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 
 

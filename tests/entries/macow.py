@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from entry import LABELS, Entry, flow_entry, transform_entry
+from pushforward.events import Shape
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import RowConvNet
-from pushforward.transform import Shape
 from pushforward.transforms import MaskedConv
 from pushforward.transforms.masked_conv import Side
 

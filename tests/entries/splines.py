@@ -9,6 +9,7 @@ import torch
 from entry import Entry, map_entry
 from pushforward.bases import Base, UniformBox, VonMises
 from pushforward.domain import Domain
+from pushforward.events import Shape
 from pushforward.maps import (
     Affine,
     Composed,
@@ -18,7 +19,6 @@ from pushforward.maps import (
     RationalQuadraticSpline,
     SoftClampScale,
 )
-from pushforward.transform import Shape
 
 _BOX = Domain("real", -0.5, 2.0)
 

@@ -11,10 +11,10 @@ from torch.distributions import Distribution, HalfNormal
 from entries.transforms import coupling
 from entry import LABELS, Entry, flow_entry, transform_entry
 from pushforward.bases import as_base
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MLP
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import (
     Abs,
     ActNorm,
@@ -36,7 +36,8 @@ from pushforward.transforms import (
     Standardise,
     StochasticPermutation,
 )
-from pushforward.transforms.conditional import located
+from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.conditional import conditional_gaussian
 from pushforward.transforms.partition import half
 from pushforward.transforms.sort import ordered_to_real
 
@@ -52,7 +53,7 @@ def _argmax(features: int, categories: int, binary: bool = False) -> Transform:
     """Categories, then a coupling that correlates the numbers they become."""
     width = (categories - 1).bit_length() if binary else categories
     size = features * width
-    first = Argmax((features,), categories, located((size,), size, hidden=(8,), law="logistic"), binary)
+    first = Argmax((features,), categories, conditional_gaussian((size,), size, hidden=(8,), law="logistic"), binary)
     return Chain([first, coupling(half(size)), LULinear(size)])
 
 
@@ -73,7 +74,7 @@ class _FlatNet(nn.Module):
 
 
 def _sliced(features: int, kept: int, context: int = 0) -> Chain:
-    rest = located((features - kept,), kept, context, hidden=(8,))
+    rest = conditional_gaussian((features - kept,), kept, context, hidden=(8,))
     last = Elementwise(Affine(SoftClampScale()), (kept,))
     return Chain([LULinear(features), Slice((features,), kept, rest), last])
 
@@ -117,7 +118,7 @@ def _scales() -> MultiScale:
 def _beside() -> Product:
     """What is lossy beside what is not, each on its own coordinates."""
     sign = Chain([Abs((1,)), InverseSoftplus((1,))])
-    return Product([sign, Standardise((1,)), Slice((2,), 1, located((1,), 1, hidden=(4,)))])
+    return Product([sign, Standardise((1,)), Slice((2,), 1, conditional_gaussian((1,), 1, hidden=(4,)))])
 
 
 def _normal(dtype: torch.dtype) -> Flow:

@@ -12,7 +12,6 @@ from entry import Entry, transform_entry
 from pushforward.bases import UniformBox
 from pushforward.maps import Additive, Affine, Map, SigmoidScale, SoftClampScale, TanhScale
 from pushforward.nets import MLP, ResidualConvNet
-from pushforward.transform import Chain, Inverse, Transform
 from pushforward.transforms import (
     ActNorm,
     BatchNorm,
@@ -30,6 +29,7 @@ from pushforward.transforms import (
     Squeeze,
     Standardise,
 )
+from pushforward.transforms.base import Chain, Inverse, Transform
 from pushforward.transforms.partition import half, odd_even, random_half
 from pushforward.transforms.permutation import random_permutation, reverse
 

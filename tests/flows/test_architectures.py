@@ -14,7 +14,6 @@ from pushforward import flows
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build, describe, names
-from pushforward.transform import Chain, Inverse
 from pushforward.transforms import (
     Autoregressive,
     BlockAutoregressive,
@@ -27,6 +26,7 @@ from pushforward.transforms import (
     Residual,
     Sylvester,
 )
+from pushforward.transforms.base import Chain, Inverse
 
 _ON_VECTORS = [name for name in names() if name not in IMAGES_ONLY]
 

@@ -12,7 +12,6 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
 from pushforward.maps import Affine, SoftClampScale
-from pushforward.transform import Chain, Transform
 from pushforward.transforms import (
     VAE,
     ActNorm,
@@ -23,6 +22,7 @@ from pushforward.transforms import (
     Elementwise,
     LULinear,
 )
+from pushforward.transforms.base import Chain, Transform
 
 _LIMIT = 5.0
 

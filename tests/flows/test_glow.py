@@ -12,8 +12,8 @@ from pushforward.flows import build
 from pushforward.flows.images import split_prior
 from pushforward.nets import ActNormConvNet
 from pushforward.nets.act_norm_conv import tame
-from pushforward.transform import Chain
 from pushforward.transforms import Channelwise, Coupling, Elementwise, MultiScale, Reversible
+from pushforward.transforms.base import Chain
 
 _SMALL: dict[str, dict[str, Any]] = {
     "glow": {"transforms": 2, "channels": 4},

@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from checking import golden
 from formulas import Array, as_numpy, mlp, silu, soft_clamp, weights_of
-from pushforward.transform import Chain
+from pushforward.transforms.base import Chain
 from registry import BY_NAME
 from subjects import subject
 

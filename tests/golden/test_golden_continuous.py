@@ -7,7 +7,7 @@ from scipy.integrate import solve_ivp
 from checking import golden
 from formulas import Array, as_numpy, weights_of
 from pushforward.transforms import Continuous
-from pushforward.transforms.estimated import exactly
+from pushforward.transforms.stochastic_log_det import exactly
 from registry import BY_NAME
 from subjects import subject
 

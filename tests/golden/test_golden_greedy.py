@@ -7,9 +7,9 @@ import torch
 from scipy.stats import norm
 
 from checking import golden
-from pushforward.maps.gaussianisation import normal_scores
-from pushforward.transform import Transform
-from pushforward.transforms import Expansions, MarginalGaussianisation, SlicedGaussianisation
+from pushforward.maps.gaussianization import normal_scores
+from pushforward.transforms import LocalMaps, MarginalGaussianization, SlicedGaussianization
+from pushforward.transforms.base import Transform
 from registry import BY_NAME
 from subjects import subject
 
@@ -106,7 +106,7 @@ def test_radial_expansions() -> None:
     for name, power in (("radial", 4), ("context", 2)):
         made = subject(BY_NAME[f"transform: expansions, {name}"])
         step, x, context = made.transform, made.data(30), made.context(30)
-        assert isinstance(step, Expansions)
+        assert isinstance(step, LocalMaps)
         assert (step.amplitude != 0).all()
         z, log_term = x.numpy(), np.zeros(30)
         for i in range(step.maps):
@@ -123,7 +123,7 @@ def test_radial_expansions() -> None:
 def test_marginal_expansions_act_on_each_coordinate_after_a_rotation() -> None:
     made = subject(BY_NAME["transform: expansions, marginal"])
     step, x = made.transform, made.data(30)
-    assert isinstance(step, Expansions)
+    assert isinstance(step, LocalMaps)
     assert step.packed is not None
     z, log_term = x.numpy(), np.zeros(30)
     for i in range(step.maps):
@@ -146,21 +146,21 @@ def _reflected(packed: Array) -> Array:
     return -product[:, : packed.shape[1]]
 
 
-@golden("transform: marginal gaussianisation")
+@golden("transform: marginal gaussianization")
 def test_a_step_of_rbig_is_splines_and_a_rotation() -> None:
-    made = subject(BY_NAME["transform: marginal gaussianisation"])
+    made = subject(BY_NAME["transform: marginal gaussianization"])
     step, x = made.transform, made.data(30)
-    assert isinstance(step, MarginalGaussianisation)
+    assert isinstance(step, MarginalGaussianization)
     assert step.map.bends.all()
     values, slopes = _splines(step.map, x.numpy())
     _assert_both_ways(step, x, values @ _reflected(step.packed.numpy()), np.log(slopes).sum(1))
 
 
-@golden("transform: sliced gaussianisation")
+@golden("transform: sliced gaussianization")
 def test_a_sliced_step_moves_along_its_directions_only() -> None:
-    made = subject(BY_NAME["transform: sliced gaussianisation"])
+    made = subject(BY_NAME["transform: sliced gaussianization"])
     step, x = made.transform, made.data(60)
-    assert isinstance(step, SlicedGaussianisation)
+    assert isinstance(step, SlicedGaussianization)
     directions = np.linalg.qr(np.array([[1.0, 1], [1, -1], [1, 2]]))[0]
     step.along(torch.from_numpy(directions), x + (2 * x).sin())
     frame = _reflected(step.packed.numpy())

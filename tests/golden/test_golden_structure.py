@@ -8,7 +8,7 @@ import torch
 from scipy.stats import vonmises
 
 from checking import golden
-from pushforward.transform import Transform
+from pushforward.transforms.base import Transform
 from registry import BY_NAME
 from subjects import subject
 

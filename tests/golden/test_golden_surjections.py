@@ -9,8 +9,8 @@ from scipy.stats import expon, halfnorm, multivariate_normal, norm
 
 from checking import golden
 from formulas import Array, as_numpy, mlp, silu, soft_clamp, weights_of
-from pushforward.transform import Chain
 from pushforward.transforms import Argmax, LULinear, MaxPool2d, Slice
+from pushforward.transforms.base import Chain
 from registry import BY_NAME
 from subjects import Subject, subject
 

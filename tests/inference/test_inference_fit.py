@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from pushforward import flows, inference
 from pushforward.bases import DiagonalNormal, StandardNormal
 from pushforward.errors import ContextError, OptionError, ShapeError
+from pushforward.events import zero_log_term
 from pushforward.flow import Flow
 from pushforward.inference import FitFailed, InferenceOptions, InferenceResult
-from pushforward.transform import Transform, zero_log_term
 from pushforward.transforms import Identity, LULinear
+from pushforward.transforms.base import Transform
 
 
 def affine_flow() -> Flow:

@@ -14,7 +14,7 @@ from pushforward.bases import StandardNormal
 from pushforward.flow import Flow
 from pushforward.inference.gradients import Route, backward, choose_route, draw, grad_log_q, reached, scoring_cost
 from pushforward.inference.target import Target
-from pushforward.transform import Inverse
+from pushforward.transforms.base import Inverse
 
 ROUTES: tuple[Route, ...] = ("scoring", "jacobian")
 

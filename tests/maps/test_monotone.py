@@ -48,8 +48,8 @@ from pushforward.maps import (
 from pushforward.maps.unconstrained_monotone import clenshaw_curtis
 from pushforward.nets import MADE, MLP
 from pushforward.nets.masked import ordered
-from pushforward.transform import Chain, Inverse
 from pushforward.transforms import Autoregressive, Coupling, Elementwise
+from pushforward.transforms.base import Chain, Inverse
 from pushforward.transforms.partition import half
 
 MAPS: dict[str, Callable[[], Map]] = {

@@ -22,7 +22,7 @@ from pushforward.nets.lipschitz import (
     LipschitzLinear,
     LipSwish,
 )
-from pushforward.nets.singular import krylov_vectors
+from pushforward.nets.spectral_norm import krylov_vectors
 from subjects import structured
 
 

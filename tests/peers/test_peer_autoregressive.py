@@ -14,8 +14,8 @@ from pushforward.flow import Flow
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MADE
 from pushforward.nets.masked import MaskedLinear, ordered
-from pushforward.transform import Chain
 from pushforward.transforms import Autoregressive
+from pushforward.transforms.base import Chain
 
 _FEATURES, _WIDTH = 4, 24  # as many units for every set of parents, with and without a context
 

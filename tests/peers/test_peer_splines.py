@@ -12,8 +12,8 @@ from pushforward.bases import StandardNormal
 from pushforward.flow import Flow
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.nets import MLP
-from pushforward.transform import Chain
 from pushforward.transforms import Coupling, VectorPartition
+from pushforward.transforms.base import Chain
 
 _BINS, _BOUND = 6, 2.5
 # What nflows adds nothing to: its raw slope is this much above ours, where 0 is a slope of 1.

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.bases import StandardNormal
+from pushforward.events import zero_log_term
 from pushforward.flow import Flow
-from pushforward.transform import Chain, Transform, zero_log_term
 from pushforward.transforms import BatchNorm, Identity
+from pushforward.transforms.base import Chain, Transform
 
 
 class Failing(Transform):

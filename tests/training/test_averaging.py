@@ -10,8 +10,8 @@ from pushforward import flows
 from pushforward.bases import StandardNormal
 from pushforward.flow import Flow
 from pushforward.training.averaging import Snapshot, Statistics, WeightAverage, normalisations, recompute_statistics
-from pushforward.transform import Chain
 from pushforward.transforms import BatchNorm
+from pushforward.transforms.base import Chain
 
 
 def image_flow():

@@ -22,8 +22,8 @@ from pushforward.errors import NumericsError, OptionError
 from pushforward.flow import Flow
 from pushforward.training import FitFailed, FitResult, TrainingOptions, fit
 from pushforward.training.greedy import is_greedy
-from pushforward.transform import Chain, Inverse, Transform
-from pushforward.transforms import Expansions, GreedyTransform, LULinear, MarginalGaussianisation, Standardise, Whiten
+from pushforward.transforms import GreedyTransform, LocalMaps, LULinear, MarginalGaussianization, Standardise, Whiten
+from pushforward.transforms.base import Chain, Inverse, Transform
 
 
 def ring(n: int = 600, seed: int = 0) -> Tensor:
@@ -247,7 +247,7 @@ def _refusal(steps: list[Transform], base: Any = None) -> str:
 
 
 def test_flows_that_are_only_in_part_greedy_are_refused() -> None:
-    step = MarginalGaussianisation(2)
+    step = MarginalGaussianization(2)
     assert "transforms.0.packed; freeze it" in _refusal([LULinear(2, bias=False), step])
     assert "must be the last steps" in _refusal([step, Standardise((2,))])
     assert "directly in it" in _refusal([Standardise((2,)), Inverse(step)])
@@ -261,9 +261,9 @@ def test_what_cannot_be_is_refused() -> None:
         with pytest.raises(OptionError, match=r"option damping: .* \(got 1.0\)"):
             flows.build(name, (2,), damping=1.0)
     with pytest.raises(OptionError, match="rotation 'left' is not known"):
-        MarginalGaussianisation(2, rotation="left")  # type: ignore[arg-type]
+        MarginalGaussianization(2, rotation="left")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="shape 'square' of expansions is not known"):
-        Expansions(2, shape="square")  # type: ignore[arg-type]
+        LocalMaps(2, shape="square")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="option rotation='ica' has no use here"):
         flows.build("rbig", (1,), rotation="ica")
 

@@ -23,7 +23,6 @@ from pushforward.maps.affine import Affine, Scale, SoftClampScale, TanhScale
 from pushforward.nets import ResidualConvNet
 from pushforward.training import FitResult, TrainingOptions, fit, loop
 from pushforward.training.numerics import penalised_parameters
-from pushforward.transform import Chain
 from pushforward.transforms import (
     BatchNorm,
     Checkerboard,
@@ -34,6 +33,7 @@ from pushforward.transforms import (
     Logit,
     Standardise,
 )
+from pushforward.transforms.base import Chain
 
 
 def ring(n=600, seed=0):

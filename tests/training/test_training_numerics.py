@@ -16,8 +16,8 @@ from pushforward.maps.affine import Affine, TanhScale
 from pushforward.nets import MLP
 from pushforward.training import FitFailed, TrainingOptions, fit
 from pushforward.training.numerics import locate_nonfinite, penalised_parameters
-from pushforward.transform import Chain
 from pushforward.transforms import Coupling, Identity, Reversible
+from pushforward.transforms.base import Chain
 from pushforward.transforms.partition import half
 
 

@@ -10,14 +10,14 @@ from torch import Tensor
 from pushforward.diagnostics.inversion import data_round_trip, latent_round_trip
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.flows import build
-from pushforward.transform import Inverse, Transform
-from pushforward.transforms import HouseholderFrame, OrderFrame, OrthogonalFrame, Planar, Radial, Sylvester
-from pushforward.transforms.frames import Frame
+from pushforward.transforms import FixedOrder, HouseholderColumns, Planar, QRColumns, Radial, Sylvester
+from pushforward.transforms.base import Inverse, Transform
+from pushforward.transforms.orthonormal import OrthonormalColumns
 
-_FRAMES: dict[str, Callable[[int], Frame]] = {
-    "orthogonal": lambda d: OrthogonalFrame(d, max(1, d - 1)),
-    "householder": lambda d: HouseholderFrame(d, max(1, d - 1)),
-    "triangular": lambda d: OrderFrame(d, reverse=True),
+_FRAMES: dict[str, Callable[[int], OrthonormalColumns]] = {
+    "orthogonal": lambda d: QRColumns(d, max(1, d - 1)),
+    "householder": lambda d: HouseholderColumns(d, max(1, d - 1)),
+    "triangular": lambda d: FixedOrder(d, reverse=True),
 }
 _STEPS: dict[str, Callable[[int, int], Transform]] = {
     "planar": lambda d, c: Planar(d, c, (8,)),
@@ -142,8 +142,10 @@ def test_the_centre_of_a_radial_step_stays_where_it_is(direction: str) -> None:
 
 
 @pytest.mark.parametrize(("features", "columns"), [(1, 1), (2, 1), (5, 5), (20, 7)])
-@pytest.mark.parametrize("make", [OrthogonalFrame, HouseholderFrame])
-def test_a_frame_is_orthonormal_whatever_the_numbers(make: type[Frame], features: int, columns: int) -> None:
+@pytest.mark.parametrize("make", [QRColumns, HouseholderColumns])
+def test_a_frame_is_orthonormal_whatever_the_numbers(
+    make: type[OrthonormalColumns], features: int, columns: int
+) -> None:
     generator = torch.Generator().manual_seed(0)
     frame = make(features, columns)
     count = len(frame.start())
@@ -157,7 +159,7 @@ def test_a_frame_is_orthonormal_whatever_the_numbers(make: type[Frame], features
 
 def test_nearly_equal_columns_still_make_an_orthonormal_frame() -> None:
     raw = torch.ones(12, 1, dtype=torch.float64) + 1e-9 * _rows(12, 1)
-    q = OrthogonalFrame(6, 2).double()(raw)
+    q = QRColumns(6, 2).double()(raw)
     assert (q.mT @ q - torch.eye(2)).abs().max() <= 1e-12
 
 
@@ -168,9 +170,9 @@ def test_the_direction_says_which_way_is_the_formula(name: str) -> None:
         assert [isinstance(step, Inverse) for step in flow.transform] == [turned] * 2  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("make", [OrthogonalFrame, HouseholderFrame])
+@pytest.mark.parametrize("make", [QRColumns, HouseholderColumns])
 @pytest.mark.parametrize("columns", [0, 4])
-def test_more_columns_than_coordinates_are_refused(make: type[Frame], columns: int) -> None:
+def test_more_columns_than_coordinates_are_refused(make: type[OrthonormalColumns], columns: int) -> None:
     with pytest.raises(
         OptionError, match=f"columns must be between 1 and the 3 coordinates of an event, got {columns}"
     ):

@@ -13,8 +13,8 @@ from pushforward.diagnostics.sampling import clamped_shares
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows.preprocessing import variational
-from pushforward.transform import Chain
 from pushforward.transforms import Dequantize, Logit, VariationalDequantize
+from pushforward.transforms.base import Chain
 from pushforward.transforms.logistic_noise import as_logistic, as_normal
 from pushforward.transforms.permutation import reverse
 

@@ -11,7 +11,6 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.maps import Affine, RationalQuadraticSpline, TanhScale
 from pushforward.nets import MLP
-from pushforward.transform import Chain
 from pushforward.transforms import (
     Coupling,
     Dequantize,
@@ -23,6 +22,7 @@ from pushforward.transforms import (
     Reshape,
     Standardise,
 )
+from pushforward.transforms.base import Chain
 from pushforward.transforms.partition import VectorPartition
 
 

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from pushforward.errors import OptionError
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MLP, ActNormConvNet, ResidualConvNet, contractive_mlp
-from pushforward.transform import Chain, Transform
 from pushforward.transforms import (
     ActNorm,
     BatchNorm,
@@ -21,6 +20,7 @@ from pushforward.transforms import (
     Residual,
     Reversible,
 )
+from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.partition import half
 
 _SHAPE = (4, 4, 4)

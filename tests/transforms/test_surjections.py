@@ -14,7 +14,7 @@ from pushforward.bases.base import Source
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.nets import MLP
-from pushforward.transform import Chain, NoiseValue
+from pushforward.noise import NoiseValue
 from pushforward.transforms import (
     Abs,
     Argmax,
@@ -28,6 +28,7 @@ from pushforward.transforms import (
     Standardise,
     StochasticPermutation,
 )
+from pushforward.transforms.base import Chain
 from pushforward.transforms.sort import ORDERED, ordered_to_real
 from registry import BY_NAME
 from subjects import Subject, subject

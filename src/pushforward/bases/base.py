@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import ContextError, OptionError
-from pushforward.transform import Shape
+from pushforward.events import Shape
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from pushforward.bases.base import Base, Source
 from pushforward.domain import CIRCLE
 from pushforward.errors import NumericsError, OptionError
+from pushforward.events import Shape, sum_event
 from pushforward.support import zero_outside
-from pushforward.transform import Shape, sum_event
 from pushforward.transforms.angles import wrapped
 
 # A proposal is refused with a probability of at most 0.35, and all but never that often in a row.

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from pushforward.bases.base import Base, Source, needed
 from pushforward.bases.torch_base import student_cdf
 from pushforward.errors import OptionError
+from pushforward.events import Shape, log_dtype, sum_event
 from pushforward.maps.affine import SoftClampScale
 from pushforward.nets.mlp import MLP
-from pushforward.transform import Shape, log_dtype, sum_event
 
 _LIMIT = 10.0  # of a log-scale
 

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from pushforward.bases.base import Base, Source
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape, log_dtype
 from pushforward.maps.affine import SoftClampScale
 from pushforward.precision import full_precision
-from pushforward.transform import Shape, log_dtype
 from pushforward.transforms.linear import StrictTriangle
 
 if TYPE_CHECKING:

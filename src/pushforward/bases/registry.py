@@ -12,7 +12,7 @@ from pushforward.bases.mixture import GaussianMixture
 from pushforward.bases.product import ProductBase
 from pushforward.bases.standard import StandardLogistic, StandardNormal, UniformBox
 from pushforward.errors import OptionError
-from pushforward.transform import Shape
+from pushforward.events import Shape
 
 BASES: dict[str, type[Base]] = {
     "normal": StandardNormal,

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from pushforward.bases.base import Base, Source
 from pushforward.domain import UNIT, Domain
 from pushforward.errors import OptionError
+from pushforward.events import Shape, sum_event
 from pushforward.support import zero_outside
-from pushforward.transform import Shape, sum_event
 
 
 class StandardNormal(Base):

@@ -11,8 +11,8 @@ from torch.distributions import Distribution, StudentT
 from pushforward.bases.base import Base, Source
 from pushforward.domain import Domain
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape, sum_event
 from pushforward.support import ends
-from pushforward.transform import Shape, sum_event
 
 
 class TorchBase(Base):

@@ -10,7 +10,8 @@ from torch import Tensor
 from pushforward.diagnostics.inversion import relative_error
 from pushforward.diagnostics.jacobian import take_rows
 from pushforward.flow import Flow
-from pushforward.transform import Direction, NoiseValue, Transform
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Direction, Transform
 
 
 @torch.no_grad()

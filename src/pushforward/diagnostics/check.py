@@ -20,9 +20,10 @@ from pushforward.diagnostics.lines import CheckLine, CheckReport
 from pushforward.diagnostics.sampling import clamped_shares, sampling_error
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
-from pushforward.transform import Direction, NoiseValue
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Direction
 from pushforward.transforms.dequantisation import dequantisation
-from pushforward.transforms.estimated import exactly, numeric_error
+from pushforward.transforms.stochastic_log_det import exactly, numeric_error
 
 ROUND_TRIP_64, ROUND_TRIP_32, ROUND_TRIP_32_TYPICAL = 1e-10, 1e-4, 1e-5
 LOG_TERM, LOG_TERM_DIFFERENCES = 1e-9, 1e-6

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from pushforward import noise as noise_source
-from pushforward.transform import Direction, NoiseValue, Transform, has_role
-from pushforward.transforms.estimated import exactly
+from pushforward.noise import NoiseValue, has_role
+from pushforward.transforms.base import Direction, Transform
+from pushforward.transforms.stochastic_log_det import exactly
 
 _ROWS_AT_ONCE = 4096
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
-from pushforward.transform import Chain, has_role
+from pushforward.noise import has_role
 from pushforward.transforms import Identity
+from pushforward.transforms.base import Chain
 from pushforward.transforms.dequantisation import dequantisation
 
 IMPORTANCE_LIMIT = 8

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from pushforward.transform import NoiseValue, Transform, has_role
+from pushforward.noise import NoiseValue, has_role
+from pushforward.transforms.base import Transform
 
 
 def relative_error(got: Tensor, wanted: Tensor) -> Tensor:

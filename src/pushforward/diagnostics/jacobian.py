@@ -13,9 +13,11 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from pushforward.transform import Direction, NoiseValue, Transform, sum_event
+from pushforward.events import sum_event
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Direction, Transform
 from pushforward.transforms.dequantisation import Dequantisation, dequantisation
-from pushforward.transforms.estimated import exactly
+from pushforward.transforms.stochastic_log_det import exactly
 
 Method: TypeAlias = Literal["autograd", "differences"]
 _STEP = 1e-5

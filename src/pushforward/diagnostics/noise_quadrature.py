@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
-from pushforward.transform import Noise, NoiseSpec, NoiseValue
+from pushforward.noise import Noise, NoiseSpec, NoiseValue
 
 # Sobol sequences have that many coordinates at most, and are of little use long before.
 _NUMBERS = 64

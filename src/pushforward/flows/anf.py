@@ -11,14 +11,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pushforward.bases import build_base
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.images import ScalesOptions, refuse_other_events, scale_count
 from pushforward.flows.options import Architecture
 from pushforward.flows.preprocessing import data_layers
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MLP, ActNormConvNet
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import ActNorm, Augment, Channelwise, ConditionalFlow, Coupling, Flatten, Identity, Squeeze
+from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.partition import Partition, VectorPartition
 
 _LIMIT = 2.0  # of a log-scale

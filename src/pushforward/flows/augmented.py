@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pushforward.events import Shape
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MLP, ResidualConvNet
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import Checkerboard, ConditionalFlow, Coupling, Elementwise
-from pushforward.transforms.conditional import located
+from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.conditional import conditional_gaussian
 from pushforward.transforms.partition import VectorPartition, half
 
 
@@ -31,7 +32,7 @@ def drawn_given(
     """
     if len(event_shape) == 1:
         (size,), seen = event_shape, given_shape[0] + context_dim
-        last = located(event_shape, given_shape[0], context_dim, hidden).transform
+        last = conditional_gaussian(event_shape, given_shape[0], context_dim, hidden).transform
         steps: list[Transform] = []
         partition: VectorPartition | Checkerboard = half(size)
         for _ in range(couplings if size > 1 else 0):

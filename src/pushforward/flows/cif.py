@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from pushforward.bases import build_base
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.augmented import drawn_given
 from pushforward.flows.images import FOR_VECTORS, StepsOptions, refuse_other_events, squeezed_flow
@@ -21,9 +22,9 @@ from pushforward.flows.preprocessing import data_layers
 from pushforward.flows.vectors import SplineOptions, autoregressive, bendable, couplings, linear_layers, refuse_mixing
 from pushforward.maps import Affine, Map, RationalQuadraticSpline, SoftClampScale
 from pushforward.nets import ActNormConvNet
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import ActNorm, Channelwise, ContinuouslyIndexed, Coupling
-from pushforward.transforms.conditional import located
+from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.conditional import conditional_gaussian
 
 _LIMIT = 2.0  # of a log-scale of an affine map
 _SPLINES = ("nsf", "nsf_ar")
@@ -115,7 +116,7 @@ def _indexed(steps: list[Transform], context_dim: int, options: CIFOptions) -> C
     index = (options.index or (min(shape[0], 8) if len(shape) == 1 else 1), *shape[1:])
     if len(shape) == 1:
         # Where no index has an effect none is worth knowing, and the gradients of all that it goes through are 0.
-        by_index = located(shape, index[0], context_dim, zero=False)
+        by_index = conditional_gaussian(shape, index[0], context_dim, zero=False)
     else:
         by_index = drawn_given(shape, index, context_dim)
     return ContinuouslyIndexed(

@@ -15,14 +15,15 @@ from pydantic import Field
 from pushforward.bases import Base, ProductBase, StandardNormal, UniformCircle
 from pushforward.domain import CIRCLE, REAL, Domain, product
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture, Options, refuse_unused
 from pushforward.flows.vectors import partitions
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.nets import MLP
 from pushforward.nets.circular import CircularFeatures, seen
-from pushforward.transform import Chain, Inverse, Shape, Transform
 from pushforward.transforms import Angles, Coupling, Identity, Product, Standardise
+from pushforward.transforms.base import Chain, Inverse, Transform
 from pushforward.transforms.partition import VectorPartition
 
 Ends = Annotated[float, Field(allow_inf_nan=False)]

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pushforward.events import Shape
 from pushforward.flows.preprocessing import DataOptions
 from pushforward.nets import ConcatSquashConvNet, ConcatSquashMLP, VectorField
-from pushforward.transform import Shape
 from pushforward.transforms import Continuous
 from pushforward.transforms.continuous import Trace
 

@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.vectors import CouplingOptions, SplineOptions, couplings, vector_flow
 from pushforward.maps import CubicSpline
-from pushforward.transform import Shape
 
 
 class CubicNSFOptions(SplineOptions, CouplingOptions):

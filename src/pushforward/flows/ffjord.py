@@ -12,13 +12,14 @@ from typing import Annotated
 from pydantic import Field
 
 from pushforward.bases import build_base
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.continuous import ContinuousOptions, continuous
 from pushforward.flows.images import MultiScaleOptions, refuse_other_events, squeezed_flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.preprocessing import data_layers
 from pushforward.objectives import RegularisedLikelihood
-from pushforward.transform import Chain, Shape, Transform
+from pushforward.transforms.base import Chain, Transform
 
 
 class FFJORDOptions(ContinuousOptions, MultiScaleOptions):

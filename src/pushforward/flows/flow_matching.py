@@ -11,13 +11,14 @@ from pydantic import Field
 
 from pushforward.bases import build_base
 from pushforward.errors import OptionError
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.continuous import ContinuousOptions, continuous
 from pushforward.flows.options import Architecture
 from pushforward.flows.preprocessing import data_layers
 from pushforward.objectives import Coupling, FlowMatching, Path
-from pushforward.transform import Chain, Shape
 from pushforward.transforms import Flatten
+from pushforward.transforms.base import Chain
 
 
 class FlowMatchingOptions(ContinuousOptions):

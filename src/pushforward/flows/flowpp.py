@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pushforward.bases import build_base
 from pushforward.errors import ShapeError
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.images import refuse_other_events
 from pushforward.flows.options import Architecture
@@ -19,8 +20,8 @@ from pushforward.flows.preprocessing import data_layers
 from pushforward.flows.vectors import CouplingOptions, couplings, linear_layers, vector_flow
 from pushforward.maps import LogisticMixture
 from pushforward.nets import GatedAttentionNet
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import ActNorm, Channelwise, Checkerboard, Coupling, Flatten, Squeeze
+from pushforward.transforms.base import Chain, Transform
 
 _FOR_VECTORS = ("transforms", "hidden", "activation", "partition")
 _FOR_IMAGES = ("channels", "blocks", "heads")

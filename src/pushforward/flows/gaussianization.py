@@ -10,14 +10,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pushforward.bases import RealBase, build_base
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.preprocessing import DataOptions, data_layers
 from pushforward.flows.vectors import refuse_mixing, require_vectors
 from pushforward.maps import ProbitMixture
 from pushforward.nets import MLP
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import Elementwise, Householder
+from pushforward.transforms.base import Chain, Transform
 
 
 class GaussianizationOptions(DataOptions):

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from pushforward.bases import build_base
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.images import SqueezedOptions, StepsOptions, coupling_steps, refuse_other_events, squeezed_flow
 from pushforward.flows.options import Architecture, refuse_unused
@@ -19,8 +20,8 @@ from pushforward.flows.preprocessing import data_layers
 from pushforward.flows.vectors import LogScaleOptions, affine_map, couplings, linear_layers, refuse_mixing
 from pushforward.maps import Affine, Map, SoftClampScale
 from pushforward.nets import ActNormConvNet
-from pushforward.transform import Chain, Shape
 from pushforward.transforms import ActNorm
+from pushforward.transforms.base import Chain
 
 
 class GlowOptions(LogScaleOptions, StepsOptions, SqueezedOptions):

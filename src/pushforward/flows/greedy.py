@@ -8,11 +8,12 @@ from pydantic import Field
 
 from pushforward.bases import StandardNormal
 from pushforward.errors import OptionError
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
 from pushforward.flows.vectors import Step, require_vectors
-from pushforward.transform import Chain, Shape
+from pushforward.transforms.base import Chain
 from pushforward.transforms.whitening import Whiten
 
 

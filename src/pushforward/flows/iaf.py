@@ -6,10 +6,11 @@ Autoregressive Flow", 2016.
 
 from __future__ import annotations
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.vectors import AffineOptions, affine_map, autoregressive, vector_flow
-from pushforward.transform import Inverse, Shape, Transform
+from pushforward.transforms.base import Inverse, Transform
 
 
 class IAFOptions(AffineOptions):

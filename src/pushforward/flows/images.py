@@ -13,6 +13,7 @@ from torch import nn
 
 from pushforward.bases import RealBase, build_base
 from pushforward.errors import ShapeError
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Options, refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
@@ -20,8 +21,8 @@ from pushforward.flows.vectors import CouplingOptions, Linear, PartitionName, li
 from pushforward.maps import Affine, Map, SoftClampScale
 from pushforward.nets import MLP
 from pushforward.nets.act_norm_conv import ZeroConv2d
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import ActNorm, Channelwise, Coupling, Elementwise, MultiScale, Reversible, Squeeze
+from pushforward.transforms.base import Chain, Transform
 
 _MIN_SIDE = 4
 _PRIOR_UNITS = 64

@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.residual import ResidualOptions, log_det, residual_flow
 from pushforward.nets.lipschitz import ContractiveActivation
-from pushforward.transform import Shape
 
 
 class IResNetOptions(ResidualOptions):

@@ -11,13 +11,14 @@ from typing import Annotated
 from pydantic import Field
 
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.images import SqueezedOptions, squeezed_flow
 from pushforward.flows.options import Architecture
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import ActNormConvNet, RowConvNet
-from pushforward.transform import Shape, Transform
 from pushforward.transforms import ActNorm, Channelwise, Coupling, LULinear, MaskedConv
+from pushforward.transforms.base import Transform
 from pushforward.transforms.masked_conv import Side
 
 _Size = Annotated[int, Field(ge=1)]

@@ -5,10 +5,11 @@ Source: Papamakarios, Pavlakou & Murray, "Masked Autoregressive Flow for Density
 
 from __future__ import annotations
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.vectors import AffineOptions, affine_map, autoregressive, vector_flow
-from pushforward.transform import Shape, Transform
+from pushforward.transforms.base import Transform
 
 
 class MAFOptions(AffineOptions):

@@ -11,14 +11,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pushforward.bases import RealBase, build_base
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.preprocessing import DataOptions, data_layers
 from pushforward.flows.vectors import bendable, partitions
 from pushforward.maps import Additive, Scale, SoftClampScale
 from pushforward.nets import MLP
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import Coupling, Elementwise, Flatten
+from pushforward.transforms.base import Chain, Transform
 
 
 class NICEOptions(DataOptions):

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from pushforward.errors import OptionError
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.images import (
     FOR_IMAGES,
@@ -24,7 +25,6 @@ from pushforward.flows.options import Architecture
 from pushforward.flows.vectors import SplineOptions, couplings, vector_flow
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.nets import ResidualConvNet
-from pushforward.transform import Shape
 
 
 class NSFOptions(SplineOptions, StepsOptions, SqueezedOptions):

@@ -5,11 +5,12 @@ Source: Durkan, Bekasov, Murray & Papamakarios, "Neural spline flows", 2019, sec
 
 from __future__ import annotations
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.vectors import SplineOptions, VectorOptions, autoregressive, vector_flow
 from pushforward.maps import RationalQuadraticSpline
-from pushforward.transform import Shape, Transform
+from pushforward.transforms.base import Transform
 
 
 class NSFAROptions(SplineOptions, VectorOptions):

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pushforward.errors import OptionError
+from pushforward.events import Shape
 from pushforward.flow import Flow
-from pushforward.transform import Shape
 
 
 class Options(BaseModel):

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape
 from pushforward.flows.options import Options, refuse_unused
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MLP, GatedAttentionNet, GatedFeatures
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import (
     Checkerboard,
     Coupling,
@@ -21,6 +21,7 @@ from pushforward.transforms import (
     Standardise,
     VariationalDequantize,
 )
+from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.partition import half
 
 # Sizes of the nets of the noise flow: what it learns is how a density leans within a cell, which is soon learned.

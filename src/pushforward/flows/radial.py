@@ -9,11 +9,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.vectors import AmortisedOptions, turned, vector_flow
-from pushforward.transform import Shape, Transform
 from pushforward.transforms import Radial
+from pushforward.transforms.base import Transform
 
 
 class RadialOptions(AmortisedOptions):

@@ -1,4 +1,4 @@
-"""Rotation-based iterative Gaussianisation: marginals made normal, then a rotation, again and again.
+"""Rotation-based iterative Gaussianization: marginals made normal, then a rotation, again and again.
 
 Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011.
 """
@@ -9,12 +9,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.greedy import MarginalOptions, greedy_flow, refuse_context
 from pushforward.flows.options import Architecture
 from pushforward.flows.vectors import refuse_mixing
-from pushforward.transform import Shape, Transform
-from pushforward.transforms.marginal import MarginalGaussianisation, RotationName
+from pushforward.transforms.base import Transform
+from pushforward.transforms.marginal import MarginalGaussianization, RotationName
 
 
 class RBIGOptions(MarginalOptions):
@@ -31,7 +32,7 @@ def build(event_shape: Shape, context_dim: int, options: RBIGOptions) -> Flow:
     refuse_mixing(event_shape, options, ("rotation",))
 
     def step(i: int) -> Transform:
-        return MarginalGaussianisation(event_shape[0], options.bins, options.rotation, options.damping)
+        return MarginalGaussianization(event_shape[0], options.bins, options.rotation, options.damping)
 
     return greedy_flow(event_shape, context_dim, options, step)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pushforward.bases import RealBase, build_base
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.images import refuse_other_events, scale_count
 from pushforward.flows.options import Architecture
@@ -26,8 +27,8 @@ from pushforward.flows.vectors import (
 from pushforward.maps import Affine
 from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MLP, ResidualConvNet
-from pushforward.transform import Chain, Inverse, Shape, Transform
 from pushforward.transforms import ActNorm, BatchNorm, Channelwise, Checkerboard, Coupling, MultiScale, Squeeze
+from pushforward.transforms.base import Chain, Inverse, Transform
 
 _FOR_VECTORS = ("transforms", "hidden", "activation", "dropout", "partition", "linear")
 _FOR_IMAGES = ("channels", "blocks", "scales", "net_norm")

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from pushforward.errors import OptionError
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows import (
     anf,
@@ -43,7 +44,6 @@ from pushforward.flows import (
     vflow,
 )
 from pushforward.flows.options import Architecture, validated
-from pushforward.transform import Shape
 
 _MODULES = (
     nice,

@@ -8,14 +8,15 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from pushforward.bases import build_base
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.images import ScalesOptions, refuse_other_events, squeezed_flow
 from pushforward.flows.options import refuse_unused
 from pushforward.flows.preprocessing import data_layers
 from pushforward.nets import ContractiveNet, contractive_conv_net, contractive_mlp
 from pushforward.nets.lipschitz import ContractiveActivation
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import ActNorm, ExactLogDet, LogDet, Residual, RouletteLogDet, TruncatedLogDet
+from pushforward.transforms.base import Chain, Transform
 
 LogDetName: TypeAlias = Literal["auto", "exact", "truncated", "roulette"]
 

@@ -10,10 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.residual import ResidualOptions, log_det, residual_flow
-from pushforward.transform import Shape
 
 
 class ResidualFlowOptions(ResidualOptions):

@@ -9,11 +9,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.greedy import MarginalOptions, greedy_flow, refuse_context
 from pushforward.flows.options import Architecture
-from pushforward.transform import Shape, Transform
-from pushforward.transforms.marginal import SlicedGaussianisation
+from pushforward.transforms.base import Transform
+from pushforward.transforms.marginal import SlicedGaussianization
 
 
 class SlicedIterativeOptions(MarginalOptions):
@@ -27,7 +28,7 @@ def build(event_shape: Shape, context_dim: int, options: SlicedIterativeOptions)
     refuse_context("sliced_iterative", context_dim)
 
     def step(i: int) -> Transform:
-        return SlicedGaussianisation(event_shape[0], options.directions, options.bins, options.damping)
+        return SlicedGaussianization(event_shape[0], options.directions, options.bins, options.damping)
 
     return greedy_flow(event_shape, context_dim, options, step)
 

@@ -9,11 +9,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture
 from pushforward.flows.vectors import VectorOptions, autoregressive, vector_flow
 from pushforward.maps import SumOfSquares
-from pushforward.transform import Shape, Transform
+from pushforward.transforms.base import Transform
 
 
 class SOSOptions(VectorOptions):

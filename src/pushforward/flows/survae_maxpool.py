@@ -13,6 +13,7 @@ from torch import nn
 
 from pushforward.bases import build_base
 from pushforward.errors import ShapeError
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.images import SqueezedOptions, coupling_steps, scale_count, top_prior
 from pushforward.flows.options import Architecture, refuse_unused
@@ -21,8 +22,8 @@ from pushforward.flows.vectors import Linear, SplineOptions
 from pushforward.maps import Affine, Map, RationalQuadraticSpline, SoftClampScale
 from pushforward.nets import ActNormConvNet
 from pushforward.nets.act_norm_conv import ZeroConv2d
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import HalfLine, MaxPool2d, Reversible, Squeeze
+from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.conditional import PositiveLaw
 
 # What no log-scale of an affine coupling exceeds. Differences are drawn independently of each other, so that couplings

@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Architecture, refuse_unused
 from pushforward.flows.vectors import AmortisedOptions, refuse_mixing, turned, vector_flow
-from pushforward.transform import Shape, Transform
 from pushforward.transforms import Sylvester
-from pushforward.transforms.frames import Frame, HouseholderFrame, OrderFrame, OrthogonalFrame
+from pushforward.transforms.base import Transform
+from pushforward.transforms.orthonormal import FixedOrder, HouseholderColumns, OrthonormalColumns, QRColumns
 
 _MOST_COLUMNS = 16
 
@@ -46,13 +47,13 @@ def build(event_shape: Shape, context_dim: int, options: SylvesterOptions) -> Fl
     return vector_flow(event_shape, context_dim, options, step)
 
 
-def _frame(features: int, i: int, options: SylvesterOptions) -> Frame:
+def _frame(features: int, i: int, options: SylvesterOptions) -> OrthonormalColumns:
     # On the way back every column costs a numeric root, one after the other.
     columns = options.columns or min(features, _MOST_COLUMNS)
     # The only orthonormal column of a single coordinate is 1: there is nothing to learn.
     if options.variant == "triangular" or features == columns == 1:
-        return OrderFrame(features, reverse=i % 2 == 1)
-    return (OrthogonalFrame if options.variant == "orthogonal" else HouseholderFrame)(features, columns)
+        return FixedOrder(features, reverse=i % 2 == 1)
+    return (QRColumns if options.variant == "orthogonal" else HouseholderColumns)(features, columns)
 
 
 ARCHITECTURE = Architecture(

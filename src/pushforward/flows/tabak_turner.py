@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.greedy import GreedyOptions, greedy_flow
 from pushforward.flows.options import Architecture
-from pushforward.transform import Shape, Transform
-from pushforward.transforms.expansion import Expansions, ExpansionShape
+from pushforward.transforms.base import Transform
+from pushforward.transforms.tabak_turner import LocalMaps, LocalMapShape
 
 
 class TabakTurnerOptions(GreedyOptions):
@@ -30,10 +31,10 @@ class TabakTurnerOptions(GreedyOptions):
 def build(event_shape: Shape, context_dim: int, options: TabakTurnerOptions) -> Flow:
     """Blocks of local maps on vectors (D,)."""
 
-    kinds: tuple[ExpansionShape, ...] = ("marginal", "radial") if options.maps == "both" else (options.maps,)
+    kinds: tuple[LocalMapShape, ...] = ("marginal", "radial") if options.maps == "both" else (options.maps,)
 
     def step(i: int) -> Transform:
-        return Expansions(event_shape[0], options.block, kinds[i % len(kinds)], context_dim)
+        return LocalMaps(event_shape[0], options.block, kinds[i % len(kinds)], context_dim)
 
     return greedy_flow(event_shape, context_dim, options, step)
 

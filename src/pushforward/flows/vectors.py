@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pushforward.bases import RealBase, build_base
 from pushforward.errors import ShapeError
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.options import Options, refuse_unused
 from pushforward.flows.preprocessing import DataOptions, data_layers
@@ -16,8 +17,8 @@ from pushforward.maps import Affine, Map, RationalQuadraticSpline
 from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MADE, MLP
 from pushforward.nets.masked import ordered
-from pushforward.transform import Chain, Direction, Inverse, Shape, Transform
 from pushforward.transforms import Autoregressive, Coupling, DenseLinear, LULinear
+from pushforward.transforms.base import Chain, Direction, Inverse, Transform
 from pushforward.transforms.linear import Start
 from pushforward.transforms.partition import VectorPartition, half, odd_even, random_half
 from pushforward.transforms.permutation import random_permutation, reverse

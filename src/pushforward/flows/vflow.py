@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import nn
 
 from pushforward.bases import build_base
+from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.flows.augmented import drawn_given
 from pushforward.flows.images import SqueezedOptions, StepsOptions, coupling_steps, refuse_other_events, squeezed_scales
@@ -22,8 +23,8 @@ from pushforward.flows.preprocessing import data_layers
 from pushforward.flows.vectors import SplineOptions, couplings, linear_layers
 from pushforward.maps import Affine, Map, RationalQuadraticSpline, SoftClampScale
 from pushforward.nets import ActNormConvNet
-from pushforward.transform import Chain, Shape, Transform
 from pushforward.transforms import ActNorm, Augment
+from pushforward.transforms.base import Chain, Transform
 
 # Of affine couplings; wider limits let outliers of images run away from step to step.
 _LIMIT = 2.0

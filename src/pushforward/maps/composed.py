@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
+from pushforward.events import Shape
 from pushforward.maps.map import Map
-from pushforward.transform import Shape
 
 
 class Composed(Map):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
-from pushforward.transform import Shape
+from pushforward.events import Shape
 
 
 class Map(nn.Module, ABC):

@@ -7,13 +7,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pushforward.channel_moments import channel_moments
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.constraints import at_least_one
 from pushforward.maps.logistic_mixture import logit_of_mixture
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
 from pushforward.maps.probit import logit_of_normal, probit_of_logit
-from pushforward.moments import moments
 
 # Scales at the start: as a part of the gap between neighbouring quantiles, and the smallest as a part of the largest.
 _OF_GAP = 0.6
@@ -62,7 +62,7 @@ class ProbitMixture(Map):
     def start_from(self, x: Tensor) -> Tensor:
         """Equal weights, the mu at quantiles of ``x: (B, *event)``, and scales of the size of the gaps between them."""
         x = x.double()
-        std = moments(x.flatten(1).T)[1].reshape(x.shape[1:])
+        std = channel_moments(x.flatten(1).T)[1].reshape(x.shape[1:])
         return self._around(x.sort(0).values[(self._levels() * len(x)).long().to(x.device)], std)
 
     def _levels(self) -> Tensor:

@@ -3,12 +3,12 @@
 from pushforward.nets.act_norm_conv import ActNormConvNet
 from pushforward.nets.context import ContextParameters
 from pushforward.nets.conv import ResidualConvNet
+from pushforward.nets.data_init import DataInitialisedNet
 from pushforward.nets.gated import GatedAttentionNet, GatedFeatures
-from pushforward.nets.initialised import InitialisedNet
 from pushforward.nets.lipschitz import ContractiveNet, contractive_conv_net, contractive_mlp
 from pushforward.nets.masked import MADE
 from pushforward.nets.mlp import MLP
-from pushforward.nets.rows import RowConvNet
+from pushforward.nets.row_conv import RowConvNet
 from pushforward.nets.vector_field import ConcatSquashConvNet, ConcatSquashMLP, VectorField
 
 __all__ = [
@@ -19,9 +19,9 @@ __all__ = [
     "ConcatSquashMLP",
     "ContextParameters",
     "ContractiveNet",
+    "DataInitialisedNet",
     "GatedAttentionNet",
     "GatedFeatures",
-    "InitialisedNet",
     "ResidualConvNet",
     "RowConvNet",
     "VectorField",

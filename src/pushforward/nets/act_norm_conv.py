@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pushforward.moments import channel_rows, moments
+from pushforward.channel_moments import channel_moments, channel_rows
 from pushforward.nets.conv import shifted, tame_context
-from pushforward.nets.initialised import InitialisedNet
+from pushforward.nets.data_init import DataInitialisedNet
 from pushforward.nets.mlp import INPUT_LIMIT
 
 
@@ -65,7 +65,9 @@ class ActNormConv2d(nn.Module):
         """Give each channel mean 0 and variance 1 over ``h: (B, inputs, H, W)``, unless that was done before."""
         if bool(self.initialised):
             return
-        mean, std = moments(channel_rows(self.conv(h, torch.ones_like(self.offset), torch.zeros_like(self.offset))))
+        mean, std = channel_moments(
+            channel_rows(self.conv(h, torch.ones_like(self.offset), torch.zeros_like(self.offset)))
+        )
         self.offset.copy_(mean)
         self.log_std.copy_(std.log())
         self.initialised.fill_(True)
@@ -92,7 +94,7 @@ class ZeroConv2d(nn.Module):
         return shifted(self.conv(tame(h), scale, self.bias * scale), self.context, tame_context(context))
 
 
-class ActNormConvNet(InitialisedNet):
+class ActNormConvNet(DataInitialisedNet):
     """Images ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``; gives 0 at the start.
 
     3 x 3, activation normalisation, ReLU, 1 x 1, activation normalisation, ReLU, 3 x 3 that starts at 0. A context

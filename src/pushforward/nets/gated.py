@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.errors import OptionError
+from pushforward.events import Shape
 from pushforward.nets.mlp import INPUT_LIMIT
-from pushforward.transform import Shape
 
 Size = tuple[int, int]
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from pushforward.errors import ContextError, OptionError
 from pushforward.nets.mlp import INPUT_LIMIT
-from pushforward.nets.singular import Operator, krylov_vectors, leading_vectors, power_iteration, unit
+from pushforward.nets.spectral_norm import Operator, krylov_vectors, leading_vectors, power_iteration, unit
 
 # A layer's norm is taken for this much more than what is found of it, which is never more than it is.
 MARGIN = 5e-3

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pushforward.events import Shape
 from pushforward.nets.mlp import INPUT_LIMIT, check_hidden
-from pushforward.transform import Shape
 
 # Smooth ones: the trace of a net's Jacobian is integrated, and its gradient wants a second derivative.
 SMOOTH: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "tanh": torch.tanh, "silu": F.silu}

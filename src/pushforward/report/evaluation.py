@@ -17,7 +17,7 @@ from pushforward.data.dataset import DataSet
 from pushforward.diagnostics.integration import continuous_part
 from pushforward.errors import DataError, ShapeError
 from pushforward.flow import Flow
-from pushforward.transform import Kind
+from pushforward.likelihood import Kind
 from pushforward.transforms.dequantisation import Dequantize, dequantisation
 
 Unit = Literal["nats", "bits/dim"]

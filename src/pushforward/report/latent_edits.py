@@ -13,8 +13,8 @@ from pushforward.errors import DataError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.report.evaluation import Part, latent_batches
 from pushforward.report.interpolation import decode, encode, straighten
-from pushforward.transform import Chain
 from pushforward.transforms import MultiScale
+from pushforward.transforms.base import Chain
 
 # What is shown where nothing else was asked for.
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

@@ -11,8 +11,8 @@ from pushforward.data.toys import TOYS, log_density
 from pushforward.flow import Flow
 from pushforward.report.baselines import Baseline, Sight, gaussian, kernel_density, mixture
 from pushforward.report.evaluation import Array, Part, dequantised
-from pushforward.transform import Chain
 from pushforward.transforms import Logit
+from pushforward.transforms.base import Chain
 from pushforward.transforms.dequantisation import dequantisation
 
 _PARTS = ("train", "validation", "test")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from pushforward.flow import Flow, evaluation
-from pushforward.transform import NoiseValue
+from pushforward.noise import NoiseValue
 from pushforward.transforms import BatchNorm
 
 

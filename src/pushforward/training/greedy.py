@@ -12,7 +12,9 @@ from torch import Tensor
 from pushforward import noise as noise_source
 from pushforward.bases import StandardNormal
 from pushforward.errors import OptionError
+from pushforward.events import zero_log_term
 from pushforward.flow import Flow, evaluation
+from pushforward.noise import part_noise
 from pushforward.training.batches import Rows
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.options import TrainingOptions
@@ -21,7 +23,7 @@ from pushforward.training.result import StopReason
 from pushforward.training.run import Run
 from pushforward.training.schedule import Budget
 from pushforward.training.validation import Score, Validator
-from pushforward.transform import Chain, Transform, part_noise, zero_log_term
+from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.greedy import GreedyTransform
 
 # Steps are fitted to at most so many values, rows times coordinates; of more rows, to a random part.

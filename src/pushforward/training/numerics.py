@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from pushforward.errors import NumericsError
 from pushforward.flow import Flow
+from pushforward.noise import NoiseValue, part_noise
 from pushforward.training.averaging import Snapshot, Statistics, WeightAverage
-from pushforward.transform import Chain, NoiseValue, Transform, part_noise
 from pushforward.transforms import Coupling, MultiScale, Reversible
+from pushforward.transforms.base import Chain, Transform
 
 # So many non-finite steps in a row are no accident.
 _TOLERATED = 10

@@ -5,21 +5,20 @@ from pushforward.transforms.angles import Angles
 from pushforward.transforms.argmax import Argmax
 from pushforward.transforms.augmentation import Augment
 from pushforward.transforms.autoregressive import Autoregressive
+from pushforward.transforms.base import Chain, Inverse, Transform
 from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.conditional import Conditional, ConditionalFlow, HalfLine
 from pushforward.transforms.continuous import Continuous
 from pushforward.transforms.continuously_indexed import ContinuouslyIndexed
 from pushforward.transforms.coupling import Coupling, Elementwise
 from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
-from pushforward.transforms.estimated import Estimated, exactly
-from pushforward.transforms.expansion import Expansions
-from pushforward.transforms.frames import HouseholderFrame, OrderFrame, OrthogonalFrame
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.linear import DenseLinear, Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
-from pushforward.transforms.marginal import MarginalGaussianisation, SlicedGaussianisation
+from pushforward.transforms.marginal import MarginalGaussianization, SlicedGaussianization
 from pushforward.transforms.masked_conv import MaskedConv
 from pushforward.transforms.max_pool import MaxPool2d
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
+from pushforward.transforms.orthonormal import FixedOrder, HouseholderColumns, QRColumns
 from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
 from pushforward.transforms.permutation import Permutation
 from pushforward.transforms.planar import Planar
@@ -34,8 +33,10 @@ from pushforward.transforms.reversible import Reversible
 from pushforward.transforms.slice import Slice
 from pushforward.transforms.sort import Differences, Sort
 from pushforward.transforms.spatial import MultiScale, Squeeze
+from pushforward.transforms.stochastic_log_det import StochasticLogDet, exactly
 from pushforward.transforms.stochastic_permutation import StochasticPermutation
 from pushforward.transforms.sylvester import Sylvester
+from pushforward.transforms.tabak_turner import LocalMaps
 from pushforward.transforms.vae import VAE
 from pushforward.transforms.whitening import Whiten
 
@@ -49,6 +50,7 @@ __all__ = [
     "Autoregressive",
     "BatchNorm",
     "BlockAutoregressive",
+    "Chain",
     "Channelwise",
     "Checkerboard",
     "Conditional",
@@ -61,30 +63,30 @@ __all__ = [
     "Dequantize",
     "Differences",
     "Elementwise",
-    "Estimated",
     "ExactLogDet",
-    "Expansions",
+    "FixedOrder",
     "Flatten",
     "GreedyTransform",
     "HalfLine",
     "Householder",
-    "HouseholderFrame",
+    "HouseholderColumns",
     "Identity",
+    "Inverse",
     "InverseSoftplus",
     "LULinear",
+    "LocalMaps",
     "Log",
     "LogDet",
     "Logit",
-    "MarginalGaussianisation",
+    "MarginalGaussianization",
     "MaskedConv",
     "MaxPool2d",
     "MultiScale",
-    "OrderFrame",
-    "OrthogonalFrame",
     "Partition",
     "Permutation",
     "Planar",
     "Product",
+    "QRColumns",
     "QRLinear",
     "Radial",
     "Reshape",
@@ -94,12 +96,14 @@ __all__ = [
     "RouletteLogDet",
     "SVDLinear",
     "Slice",
-    "SlicedGaussianisation",
+    "SlicedGaussianization",
     "Sort",
     "Squeeze",
     "Standardise",
+    "StochasticLogDet",
     "StochasticPermutation",
     "Sylvester",
+    "Transform",
     "Triangular",
     "TruncatedLogDet",
     "VariationalDequantize",

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from pushforward.domain import Domain
 from pushforward.errors import OptionError
-from pushforward.transform import Noise, NoiseValue, Shape, Transform, log_dtype, sum_event, zero_log_term
+from pushforward.events import Shape, log_dtype, sum_event, zero_log_term
+from pushforward.noise import Noise, NoiseValue
+from pushforward.transforms.base import Transform
 
 
 class Abs(Transform):

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from pushforward.domain import CIRCLE, Domain
 from pushforward.errors import OptionError
+from pushforward.events import Shape, sum_event, zero_log_term
+from pushforward.noise import NoiseValue
 from pushforward.support import zero_outside
-from pushforward.transform import NoiseValue, Shape, Transform, sum_event, zero_log_term
+from pushforward.transforms.base import Transform
 
 
 class Angles(Transform):

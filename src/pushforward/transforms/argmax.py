@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from pushforward.domain import integers
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape, sum_event
+from pushforward.noise import Noise, NoiseValue
 from pushforward.support import zero_outside
-from pushforward.transform import Noise, NoiseValue, Shape, Transform, sum_event
+from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import ConditionalFlow
 from pushforward.transforms.positive import inverse_softplus, softplus
 from pushforward.transforms.preprocessing import Identity

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
+from pushforward.events import log_dtype
 from pushforward.maps.map import Map
 from pushforward.nets.masked import MADE
 from pushforward.nets.unrolled import Unrolled
+from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
-from pushforward.transform import NoiseValue, Transform, log_dtype
+from pushforward.transforms.base import Transform
 from pushforward.transforms.coupling import refuse_own_shape, with_start
 
 

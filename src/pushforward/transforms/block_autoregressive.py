@@ -15,11 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.errors import ContextError, OptionError
+from pushforward.events import log_dtype
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.numeric import invert
 from pushforward.nets.mlp import INPUT_LIMIT
+from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
-from pushforward.transform import NoiseValue, Transform, log_dtype
+from pushforward.transforms.base import Transform
 
 
 class BlockLinear(nn.Module):

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
+from pushforward.events import Shape, log_dtype, sum_event
 from pushforward.maps.affine import Affine, SoftClampScale
 from pushforward.nets.mlp import MLP
+from pushforward.noise import Noise, NoiseValue
 from pushforward.support import zero_outside
-from pushforward.transform import Noise, NoiseValue, Shape, Transform, log_dtype, sum_event
+from pushforward.transforms.base import Transform
 from pushforward.transforms.coupling import Elementwise
 from pushforward.transforms.logistic_noise import as_logistic, as_normal, log_logistic
 
@@ -158,7 +160,7 @@ class _Moments(nn.Module):
         return out
 
 
-def located(
+def conditional_gaussian(
     event_shape: Shape,
     given: int,
     context_dim: int = 0,
@@ -171,7 +173,7 @@ def located(
     zero: it starts at the standard law for all that may be given; else at means and scales at random, near it.
     """
     if given + context_dim < 1:
-        raise OptionError("located needs something that is given, got 0 numbers and no context")
+        raise OptionError("conditional_gaussian needs inputs or a context, got neither")
     map = Affine(SoftClampScale())
     net = _Moments(given + context_dim, map.n_params * math.prod(event_shape), hidden, zero)
     return ConditionalFlow(Elementwise(map, tuple(event_shape), net), law=law)

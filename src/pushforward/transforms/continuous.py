@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pushforward.errors import NumericsError, OptionError
+from pushforward.events import log_dtype, sum_event
 from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.vector_field import VectorField
+from pushforward.noise import Noise, NoiseValue
 from pushforward.precision import full_precision
-from pushforward.transform import Noise, NoiseValue, log_dtype, sum_event
 from pushforward.transforms.derivatives import evaluated, jacobian_row
-from pushforward.transforms.estimated import Estimated
+from pushforward.transforms.stochastic_log_det import StochasticLogDet
 
 Trace: TypeAlias = Literal["exact", "hutchinson"]
 # Steps of one solve; each is six evaluations of the net. What needs more has become too stiff to be of use.
@@ -38,7 +39,7 @@ class _Rates(NamedTuple):
     jacobian: Tensor
 
 
-class Continuous(Estimated):
+class Continuous(StochasticLogDet):
     """The solution at time 1 of ``dx/dt = f(t, x; context)`` that is the data at time 0; backwards for the data.
 
     The log term is the integral of the divergence of f along the way (FFJORD, eq. 3): ``exact`` by a backward pass for

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from pushforward.domain import Domain
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape, sum_event, zero_log_term
 from pushforward.maps.map import Map
-from pushforward.nets.initialised import InitialisedNet
-from pushforward.transform import NoiseValue, Shape, Transform, sum_event, zero_log_term
+from pushforward.nets.data_init import DataInitialisedNet
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Transform
 from pushforward.transforms.partition import Partition, VectorPartition
 
 
@@ -19,7 +21,7 @@ class Coupling(Transform):
     """Changes one part of the event by a map whose parameters a net computes from the other part and the context.
 
     net: called as ``net(kept, context)`` with what ``partition.kept`` gives; `initialise` hands the same to an
-    `InitialisedNet` first. after: a bijection of the changed part that follows the map, such as Real NVP's batch
+    `DataInitialisedNet` first. after: a bijection of the changed part that follows the map, such as Real NVP's batch
     normalisation. The kept part passes through as it is, so that the Jacobian is triangular and the log term is the sum
     of the map's log-slopes (Real NVP, eq. 6). domain: of the whole event, for a map onto its own domain, where kept
     coordinates lie elsewhere; None: all lie in the map's. Raises OptionError for a map that holds something of its own
@@ -68,7 +70,7 @@ class Coupling(Transform):
         return self.partition.merge(z, x), sum_event(log_slope) + log_term
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
-        if isinstance(self.net, InitialisedNet):
+        if isinstance(self.net, DataInitialisedNet):
             self.net.initialise(self.partition.kept(x), context)
         if self.after is not None:
             y, _ = self.map(self.partition.changed(x), self._params(x, context))

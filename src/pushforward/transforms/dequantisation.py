@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, UNIT, integers
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape, sum_event, zero_log_term
+from pushforward.noise import Noise, NoiseValue
 from pushforward.support import zero_outside
-from pushforward.transform import Chain, Noise, NoiseValue, Shape, Transform, sum_event, zero_log_term
+from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.logistic_noise import as_logistic, as_normal, log_logistic
 
 Law: TypeAlias = Literal["uniform", "variational"]

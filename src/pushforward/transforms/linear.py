@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.errors import OptionError
+from pushforward.events import Shape, zero_log_term
 from pushforward.maps.affine import SoftClampScale
+from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
-from pushforward.transform import NoiseValue, Shape, Transform, zero_log_term
+from pushforward.transforms.base import Transform
 from pushforward.transforms.reflections import householder, random_reflections, reflections
 
 Start = Literal["identity", "permutation", "orthogonal"]

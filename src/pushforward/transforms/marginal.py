@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
+from pushforward.events import sum_event
 from pushforward.maps.constraints import at_least_one
-from pushforward.maps.gaussianisation import normal_scores
+from pushforward.maps.gaussianization import normal_scores
 from pushforward.maps.stored_spline import StoredSpline
 from pushforward.precision import full_precision
-from pushforward.transform import sum_event
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.reflections import householder, reflections
 
@@ -24,7 +24,7 @@ _ICA_STEPS = 50
 _TRIED, _ASCENT = 100, 30
 
 
-class MarginalGaussianisation(GreedyTransform):
+class MarginalGaussianization(GreedyTransform):
     """Every coordinate made normal by a spline through its quantiles, then all turned: one iteration of RBIG.
 
     rotation: ``pca``, to the axes of the covariance, or at random where it shows none; ``ica``, to the orthogonal axes
@@ -64,7 +64,7 @@ class MarginalGaussianisation(GreedyTransform):
         self.packed.copy_(reflections(_axes(y, self.rotation, generator)))
 
 
-class SlicedGaussianisation(GreedyTransform):
+class SlicedGaussianization(GreedyTransform):
     """``z = x + A (psi(A^T x) - A^T x)``: splines ``psi`` along ``directions`` orthonormal columns of ``A``, in which
     the latents are furthest from normal; what is orthogonal to them passes through. The log term is ``sum log psi'``.
 

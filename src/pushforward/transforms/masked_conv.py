@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape, sum_event
 from pushforward.maps.map import Map
-from pushforward.transform import NoiseValue, Shape, Transform, sum_event
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Transform
 from pushforward.transforms.coupling import refuse_own_shape, with_start
 
 Side = Literal["top", "bottom", "left", "right"]

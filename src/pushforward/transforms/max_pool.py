@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from pushforward.domain import Domain
 from pushforward.errors import OptionError, ShapeError
-from pushforward.transform import Noise, NoiseValue, Shape, Transform, zero_log_term
+from pushforward.events import Shape, zero_log_term
+from pushforward.noise import Noise, NoiseValue
+from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import Conditional, HalfLine
 
 # For each place of the maximum: which pixels of a block are listed, it first and the others after it; and where each

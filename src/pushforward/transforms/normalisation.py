@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pushforward.channel_moments import channel_moments, channel_rows
 from pushforward.errors import OptionError
-from pushforward.moments import channel_rows, moments
-from pushforward.transform import NoiseValue, Shape, Transform, zero_log_term
+from pushforward.events import Shape, zero_log_term
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Transform
 
 
 class _PerChannel(Transform):
@@ -120,7 +122,7 @@ class ActNorm(_PerChannel):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if bool(self.initialised):
             return
-        mean, std = moments(channel_rows(x))
+        mean, std = channel_moments(channel_rows(x))
         self.offset.copy_(mean)
         self.log_std.copy_(std.log())
         self.initialised.fill_(True)
@@ -152,7 +154,7 @@ class Standardise(_PerChannel):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if bool(self.initialised):
             return
-        mean, std = moments(channel_rows(x))
+        mean, std = channel_moments(channel_rows(x))
         self.mean.copy_(mean)
         self.std.copy_(std)
         self.initialised.fill_(True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError, ShapeError
-from pushforward.transform import Shape
+from pushforward.events import Shape
 
 
 class Partition(nn.Module, ABC):

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
-from pushforward.transform import NoiseValue, Shape, Transform, zero_log_term
+from pushforward.events import Shape, zero_log_term
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Transform
 
 
 class Permutation(Transform):

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pushforward.events import log_dtype
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.bend import Bend
 from pushforward.maps.constraints import slope_of
 from pushforward.nets.context import ContextParameters
+from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
-from pushforward.transform import NoiseValue, Transform, log_dtype
+from pushforward.transforms.base import Transform
 
 
 class Planar(Transform):

@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from pushforward.domain import Domain
 from pushforward.errors import OptionError
+from pushforward.events import Shape, sum_event
+from pushforward.noise import NoiseValue
 from pushforward.support import zero_outside
-from pushforward.transform import NoiseValue, Shape, Transform, sum_event
+from pushforward.transforms.base import Transform
 
 # Times the smallest number: there a slope is 1e32 in float32, with room for what multiplies it.
 _STEEP = 2.0**20

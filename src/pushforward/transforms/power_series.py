@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape, log_dtype, sum_event
+from pushforward.likelihood import Kind
 from pushforward.nets.lipschitz import Contraction
-from pushforward.transform import Kind, Noise, NoiseSpec, NoiseValue, Shape, log_dtype, sum_event
+from pushforward.noise import Noise, NoiseSpec, NoiseValue
 from pushforward.transforms.derivatives import evaluated, jacobian_row
 
 # Of a uniform number as float32 holds it; two of them are put together to one with twice the digits.

@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from pushforward.domain import REAL, UNIT, Domain
 from pushforward.errors import OptionError
+from pushforward.events import Shape, sum_event, zero_log_term
+from pushforward.noise import NoiseValue
 from pushforward.support import zero_outside
-from pushforward.transform import NoiseValue, Shape, Transform, sum_event, zero_log_term
+from pushforward.transforms.base import Transform
 
 
 class Identity(Transform):

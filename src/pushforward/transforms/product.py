@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from pushforward.domain import Domain, product
 from pushforward.errors import OptionError, ShapeError
-from pushforward.transform import NoiseValue, Transform, join_parts, part_noise, zero_log_term
+from pushforward.events import zero_log_term
+from pushforward.noise import NoiseValue, part_noise
+from pushforward.transforms.base import Transform, join_parts
 
 T = TypeVar("T")
 

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pushforward.events import log_dtype
 from pushforward.maps.constraints import slope_of
 from pushforward.nets.context import ContextParameters
+from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
-from pushforward.transform import NoiseValue, Transform, log_dtype
+from pushforward.transforms.base import Transform
 
 
 class Radial(Transform):

@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError
+from pushforward.events import Shape
 from pushforward.nets.lipschitz import Contraction, ContractiveNet
+from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision, strict_precision
-from pushforward.transform import NoiseValue, Shape
-from pushforward.transforms.estimated import Estimated
 from pushforward.transforms.fixed_point import solve
 from pushforward.transforms.power_series import ExactLogDet, LogDet
+from pushforward.transforms.stochastic_log_det import StochasticLogDet
 
 _EXACT = ExactLogDet()
 
 
-class Residual(Estimated):
+class Residual(StochasticLogDet):
     """``z = x + g(x; context)`` on events of any shape with an axis, with a `ContractiveNet` g.
 
     The way back is the fixed point of ``x = z - g(x)``, see `fixed_point.solve` for how far it is certified; its

@@ -11,9 +11,11 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 from pushforward.errors import OptionError
+from pushforward.events import zero_log_term
 from pushforward.nets.lipschitz import LipschitzLayer
+from pushforward.noise import NoiseValue
 from pushforward.precision import present_precision
-from pushforward.transform import Chain, Direction, NoiseValue, Transform, zero_log_term
+from pushforward.transforms.base import Chain, Direction, Transform
 from pushforward.transforms.normalisation import BatchNorm
 
 

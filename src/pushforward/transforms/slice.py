@@ -7,7 +7,9 @@ from torch import Tensor
 
 from pushforward.domain import REAL, Domain, product
 from pushforward.errors import OptionError, ShapeError
-from pushforward.transform import NoiseValue, Shape, Transform
+from pushforward.events import Shape
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import Conditional
 
 

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from pushforward.domain import REAL, Domain, product
 from pushforward.errors import ShapeError
-from pushforward.transform import Chain, Noise, NoiseValue, Shape, Transform, zero_log_term
+from pushforward.events import Shape, zero_log_term
+from pushforward.noise import Noise, NoiseValue
+from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.positive import InverseSoftplus
 from pushforward.transforms.preprocessing import Identity
 from pushforward.transforms.product import Product

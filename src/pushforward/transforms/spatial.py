@@ -10,14 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError, ShapeError
-from pushforward.transform import (
-    NoiseValue,
-    Shape,
-    Transform,
-    join_parts,
-    part_noise,
-    zero_log_term,
-)
+from pushforward.events import Shape, zero_log_term
+from pushforward.noise import NoiseValue, part_noise
+from pushforward.transforms.base import Transform, join_parts
 
 
 class Squeeze(Transform):

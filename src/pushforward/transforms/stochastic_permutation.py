@@ -6,7 +6,9 @@ from torch import Tensor
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError, ShapeError
-from pushforward.transform import Noise, NoiseValue, Shape, Transform, zero_log_term
+from pushforward.events import Shape, zero_log_term
+from pushforward.noise import Noise, NoiseValue
+from pushforward.transforms.base import Transform
 
 
 class StochasticPermutation(Transform):

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pushforward.events import log_dtype
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.bend import Bend
 from pushforward.maps.constraints import slope_of
 from pushforward.nets.context import ContextParameters
+from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
-from pushforward.transform import NoiseValue, Transform, log_dtype
-from pushforward.transforms.frames import Frame
+from pushforward.transforms.base import Transform
 from pushforward.transforms.linear import filled
+from pushforward.transforms.orthonormal import OrthonormalColumns
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,11 @@ class Sylvester(Transform):
     """
 
     def __init__(
-        self, frame: Frame, context_dim: int = 0, hidden: Sequence[int] = (128, 128), activation: str = "relu"
+        self,
+        frame: OrthonormalColumns,
+        context_dim: int = 0,
+        hidden: Sequence[int] = (128, 128),
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         self.data_shape = self.latent_shape = (frame.features,)

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from pushforward.domain import REAL
 from pushforward.errors import OptionError
-from pushforward.transform import NoiseValue, Transform
+from pushforward.noise import NoiseValue
+from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import ConditionalFlow
 
 

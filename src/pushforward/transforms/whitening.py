@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
+from pushforward.events import zero_log_term
+from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
-from pushforward.transform import NoiseValue, Transform, zero_log_term
+from pushforward.transforms.base import Transform
 
 # Least share of the diagonal in the covariance: a direction in which data do not vary is not blown up without limit.
 _LEAST_SHARE = 1e-6

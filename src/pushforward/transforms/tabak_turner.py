@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
+from pushforward.events import zero_log_term
 from pushforward.maps.constraints import at_least_one
 from pushforward.precision import full_precision
-from pushforward.transform import zero_log_term
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.reflections import householder, reflections
 
-ExpansionShape: TypeAlias = Literal["radial", "marginal"]
+LocalMapShape: TypeAlias = Literal["radial", "marginal"]
 # Distances count as at most so many radii: a local map has long ended there, and powers of more would overflow.
 _FURTHEST = 1e7
 # No map is chosen with a larger amplitude, the log of how much it expands at its centre.
@@ -35,7 +35,7 @@ _FEWEST_ROWS, _LARGEST_PART = 20, 0.5
 _HALVINGS = 6
 
 
-class Expansions(GreedyTransform):
+class LocalMaps(GreedyTransform):
     """``maps`` elementary maps, one after the other, each ``z + f(r) (z - z0)`` with ``r = |z - z0|``.
 
     With ``v = (r / radius)^p`` the map takes ``v`` to ``v (v + b) / (v + 1)``: at the centre it expands by ``b^(1/p)``,
@@ -53,9 +53,9 @@ class Expansions(GreedyTransform):
     Turner choose theirs. The form of ``f`` is not one of theirs: it has a closed inverse and is smooth at the centre.
     """
 
-    def __init__(self, features: int, maps: int = 50, shape: ExpansionShape = "radial", context_dim: int = 0) -> None:
+    def __init__(self, features: int, maps: int = 50, shape: LocalMapShape = "radial", context_dim: int = 0) -> None:
         super().__init__(features)
-        if shape not in get_args(ExpansionShape):
+        if shape not in get_args(LocalMapShape):
             raise OptionError(f"shape {shape!r} of expansions is not known; expected radial or marginal")
         self.maps, self.shape, self.context_dim = at_least_one(maps, "maps"), shape, context_dim
         # A radial map moves one group of all coordinates, marginal maps move as many groups of one.
@@ -88,7 +88,7 @@ class Expansions(GreedyTransform):
         """The map number ``i``, or its inverse."""
         amplitude = self.amplitude[i]
         if self.context_dim and context is not None:
-            amplitude = amplitude * nearness(context.to(z.dtype), self.place[i], self.reach[i])
+            amplitude = amplitude * context_kernel(context.to(z.dtype), self.place[i], self.reach[i])
         turned = z if frame is None else z @ frame
         offset = turned - self.centre[i]
         ratio, log_term = expansion(offset / self.radius[i], amplitude, self.size, self.power, back)
@@ -109,7 +109,7 @@ class Expansions(GreedyTransform):
 
     def _moved(self, i: int, z: Tensor, context: Tensor | None, frame: Tensor | None) -> Tensor:
         """What the stored map ``i`` makes of the rows, in float64."""
-        near = 1.0 if context is None else nearness(context, self.place[i].double(), self.reach[i].double())
+        near = 1.0 if context is None else context_kernel(context, self.place[i].double(), self.reach[i].double())
         offset = (z if frame is None else z @ frame) - self.centre[i].double()
         ratio, _ = expansion(
             offset / self.radius[i].double(), self.amplitude[i].double() * near, self.size, self.power, False
@@ -135,7 +135,7 @@ class Expansions(GreedyTransform):
         reach = None if spread is None else radius.amin(1, keepdim=True) * spread
         near = torch.ones_like(square)
         if nearby is not None and places is not None and reach is not None:
-            near = torch.stack([nearness(nearby, *pair) for pair in zip(places, reach, strict=True)])
+            near = torch.stack([context_kernel(nearby, *pair) for pair in zip(places, reach, strict=True)])
         first, second = derivatives(some, centres, radius, near, square, self.size, self.power)
         step = torch.where(second < 0, -first / second, first.sign() * _LARGEST).clamp(-_LARGEST, _LARGEST)
         predicted = len(z) * (first * step + 0.5 * second * step.square())
@@ -155,7 +155,7 @@ class Expansions(GreedyTransform):
     def _amplitude(self, i: int, z: Tensor, context: Tensor | None, step: Tensor) -> Tensor:
         """``step``, halved until it raises the log-likelihood of all rows; 0 where it never does by enough."""
         centre, radius = self.centre[i].double(), self.radius[i].double()
-        near = 1.0 if context is None else nearness(context, self.place[i].double(), self.reach[i].double())
+        near = 1.0 if context is None else context_kernel(context, self.place[i].double(), self.reach[i].double())
         offset = z - centre
         before = z.square().unflatten(1, (-1, self.size)).sum(2)
         found = torch.zeros_like(step)
@@ -201,7 +201,7 @@ def _solved(moved: Tensor, b: Tensor) -> Tensor:
     return torch.where(low, 2 * moved, root) / torch.where(low, root, 2.0)
 
 
-def nearness(context: Tensor, place: Tensor, reach: Tensor) -> Tensor:
+def context_kernel(context: Tensor, place: Tensor, reach: Tensor) -> Tensor:
     """What part of its amplitude a map has for each context ``(B, C)``: (B, 1), 1 at its own place."""
     away = ((context - place) / reach).clamp(-_FURTHEST, _FURTHEST)
     return 1 / (1 + away.square().sum(1, keepdim=True))

@@ -16,7 +16,7 @@ from pushforward.transforms.linear import filled
 from pushforward.transforms.reflections import householder, random_reflections
 
 
-class Frame(nn.Module, ABC):
+class OrthonormalColumns(nn.Module, ABC):
     """``columns`` orthonormal vectors of ``features`` coordinates, from unconstrained numbers.
 
     Raises OptionError for more columns than coordinates.
@@ -40,7 +40,7 @@ class Frame(nn.Module, ABC):
         """``raw: (n, B)`` to ``Q: (B, features, columns)`` with orthonormal columns."""
 
 
-class OrthogonalFrame(Frame):
+class QRColumns(OrthonormalColumns):
     """The orthonormal columns that Gram and Schmidt make of any ``features x columns`` matrix, by a QR decomposition.
 
     The paper iterates ``Q <- Q (I + (I - Q^T Q) / 2)`` up to a tolerance. How many turns that takes depends on the
@@ -59,7 +59,7 @@ class OrthogonalFrame(Frame):
         return torch.where(negative[:, None], -q, q)
 
 
-class HouseholderFrame(Frame):
+class HouseholderColumns(OrthonormalColumns):
     """The first columns of a product of as many reflections, see `householder`."""
 
     def __init__(self, features: int, columns: int) -> None:
@@ -74,7 +74,7 @@ class HouseholderFrame(Frame):
         return householder(filled(raw.t(), self._places, self.features, self.columns))
 
 
-class OrderFrame(Frame):
+class FixedOrder(OrthonormalColumns):
     """The coordinates' own axes, in their order or reversed: nothing to learn."""
 
     def __init__(self, features: int, reverse: bool = False) -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 
-class InitialisedNet(nn.Module, ABC):
+class DataInitialisedNet(nn.Module, ABC):
     """A net with normalisations that are set from data once: `Coupling.initialise` calls its `initialise`."""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of channels, as what is initialised from data takes them."""
+"""Mean and standard deviation of each channel, for data-dependent initialisation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def moments(rows: Tensor) -> tuple[Tensor, Tensor]:
+def channel_moments(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each row of ``(C, N)``; 1 as the deviation of a row that does not vary."""
     rows = rows.double()
     var, mean = torch.var_mean(rows, 1, correction=0)

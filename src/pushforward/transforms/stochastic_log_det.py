@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from pushforward.transform import Transform
+from pushforward.transforms.base import Transform
 
 
-class Estimated(Transform, ABC):
+class StochasticLogDet(Transform, ABC):
     """A transform that can estimate its log term from probes, and can also do without.
 
     exact: compute the log term without probes for now, as far as rounding and stated tolerances allow; one pass for
@@ -33,17 +33,17 @@ class Estimated(Transform, ABC):
 
 def numeric_error(module: nn.Module, dtype: torch.dtype) -> float:
     """What the solvers' tolerances in ``module`` may add up to: errors of steps accumulate, and grow on the way."""
-    found = (part.tolerance_now(dtype) for part in module.modules() if isinstance(part, Estimated))
+    found = (part.tolerance_now(dtype) for part in module.modules() if isinstance(part, StochasticLogDet))
     return 100 * max(found, default=0.0)
 
 
 @contextmanager
 def exactly(module: nn.Module) -> Iterator[None]:
-    """Inside, every `Estimated` transform in ``module`` computes its log term without probes.
+    """Inside, every `StochasticLogDet` transform in ``module`` computes its log term without probes.
 
     A pass for each coordinate of an event: for checks, and for reference values in few dimensions.
     """
-    found = [(part, part.exact) for part in module.modules() if isinstance(part, Estimated)]
+    found = [(part, part.exact) for part in module.modules() if isinstance(part, StochasticLogDet)]
     for part, _ in found:
         part.exact = True
     try:

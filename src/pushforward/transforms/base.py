@@ -9,44 +9,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape, zero_log_term
+from pushforward.likelihood import Kind, weakest
+from pushforward.noise import NoiseSpec, NoiseValue, has_role, join_noise, part_noise
 
-Shape: TypeAlias = tuple[int, ...]
 Direction: TypeAlias = Literal["to_latent", "to_data"]
-Kind: TypeAlias = Literal["exact", "bound", "estimate"]
-
-_STRENGTH: tuple[Kind, ...] = ("exact", "bound", "estimate")
-
-
-def weakest(*kinds: Kind) -> Kind:
-    """The weakest of several likelihood kinds: an estimate is weaker than a bound, a bound than an exact value."""
-    return max(kinds, key=_STRENGTH.index, default="exact")
-
-
-@dataclass(frozen=True)
-class Noise:
-    """The noise that a stochastic transform wants for one direction.
-
-    shape: of one event; a batch of noise is ``(B, *shape)``. law: ``uniform`` on [0, 1), ``normal`` (standard) or
-    ``rademacher`` (-1 or 1). role: a ``draw`` decides where the path leads, and makes a bound of the log term; a
-    ``probe`` decides only how the log term is estimated.
-    """
-
-    shape: Shape
-    law: Literal["uniform", "normal", "rademacher"]
-    role: Literal["draw", "probe"] = "draw"
-
-
-# What a transform declares, and what it is then given: nothing, one tensor, or a tuple with one entry per part.
-NoiseSpec: TypeAlias = "Noise | tuple[NoiseSpec, ...] | None"
-NoiseValue: TypeAlias = "Tensor | tuple[NoiseValue, ...] | None"
 
 
 class Transform(nn.Module, ABC):
@@ -193,23 +166,6 @@ class Inverse(Transform):
         return self.transform.to_latent(z, context)
 
 
-def zero_log_term(x: Tensor) -> Tensor:
-    """A log term of 0 for each row of ``x: (B, ...)``, at least float32 also where ``x`` is half precision."""
-    return x.new_zeros(x.shape[0], dtype=log_dtype(x))
-
-
-def log_dtype(x: Tensor) -> torch.dtype:
-    """The dtype that log terms of ``x`` accumulate in: its own, or float32 where that is narrower."""
-    return torch.promote_types(x.dtype, torch.float32) if x.is_floating_point() else torch.get_default_dtype()
-
-
-def sum_event(log_slope: Tensor) -> Tensor:
-    """Sum ``(B, *event)`` over the event to ``(B,)``, accumulating in at least float32."""
-    if log_slope.ndim == 1:
-        return log_slope.to(log_dtype(log_slope))
-    return log_slope.flatten(1).sum(1, dtype=log_dtype(log_slope))
-
-
 def join_parts(whole: Transform, parts: Sequence[Transform]) -> None:
     """Set what a transform made of ``parts`` is, as far as that follows from them: its kind, its noise, its reasons."""
     whole.kind = weakest(*(part.kind for part in parts))
@@ -217,22 +173,3 @@ def join_parts(whole: Transform, parts: Sequence[Transform]) -> None:
     whole.eager = next((part.eager for part in parts if part.eager is not None), None)
     whole.noise_to_latent = join_noise([part.noise_to_latent for part in parts])
     whole.noise_to_data = join_noise([part.noise_to_data for part in parts])
-
-
-def has_role(spec: NoiseSpec, role: Literal["draw", "probe"]) -> bool:
-    """Whether any of the noise that ``spec`` declares has that role."""
-    return spec.role == role if isinstance(spec, Noise) else any(has_role(part, role) for part in spec or ())
-
-
-def join_noise(specs: Sequence[NoiseSpec]) -> NoiseSpec:
-    """The noise of several parts as one declaration: None where no part wants any."""
-    return tuple(specs) if any(s is not None for s in specs) else None
-
-
-def part_noise(noise: NoiseValue, parts: int) -> Sequence[NoiseValue]:
-    """The noise of each of ``parts`` parts, from what `join_noise` declared."""
-    if noise is None:
-        return (None,) * parts
-    if isinstance(noise, tuple) and len(noise) == parts:
-        return noise
-    raise ShapeError(f"noise for {parts} parts expected as a tuple with one entry each, got {type(noise).__name__}")
