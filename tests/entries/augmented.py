@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from entries.transforms import coupling
 from entry import LABELS, Entry, flow_entry, transform_entry
-from pushforward.flows.augmented import drawn_given
+from pushforward.flows.parts.conditional import drawn_given
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.transforms import VAE, ActNorm, Augment, ContinuouslyIndexed, Elementwise, LULinear
 from pushforward.transforms.base import Chain

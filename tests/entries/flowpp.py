@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import Beta
 
 from entry import LABELS, Entry, Reason, flow_entry, transform_entry, vector_entry
-from pushforward.flows.preprocessing import variational
+from pushforward.flows.data_layers import variational
 from pushforward.maps import LogisticMixture
 from pushforward.nets import GatedAttentionNet
 from pushforward.transforms import Checkerboard, Coupling

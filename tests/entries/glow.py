@@ -6,7 +6,7 @@ from typing import Any
 
 from entries.linear import logistic, skewed
 from entry import LABELS, Entry, Reason, flow_entry, transform_entry, vector_entry
-from pushforward.flows.images import split_prior, top_prior
+from pushforward.flows.parts.scales import split_prior, top_prior
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import ActNormConvNet
 from pushforward.transforms import ActNorm, Channelwise, Coupling, DenseLinear, LULinear, QRLinear, Reversible

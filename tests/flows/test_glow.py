@@ -9,7 +9,7 @@ from torch import Tensor
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
-from pushforward.flows.images import split_prior
+from pushforward.flows.parts.scales import split_prior
 from pushforward.nets import ActNormConvNet
 from pushforward.nets.act_norm_conv import tame
 from pushforward.transforms import Channelwise, Coupling, Elementwise, MultiScale, Reversible

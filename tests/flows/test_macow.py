@@ -6,7 +6,7 @@ import torch
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
-from pushforward.flows.images import _kept_channels
+from pushforward.flows.parts.scales import _kept_channels
 from pushforward.transforms import MaskedConv, MultiScale
 
 _SMALL = {"transforms": 1, "channels": 4, "masked_channels": 4}

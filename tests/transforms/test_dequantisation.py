@@ -12,7 +12,7 @@ from pushforward import flows
 from pushforward.diagnostics.sampling import clamped_shares
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
-from pushforward.flows.preprocessing import variational
+from pushforward.flows.data_layers import variational
 from pushforward.transforms import Dequantize, Logit, VariationalDequantize
 from pushforward.transforms.base import Chain
 from pushforward.transforms.logistic_noise import as_logistic, as_normal

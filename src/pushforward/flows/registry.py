@@ -1,8 +1,10 @@
-"""The closed list of architectures, and how one is built by name."""
+"""The architectures: the modules of `pushforward.flows.architectures`, and how one is built by name."""
 
 from __future__ import annotations
 
+import pkgutil
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from torch import nn
@@ -10,75 +12,13 @@ from torch import nn
 from pushforward.errors import OptionError
 from pushforward.events import Shape
 from pushforward.flow import Flow
-from pushforward.flows import (
-    anf,
-    bernstein,
-    bnaf,
-    cif,
-    circular_nsf,
-    cubic_nsf,
-    ffjord,
-    flow_matching,
-    flowpp,
-    gaussianization,
-    glow,
-    iaf,
-    iresnet,
-    macow,
-    maf,
-    naf,
-    nice,
-    nsf,
-    nsf_ar,
-    planar,
-    radial,
-    rbig,
-    real_nvp,
-    residual_flow,
-    sliced_iterative,
-    sos,
-    survae_maxpool,
-    sylvester,
-    tabak_turner,
-    umnn,
-    vflow,
-)
+from pushforward.flows import architectures
 from pushforward.flows.options import Architecture, validated
 
-_MODULES = (
-    nice,
-    real_nvp,
-    glow,
-    maf,
-    iaf,
-    nsf,
-    nsf_ar,
-    cubic_nsf,
-    naf,
-    umnn,
-    sos,
-    bernstein,
-    bnaf,
-    circular_nsf,
-    planar,
-    radial,
-    sylvester,
-    rbig,
-    sliced_iterative,
-    tabak_turner,
-    flowpp,
-    macow,
-    gaussianization,
-    survae_maxpool,
-    iresnet,
-    residual_flow,
-    ffjord,
-    flow_matching,
-    vflow,
-    anf,
-    cif,
-)
-_ARCHITECTURES: dict[str, Architecture] = {module.ARCHITECTURE.name: module.ARCHITECTURE for module in _MODULES}
+_ARCHITECTURES: dict[str, Architecture] = {}
+for _module in pkgutil.iter_modules(architectures.__path__):
+    _found = import_module(f"{architectures.__name__}.{_module.name}").ARCHITECTURE
+    _ARCHITECTURES[_found.name] = _found
 
 
 @dataclass(frozen=True)

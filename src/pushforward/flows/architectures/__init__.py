@@ -1,0 +1,1 @@
+"""The published architectures, one module each; `pushforward.flows.registry` finds them here."""

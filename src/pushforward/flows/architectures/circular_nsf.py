@@ -1,0 +1,151 @@
+"""Neural spline flow on circles, and on vectors of which some coordinates are circular.
+
+Source: Rezende, Papamakarios, Racaniere, Albergo, Kanwar, Shanahan & Cranmer, "Normalizing flows on tori and spheres",
+2020, section 2.1.3 and 3.1; the nets and couplings are those of Durkan et al., "Neural spline flows", 2019.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pushforward.bases import Base, ProductBase, StandardNormal, UniformCircle
+from pushforward.domain import CIRCLE, REAL, Domain, product
+from pushforward.errors import OptionError, ShapeError
+from pushforward.events import Shape
+from pushforward.flow import Flow
+from pushforward.flows.options import Architecture, Options, refuse_unused
+from pushforward.flows.parts.vectors import partitions
+from pushforward.maps import RationalQuadraticSpline
+from pushforward.nets import MLP
+from pushforward.nets.circular import CircularFeatures, seen
+from pushforward.transforms import Angles, Coupling, Identity, Product, Standardise
+from pushforward.transforms.base import Chain, Inverse, Transform
+from pushforward.transforms.partition import VectorPartition
+
+Ends = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class CircularNSFOptions(Options):
+    """Options of `circular_nsf`."""
+
+    circular: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...] | None,
+        Field(description="the coordinates that are periodic, from 0; None: all of them"),
+    ] = None
+    low: Annotated[
+        Ends | tuple[Ends, ...], Field(description="where a period begins: one number, or one a periodic coordinate")
+    ] = -math.pi
+    high: Annotated[
+        Ends | tuple[Ends, ...], Field(description="where a period ends: one number, or one a periodic coordinate")
+    ] = math.pi
+    standardise: Annotated[
+        bool, Field(description="centre and scale the coordinates that are not periodic, from the first batch")
+    ] = True
+    transforms: Annotated[int, Field(ge=1, description="steps, each changing half of either kind of coordinates")] = 8
+    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, description="widths of a net")] = (
+        128,
+        128,
+    )
+    activation: Annotated[
+        Literal["relu", "tanh", "silu", "gelu", "elu"], Field(description="of the nets' hidden layers")
+    ] = "relu"
+    dropout: Annotated[float, Field(ge=0, lt=1, description="share of hidden units dropped in training")] = 0.0
+    bins: Annotated[int, Field(ge=2, description="pieces of a spline")] = 8
+    bound: Annotated[
+        float,
+        Field(gt=0, description="coordinates not periodic: a spline bends on [-bound, bound], identity outside"),
+    ] = 3.0
+
+
+def build(event_shape: Shape, context_dim: int, options: CircularNSFOptions) -> Flow:
+    """Neural spline flow on a torus ``(D,)``, or on a torus times real coordinates."""
+    if len(event_shape) != 1:
+        raise ShapeError(f"vectors, event_shape (D,), expected, got {tuple(event_shape)}")
+    (features,) = event_shape
+    circular, real = _kinds(features, options)
+    layers = [_data_layer(circular, real, options)]
+    domain = product([CIRCLE if i in circular else REAL for i in range(features)])
+    blocks = [block for block in (circular, real) if block]
+    # Halves of each kind: how many coordinates of a kind a net sees must not depend on chance, its shape does on it.
+    halves = [partitions(len(block), "random") for block in blocks]
+    for _ in range(options.transforms):
+        for block, half in zip(blocks, halves, strict=True):
+            partition = VectorPartition(features, [block[i] for i in next(half).indices])
+            layers.append(_coupling(domain, circular, partition, context_dim, options))
+    bases: list[Base] = [UniformCircle((len(b),)) if b is circular else StandardNormal((len(b),)) for b in blocks]
+    return Flow(ProductBase(bases, blocks), Chain(layers))
+
+
+def _kinds(features: int, options: CircularNSFOptions) -> tuple[list[int], list[int]]:
+    """The periodic coordinates, and the others."""
+    circular = list(range(features)) if options.circular is None else sorted(options.circular)
+    if not circular or len(set(circular)) != len(circular) or circular[-1] >= features:
+        raise OptionError(
+            f"circular must name one or more coordinates of 0..{features - 1}, each once, got {options.circular}; "
+            "without any periodic coordinate use nsf"
+        )
+    real = [i for i in range(features) if i not in circular]
+    if not real:
+        refuse_unused(options, ("bound", "standardise"), "every coordinate is periodic")
+    return circular, real
+
+
+def _data_layer(circular: list[int], real: list[int], options: CircularNSFOptions) -> Transform:
+    """Periodic coordinates become angles, each kind of period in one block; the others are standardised."""
+    named = circular if options.circular is None else options.circular
+    periods: dict[tuple[float, float], list[int]] = {}
+    ends = zip(_one_each(options.low, "low", len(named)), _one_each(options.high, "high", len(named)), strict=True)
+    for i, period in zip(named, ends, strict=True):
+        periods.setdefault(period, []).append(i)
+    parts: list[Transform] = [Angles((len(block),), low, high) for (low, high), block in periods.items()]
+    blocks = list(periods.values())
+    if real:
+        parts.append(Standardise((len(real),)) if options.standardise else Identity((len(real),)))
+        blocks.append(real)
+    return Product(parts, blocks)
+
+
+def _one_each(end: float | tuple[float, ...], name: str, count: int) -> Sequence[float]:
+    if isinstance(end, tuple):
+        if len(end) != count:
+            raise OptionError(f"{name} must be one number or {count}, one a periodic coordinate, got {len(end)}")
+        return end
+    return [end] * count
+
+
+def _coupling(
+    domain: Domain, circular: list[int], partition: VectorPartition, context_dim: int, options: CircularNSFOptions
+) -> Transform:
+    """A coupling that changes coordinates that are all periodic or all not, given all others."""
+    (features,), changed = partition.event_shape, partition.indices
+    kept = [i for i in range(features) if i not in changed]
+    seen_circular = [position for position, i in enumerate(kept) if i in circular]
+    periodic = changed[0] in circular
+    map = RationalQuadraticSpline(options.bins, options.bound, "circular" if periodic else "linear")
+    net = MLP(
+        seen(len(kept), len(seen_circular)),
+        map.n_params * len(changed),
+        options.hidden,
+        context_dim,
+        options.activation,
+        options.dropout,
+        residual=True,
+    )
+    coupling = Coupling(partition, map, CircularFeatures(len(kept), seen_circular, net), domain=domain)
+    # A periodic spline rotates after it bends. Turned round it rotates first: after the last bend a rotation would do
+    # nothing to the density, as the base is uniform.
+    return Inverse(coupling) if periodic else coupling
+
+
+ARCHITECTURE = Architecture(
+    name="circular_nsf",
+    options=CircularNSFOptions,
+    build=build,
+    summary="couplings of splines on circles, alone or beside real coordinates",
+    when="For angles, times of day and other periodic data: the density agrees where the period closes.",
+    source="Rezende et al., 2020",
+)

@@ -1,0 +1,47 @@
+"""Rotation-based iterative Gaussianization: marginals made normal, then a rotation, again and again.
+
+Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pushforward.events import Shape
+from pushforward.flow import Flow
+from pushforward.flows.options import Architecture
+from pushforward.flows.parts.greedy import MarginalOptions, greedy_flow, refuse_context
+from pushforward.flows.parts.vectors import refuse_mixing
+from pushforward.transforms.base import Transform
+from pushforward.transforms.marginal import MarginalGaussianization, RotationName
+
+
+class RBIGOptions(MarginalOptions):
+    """Options of `rbig`."""
+
+    rotation: Annotated[
+        RotationName, Field(description="after each step: to principal axes, to independent components, or at random")
+    ] = "pca"
+
+
+def build(event_shape: Shape, context_dim: int, options: RBIGOptions) -> Flow:
+    """RBIG on vectors (D,)."""
+    refuse_context("rbig", context_dim)
+    refuse_mixing(event_shape, options, ("rotation",))
+
+    def step(i: int) -> Transform:
+        return MarginalGaussianization(event_shape[0], options.bins, options.rotation, options.damping)
+
+    return greedy_flow(event_shape, context_dim, options, step)
+
+
+ARCHITECTURE = Architecture(
+    name="rbig",
+    options=RBIGOptions,
+    build=build,
+    summary="marginals made normal and rotations in turn, fitted without gradients",
+    when="For a density in seconds with nothing to tune; on the tables measured coarser than sliced_iterative.",
+    source="Laparra, Camps-Valls & Malo, 2011",
+)

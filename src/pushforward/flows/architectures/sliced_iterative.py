@@ -1,0 +1,43 @@
+"""Sliced iterative normalising flow: splines along the directions in which the latents are furthest from normal.
+
+Source: Dai & Seljak, "Sliced iterative normalizing flows", 2021; of its two, the one from data to the latent (GIS).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pushforward.events import Shape
+from pushforward.flow import Flow
+from pushforward.flows.options import Architecture
+from pushforward.flows.parts.greedy import MarginalOptions, greedy_flow, refuse_context
+from pushforward.transforms.base import Transform
+from pushforward.transforms.marginal import SlicedGaussianization
+
+
+class SlicedIterativeOptions(MarginalOptions):
+    """Options of `sliced_iterative`."""
+
+    directions: Annotated[int, Field(ge=1, description="directions a step, at most as many as there are columns")] = 8
+
+
+def build(event_shape: Shape, context_dim: int, options: SlicedIterativeOptions) -> Flow:
+    """Sliced iterative flow on vectors (D,)."""
+    refuse_context("sliced_iterative", context_dim)
+
+    def step(i: int) -> Transform:
+        return SlicedGaussianization(event_shape[0], options.directions, options.bins, options.damping)
+
+    return greedy_flow(event_shape, context_dim, options, step)
+
+
+ARCHITECTURE = Architecture(
+    name="sliced_iterative",
+    options=SlicedIterativeOptions,
+    build=build,
+    summary="splines along the least normal directions, fitted without gradients",
+    when="For a density in seconds with nothing to tune: the best of those fitted step by step on the tables measured.",
+    source="Dai & Seljak, 2021",
+)

@@ -1,0 +1,49 @@
+"""Many small local maps, each of which raises the likelihood a little: the first normalising flows.
+
+Sources: Tabak & Vanden-Eijnden, "Density estimation by dual ascent of the log-likelihood", 2010; Tabak & Turner, "A
+family of nonparametric density estimation algorithms", 2013.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pushforward.events import Shape
+from pushforward.flow import Flow
+from pushforward.flows.options import Architecture
+from pushforward.flows.parts.greedy import GreedyOptions, greedy_flow
+from pushforward.transforms.base import Transform
+from pushforward.transforms.tabak_turner import LocalMaps, LocalMapShape
+
+
+class TabakTurnerOptions(GreedyOptions):
+    """Options of `tabak_turner`."""
+
+    block: Annotated[int, Field(ge=1, description="elementary maps of a block")] = 25
+    maps: Annotated[
+        Literal["radial", "marginal", "both"],
+        Field(description="expansions about centres, of coordinates after random rotations, or the two in turn"),
+    ] = "radial"
+
+
+def build(event_shape: Shape, context_dim: int, options: TabakTurnerOptions) -> Flow:
+    """Blocks of local maps on vectors (D,)."""
+
+    kinds: tuple[LocalMapShape, ...] = ("marginal", "radial") if options.maps == "both" else (options.maps,)
+
+    def step(i: int) -> Transform:
+        return LocalMaps(event_shape[0], options.block, kinds[i % len(kinds)], context_dim)
+
+    return greedy_flow(event_shape, context_dim, options, step)
+
+
+ARCHITECTURE = Architecture(
+    name="tabak_turner",
+    options=TabakTurnerOptions,
+    build=build,
+    summary="many small local expansions, fitted without gradients",
+    when="To see where normalizing flows come from; for two or three columns, with or without a context.",
+    source="Tabak & Vanden-Eijnden, 2010; Tabak & Turner, 2013",
+)
