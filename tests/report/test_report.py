@@ -37,7 +37,7 @@ def saved(flow: Flow, data: DataSet, trained_on: DataSet | None = None, split: b
         options=config.options,
     )  # fmt: skip
     described = storage.DataConfig(name=of.name, kind=of.kind, rows=len(of), fingerprint=of.fingerprint)
-    model = storage.ModelConfig(format=1, flow=architecture, data=described, training={"steps": 3})
+    model = storage.ModelConfig(format=storage.FORMAT, flow=architecture, data=described, training={"steps": 3})
     return storage.SavedModel(flow.eval(), model, sources.split(of) if split else None, Path())
 
 

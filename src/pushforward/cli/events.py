@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from pushforward.atomic_files import write_atomically
 from pushforward.cli.output import require_output, write_array, write_table
 from pushforward.errors import OptionError
-from pushforward.model_files import write_atomically
 from pushforward.storage import SavedModel
 
 Array = np.ndarray[Any, Any]

@@ -21,8 +21,8 @@ from pushforward.cli.waiting import tell
 from pushforward.data import DataSet, Split, load, split
 from pushforward.errors import DataError, OptionError
 from pushforward.flow import Flow
-from pushforward.model_files import clear, require_free
 from pushforward.report.evaluation import part_of
+from pushforward.storage.files import clear, require_free
 from pushforward.training import FitFailed, FitResult, TrainingOptions, fit
 
 # A model that is on the disk while training goes on is at most this old, in seconds, when a run is killed.

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from pushforward.atomic_files import write_atomically
 from pushforward.errors import OptionError
-from pushforward.model_files import write_atomically
 
 Table = Mapping[str, np.ndarray[Any, Any]]
 

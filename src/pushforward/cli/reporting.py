@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pushforward import storage
+from pushforward.atomic_files import write_atomically
 from pushforward.cli.waiting import tell
 from pushforward.data import DataSet
-from pushforward.model_files import write_atomically
 from pushforward.report import make_report
 from pushforward.report import numbers as said
 from pushforward.report.baselines import gaussian

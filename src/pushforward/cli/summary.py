@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pushforward.cli.events import levels_of
-from pushforward.model_files import read_manifest
 from pushforward.storage import SavedModel
+from pushforward.storage.files import read_manifest
 
 
 def summary(model: SavedModel) -> str:

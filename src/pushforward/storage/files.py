@@ -15,10 +15,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pushforward.atomic_files import flush_folder, stage, write_atomically
 from pushforward.errors import ModelError, OptionError
+from pushforward.storage.migration import FORMAT
 from pushforward.version import __version__
 
-FORMAT = 1
 CONFIG, WEIGHTS, SPLIT, MANIFEST = "config.json", "model.safetensors", "split.json", "manifest.json"
 
 _SMALL_FILE = 1 << 20
@@ -34,12 +35,6 @@ class Manifest(BaseModel):
     files: Annotated[dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]], Field(max_length=64)]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to another name in the same folder, flush it to the disk, and rename it to ``path``."""
-    _stage(path, content).replace(path)
-    _flush_folder(path.parent)
-
-
 def write_model(directory: Path, contents: dict[str, bytes]) -> None:
     """Make ``directory`` the model that consists of these files, in the place of a model that is there.
 
@@ -51,14 +46,14 @@ def write_model(directory: Path, contents: dict[str, bytes]) -> None:
     staged = {}
     try:
         for name, content in contents.items():
-            staged[name] = _stage(directory / name, content)
+            staged[name] = stage(directory / name, content)
         clear(directory)
         for name, temporary in staged.items():
             temporary.replace(directory / name)
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
-    _flush_folder(directory)
+    flush_folder(directory)
 
 
 def add_file(path: str | os.PathLike[str], name: str, content: bytes) -> None:
@@ -165,27 +160,6 @@ def _require_whole(directory: Path, names: Iterable[str]) -> None:
             raise ModelError(f"{directory / MANIFEST}: {name} is not in it, so this is not a whole model")
     if SPLIT not in names and (directory / SPLIT).exists():
         raise ModelError(f"{directory / SPLIT} is not in the manifest; it does not belong to this model")
-
-
-def _stage(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def clear(directory: Path) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from resealed import edit_config, reseal
 from safetensors.torch import load_file, save_file
 
 import pushforward
-from pushforward import flows, model_files, storage
+from pushforward import flows, storage
 from pushforward.bases import UniformBox
 from pushforward.data import Split
 from pushforward.errors import ModelError, OptionError
@@ -63,25 +64,6 @@ def saved(tmp_path: Path) -> Path:
     storage.save(perturbed("image"), path, split=split, training={"steps": 3})
     storage.add_file(path, "report.html", b"<html></html>")
     return path
-
-
-def reseal(path: Path) -> None:
-    """Write the manifest anew, as someone would who wants a changed model to pass."""
-    manifest = json.loads((path / "manifest.json").read_text())
-    manifest["files"] = {
-        name: model_files._sha256((path / name).read_bytes()) for name in manifest["files"] if (path / name).exists()
-    }
-    (path / "manifest.json").write_text(json.dumps(manifest))
-
-
-def edit_config(path: Path, *keys: str, value: object) -> None:
-    config = json.loads((path / "config.json").read_text())
-    part = config
-    for key in keys[:-1]:
-        part = part[key]
-    part[keys[-1]] = value
-    (path / "config.json").write_text(json.dumps(config))
-    reseal(path)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -200,7 +182,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         (("flow", "classes"), 3, "is missing"),
         (("flow", "options", "blocks"), 0, "is not part of this architecture"),
         (("extra",), 1, "'extra' is not known"),
-        (("format",), 2, "newer"),
+        (("format",), storage.FORMAT + 1, "newer"),
         (("format",), "1", "format number"),
         (("data",), {"name": "x"}, "data.kind"),
     ],

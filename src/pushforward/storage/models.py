@@ -1,23 +1,18 @@
-"""Saved models: a directory with `config.json`, `model.safetensors`, `split.json` and a manifest of their sha256.
-
-Nothing in it is executed: weights are safetensors, the architecture is a name of the closed registry with options that
-its own schema validates, and what the options ask for is bounded by the weights that are really there.
-"""
+"""Saving a flow to a directory, and loading it again."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from pushforward.allocation import AllocationLimit
 from pushforward.bases import BASES, TorchBase, is_registered
 from pushforward.data.splits import Split
 from pushforward.errors import DataError, ModelError, OptionError, PushforwardError
@@ -25,12 +20,13 @@ from pushforward.flow import Flow
 from pushforward.flows.options import validated
 from pushforward.flows.registry import FlowConfig, build, describe
 from pushforward.maps import DistributionCDF
-from pushforward.model_files import (
+from pushforward.nets.circular import CircularFeatures
+from pushforward.storage.allocation import AllocationLimit
+from pushforward.storage.config import ArchitectureConfig, DataConfig, ModelConfig
+from pushforward.storage.files import (
     CONFIG,
-    FORMAT,
     SPLIT,
     WEIGHTS,
-    add_file,
     first_problem,
     open_regular,
     read,
@@ -39,13 +35,11 @@ from pushforward.model_files import (
     verify,
     write_model,
 )
-from pushforward.nets.circular import CircularFeatures
+from pushforward.storage.migration import FORMAT, migrate, present_name
 from pushforward.transforms.linear import LULinear
 from pushforward.transforms.partition import VectorPartition
 from pushforward.transforms.permutation import Permutation
 from pushforward.version import __version__
-
-__all__ = ["ArchitectureConfig", "DataConfig", "ModelConfig", "SavedModel", "add_file", "load", "load_model", "save"]
 
 _MAX_SPLIT = 1 << 30
 _MAX_COORDINATES = 1 << 22
@@ -61,52 +55,6 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ArchitectureConfig(_Strict):
-    """Which architecture of the registry, and everything but the weights that rebuilds it."""
-
-    name: str
-    event_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=4)]
-    context_dim: Annotated[int, Field(ge=0)] = 0
-    classes: Annotated[int, Field(ge=0)] = 0
-    options: dict[str, JsonValue]
-    dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
-
-
-class DataConfig(_Strict):
-    """The data a model was fitted to: enough to read other data in the same way and to recognise the same data."""
-
-    name: str
-    kind: Literal["image", "table"]
-    rows: int
-    levels: int | None = None
-    columns: tuple[str, ...] | None = None
-    context_columns: tuple[str, ...] | None = None
-    labels: bool = False
-    bits: int | None = None
-    resize: int | None = None
-    crop: tuple[int, int, int, int] | None = None
-    grey: bool = False
-    limit: int | None = None
-    seed: int = 0
-    test: str | None = None
-    fingerprint: str
-    source: str = ""
-
-
-class ModelConfig(_Strict):
-    """What `config.json` holds. ``training`` is a summary for people, nothing is rebuilt from it."""
-
-    format: int
-    flow: ArchitectureConfig
-    data: DataConfig | None = None
-    training: dict[str, JsonValue] = {}
-    versions: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -163,9 +111,10 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "cpu")
     """
     directory = Path(path)
     verify(directory)
-    config = _read_config(directory)
+    raw = read_object(directory / CONFIG)
+    config = _checked(directory, migrate(raw))
     flow = _rebuild(directory, config)
-    _load_weights(flow, directory)
+    _load_weights(flow, directory, raw["format"])
     split = None
     if (directory / SPLIT).exists():
         try:
@@ -226,13 +175,11 @@ def _require_rebuildable(flow: Flow, config: ModelConfig) -> None:
         raise OptionError(f"this flow cannot be saved, its configuration builds another: {difference}")
 
 
-def _read_config(directory: Path) -> ModelConfig:
-    where = directory / CONFIG
-    raw = read_object(where)
+def _checked(directory: Path, config: dict[str, Any]) -> ModelConfig:
     try:
-        return ModelConfig.model_validate(raw)
+        return ModelConfig.model_validate(config)
     except ValidationError as error:
-        raise ModelError(f"{where}: {first_problem(error)}") from None
+        raise ModelError(f"{directory / CONFIG}: {first_problem(error)}") from None
 
 
 def _rebuild(directory: Path, config: ModelConfig) -> Flow:
@@ -262,18 +209,19 @@ def _build(config: ArchitectureConfig) -> Flow:
     return flow.to(getattr(torch, config.dtype))
 
 
-def _load_weights(flow: Flow, directory: Path) -> None:
+def _load_weights(flow: Flow, directory: Path, saved_format: int) -> None:
     """Compare names, shapes and dtypes in the file's header with the flow's, then read the tensors."""
     where = directory / WEIGHTS
     with _weights(where) as file:
+        names = {present_name(name, saved_format): name for name in file.keys()}  # noqa: SIM118 - it is no mapping
         stored = {}
-        for name in file.keys():  # noqa: SIM118 - the handle is not a mapping
-            part = file.get_slice(name)
+        for name, saved_name in names.items():
+            part = file.get_slice(saved_name)
             stored[name] = (tuple(part.get_shape()), part.get_dtype())
         difference = _difference(stored, _layout(flow.state_dict()))
         if difference:
             raise ModelError(f"{where}: {difference}")
-        flow.load_state_dict({name: file.get_tensor(name) for name in stored})
+        flow.load_state_dict({name: file.get_tensor(saved_name) for name, saved_name in names.items()})
     for name, module in flow.named_modules():
         if isinstance(module, VectorPartition | Permutation | LULinear | CircularFeatures) and not module.is_whole():
             raise ModelError(f"{where}: {name} does not hold each coordinate once")

@@ -1,0 +1,53 @@
+"""The content of a saved model's `config.json`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ArchitectureConfig(_Strict):
+    """Which architecture of the registry, and everything but the weights that rebuilds it."""
+
+    name: str
+    event_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=4)]
+    context_dim: Annotated[int, Field(ge=0)] = 0
+    classes: Annotated[int, Field(ge=0)] = 0
+    options: dict[str, JsonValue]
+    dtype: Literal["float16", "bfloat16", "float32", "float64"] = "float32"
+
+
+class DataConfig(_Strict):
+    """The data a model was fitted to: enough to read other data in the same way and to recognise the same data."""
+
+    name: str
+    kind: Literal["image", "table"]
+    rows: int
+    levels: int | None = None
+    columns: tuple[str, ...] | None = None
+    context_columns: tuple[str, ...] | None = None
+    labels: bool = False
+    bits: int | None = None
+    resize: int | None = None
+    crop: tuple[int, int, int, int] | None = None
+    grey: bool = False
+    limit: int | None = None
+    seed: int = 0
+    test: str | None = None
+    fingerprint: str
+    source: str = ""
+
+
+class ModelConfig(_Strict):
+    """What `config.json` holds. ``training`` is a summary for people, nothing is rebuilt from it."""
+
+    format: int
+    flow: ArchitectureConfig
+    data: DataConfig | None = None
+    training: dict[str, JsonValue] = {}
+    versions: dict[str, str] = {}

@@ -1,0 +1,59 @@
+"""Saved models of earlier formats: their configuration and the names of their tensors, brought to the present format.
+
+A model of any earlier format loads for ever. A change of the layout of `config.json`, of an architecture's options or
+of the name of a parameter or buffer raises `FORMAT` by one and adds a step to `_STEPS`, or entries to
+`_RENAMED_TENSORS`, for the format before. The configuration comes out of a file and is not validated yet: a step leaves
+alone whatever has another form than it expects, and validation refuses it afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+FORMAT = 2
+
+Config = dict[str, Any]
+
+
+def migrate(raw: Config) -> Config:
+    """The content of a `config.json` of format 1 to `FORMAT`, in the present format; ``raw`` stays as it is."""
+    for step in _STEPS[raw["format"] - 1 :]:
+        raw = step(raw)
+    return {**raw, "format": FORMAT}
+
+
+def present_name(tensor: str, saved_format: int) -> str:
+    """The present name of a tensor in the weights of a model that was saved in ``saved_format``."""
+    for renamed in _RENAMED_TENSORS[saved_format - 1 :]:
+        for pattern, replacement in renamed.items():
+            tensor = re.sub(pattern, replacement, tensor)
+    return tensor
+
+
+def options_of_format_1(name: str, event_shape: tuple[int, ...], options: Config) -> Config:
+    """The options of the architecture ``name`` as the present one takes them, for events of ``event_shape``.
+
+    In format 1 an architecture had one set of options for vectors and images together.
+    """
+    return options
+
+
+def _from_1_to_2(raw: Config) -> Config:
+    match raw.get("flow"):
+        case {"name": str(name), "event_shape": [*shape], "options": dict(options), **others} if _is_shape(shape):
+            options = options_of_format_1(name, tuple(shape), options)
+            return {**raw, "flow": {"name": name, "event_shape": shape, "options": options, **others}}
+    return raw
+
+
+def _is_shape(sizes: list[Any]) -> bool:
+    return all(type(size) is int for size in sizes)
+
+
+# Entry i takes a configuration of format i + 1 to format i + 2.
+_STEPS: tuple[Callable[[Config], Config], ...] = (_from_1_to_2,)
+
+# Entry i: pattern -> replacement (both as in `re.sub`), for the tensors that format i + 2 names in another way.
+_RENAMED_TENSORS: tuple[dict[str, str], ...] = ({},)

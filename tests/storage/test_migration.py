@@ -1,0 +1,51 @@
+"""Saved models of earlier formats are read as if they had been saved today."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from resealed import edit_config
+
+from pushforward import flows, storage
+from pushforward.errors import ModelError
+from pushforward.storage import migration
+
+
+def test_every_format_has_a_step_to_the_next() -> None:
+    assert len(migration._STEPS) == len(migration._RENAMED_TENSORS) == storage.FORMAT - 1
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"format": 1},
+        {"format": 1, "flow": None},
+        {"format": 1, "flow": {"name": "nice", "event_shape": "3", "options": {}}},
+        {"format": 1, "flow": {"name": "nice", "event_shape": [{}], "options": {}}},
+        {"format": 1, "flow": {"name": "nice", "event_shape": [3], "options": []}},
+    ],
+)
+def test_a_configuration_of_another_form_is_left_to_validation(config: dict[str, object]) -> None:
+    assert migration.migrate(config) == {**config, "format": storage.FORMAT}
+
+
+def test_a_configuration_of_the_present_format_stays_as_it_is() -> None:
+    config = {"format": storage.FORMAT, "flow": {"name": "nice", "event_shape": [3], "options": {"a": 1}}}
+    assert migration.migrate(config) == config
+
+
+def test_a_renamed_tensor_is_loaded_under_its_present_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = flows.build("nice", (3,), transforms=2, hidden=(4,))
+    monkeypatch.setattr(flow, "state_dict", lambda: {f"flow.{k}": v for k, v in type(flow).state_dict(flow).items()})
+    monkeypatch.setattr(storage.models, "_require_rebuildable", lambda *_: None)
+    storage.save(flow, tmp_path / "m")
+    monkeypatch.undo()
+    edit_config(tmp_path / "m", "format", value=1)
+    with pytest.raises(ModelError, match="not part of this architecture"):
+        storage.load(tmp_path / "m")
+    monkeypatch.setattr(migration, "_RENAMED_TENSORS", ({r"^flow\.": ""}, *migration._RENAMED_TENSORS[1:]))
+    loaded = storage.load(tmp_path / "m")
+    for name, tensor in flow.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor)
