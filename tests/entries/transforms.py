@@ -37,11 +37,9 @@ from pushforward.transforms.permutation import random_permutation, reverse
 def partition_net(partition: Partition, map: Map, context: int = 0) -> nn.Module:
     """A small net that fits: an MLP for vectors, the residual conv net for images."""
     if len(partition.event_shape) == 1:
-        outputs = map.n_params * partition.changed_shape[0]
-        return MLP(partition.kept_shape[0], outputs, (12, 12), context, activation="tanh")
+        return MLP(*partition.net_sizes(map), (12, 12), context, activation="tanh")
     mask = partition.mask if isinstance(partition, Checkerboard) else None
-    outputs = map.n_params * partition.changed_shape[0]
-    return ResidualConvNet(partition.kept_shape[0], outputs, 4, 1, "none", context, mask)
+    return ResidualConvNet(*partition.net_sizes(map), 4, 1, "none", context, mask)
 
 
 def coupling(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape
+from pushforward.maps.map import Map
 
 
 class Partition(nn.Module, ABC):
@@ -42,6 +43,10 @@ class Partition(nn.Module, ABC):
     @abstractmethod
     def complement(self) -> Partition:
         """The partition that keeps what this one changes and changes what this one keeps."""
+
+    def net_sizes(self, map: Map) -> tuple[int, int]:
+        """Numbers of inputs and of outputs (features, or channels of images) of a coupling's net for this map."""
+        return self.kept_shape[0], map.n_params * self.changed_shape[0]
 
 
 class VectorPartition(Partition):
