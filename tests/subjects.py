@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pushforward import noise as noise_source
 from pushforward.bases import Base
-from pushforward.diagnostics.inversion import is_bijection
+from pushforward.diagnostics.inversion import has_square_jacobian
 from pushforward.domain import Domain
 from pushforward.events import Shape
 from pushforward.flow import Flow
@@ -22,7 +22,7 @@ from pushforward.noise import NoiseValue
 from pushforward.training import TrainingOptions, fit
 from pushforward.training.greedy import is_greedy
 from pushforward.transforms import Elementwise, GreedyTransform, Identity
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.base import Transform, steps
 from registry import BY_NAME, LABELS, Entry, Reason
 
 Stage: TypeAlias = Literal["start", "perturbed", "trained"]
@@ -183,7 +183,7 @@ def fit_every_step(subject: Subject, n: int = 300) -> None:
     x, context = subject.data(n, 5), subject.embedded(n, 5)
     x = x + 0.3 * (2 * x).sin() + (0 if context is None else context.mean(1, keepdim=True))
     transform = subject.transform
-    for step in transform if isinstance(transform, Chain) else [transform]:
+    for step in steps(transform):
         if isinstance(step, GreedyTransform):
             step.fit(x, context, generator)
         x, _ = step.to_latent(x, context)
@@ -228,7 +228,7 @@ def reason_against(entry: Entry, check: str) -> Reason | None:
     flow = _cached_flow(entry.name)
     if entry.kind == "base" and check in "ab":
         return Reason.BASE_ONLY
-    if check == "b" and not is_bijection(flow.transform):
+    if check == "b" and not has_square_jacobian(flow.transform):
         return Reason.NOT_A_BIJECTION
     if check == "f" and entry.size > 8:
         return Reason.TOO_LARGE

@@ -10,7 +10,8 @@ from pushforward.domain import REAL, UNIT, Domain, integers
 from pushforward.errors import OptionError, ShapeError
 from pushforward.likelihood import weakest
 from pushforward.maps import Additive, Affine, SoftClampScale, TanhScale
-from pushforward.nets import MLP
+from pushforward.nets import MLP, contractive_mlp
+from pushforward.noise import keyed
 from pushforward.transforms import (
     BatchNorm,
     Channelwise,
@@ -22,11 +23,17 @@ from pushforward.transforms import (
     MultiScale,
     Partition,
     Permutation,
+    Residual,
+    Reversible,
+    RouletteLogDet,
+    Slice,
+    Sort,
     Squeeze,
     Standardise,
     VectorPartition,
 )
-from pushforward.transforms.base import Chain, Inverse
+from pushforward.transforms.base import Chain, Inverse, steps
+from pushforward.transforms.conditional import conditional_gaussian
 from pushforward.transforms.partition import half, odd_even, random_half
 
 
@@ -76,6 +83,39 @@ def test_only_a_bijection_can_be_turned_round() -> None:
         Inverse(Dequantize((2,), 4))
     turned = Inverse(Squeeze((1, 2, 4)))
     assert (turned.data_shape, turned.latent_shape) == ((4, 1, 2), (1, 2, 4))
+
+
+def test_the_inverse_of_a_bijection_with_an_estimated_log_term_keeps_its_kind_and_noise() -> None:
+    block = Residual((3,), contractive_mlp(3, (8,)), RouletteLogDet())
+    inverse = Inverse(block)
+    assert inverse.is_bijection
+    assert (inverse.kind, inverse.estimator, inverse.eager) == ("estimate", block.estimator, block.eager)
+    assert (inverse.noise_to_latent, inverse.noise_to_data) == (block.noise_to_data, block.noise_to_latent)
+    x = torch.randn(4, 3)
+    noise = keyed(inverse.noise_to_latent, 0, torch.arange(4), x.dtype, x.device)
+    z, log_term = inverse.to_latent(x, None, noise)
+    back, log_back = block.to_latent(z, None, noise)
+    torch.testing.assert_close(back, x)
+    torch.testing.assert_close(log_back, -log_term)
+
+
+def test_what_draws_or_changes_size_is_no_bijection() -> None:
+    assert Identity((2,)).is_bijection
+    assert Squeeze((1, 2, 4)).is_bijection
+    assert not Dequantize((2,), 4).is_bijection
+    assert not Chain([Dequantize((2,), 4), Logit((2,))]).is_bijection
+    assert not Sort((3,)).is_bijection
+    assert not Slice((3,), 2, conditional_gaussian((1,), 2, hidden=(8,))).is_bijection
+
+
+def test_steps_are_those_of_a_chain_or_the_transform_itself() -> None:
+    one, two = Identity((2,)), Logit((2,))
+    assert steps(two) == (two,)
+    assert steps(Chain([two, one])) == (two, one)
+    scales = MultiScale([Squeeze((1, 4, 4)), Squeeze((2, 2, 2))])
+    assert steps(scales) == (scales,)
+    assert scales.parts() == tuple(scales.scales)
+    assert Reversible([one, one]).parts() == (one, one)
 
 
 def test_the_weakest_kind_wins() -> None:

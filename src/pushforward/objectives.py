@@ -13,7 +13,7 @@ from torch import Tensor
 from pushforward.bases import Base
 from pushforward.errors import OptionError
 from pushforward.noise import NoiseValue
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.base import Chain, Transform, steps
 from pushforward.transforms.continuous import Continuous, charged
 
 Path: TypeAlias = Literal["optimal-transport", "variance-preserving"]
@@ -94,14 +94,14 @@ def assigned(x: Tensor, e: Tensor) -> Tensor:
 
 def _before(transform: Transform, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Continuous]:
     """What reaches the chain's one `Continuous`, and this."""
-    steps = list(transform) if isinstance(transform, Chain) else [transform]
-    found = [i for i, step in enumerate(steps) if isinstance(step, Continuous)]
+    chain = steps(transform)
+    found = [i for i, step in enumerate(chain) if isinstance(step, Continuous)]
     if len(found) != 1:
         raise OptionError(f"flow matching trains one Continuous in a chain, found {len(found)}")
-    noises = noise if isinstance(noise, tuple) and isinstance(transform, Chain) else (noise,) * len(steps)
+    noises = noise if isinstance(noise, tuple) and isinstance(transform, Chain) else (noise,) * len(chain)
     with torch.no_grad():
-        for step, own in zip(steps[: found[0]], noises, strict=False):
+        for step, own in zip(chain[: found[0]], noises, strict=False):
             x = step.to_latent(x, context, own)[0]
-    last = steps[found[0]]
+    last = chain[found[0]]
     assert isinstance(last, Continuous)
     return x, last

@@ -7,6 +7,7 @@ from typing import Any
 from entry import LABELS, Entry, flow_entry, transform_entry, vector_entry
 from pushforward.nets import ContractiveNet, contractive_conv_net, contractive_mlp
 from pushforward.transforms import LogDet, Residual, RouletteLogDet, TruncatedLogDet
+from pushforward.transforms.base import Inverse
 
 _IMAGE = (1, 2, 2)
 
@@ -33,6 +34,12 @@ def entries() -> list[Entry]:
             _IMAGE,
             lambda: Residual(_IMAGE, contractive_conv_net(_IMAGE, 4, coefficient=0.98), RouletteLogDet()),
             **by_hand,
+        ),
+        transform_entry(
+            "inverse of residual, roulette",
+            (3,),
+            lambda: Inverse(Residual((3,), mlp(), RouletteLogDet())),
+            differences=True,
         ),
         vector_entry("iresnet", "2 features", **{**small, "transforms": 4, "hidden": (16, 16)}),
         vector_entry("iresnet", "12 features", 12, **small),

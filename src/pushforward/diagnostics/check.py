@@ -14,7 +14,7 @@ from pushforward import noise as noise_source
 from pushforward.diagnostics.batching import batch_error, cast, noise_to, precision_gap
 from pushforward.diagnostics.estimates import estimated_log_terms, excess, has_probes
 from pushforward.diagnostics.integration import IMPORTANCE_LIMIT, continuous_part, integrate
-from pushforward.diagnostics.inversion import data_round_trip, is_bijection, latent_round_trip, returns_to_data
+from pushforward.diagnostics.inversion import data_round_trip, has_square_jacobian, latent_round_trip, returns_to_data
 from pushforward.diagnostics.jacobian import log_term_error, take_rows
 from pushforward.diagnostics.lines import CheckLine, CheckReport
 from pushforward.diagnostics.sampling import clamped_shares, sampling_error
@@ -245,7 +245,7 @@ def _log_terms(case: _Case) -> list[CheckLine]:
     bar = f"<= {limit:.2g}"
     most = _JACOBIAN_FLOAT64 if case.wide.kind == "estimate" else _JACOBIAN_LIMIT
     reason = None
-    if not is_bijection(case.wide.transform):
+    if not has_square_jacobian(case.wide.transform):
         reason = "not computed for what is not a bijection"
     elif size > most or case.wide.transform.data_shape == ():
         reason = f"not computed for events of {size} values (limit {most})"
@@ -320,7 +320,7 @@ def _integral(case: _Case) -> list[CheckLine]:
     size, name = math.prod(case.wide.event_shape), "integral of the density"
     if size > IMPORTANCE_LIMIT:
         detail = f"not computed above {IMPORTANCE_LIMIT} dimensions"
-        detail += "; round trip and log term imply it" if is_bijection(case.wide.transform) else ""
+        detail += "; round trip and log term imply it" if has_square_jacobian(case.wide.transform) else ""
         return [CheckLine(name, None, "1", None, detail)]
     context = None if case.context is None else case.context[:1]
     try:

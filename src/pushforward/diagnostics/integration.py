@@ -14,7 +14,7 @@ from pushforward.errors import OptionError
 from pushforward.flow import Flow
 from pushforward.noise import has_role
 from pushforward.transforms import Identity
-from pushforward.transforms.base import Chain
+from pushforward.transforms.base import Chain, steps
 from pushforward.transforms.dequantisation import dequantisation
 
 IMPORTANCE_LIMIT = 8
@@ -47,8 +47,8 @@ def continuous_part(flow: Flow) -> Flow:
     """
     if dequantisation(flow.transform) is None:
         return flow
-    steps = list(flow.transform)[1:] if isinstance(flow.transform, Chain) else []
-    rest = Chain(steps) if steps else Identity(flow.event_shape)
+    later = steps(flow.transform)[1:]
+    rest = Chain(later) if later else Identity(flow.event_shape)
     part = Flow(flow.base, rest, flow.context_shape, flow.embedding)
     part.to(dtype=flow.dtype, device=flow.device).train(flow.training)
     return part

@@ -25,8 +25,8 @@ def returns_to_data(transform: Transform) -> bool:
     return not has_role(transform.noise_to_data, "draw")
 
 
-def is_bijection(transform: Transform) -> bool:
-    """Whether the log term is that of a square Jacobian: of a bijection, or of a dequantisation before one."""
+def has_square_jacobian(transform: Transform) -> bool:
+    """Whether the log term is the log-determinant of a Jacobian: of a bijection, or of one after a dequantisation."""
     return returns_to_data(transform) and math.prod(transform.data_shape) == math.prod(transform.latent_shape)
 
 

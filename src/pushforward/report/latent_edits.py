@@ -14,7 +14,7 @@ from pushforward.flow import Flow
 from pushforward.report.evaluation import Part, latent_batches
 from pushforward.report.interpolation import decode, encode, straighten
 from pushforward.transforms import MultiScale
-from pushforward.transforms.base import Chain
+from pushforward.transforms.base import steps
 
 # What is shown where nothing else was asked for.
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -86,7 +86,7 @@ def scale_count(flow: Flow) -> int:
 
 def _scale_sizes(flow: Flow) -> tuple[int, ...]:
     """How many latent coordinates each scale holds, the finest first."""
-    last = list(flow.transform)[-1] if isinstance(flow.transform, Chain) else flow.transform
+    last = steps(flow.transform)[-1]
     return last.part_sizes if isinstance(last, MultiScale) else (math.prod(last.latent_shape),)
 
 

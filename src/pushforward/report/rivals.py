@@ -12,7 +12,7 @@ from pushforward.flow import Flow
 from pushforward.report.baselines import Baseline, Sight, gaussian, kernel_density, mixture
 from pushforward.report.evaluation import Array, Part, dequantised
 from pushforward.transforms import Logit
-from pushforward.transforms.base import Chain
+from pushforward.transforms.base import steps
 from pushforward.transforms.dequantisation import dequantisation
 
 _PARTS = ("train", "validation", "test")
@@ -81,10 +81,6 @@ def _without_class_means(x: list[Array], labels: list[Array | None]) -> list[Arr
     return taken
 
 
-def _chain(flow: Flow) -> list[object]:
-    return list(flow.transform) if isinstance(flow.transform, Chain) else [flow.transform]
-
-
 def _levels(flow: Flow) -> int:
     first = dequantisation(flow.transform)
     assert first is not None  # what a flow on integers begins with
@@ -93,7 +89,7 @@ def _levels(flow: Flow) -> int:
 
 def _alpha(flow: Flow) -> float:
     """The margin of the flow's logit; the usual one for a flow without a logit."""
-    return next((step.alpha for step in _chain(flow) if isinstance(step, Logit) and step.alpha > 0), 0.05)
+    return next((step.alpha for step in steps(flow.transform) if isinstance(step, Logit) and step.alpha > 0), 0.05)
 
 
 def _logit(y: Array, alpha: float) -> tuple[Array, Array]:

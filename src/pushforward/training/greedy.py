@@ -23,7 +23,7 @@ from pushforward.training.result import StopReason
 from pushforward.training.run import Run
 from pushforward.training.schedule import Budget
 from pushforward.training.validation import Score, Validator
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.base import Transform, steps
 from pushforward.transforms.greedy import GreedyTransform
 
 # Steps are fitted to at most so many values, rows times coordinates; of more rows, to a random part.
@@ -175,8 +175,8 @@ class GreedyRun(Run):
 
 def _checked_steps(flow: Flow) -> list[Transform]:
     """The steps of a flow whose last ones, and no others, are greedy, and which has nothing else to train."""
-    steps = list(flow.transform) if isinstance(flow.transform, Chain) else [flow.transform]
-    kinds = [isinstance(step, GreedyTransform) for step in steps]
+    chain = list(steps(flow.transform))
+    kinds = [isinstance(step, GreedyTransform) for step in chain]
     inside = sum(isinstance(module, GreedyTransform) for module in flow.modules())
     if kinds != sorted(kinds) or inside != sum(kinds):
         raise OptionError(
@@ -192,4 +192,4 @@ def _checked_steps(flow: Flow) -> list[Transform]:
             f"a flow is fitted greedily or by gradients, but beside greedy steps this one has the parameter "
             f"{learned[0]}; freeze it (requires_grad_(False)) or leave its step out"
         )
-    return steps
+    return chain

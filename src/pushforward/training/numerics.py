@@ -12,8 +12,8 @@ from pushforward.errors import NumericsError
 from pushforward.flow import Flow
 from pushforward.noise import NoiseValue, part_noise
 from pushforward.training.averaging import Snapshot, Statistics, WeightAverage
-from pushforward.transforms import Coupling, MultiScale, Reversible
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms import Coupling
+from pushforward.transforms.base import Transform
 
 # So many non-finite steps in a row are no accident.
 _TOLERATED = 10
@@ -125,30 +125,21 @@ def _walk(
     transform: Transform, name: str, x: Tensor, context: Tensor | None, noise: NoiseValue
 ) -> tuple[str | None, Tensor]:
     """Where ``x`` becomes non-finite inside ``transform``, or None, and the latents."""
-    parts, h = children(transform, name), x
-    for (part, part_name), part_of_noise in zip(parts, part_noise(noise, len(parts)) if parts else (), strict=True):
-        if isinstance(transform, MultiScale):
-            h = h[:, : part.data_shape[0]]
-        found, h = _walk(part, part_name, h, context, part_of_noise)
+    parts, h = _parts(transform, name), x
+    noises = part_noise(noise, len(parts)) if parts else ()
+    for i, ((part, part_name), own) in enumerate(zip(parts, noises, strict=True)):
+        found, h = _walk(part, part_name, transform.part_data(i, h), context, own)
         if found is not None:
             return found, h
-    if isinstance(transform, Chain | Reversible):
-        return None, h
     z, log_term = transform.to_latent(x, context, noise)
     if z.isfinite().all() and log_term.isfinite().all():
         return None, z
     return f"{name} {_what(transform, z, x, context)}", z
 
 
-def children(transform: Transform, name: str) -> list[tuple[Transform, str]]:
+def _parts(transform: Transform, name: str) -> list[tuple[Transform, str]]:
     """The parts that ``transform`` runs one after the other, each with its name; none for a single step."""
-    if isinstance(transform, Reversible):
-        return children(transform.chain, name)
-    if isinstance(transform, Chain):
-        return [(t, f"transform {i} ({_named(t)}) of {name}") for i, t in enumerate(transform)]
-    if isinstance(transform, MultiScale):
-        return [(t, f"scale {i} of {name}") for i, t in enumerate(transform.scales) if isinstance(t, Transform)]
-    return []
+    return [(part, f"{transform.part_name(i)} of {name}") for i, part in enumerate(transform.parts())]
 
 
 def _what(transform: Transform, z: Tensor, x: Tensor, context: Tensor | None) -> str:
@@ -162,7 +153,7 @@ def _what(transform: Transform, z: Tensor, x: Tensor, context: Tensor | None) ->
 
 def _in_gradients(transform: Transform, name: str) -> str | None:
     """Backwards from the latent, the first step whose parameters hold a non-finite gradient is where it arose."""
-    parts = children(transform, name)
+    parts = _parts(transform, name)
     for part, part_name in reversed(parts):
         found = _in_gradients(part, part_name)
         if found is not None:

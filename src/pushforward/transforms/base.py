@@ -7,6 +7,7 @@ bijection, and nothing is cached between calls.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
@@ -43,6 +44,27 @@ class Transform(nn.Module, ABC):
     clamps: bool = False
     noise_to_latent: NoiseSpec = None
     noise_to_data: NoiseSpec = None
+
+    @property
+    def is_bijection(self) -> bool:
+        """Whether one datum belongs to each latent and the other way round: no direction draws, no size changes.
+
+        The log term of a bijection may still be an estimate from probes.
+        """
+        draws = has_role(self.noise_to_latent, "draw") or has_role(self.noise_to_data, "draw")
+        return not draws and math.prod(self.data_shape) == math.prod(self.latent_shape)
+
+    def parts(self) -> Sequence[Transform]:
+        """The transforms that this one runs one after the other, from the data to the latent; () for a single step."""
+        return ()
+
+    def part_name(self, index: int) -> str:
+        """What messages call part ``index``."""
+        return f"transform {index} ({type(self.parts()[index]).__name__})"
+
+    def part_data(self, index: int, values: Tensor) -> Tensor:
+        """The data of part ``index``: of all ``values`` that the part before it gives, those that it takes."""
+        return values
 
     @abstractmethod
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
@@ -110,6 +132,9 @@ class Chain(Transform):
     def __len__(self) -> int:
         return len(self.transforms)
 
+    def parts(self) -> Sequence[Transform]:
+        return tuple(self)
+
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         log_term = zero_log_term(x)
         for transform, part in zip(self, part_noise(noise, len(self)), strict=True):
@@ -145,25 +170,32 @@ class Chain(Transform):
 
 
 class Inverse(Transform):
-    """A transform with its two directions exchanged: what was latent is data. Only bijections can be turned round.
+    """A bijection with its two directions exchanged: its latents are the data.
 
-    `initialise` does nothing here: what ``transform`` takes from data has to be set before it is turned round.
+    `initialise` does nothing here: statistics that ``transform`` takes from data have to be set before. Raises
+    OptionError where ``transform`` is no bijection.
     """
 
     def __init__(self, transform: Transform) -> None:
         super().__init__()
-        if transform.kind != "exact" or transform.noise_to_latent is not None or transform.noise_to_data is not None:
+        if not transform.is_bijection:
             raise OptionError(f"Inverse takes a bijection; {type(transform).__name__} is not one")
         self.transform = transform
         self.data_shape, self.latent_shape = transform.latent_shape, transform.data_shape
         self.domain, self.codomain = transform.codomain, transform.domain
-        self.eager = transform.eager
+        self.kind, self.estimator, self.eager = transform.kind, transform.estimator, transform.eager
+        self.noise_to_latent, self.noise_to_data = transform.noise_to_data, transform.noise_to_latent
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        return self.transform.to_data(x, context)
+        return self.transform.to_data(x, context, noise)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        return self.transform.to_latent(z, context)
+        return self.transform.to_latent(z, context, noise)
+
+
+def steps(transform: Transform) -> tuple[Transform, ...]:
+    """The transforms of a `Chain` from the data to the latent; any other transform is its own only step."""
+    return tuple(transform) if isinstance(transform, Chain) else (transform,)
 
 
 def join_parts(whole: Transform, parts: Sequence[Transform]) -> None:

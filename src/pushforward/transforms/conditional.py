@@ -63,8 +63,7 @@ class ConditionalFlow(Conditional):
         super().__init__()
         if law not in ("normal", "logistic"):
             raise OptionError(f"law {law!r} of a ConditionalFlow is not known; expected normal or logistic")
-        stochastic = transform.noise_to_latent is not None or transform.noise_to_data is not None
-        if transform.kind != "exact" or stochastic or transform.codomain != REAL:
+        if not transform.is_bijection or transform.kind != "exact" or transform.codomain != REAL:
             raise OptionError(
                 f"a ConditionalFlow takes a bijection to the real line, {type(transform).__name__} is not one"
             )

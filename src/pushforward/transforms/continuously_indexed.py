@@ -29,8 +29,7 @@ class ContinuouslyIndexed(Transform):
         self, inner: Transform, by_index: ConditionalFlow, prior: ConditionalFlow, posterior: ConditionalFlow
     ) -> None:
         super().__init__()
-        stochastic = inner.noise_to_latent is not None or inner.noise_to_data is not None
-        if inner.kind != "exact" or stochastic or not inner.domain == inner.codomain == REAL:
+        if not inner.is_bijection or inner.kind != "exact" or not inner.domain == inner.codomain == REAL:
             raise OptionError(
                 f"a ContinuouslyIndexed takes a bijection of the real line, {type(inner).__name__} is none"
             )

@@ -14,7 +14,7 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, sum_event, zero_log_term
 from pushforward.noise import Noise, NoiseValue
 from pushforward.support import zero_outside
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.base import Transform, steps
 from pushforward.transforms.logistic_noise import as_logistic, as_normal, log_logistic
 
 Law: TypeAlias = Literal["uniform", "variational"]
@@ -118,8 +118,11 @@ class VariationalDequantize(Dequantisation):
                 f"noise_flow must map events {self.data_shape} to themselves, "
                 f"it maps {noise_flow.data_shape} to {noise_flow.latent_shape}"
             )
-        stochastic = noise_flow.noise_to_latent is not None or noise_flow.noise_to_data is not None
-        if noise_flow.kind != "exact" or stochastic or not noise_flow.domain == noise_flow.codomain == REAL:
+        if (
+            not noise_flow.is_bijection
+            or noise_flow.kind != "exact"
+            or not noise_flow.domain == noise_flow.codomain == REAL
+        ):
             raise OptionError(
                 f"noise_flow must be a bijection of the real line, {type(noise_flow).__name__} is not one"
             )
@@ -153,7 +156,7 @@ class VariationalDequantize(Dequantisation):
 
 def dequantisation(transform: Transform) -> Dequantisation | None:
     """The dequantisation that a transform starts with, if it does."""
-    first = next(iter(transform)) if isinstance(transform, Chain) else transform
+    first = steps(transform)[0]
     return first if isinstance(first, Dequantisation) else None
 
 

@@ -38,7 +38,7 @@ class Reversible(Transform):
     def __init__(self, steps: Sequence[Transform]) -> None:
         super().__init__()
         self.chain = chain = Chain(steps)
-        if chain.kind != "exact" or chain.noise_to_latent is not None or chain.noise_to_data is not None:
+        if not chain.is_bijection or chain.kind != "exact":
             raise OptionError("Reversible takes bijections without noise")
         for module in chain.modules():
             moments = isinstance(module, BatchNorm | nn.modules.batchnorm._BatchNorm)
@@ -49,6 +49,9 @@ class Reversible(Transform):
                 )
         self.data_shape, self.latent_shape = chain.data_shape, chain.latent_shape
         self.domain, self.codomain = chain.domain, chain.codomain
+
+    def parts(self) -> Sequence[Transform]:
+        return self.chain.parts()
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         if not torch.is_grad_enabled():

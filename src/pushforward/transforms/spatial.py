@@ -93,6 +93,15 @@ class MultiScale(Transform):
         """How many latent coordinates leave after each scale, the finest first."""
         return tuple(self._sizes)
 
+    def parts(self) -> Sequence[Transform]:
+        return tuple(self.scales)  # type: ignore[arg-type]
+
+    def part_name(self, index: int) -> str:
+        return f"scale {index}"
+
+    def part_data(self, index: int, values: Tensor) -> Tensor:
+        return values[:, : self._kept[index - 1]] if index else values
+
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         log_term, done = zero_log_term(x), []
         for i, (scale, part) in enumerate(self._with_noise(noise)):
