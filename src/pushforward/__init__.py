@@ -26,7 +26,19 @@ _WHERE = {
     "save": "pushforward.storage",
     "load": "pushforward.storage",
 }
-_PACKAGES = ("bases", "data", "diagnostics", "flows", "inference", "maps", "nets", "report", "training", "transforms")
+_PACKAGES = (
+    "bases",
+    "data",
+    "diagnostics",
+    "evaluation",
+    "flows",
+    "inference",
+    "maps",
+    "nets",
+    "report",
+    "training",
+    "transforms",
+)
 
 
 def __getattr__(name: str) -> Any:

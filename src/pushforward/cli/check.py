@@ -32,7 +32,7 @@ def check(
     from pushforward.cli.reading import read_for
     from pushforward.diagnostics import check as run_check
     from pushforward.errors import NumericsError, OptionError
-    from pushforward.report.evaluation import contexts, part_of
+    from pushforward.evaluation.scores import contexts, part_of
     from pushforward.storage import load_model
 
     if rows < 1:

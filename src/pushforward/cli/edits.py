@@ -11,9 +11,7 @@ import torch
 
 from pushforward.data import DataSet
 from pushforward.errors import DataError, OptionError
-from pushforward.flow import Flow
-from pushforward.report.evaluation import Part, contexts, part_of
-from pushforward.report.latent_edits import (
+from pushforward.evaluation.latent_edits import (
     AMOUNTS,
     TEMPERATURES,
     along_direction,
@@ -22,6 +20,8 @@ from pushforward.report.latent_edits import (
     scale_count,
     temperature_sweep,
 )
+from pushforward.evaluation.scores import Part, contexts, part_of
+from pushforward.flow import Flow
 
 Array = np.ndarray[Any, Any]
 

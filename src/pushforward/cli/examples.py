@@ -11,9 +11,9 @@ import torch
 
 from pushforward.cli.reading import read_for
 from pushforward.errors import OptionError
+from pushforward.evaluation.interpolation import manifold, spherical_path
+from pushforward.evaluation.scores import Part, contexts, part_of
 from pushforward.flow import Flow
-from pushforward.report.evaluation import Part, contexts, part_of
-from pushforward.report.interpolation import manifold, spherical_path
 from pushforward.storage import SavedModel
 
 Array = np.ndarray[Any, Any]

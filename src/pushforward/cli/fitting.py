@@ -14,14 +14,14 @@ import torch
 from pushforward import flows, storage
 from pushforward.cli.defaults import default_flow, defaults
 from pushforward.cli.parameters import Running
+from pushforward.cli.progress import tell
 from pushforward.cli.reading import with_test
 from pushforward.cli.reporting import print_held_out, save_report, score_held_out
 from pushforward.cli.run_file import Run, as_lists
-from pushforward.cli.waiting import tell
 from pushforward.data import DataSet, Split, load, split
 from pushforward.errors import DataError, OptionError
+from pushforward.evaluation.scores import part_of
 from pushforward.flow import Flow
-from pushforward.report.evaluation import part_of
 from pushforward.storage.files import clear, require_free
 from pushforward.training import FitFailed, FitResult, TrainingOptions, fit
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from pushforward.cli.waiting import counted
+from pushforward.cli.progress import counted
 from pushforward.data import DataSet, load
 from pushforward.errors import DataError
-from pushforward.report.evaluation import latent_batches, part_of
+from pushforward.evaluation.scores import latent_batches, part_of
 from pushforward.storage import SavedModel
 
 Array = np.ndarray[Any, Any]

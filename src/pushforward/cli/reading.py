@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pushforward.cli.waiting import tell
+from pushforward.cli.progress import tell
 from pushforward.data import DataSet, load
 from pushforward.data.header import column_names
 from pushforward.errors import DataError, OptionError, PushforwardError

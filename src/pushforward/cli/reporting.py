@@ -9,13 +9,13 @@ from typing import Any
 
 from pushforward import storage
 from pushforward.atomic_files import write_atomically
-from pushforward.cli.waiting import tell
+from pushforward.cli.progress import tell
 from pushforward.data import DataSet
+from pushforward.evaluation.baselines import gaussian
+from pushforward.evaluation.fit_baselines import sights
+from pushforward.evaluation.scores import part_of, score, unit_of
 from pushforward.report import make_report
-from pushforward.report import numbers as said
-from pushforward.report.baselines import gaussian
-from pushforward.report.evaluation import part_of, score, unit_of
-from pushforward.report.rivals import sights
+from pushforward.report import report_json as said
 from pushforward.storage import SavedModel
 
 _BASELINE_ROWS = 10_000

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pushforward.cli.waiting import counted
+from pushforward.cli.progress import counted
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
 

@@ -13,12 +13,12 @@ import torch
 
 from pushforward.cli.output import TABLES, require_output, write_table
 from pushforward.cli.parameters import Running
+from pushforward.cli.progress import counted, tell
 from pushforward.cli.reading import read_for
-from pushforward.cli.waiting import counted, tell
 from pushforward.data import DataSet
 from pushforward.errors import DataError, OptionError
+from pushforward.evaluation.scores import in_unit, part_of, summarise, tensors, unit_of
 from pushforward.likelihood import Likelihood
-from pushforward.report.evaluation import in_unit, part_of, summarise, tensors, unit_of
 from pushforward.storage import SavedModel, load_model
 
 Array = np.ndarray[Any, Any]

@@ -12,12 +12,9 @@ import torch
 from torch import Tensor
 
 from pushforward.data.dataset import DataSet
-from pushforward.flow import Flow
-from pushforward.report import figures
-from pushforward.report.calibration import LatentFit
-from pushforward.report.evaluation import Array, Part, contexts, score
-from pushforward.report.interpolation import manifold
-from pushforward.report.latent_edits import (
+from pushforward.evaluation.calibration import LatentFit
+from pushforward.evaluation.interpolation import manifold
+from pushforward.evaluation.latent_edits import (
     AMOUNTS,
     TEMPERATURES,
     Attribute,
@@ -26,6 +23,9 @@ from pushforward.report.latent_edits import (
     scale_count,
     temperature_sweep,
 )
+from pushforward.evaluation.scores import Array, Part, contexts, score
+from pushforward.flow import Flow
+from pushforward.report import figures
 
 if TYPE_CHECKING:
     from pushforward.diagnostics import CheckLine

@@ -11,13 +11,13 @@ import numpy as np
 
 from pushforward.data import DataSet, Split, split
 from pushforward.errors import DataError
+from pushforward.evaluation.calibration import coverage, latent_fit, marginal_pit
+from pushforward.evaluation.fit_baselines import rivals
+from pushforward.evaluation.latent_edits import Attribute, attribute_direction
+from pushforward.evaluation.scores import Part, clamping, draw, latents, part_of, score, tensors, unit_of
 from pushforward.flow import Flow
-from pushforward.report import numbers as said
-from pushforward.report.calibration import coverage, latent_fit, marginal_pit
-from pushforward.report.evaluation import Part, clamping, draw, latents, part_of, score, tensors, unit_of
-from pushforward.report.latent_edits import Attribute, attribute_direction
+from pushforward.report import report_json as said
 from pushforward.report.page import Findings, render
-from pushforward.report.rivals import rivals
 
 if TYPE_CHECKING:
     from pushforward.diagnostics import CheckReport

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from pushforward.bases import Base, StandardLogistic, StandardNormal, UniformBox
+from pushforward.evaluation.scores import Array, Part, contexts, draw, score
 from pushforward.flow import Flow
-from pushforward.report.evaluation import Array, Part, contexts, draw, score
 
 _DRAWS = 20_000
 _LEVELS = (0.5, 0.8, 0.95)

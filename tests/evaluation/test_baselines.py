@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from pushforward.data import toys
-from pushforward.report import baselines
-from pushforward.report.baselines import Sight, gaussian, kernel_density, mixture
+from pushforward.evaluation import baselines
+from pushforward.evaluation.baselines import Sight, gaussian, kernel_density, mixture
 
 
 def sight(x: np.ndarray, context: np.ndarray | None = None) -> Sight:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import DataError, OptionError, ShapeError
+from pushforward.evaluation.interpolation import decode, encode, straighten
+from pushforward.evaluation.scores import Part, latent_batches
 from pushforward.flow import Flow
-from pushforward.report.evaluation import Part, latent_batches
-from pushforward.report.interpolation import decode, encode, straighten
 from pushforward.transforms import MultiScale
 from pushforward.transforms.base import steps
 

@@ -7,8 +7,8 @@ from torch.distributions import Gamma
 from pushforward import flows
 from pushforward.bases import UniformBox
 from pushforward.errors import OptionError, ShapeError
+from pushforward.evaluation.interpolation import manifold, spherical_path
 from pushforward.flow import Flow
-from pushforward.report.interpolation import manifold, spherical_path
 from pushforward.transforms import Identity
 
 

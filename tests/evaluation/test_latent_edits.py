@@ -9,15 +9,15 @@ import torch
 from pushforward import flows
 from pushforward.bases import StandardNormal, UniformBox
 from pushforward.errors import DataError, OptionError, ShapeError
-from pushforward.flow import Flow
-from pushforward.report.evaluation import Part
-from pushforward.report.latent_edits import (
+from pushforward.evaluation.latent_edits import (
     along_direction,
     attribute_direction,
     partial_reconstruction,
     scale_count,
     temperature_sweep,
 )
+from pushforward.evaluation.scores import Part
+from pushforward.flow import Flow
 from pushforward.transforms import Identity
 
 

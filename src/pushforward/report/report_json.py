@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pushforward.data.dataset import DataSet
-from pushforward.report.baselines import Baseline
-from pushforward.report.calibration import LatentFit, kolmogorov, kolmogorov_band
-from pushforward.report.evaluation import Array, Part, Scores, Unit, in_unit, summarise
+from pushforward.evaluation.baselines import Baseline
+from pushforward.evaluation.calibration import LatentFit, kolmogorov, kolmogorov_band
+from pushforward.evaluation.scores import Array, Part, Scores, Unit, in_unit, summarise
 from pushforward.version import __version__
 
 if TYPE_CHECKING:

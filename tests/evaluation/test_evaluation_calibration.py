@@ -8,9 +8,9 @@ from torch.distributions import Laplace, MultivariateNormal
 
 from pushforward import flows
 from pushforward.bases import StandardLogistic, StandardNormal, TorchBase, UniformBox
+from pushforward.evaluation.calibration import coverage, kolmogorov, kolmogorov_band, latent_fit, marginal_pit
+from pushforward.evaluation.scores import Part, score
 from pushforward.flow import Flow
-from pushforward.report.calibration import coverage, kolmogorov, kolmogorov_band, latent_fit, marginal_pit
-from pushforward.report.evaluation import Part, score
 from pushforward.transforms import Identity
 
 BASES = [

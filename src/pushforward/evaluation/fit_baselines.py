@@ -8,9 +8,9 @@ import numpy as np
 
 from pushforward.data.dataset import DataSet
 from pushforward.data.toys import TOYS, log_density
+from pushforward.evaluation.baselines import Baseline, Sight, gaussian, kernel_density, mixture
+from pushforward.evaluation.scores import Array, Part, dequantised
 from pushforward.flow import Flow
-from pushforward.report.baselines import Baseline, Sight, gaussian, kernel_density, mixture
-from pushforward.report.evaluation import Array, Part, dequantised
 from pushforward.transforms import Logit
 from pushforward.transforms.base import steps
 from pushforward.transforms.dequantisation import dequantisation
