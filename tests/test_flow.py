@@ -11,6 +11,7 @@ from pushforward.bases import StandardLogistic, StandardNormal, TorchBase, Unifo
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.flow import Flow, evaluation
 from pushforward.flows import build
+from pushforward.likelihood import Estimator
 from pushforward.noise import Noise, NoiseValue, keyed
 from pushforward.transforms import BatchNorm, Dequantize, Identity, Logit, Standardise
 from pushforward.transforms.base import Chain
@@ -176,7 +177,7 @@ def test_likelihood_names_its_kind() -> None:
 class _Estimated(Identity):
     """The identity, whose log term is a probe of variance 1/3 around 0."""
 
-    kind, estimator = "estimate", "unbiased, for this test"
+    kind, estimators = "estimate", (Estimator("for this test", unbiased=True),)
     noise_to_latent = noise_to_data = Noise((3,), "normal", "probe")
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
@@ -218,7 +219,7 @@ def test_an_estimate_of_a_bound_averages_probes_within_each_log_weight() -> None
     many = flow.likelihood(x, samples=2)
     assert (many.samples, many.probes) == (2, 8)
     assert many.in_words == (
-        "estimate of a bound, for this test, lifted by the noise of 8 probes a draw, uniform dequantisation"
+        "estimate of a bound, for this test, biased upwards by the noise of 8 probes a draw, uniform dequantisation"
     )
 
 

@@ -89,7 +89,7 @@ def test_the_inverse_of_a_bijection_with_an_estimated_log_term_keeps_its_kind_an
     block = Residual((3,), contractive_mlp(3, (8,)), RouletteLogDet())
     inverse = Inverse(block)
     assert inverse.is_bijection
-    assert (inverse.kind, inverse.estimator, inverse.eager) == ("estimate", block.estimator, block.eager)
+    assert (inverse.kind, inverse.estimators, inverse.eager) == ("estimate", block.estimators, block.eager)
     assert (inverse.noise_to_latent, inverse.noise_to_data) == (block.noise_to_data, block.noise_to_latent)
     x = torch.randn(4, 3)
     noise = keyed(inverse.noise_to_latent, 0, torch.arange(4), x.dtype, x.device)

@@ -96,11 +96,13 @@ class Flow(nn.Module):
         if self.kind == "estimate":
             if has_role(self.transform.noise_to_latent, "draw"):
                 words = ["estimate of a bound"]
-            estimator = self.transform.estimator or ""
+            estimators = self.transform.estimators
             if draws > 1 and has_role(self.transform.noise_to_latent, "probe"):
-                # Of each draw it is unbiased; of the log-mean-exp it is not.
-                estimator = f"{estimator.replace('unbiased, ', '')}, lifted by the noise of {probes} probes a draw"
-            words += [estimator] if estimator else []
+                # The log term of each draw may be unbiased; the log-mean-exp over draws is not.
+                words += ["; ".join(estimator.text for estimator in estimators)]
+                words += [f"biased upwards by the noise of {probes} probes a draw"]
+            elif estimators:
+                words += ["; ".join(map(str, estimators))]
         return ", ".join([*words, f"{self.dequantisation} dequantisation"] if self.dequantisation else words)
 
     @property

@@ -20,6 +20,21 @@ def weakest(*kinds: Kind) -> Kind:
 
 
 @dataclass(frozen=True)
+class Estimator:
+    """How a log term of kind ``estimate`` is computed.
+
+    text: the method in a few words. unbiased: whether the mean over probes is the exact log term, within the tolerance
+    that ``text`` states; None for a method without probes.
+    """
+
+    text: str
+    unbiased: bool | None
+
+    def __str__(self) -> str:
+        return f"unbiased, {self.text}" if self.unbiased else self.text
+
+
+@dataclass(frozen=True)
 class Likelihood:
     """Log-likelihoods in nats, each with what kind of number it is.
 

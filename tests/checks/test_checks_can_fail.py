@@ -27,6 +27,7 @@ from pushforward.diagnostics.jacobian import log_term_error
 from pushforward.diagnostics.sampling import sampling_error
 from pushforward.events import zero_log_term
 from pushforward.flow import Flow
+from pushforward.likelihood import Estimator
 from pushforward.maps import Affine, TanhScale
 from pushforward.noise import Noise, NoiseValue
 from pushforward.transforms import Abs, Argmax, Dequantize, Identity, Log, LULinear, Standardise, StochasticPermutation
@@ -285,7 +286,7 @@ class Probed(StochasticLogDet):
     """``z = 2 x`` on vectors of 2, with a log term that is right on average but for what is passed in."""
 
     kind = "estimate"
-    estimator = "unbiased"
+    estimators = (Estimator("one probe", unbiased=True),)
     noise_to_latent = noise_to_data = Noise((1,), "uniform", "probe")
 
     def __init__(self, bias: float = 0.0, wrong_gradient: float = 0.0) -> None:

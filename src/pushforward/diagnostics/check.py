@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,23 +92,11 @@ def check(
         raise ShapeError(f"rows must be at least 1, got {rows}")
     case = _prepare(flow, x, context, rows, seed)
     lines = [_finite_parameters(flow)]
-    for line in (
-        _finite_density,
-        _data_round_trips,
-        _latent_round_trips,
-        _log_terms,
-        _estimated_log_terms,
-        _precision,
-        _sampling,
-        _batches,
-        _integral,
-        _clamped,
-    ):
+    for name, measure in _MEASUREMENTS.items():
         try:
-            lines += line(case)
+            lines += measure(case)
         except (RuntimeError, ValueError, ArithmeticError) as error:
             # A flow that is broken enough breaks a measurement too, for instance of the covariance of its samples.
-            name = line.__name__.strip("_").replace("_", " ")
             lines.append(CheckLine(name, None, "computable", False, str(error).splitlines()[0]))
     return CheckReport(tuple(lines))
 
@@ -275,7 +264,7 @@ def _estimated_log_terms(case: _Case) -> list[CheckLine]:
     x, context = case.x[:count], case.embedded(count)
     values, exact = estimated_log_terms(case.wide.transform, x, "to_latent", context, probes, case.seed)
     gap = (values.mean(0) - exact).abs()
-    unbiased = "biased" not in (case.wide.transform.estimator or "").replace("unbiased", "")
+    unbiased = all(estimator.unbiased is not False for estimator in case.wide.transform.estimators)
     bar = "mean within 4 standard errors" if unbiased else "reported, biased"
     passed = bool((excess(values, exact, bias=case.numeric) <= 0).all()) if unbiased else None
     detail = f"nats, {probes} probes; standard deviation of one {float(values.std(0).max()):.1e}"
@@ -356,3 +345,18 @@ def _clamped(case: _Case) -> list[CheckLine]:
         CheckLine("clamped at the low end", low, "reported", None),
         CheckLine("clamped at the high end", high, "reported", None),
     ]
+
+
+# By the name that a line has where its measurement raises an error.
+_MEASUREMENTS: dict[str, Callable[[_Case], list[CheckLine]]] = {
+    "finite density": _finite_density,
+    "round trips from data": _data_round_trips,
+    "round trips from latents": _latent_round_trips,
+    "log terms": _log_terms,
+    "estimated log terms": _estimated_log_terms,
+    "precision": _precision,
+    "sampling": _sampling,
+    "batches": _batches,
+    "integral": _integral,
+    "clamped samples": _clamped,
+}

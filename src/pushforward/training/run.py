@@ -111,7 +111,7 @@ class Run(ABC):
                 "unit": self.unit,
                 "kind": self.flow.kind,
                 "dequantisation": self.flow.dequantisation,
-                "estimator": self.flow.transform.estimator,
+                "estimator": "; ".join(map(str, self.flow.transform.estimators)) or None,
                 "train_loss": None if train is None else -train,
                 "validation_nats": score.mean,
                 "validation_rows": score.rows,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, zero_log_term
-from pushforward.likelihood import Kind, weakest
+from pushforward.likelihood import Estimator, Kind, weakest
 from pushforward.noise import NoiseSpec, NoiseValue, has_role, join_noise, part_noise
 
 Direction: TypeAlias = Literal["to_latent", "to_data"]
@@ -27,8 +27,8 @@ class Transform(nn.Module, ABC):
     """A map between data of shape ``(B, *data_shape)`` and latents of shape ``(B, *latent_shape)``.
 
     Attributes that a subclass sets: ``data_shape`` and ``latent_shape``; ``domain`` (where the data lie) and
-    ``codomain`` (where the latents lie); ``kind`` of the likelihood that it allows; ``estimator``, how a log term of
-    kind ``estimate`` comes about, in a few words ("truncated after 10 terms, biased"); ``noise_to_latent`` and
+    ``codomain`` (where the latents lie); ``kind`` of the likelihood that it allows; ``estimators``, how a log term of
+    kind ``estimate`` is computed; ``noise_to_latent`` and
     ``noise_to_data``, what it wants to be given for a direction; ``eager``, the reason why ``torch.compile`` cannot
     make one graph of it, or None; ``clamps``, whether `to_data` also takes values outside ``codomain``, by moving
     them to its nearest end.
@@ -39,7 +39,7 @@ class Transform(nn.Module, ABC):
     domain: Domain = REAL
     codomain: Domain = REAL
     kind: Kind = "exact"
-    estimator: str | None = None
+    estimators: tuple[Estimator, ...] = ()
     eager: str | None = None
     clamps: bool = False
     noise_to_latent: NoiseSpec = None
@@ -183,7 +183,7 @@ class Inverse(Transform):
         self.transform = transform
         self.data_shape, self.latent_shape = transform.latent_shape, transform.data_shape
         self.domain, self.codomain = transform.codomain, transform.domain
-        self.kind, self.estimator, self.eager = transform.kind, transform.estimator, transform.eager
+        self.kind, self.estimators, self.eager = transform.kind, transform.estimators, transform.eager
         self.noise_to_latent, self.noise_to_data = transform.noise_to_data, transform.noise_to_latent
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
@@ -201,7 +201,7 @@ def steps(transform: Transform) -> tuple[Transform, ...]:
 def join_parts(whole: Transform, parts: Sequence[Transform]) -> None:
     """Set what a transform made of ``parts`` is, as far as that follows from them: its kind, its noise, its reasons."""
     whole.kind = weakest(*(part.kind for part in parts))
-    whole.estimator = "; ".join(dict.fromkeys(part.estimator for part in parts if part.estimator)) or None
+    whole.estimators = tuple(dict.fromkeys(estimator for part in parts for estimator in part.estimators))
     whole.eager = next((part.eager for part in parts if part.eager is not None), None)
     whole.noise_to_latent = join_noise([part.noise_to_latent for part in parts])
     whole.noise_to_data = join_noise([part.noise_to_data for part in parts])

@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from pushforward.errors import NumericsError, OptionError
 from pushforward.events import log_dtype, sum_event
+from pushforward.likelihood import Estimator
 from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.vector_field import VectorField
 from pushforward.noise import Noise, NoiseValue
@@ -90,13 +91,13 @@ class Continuous(StochasticLogDet):
         self.data_shape = self.latent_shape = field.event_shape
         if trace == "hutchinson":
             self.noise_to_latent = self.noise_to_data = Noise(field.event_shape, "rademacher", "probe")
-        how = "exact trace" if trace == "exact" else "unbiased, Hutchinson's trace"
-        self.estimator = f"{how}, solver tolerance {tolerance:g}"
+        method, unbiased = ("exact trace", None) if trace == "exact" else ("Hutchinson's trace", True)
+        self.estimators = (Estimator(f"{method}, solver tolerance {tolerance:g}", unbiased),)
         self.evaluations = 0
         self._costs: list[Tensor] | None = None
 
     def extra_repr(self) -> str:
-        return self.estimator or ""
+        return "; ".join(map(str, self.estimators))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         z, integral, cost = self._solve(x, context, noise, (0.0, 1.0))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, log_dtype, sum_event
-from pushforward.likelihood import Kind
+from pushforward.likelihood import Estimator, Kind
 from pushforward.nets.lipschitz import Contraction
 from pushforward.noise import Noise, NoiseSpec, NoiseValue
 from pushforward.transforms.derivatives import evaluated, jacobian_row
@@ -32,15 +32,15 @@ _JACOBIANS = 2**22
 class LogDet(ABC):
     """How ``ln det(I + J)`` is computed, and what kind of number that is.
 
-    kind, estimator: as a transform has them. `noise` is what each row of a given shape wants.
+    kind: as a transform has it. `noise` declares the noise of each row of a given shape.
     """
 
     kind: Kind = "estimate"
 
     @property
     @abstractmethod
-    def estimator(self) -> str | None:
-        """How an estimate comes about, in a few words."""
+    def estimator(self) -> Estimator | None:
+        """How an estimate is computed; None for an exact value."""
 
     @abstractmethod
     def noise(self, event_shape: Shape) -> NoiseSpec:
@@ -98,8 +98,8 @@ class TruncatedLogDet(LogDet):
             raise OptionError(f"terms must be at least 1, got {self.terms}")
 
     @property
-    def estimator(self) -> str:
-        return f"truncated after {self.terms} terms, biased"
+    def estimator(self) -> Estimator:
+        return Estimator(f"truncated after {self.terms} terms, biased", unbiased=False)
 
     def noise(self, event_shape: Shape) -> NoiseSpec:
         return Noise(event_shape, "rademacher", "probe")
@@ -137,8 +137,8 @@ class RouletteLogDet(LogDet):
             raise OptionError(f"survival must be above 0 and below 1, got {self.survival}")
 
     @property
-    def estimator(self) -> str:
-        return "unbiased, Russian roulette"
+    def estimator(self) -> Estimator:
+        return Estimator("Russian roulette", unbiased=True)
 
     def noise(self, event_shape: Shape) -> NoiseSpec:
         return Noise(event_shape, "rademacher", "probe"), Noise((2,), "uniform", "probe")

@@ -37,11 +37,12 @@ class Residual(StochasticLogDet):
             raise OptionError("Residual needs an event with at least one axis, got shape ()")
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.net, self.log_det = net, log_det
-        self.kind, self.estimator = log_det.kind, log_det.estimator
+        self.kind = log_det.kind
+        self.estimators = () if log_det.estimator is None else (log_det.estimator,)
         self.noise_to_latent = self.noise_to_data = log_det.noise(self.data_shape)
 
     def extra_repr(self) -> str:
-        return self.estimator or ""
+        return "; ".join(map(str, self.estimators))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         with full_precision(x):
