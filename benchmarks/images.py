@@ -40,7 +40,8 @@ from PIL import Image, ImageDraw, ImageFont
 import pushforward
 from pushforward import flows
 from pushforward.data import DataSet, Split, load, split
-from pushforward.report.figures import image_grid
+from pushforward.data.image_grid import image_grid
+from pushforward.units import in_unit
 
 KEY = ("data", "flow", "minutes", "device", "threads", "seed", "options")
 FLOWS = ("nice", "real_nvp", "glow", "nsf", "macow", "flowpp", "flowpp-variational")
@@ -77,7 +78,7 @@ def fit_cell(cell: Mapping[str, Any], data: DataSet, rows: Split) -> tuple[pushf
     clock = time.process_time if cell["device"] == "cpu" else time.perf_counter
     result = train(flow, (x[rows.train], x[rows.validation]), cell, cell["minutes"], clock)
     likelihood = flow.likelihood(x[rows.test].to(cell["device"]), batch_size=250)
-    bits = -likelihood.value.double().cpu().numpy() / (math.prod(data.event_shape) * math.log(2))
+    bits = in_unit(likelihood.value.double().cpu().numpy(), "bits/dim", math.prod(data.event_shape))
     history = [(e["seconds"] / 60, e["validation"]) for e in result.history]
     return flow, {
         "bits": float(bits.mean()),
@@ -158,9 +159,11 @@ def tightened(cells: Cells, arguments: argparse.Namespace) -> str:
         flow = pushforward.load(cells.folder(line))
         figures = []
         for k in arguments.score:
-            bits = -flow.likelihood(x, samples=k).value.double() / (math.prod(data.event_shape) * math.log(2))
+            bits = in_unit(
+                flow.likelihood(x, samples=k).value.double().numpy(), "bits/dim", math.prod(data.event_shape)
+            )
             figures.append(f"{bits.mean():.4f}")
-        error = float(bits.std()) / math.sqrt(len(bits))
+        error = float(bits.std(ddof=1)) / math.sqrt(len(bits))
         rows.append([line["flow"], flow.kind_in_words, *figures[:-1], f"{figures[-1]} ± {error:.4f}"])
         print(f"{line['flow']}: {figures}", file=sys.stderr, flush=True)
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pushforward.array_types import Array
 from pushforward.data import load
 from pushforward.errors import OptionError
 from pushforward.storage import SavedModel
-
-Array = np.ndarray[Any, Any]
 
 
 def given_context(model: SavedModel, given: str | None, labels: Sequence[int] | None) -> Array | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 
+from pushforward.array_types import Array
 from pushforward.data import DataSet
 from pushforward.errors import DataError, OptionError
 from pushforward.evaluation.latent_edits import (
@@ -22,8 +22,6 @@ from pushforward.evaluation.latent_edits import (
 )
 from pushforward.evaluation.scores import Part, contexts, part_of
 from pushforward.flow import Flow
-
-Array = np.ndarray[Any, Any]
 
 # Of all pictures of a sheet; beyond that it is a data set, which `sample` and `decode` make in pieces.
 _MOST_VALUES = 1 << 24

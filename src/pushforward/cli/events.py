@@ -5,16 +5,14 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pushforward.array_types import Array
 from pushforward.atomic_files import write_atomically
 from pushforward.cli.output import require_output, write_array, write_table
 from pushforward.errors import OptionError
 from pushforward.storage import SavedModel
-
-Array = np.ndarray[Any, Any]
 
 # Of an image in a picture, in pixels of the screen.
 _LEAST_SIDE = 64
@@ -55,7 +53,7 @@ def write_picture(model: SavedModel, x: Array, out: Path, columns: int | None = 
     """Write images ``x: (N, C, H, W)`` as one picture, a grid of them."""
     from PIL.Image import Resampling
 
-    from pushforward.report.figures import image_grid
+    from pushforward.data.image_grid import image_grid
 
     levels = levels_of(model)
     buffer = io.BytesIO()

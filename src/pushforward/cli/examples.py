@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from pushforward.array_types import Array
 from pushforward.cli.reading import read_for
 from pushforward.errors import OptionError
 from pushforward.evaluation.interpolation import manifold, spherical_path
 from pushforward.evaluation.scores import Part, contexts, part_of
 from pushforward.flow import Flow
 from pushforward.storage import SavedModel
-
-Array = np.ndarray[Any, Any]
 
 _MOST_STEPS = 64
 

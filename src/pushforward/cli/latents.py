@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from pushforward.array_types import Array
 from pushforward.cli.progress import counted
 from pushforward.data import DataSet, load
 from pushforward.errors import DataError
 from pushforward.evaluation.scores import latent_batches, part_of
 from pushforward.storage import SavedModel
-
-Array = np.ndarray[Any, Any]
 
 _BATCH = 512
 

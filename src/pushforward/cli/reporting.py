@@ -13,10 +13,11 @@ from pushforward.cli.progress import tell
 from pushforward.data import DataSet
 from pushforward.evaluation.baselines import gaussian
 from pushforward.evaluation.fit_baselines import sights
-from pushforward.evaluation.scores import part_of, score, unit_of
+from pushforward.evaluation.scores import part_of, score
 from pushforward.report import make_report
 from pushforward.report import report_json as said
 from pushforward.storage import SavedModel
+from pushforward.units import better, unit_of
 
 _BASELINE_ROWS = 10_000
 
@@ -66,11 +67,10 @@ def print_held_out(likelihood: dict[str, Any]) -> None:
     print(f"held-out ({rows:,} test rows): {_with_error(likelihood['value'])} {unit} ({likelihood['kind_in_words']})")
     if likelihood["zero_density"]:
         print(f"  {likelihood['zero_density']:,} of them have a density of 0")
-    better = "lower is better" if unit == "bits/dim" else "higher is better"
     for other in likelihood["baselines"]:
         difference = other["difference"]
         print(f"  {other['name']}: {_with_error(other['value'])}; the flow's minus this: {_with_error(difference)}")
-    print(f"  ({better})")
+    print(f"  ({better(unit)} is better)")
 
 
 def _with_error(value: dict[str, Any]) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
 
+from pushforward.array_types import Array
 from pushforward.cli.progress import counted
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
-
-Array = np.ndarray[Any, Any]
 
 _MAX_VALUES = 1 << 31
 _PIECE_VALUES = 1 << 20

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from pushforward.array_types import Array
 from pushforward.cli.output import TABLES, require_output, write_table
 from pushforward.cli.parameters import Running
 from pushforward.cli.progress import counted, tell
 from pushforward.cli.reading import read_for
 from pushforward.data import DataSet
 from pushforward.errors import DataError, OptionError
-from pushforward.evaluation.scores import in_unit, part_of, summarise, tensors, unit_of
+from pushforward.evaluation.scores import part_of, summarise, tensors
 from pushforward.likelihood import Likelihood
 from pushforward.storage import SavedModel, load_model
-
-Array = np.ndarray[Any, Any]
+from pushforward.units import in_unit, unit_of
 
 
 def run_score(

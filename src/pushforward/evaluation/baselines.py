@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pushforward.evaluation.scores import Array
+from pushforward.array_types import Array
 
 _MAX_FULL = 100  # features up to which a mixture has full covariances over all of them
 _LEADING = 48  # principal directions that a mixture covers beyond that

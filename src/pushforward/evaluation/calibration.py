@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pushforward.array_types import Array
 from pushforward.bases import Base, StandardLogistic, StandardNormal, UniformBox
-from pushforward.evaluation.scores import Array, Part, contexts, draw, score
+from pushforward.evaluation.scores import Part, contexts, draw, score
 from pushforward.flow import Flow
 
 _DRAWS = 20_000

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from pushforward.array_types import Array
 from pushforward.data.dataset import DataSet
 from pushforward.data.toys import TOYS, log_density
 from pushforward.evaluation.baselines import Baseline, Sight, gaussian, kernel_density, mixture
-from pushforward.evaluation.scores import Array, Part, dequantised
+from pushforward.evaluation.scores import Part, dequantised
 from pushforward.flow import Flow
 from pushforward.transforms import Logit
 from pushforward.transforms.base import steps

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward import noise as noise_source
+from pushforward.array_types import Array
 from pushforward.data.dataset import DataSet
 from pushforward.diagnostics.integration import continuous_part
 from pushforward.errors import DataError, ShapeError
@@ -20,8 +19,6 @@ from pushforward.flow import Flow
 from pushforward.likelihood import Kind
 from pushforward.transforms.dequantisation import Dequantize, dequantisation
 
-Unit = Literal["nats", "bits/dim"]
-Array = NDArray[Any]
 _BATCH = 512
 
 
@@ -87,16 +84,6 @@ def summarise(values: Array) -> Summary:
         return Summary(None, None, rows)
     error = float(values.std(ddof=1)) / math.sqrt(rows) if rows > 1 else None
     return Summary(float(values.mean()), error, rows)
-
-
-def unit_of(flow: Flow) -> Unit:
-    """Bits/dim for flows on integers, which have a reference measure in common; nats a row for all others."""
-    return "bits/dim" if flow.transform.domain.kind == "integers" else "nats"
-
-
-def in_unit(nats: Array, unit: Unit, dimensions: int) -> Array:
-    """Log-likelihoods in nats as ``unit``: bits/dim are ``-nats / (D ln 2)``, lower is better."""
-    return -nats / (dimensions * math.log(2)) if unit == "bits/dim" else nats
 
 
 def part_of(flow: Flow, data: DataSet, rows: Array) -> Part:

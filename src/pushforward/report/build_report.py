@@ -14,10 +14,11 @@ from pushforward.errors import DataError
 from pushforward.evaluation.calibration import coverage, latent_fit, marginal_pit
 from pushforward.evaluation.fit_baselines import rivals
 from pushforward.evaluation.latent_edits import Attribute, attribute_direction
-from pushforward.evaluation.scores import Part, clamping, draw, latents, part_of, score, tensors, unit_of
+from pushforward.evaluation.scores import Part, clamping, draw, latents, part_of, score, tensors
 from pushforward.flow import Flow
 from pushforward.report import report_json as said
 from pushforward.report.page import Findings, render
+from pushforward.units import unit_of
 
 if TYPE_CHECKING:
     from pushforward.diagnostics import CheckReport

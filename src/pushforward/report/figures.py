@@ -1,59 +1,22 @@
-"""The pictures of a report: grids of images as PNG, charts as SVG that follows the page's theme."""
+"""The charts of a report, as SVG that follows the page's theme."""
 
 from __future__ import annotations
 
 import base64
 import io
 import math
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pushforward.errors import ShapeError
+from pushforward.array_types import Array
 from pushforward.report.theme import DATA, FAINT, INK, MODEL, THIRD, legend, panel, svg
+from pushforward.units import Unit, better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL.Image import Image
-
-Array: TypeAlias = NDArray[Any]
-_MARK = (230, 110, 30)
-_GAP = (128, 128, 128)
-
-
-def image_grid(
-    images: Array, levels: int = 256, columns: int | None = None, gap: int = 1, marked: Collection[int] = ()
-) -> Image:
-    """Images ``(N, C, H, W)`` of the integers 0..levels-1 as one picture, row by row, one pixel a pixel.
-
-    One channel is grey, three are red, green and blue; of any other number the first is shown. Values are rounded,
-    clamped to the range and spread over it; what is not finite is shown as 0. columns: as many as make the picture
-    about square where it is None. gap: grey pixels between two images. marked: numbers of images that get a frame in
-    the gap. Raises ShapeError.
-    """
-    from PIL import Image
-
-    images = np.asarray(images)
-    if images.ndim != 4 or 0 in images.shape:
-        raise ShapeError(f"images of shape (N, C, H, W) expected, none of these 0, got {images.shape}")
-    count, channels, height, width = images.shape
-    shown = images if channels == 3 else np.repeat(images[:, :1], 3, 1)
-    finite = np.nan_to_num(shown.astype(np.float64), nan=0.0, posinf=levels - 1, neginf=0.0)
-    pixels = (
-        np.rint(np.clip(np.rint(finite), 0, levels - 1) * (255 / (levels - 1))).astype(np.uint8).transpose(0, 2, 3, 1)
-    )
-    columns = min(count, columns or math.ceil(math.sqrt(count)))
-    rows = math.ceil(count / columns)
-    canvas = np.empty((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), np.uint8)
-    canvas[:] = _GAP
-    for i, image in enumerate(pixels):
-        top, left = gap + (i // columns) * (height + gap), gap + (i % columns) * (width + gap)
-        if i in marked and gap:
-            canvas[top - gap : top + height + gap, left - gap : left + width + gap] = _MARK
-        canvas[top : top + height, left : left + width] = image
-    return Image.fromarray(canvas)
 
 
 def data_uri(image: Image) -> str:
@@ -65,7 +28,7 @@ def data_uri(image: Image) -> str:
 
 def curves(history: Sequence[dict[str, Any]]) -> list[str]:
     """Likelihood, gradient norm and learning rate against minutes of training, from the entries of a fit's history."""
-    unit = next((str(e["unit"]) for e in history if e.get("unit")), "nats")
+    unit: Unit = next((e["unit"] for e in history if e.get("unit")), "nats")
     drawn = []
     figure, [[ax]] = panel()
     lines = [_series(history, key) for key in ("train", "validation")]
@@ -73,7 +36,7 @@ def curves(history: Sequence[dict[str, Any]]) -> list[str]:
         if len(values):
             ax.plot(minutes, values, color=colour, linewidth=1.4, label=name, marker="." if len(values) < 15 else "")
     _focus(ax, np.concatenate([values for _, values in lines]), unit)
-    ax.set(xlabel="minutes", ylabel=f"{unit} ({'lower' if unit == 'bits/dim' else 'higher'} is better)")
+    ax.set(xlabel="minutes", ylabel=f"{unit} ({better(unit)} is better)")
     if ax.lines:
         legend(ax)
         drawn.append(svg(figure, f"Training curves in {unit}"))
@@ -97,7 +60,7 @@ def _series(history: Sequence[dict[str, Any]], key: str) -> tuple[Array, Array]:
     return array[:, 0], array[:, 1]
 
 
-def _focus(ax: Axes, values: Array, unit: str) -> None:
+def _focus(ax: Axes, values: Array, unit: Unit) -> None:
     """Leave the first moments of training above (or below) the frame where they would flatten all that follows."""
     if len(values) < 8:
         return
@@ -234,7 +197,7 @@ def scatter(
     return svg(figure, f"{what.capitalize()} in the plane")
 
 
-def comparison(names: Sequence[str], means: Sequence[float], errors: Sequence[float], unit: str) -> str:
+def comparison(names: Sequence[str], means: Sequence[float], errors: Sequence[float], unit: Unit) -> str:
     """Mean likelihoods with two standard errors each, one line a model; the first is the flow's."""
     figure, [[ax]] = panel(4.2, 0.55 + 0.34 * len(names))
     places = np.arange(len(names))[::-1]
@@ -242,7 +205,7 @@ def comparison(names: Sequence[str], means: Sequence[float], errors: Sequence[fl
     for place, mean, error, colour in zip(places, means, errors, colours, strict=True):
         ax.errorbar(mean, place, xerr=2 * error, fmt="o", color=colour, markersize=5, linewidth=1.6, capsize=3)
     ax.set_yticks(places, [_short(name, 28) for name in names])
-    ax.set(xlabel=f"{unit} ({'lower' if unit == 'bits/dim' else 'higher'} is better)", ylim=(-0.6, len(names) - 0.4))
+    ax.set(xlabel=f"{unit} ({better(unit)} is better)", ylim=(-0.6, len(names) - 0.4))
     ax.locator_params(axis="x", nbins=6)
     ax.grid(axis="x", color=FAINT, linewidth=0.6)
     ax.set_axisbelow(True)

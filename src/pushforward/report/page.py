@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pushforward.array_types import Array
 from pushforward.data.dataset import DataSet
+from pushforward.data.image_grid import image_grid
 from pushforward.evaluation.calibration import LatentFit
 from pushforward.evaluation.interpolation import manifold
 from pushforward.evaluation.latent_edits import (
@@ -23,7 +25,7 @@ from pushforward.evaluation.latent_edits import (
     scale_count,
     temperature_sweep,
 )
-from pushforward.evaluation.scores import Array, Part, contexts, score
+from pushforward.evaluation.scores import Part, contexts, score
 from pushforward.flow import Flow
 from pushforward.report import figures
 
@@ -168,14 +170,14 @@ def _images(found: Findings) -> dict[str, str]:
     """Grids of data and of samples, and what changed latents give, where there is enough to show."""
     levels, flow, part = found.data.levels or 256, found.flow, found.parts["test"]
     pictures = {
-        "data": figures.image_grid(found.beside.x, levels),
-        "samples": figures.image_grid(found.samples, levels),
+        "data": image_grid(found.beside.x, levels),
+        "samples": image_grid(found.samples, levels),
     }
 
     def add(name: str, sheet: Tensor, marked: Sequence[int] = ()) -> None:
         """A sheet ``(rows, columns, *event)``."""
         flat = sheet.flatten(0, 1).double().cpu().numpy()
-        pictures[name] = figures.image_grid(flat, levels, sheet.shape[1], marked=marked)
+        pictures[name] = image_grid(flat, levels, sheet.shape[1], marked=marked)
 
     chosen = part.take(np.sort(np.random.default_rng(found.seed).permutation(len(part))[:_SHOWN]))
     x = torch.as_tensor(chosen.x).to(device=flow.device, dtype=flow.dtype)

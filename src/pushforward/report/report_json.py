@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pushforward.array_types import Array
 from pushforward.data.dataset import DataSet
 from pushforward.evaluation.baselines import Baseline
 from pushforward.evaluation.calibration import LatentFit, kolmogorov, kolmogorov_band
-from pushforward.evaluation.scores import Array, Part, Scores, Unit, in_unit, summarise
+from pushforward.evaluation.scores import Part, Scores, summarise
+from pushforward.units import Unit, in_unit
 from pushforward.version import __version__
 
 if TYPE_CHECKING:

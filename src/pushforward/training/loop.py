@@ -24,11 +24,12 @@ from pushforward.training.metrics import Metrics
 from pushforward.training.numerics import Recovery, locate_nonfinite, penalised_parameters
 from pushforward.training.options import OptimiserOptions, TrainingOptions
 from pushforward.training.progress import Status, make_progress
-from pushforward.training.result import FitResult, StopReason, Unit
+from pushforward.training.result import FitResult, StopReason
 from pushforward.training.run import Run
 from pushforward.training.schedule import Budget, Cadence, learning_rate
 from pushforward.training.validation import Score, Validator
 from pushforward.training.window import Window
+from pushforward.units import Unit
 
 Array = Tensor | np.ndarray[Any, Any]
 

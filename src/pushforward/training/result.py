@@ -9,7 +9,6 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 from pushforward.errors import NumericsError
 
 StopReason: TypeAlias = Literal["patience", "minutes", "epochs", "steps", "interrupted", "numerics"]
-Unit: TypeAlias = Literal["nats", "bits/dim"]
 Result = TypeVar("Result")
 
 

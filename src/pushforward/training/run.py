@@ -16,8 +16,9 @@ from pushforward.training.interrupt import Interrupt
 from pushforward.training.metrics import Metrics
 from pushforward.training.options import TrainingOptions
 from pushforward.training.progress import Progress, Status
-from pushforward.training.result import FitFailed, FitResult, StopReason, Unit
+from pushforward.training.result import FitFailed, FitResult, StopReason
 from pushforward.training.validation import Score
+from pushforward.units import Unit, in_unit, unit_of
 
 
 class Run(ABC):
@@ -36,7 +37,7 @@ class Run(ABC):
     ) -> None:
         self.flow, self.train, self.validation, self.options = flow, train, validation, options
         self.metrics, self.keep, self.clock = metrics, keep, clock
-        self.unit: Unit = unit or ("bits/dim" if flow.transform.domain.kind == "integers" else "nats")
+        self.unit: Unit = unit or unit_of(flow)
         self.result = FitResult()
         self.best: Snapshot | None = None
         self.step, self.misses = 0, 0
@@ -124,7 +125,7 @@ class Run(ABC):
         self.progress.note(message)
 
     def _in_unit(self, nats: float) -> float:
-        return -nats / (math.prod(self.flow.event_shape) * math.log(2)) if self.unit == "bits/dim" else nats
+        return in_unit(nats, self.unit, math.prod(self.flow.event_shape))
 
     def _elapsed(self) -> float:
         return self.clock() - self.started

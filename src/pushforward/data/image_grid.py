@@ -1,0 +1,51 @@
+"""A grid of images as one picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pushforward.array_types import Array
+from pushforward.errors import ShapeError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_MARK = (230, 110, 30)
+_GAP = (128, 128, 128)
+
+
+def image_grid(
+    images: Array, levels: int = 256, columns: int | None = None, gap: int = 1, marked: Collection[int] = ()
+) -> Image:
+    """Images ``(N, C, H, W)`` of the integers 0..levels-1 as one picture, row by row, one pixel a pixel.
+
+    One channel is grey, three are red, green and blue; of any other number the first is shown. Values are rounded,
+    clamped to the range and spread over it; what is not finite is shown as 0. columns: as many as make the picture
+    about square where it is None. gap: grey pixels between two images. marked: numbers of images that get a frame in
+    the gap. Raises ShapeError.
+    """
+    from PIL import Image
+
+    images = np.asarray(images)
+    if images.ndim != 4 or 0 in images.shape:
+        raise ShapeError(f"images of shape (N, C, H, W) expected, none of these 0, got {images.shape}")
+    count, channels, height, width = images.shape
+    shown = images if channels == 3 else np.repeat(images[:, :1], 3, 1)
+    finite = np.nan_to_num(shown.astype(np.float64), nan=0.0, posinf=levels - 1, neginf=0.0)
+    pixels = (
+        np.rint(np.clip(np.rint(finite), 0, levels - 1) * (255 / (levels - 1))).astype(np.uint8).transpose(0, 2, 3, 1)
+    )
+    columns = min(count, columns or math.ceil(math.sqrt(count)))
+    rows = math.ceil(count / columns)
+    canvas = np.empty((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), np.uint8)
+    canvas[:] = _GAP
+    for i, image in enumerate(pixels):
+        top, left = gap + (i // columns) * (height + gap), gap + (i % columns) * (width + gap)
+        if i in marked and gap:
+            canvas[top - gap : top + height + gap, left - gap : left + width + gap] = _MARK
+        canvas[top : top + height, left : left + width] = image
+    return Image.fromarray(canvas)
