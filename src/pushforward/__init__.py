@@ -11,31 +11,55 @@ from typing import TYPE_CHECKING, Any
 from pushforward.version import __version__
 
 if TYPE_CHECKING:
-    from pushforward import flows
+    from pushforward import errors, flows
     from pushforward.diagnostics.check import check
+    from pushforward.errors import PushforwardError
     from pushforward.flow import Flow
     from pushforward.storage import load, save
-    from pushforward.training import fit
+    from pushforward.training import TrainingOptions, fit
+    from pushforward.transforms import Chain, Inverse, Transform
 
-__all__ = ["Flow", "__version__", "check", "fit", "flows", "load", "save"]
+__all__ = [
+    "Chain",
+    "Flow",
+    "Inverse",
+    "PushforwardError",
+    "TrainingOptions",
+    "Transform",
+    "__version__",
+    "check",
+    "errors",
+    "fit",
+    "flows",
+    "load",
+    "save",
+]
 
 _WHERE = {
+    "Chain": "pushforward.transforms",
     "Flow": "pushforward.flow",
-    "fit": "pushforward.training",
+    "Inverse": "pushforward.transforms",
+    "PushforwardError": "pushforward.errors",
+    "TrainingOptions": "pushforward.training",
+    "Transform": "pushforward.transforms",
     "check": "pushforward.diagnostics",
-    "save": "pushforward.storage",
+    "fit": "pushforward.training",
     "load": "pushforward.storage",
+    "save": "pushforward.storage",
 }
 _PACKAGES = (
     "bases",
     "data",
     "diagnostics",
+    "errors",
     "evaluation",
     "flows",
     "inference",
     "maps",
     "nets",
+    "objectives",
     "report",
+    "storage",
     "training",
     "transforms",
 )
