@@ -160,7 +160,7 @@ def test_columns_select_and_context_takes_out(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"columns": ["lenght"]}, DataError, "'lenght', which is not there; near it: length"),
+        ({"columns": ["lenght"]}, DataError, "'lenght', which is not there; did you mean length"),
         ({"columns": ["0"]}, DataError, "column '0', which is not there"),
         ({"context": ["kind"]}, DataError, "text 'x' in row 1.*column 'kind'"),
         ({"columns": ["length", "kind"]}, DataError, "text 'x' in row 1.*column 'kind'"),

@@ -1,6 +1,5 @@
 """Which columns of a table are modelled and which are conditioned on, and what to say about values that are missing."""
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pushforward.data.dataset import DataSet, table_set
+from pushforward.error_messages import did_you_mean
 from pushforward.errors import DataError, OptionError
 
 __all__ = ["MAX_COLUMNS", "Choice", "choose", "default_names", "finish", "from_matrix"]
@@ -58,8 +58,8 @@ def choose(
             return positions[name]
         if not named and name.isdecimal() and int(name) < len(names):
             return int(name)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or list(names[:10])
-        raise DataError(f"{where}: {option} asks for column {name!r}, which is not there; near it: {', '.join(near)}")
+        hint = did_you_mean(name, names) or f"it has {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
+        raise DataError(f"{where}: {option} asks for column {name!r}, which is not there; {hint}")
 
     chosen_context = tuple(position(name, "context") for name in context or ())
     if columns is None:

@@ -1,6 +1,5 @@
 """From a name or a path to a checked data set, with every option applied or refused."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pushforward.data.images import IMAGE_SUFFIXES, Preparation, find_images, pr
 from pushforward.data.named import NAMES, load_named
 from pushforward.data.reading import require_size
 from pushforward.data.tables import read_csv, read_parquet
+from pushforward.error_messages import did_you_mean
 from pushforward.errors import DataError, OptionError
 
 __all__ = ["load"]
@@ -107,9 +107,8 @@ def _existing(name: str) -> Path:
     shown = name if len(name) <= 200 else f"{name[:200]}..."
     if "/" in name or "\\" in name or name.lower().endswith(_SUFFIXES) or looks_like_idx(path):
         raise DataError(f"{shown}: no such file or folder")
-    near = difflib.get_close_matches(name.lower(), NAMES, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise DataError(f"{shown!r} is neither a named data set nor a file here; {hint}`pushforward data` lists the names")
+    advice = " ".join(filter(None, (did_you_mean(name, NAMES), "`pushforward data` lists the names")))
+    raise DataError(f"{shown!r} is neither a named data set nor a file here; {advice}")
 
 
 def _load_path(

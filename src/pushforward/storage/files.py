@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pushforward.atomic_files import flush_folder, stage, write_atomically
+from pushforward.error_messages import first_problem
 from pushforward.errors import ModelError, OptionError
 from pushforward.storage.migration import FORMAT
 from pushforward.version import __version__
@@ -143,15 +144,6 @@ def open_regular(path: Path) -> BufferedReader:
         raise ModelError(f"{path} is missing") from None
     except PermissionError:
         raise ModelError(f"{path} cannot be read: permission denied") from None
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first thing that is wrong with a document, in words."""
-    first = error.errors()[0]
-    name = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return f"{name!r} is not known here"
-    return f"{name}: {first['msg']} (got {str(first['input'])[:100]!r})"
 
 
 def _require_whole(directory: Path, names: Iterable[str]) -> None:

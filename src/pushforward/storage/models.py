@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pushforward.bases import BASES, TorchBase, is_registered
 from pushforward.data.splits import Split
+from pushforward.error_messages import first_problem
 from pushforward.errors import DataError, ModelError, OptionError, PushforwardError
 from pushforward.flow import Flow
 from pushforward.flows.options import validated
@@ -27,7 +28,6 @@ from pushforward.storage.files import (
     CONFIG,
     SPLIT,
     WEIGHTS,
-    first_problem,
     open_regular,
     read,
     read_object,

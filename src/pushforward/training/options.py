@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pushforward.error_messages import first_problem
 from pushforward.errors import OptionError
 
 DEFAULT_EPOCHS = 100
@@ -47,13 +48,7 @@ class OptimiserOptions(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"])) or "options"
-            if first["type"] == "extra_forbidden":
-                message = f"{cls.fit_name} has no option {name!r}; it has {', '.join(cls.model_fields)}"
-            else:
-                message = f"{cls.fit_name} option {name}: {first['msg']} (got {first['input']!r})"
-            raise OptionError(message) from None
+            raise OptionError(first_problem(error, cls.fit_name, cls.model_fields)) from None
 
 
 class TrainingOptions(OptimiserOptions):
