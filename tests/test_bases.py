@@ -19,6 +19,7 @@ from pushforward.bases import (
     MixtureBase,
     ProductBase,
     RealBase,
+    StandardLogistic,
     StandardNormal,
     StudentT,
     UniformBox,
@@ -275,3 +276,22 @@ def test_a_mixture_draws_from_its_flows_without_dropout() -> None:
     assert mixture.train() is mixture
     mixture.sample(2)
     assert all(module.training for module in mixture.modules())
+
+
+@pytest.mark.parametrize("base", [StandardNormal((2,)), StandardLogistic((2,)), UniformBox((2,), -1.0, 3.0)])
+def test_quantiles_invert_the_distribution_function(base: Base) -> None:
+    levels = torch.tensor([[0.01, 0.3], [0.5, 0.999]], dtype=torch.float64)
+    quantiles = base.quantiles(levels)
+    assert quantiles is not None
+    torch.testing.assert_close(base.cumulative(quantiles), levels)
+    assert StudentT((2,)).quantiles(levels) is None
+
+
+def test_latents_are_mixed_on_the_real_line() -> None:
+    box, z = UniformBox((2,), -1.0, 3.0), torch.tensor([[-0.9, 2.0], [0.0, 2.9]], dtype=torch.float64)
+    y = box.to_unbounded(z)
+    torch.testing.assert_close(box.from_unbounded(y), z)
+    torch.testing.assert_close(y, torch.special.ndtri((z + 1) / 4))
+    assert torch.equal(StandardNormal((2,)).to_unbounded(z), z)
+    with pytest.raises(OptionError, match="cannot be mixed"):
+        UniformCircle((2,)).to_unbounded(z)

@@ -79,9 +79,11 @@ def test_a_permutation_start_reorders_at_random_and_learns_on() -> None:
     assert not torch.equal(z, x)
     assert torch.equal(z.sort(1).values, x.sort(1).values)
     assert torch.equal(log_term, torch.zeros(3))
-    assert layer.is_whole()
+    assert layer.state_problem() is None
+    layer.signs[0] = 2.0
+    assert layer.state_problem() == "has signs other than 1 and -1"
     layer.order.fill_(0)
-    assert not layer.is_whole()
+    assert layer.state_problem() == "does not hold each coordinate once"
 
 
 def test_householder_products_are_orthogonal_whatever_the_numbers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -47,6 +48,11 @@ class Base(nn.Module, ABC):
     tempered: bool = True
     conditional: bool = False
 
+    @property
+    def label(self) -> str:
+        """The name of the distribution for people."""
+        return type(self).__name__
+
     @abstractmethod
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density (B,) in nats of ``z: (B, *event_shape)``; -inf outside the support."""
@@ -80,6 +86,29 @@ class Base(nn.Module, ABC):
         Raises OptionError for a base that has none.
         """
         raise OptionError(f"{type(self).__name__} has no cumulative distribution function for each coordinate")
+
+    def quantiles(self, levels: Tensor) -> Tensor | None:
+        """The quantiles at probabilities ``levels`` of every coordinate: the inverse of `cumulative`.
+
+        None for a base whose coordinates are not independent with one distribution, or have no formula for it.
+        """
+        return None
+
+    def to_unbounded(self, z: Tensor) -> Tensor:
+        """Latents ``z: (B, *event_shape)`` in coordinates in which every mixture of two latents is a latent.
+
+        Raises OptionError for a base that has no such coordinates.
+        """
+        if self.support.kind != "real" or math.isfinite(self.support.low) or math.isfinite(self.support.high):
+            raise OptionError(
+                f"latents on {self.support} cannot be mixed: interpolation needs a base on the real line "
+                "or a uniform box"
+            )
+        return z
+
+    def from_unbounded(self, y: Tensor) -> Tensor:
+        """The inverse of `to_unbounded`."""
+        return y
 
 
 def needed(context: Tensor | None, base: Base) -> Tensor:

@@ -22,6 +22,10 @@ class StandardNormal(Base):
         super().__init__()
         self.event_shape = tuple(event_shape)
 
+    @property
+    def label(self) -> str:
+        return "standard normal"
+
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return sum_event(-0.5 * z.square() - 0.5 * math.log(2 * math.pi))
 
@@ -31,6 +35,10 @@ class StandardNormal(Base):
     def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         shares: Tensor = torch.special.ndtr(z)
         return shares
+
+    def quantiles(self, levels: Tensor) -> Tensor | None:
+        values: Tensor = torch.special.ndtri(levels)
+        return values
 
 
 class StandardLogistic(Base):
@@ -42,6 +50,10 @@ class StandardLogistic(Base):
     def __init__(self, event_shape: Shape) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
+
+    @property
+    def label(self) -> str:
+        return "standard logistic"
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         # Even in z: written with |z|, it is accurate in both tails.
@@ -55,6 +67,9 @@ class StandardLogistic(Base):
 
     def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return z.sigmoid()
+
+    def quantiles(self, levels: Tensor) -> Tensor | None:
+        return levels.logit()
 
 
 class UniformBox(Base):
@@ -70,6 +85,10 @@ class UniformBox(Base):
         self.low, self.high = float(low), float(high)
         self.support = UNIT if (low, high) == (0.0, 1.0) else Domain("real", self.low, self.high)
 
+    @property
+    def label(self) -> str:
+        return "uniform"
+
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         level = torch.full_like(z, -math.log(self.high - self.low))
         return sum_event(zero_outside((z >= self.low) & (z <= self.high), level, z))
@@ -79,3 +98,16 @@ class UniformBox(Base):
 
     def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return ((z - self.low) / (self.high - self.low)).clamp(0, 1)
+
+    def quantiles(self, levels: Tensor) -> Tensor | None:
+        return self.low + (self.high - self.low) * levels
+
+    def to_unbounded(self, z: Tensor) -> Tensor:
+        # Normal scores.
+        eps = torch.finfo(z.dtype).eps
+        scores: Tensor = torch.special.ndtri(self.cumulative(z).clamp(eps, 1 - eps))
+        return scores
+
+    def from_unbounded(self, y: Tensor) -> Tensor:
+        levels: Tensor = torch.special.ndtr(y)
+        return self.low + (self.high - self.low) * levels

@@ -30,6 +30,10 @@ class TorchBase(Base):
         self.distribution = distribution
         self.support = _domain_of(distribution)
 
+    @property
+    def label(self) -> str:
+        return type(self.distribution).__name__
+
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         if z.shape[0] == 0:
             return z.new_zeros(0)  # some of torch's distributions cannot score an empty batch

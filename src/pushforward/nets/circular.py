@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
+from pushforward.module_state import CheckedState, once_each
 
 
-class CircularFeatures(nn.Module):
+class CircularFeatures(nn.Module, CheckedState):
     """Calls ``net`` with each of the coordinates ``circular`` of its input replaced by its cosine and its sine.
 
     features: how many coordinates the input ``(B, features)`` has; ``net`` sees ``(B, seen)``: first the others in
@@ -27,10 +28,8 @@ class CircularFeatures(nn.Module):
         self._circular = nn.Buffer(torch.tensor(list(circular), dtype=torch.long))
         self._others = nn.Buffer(torch.tensor(others, dtype=torch.long))
 
-    def is_whole(self) -> bool:
-        """Whether each coordinate is circular or not, and none both; a damaged saved model may say otherwise."""
-        held = torch.cat([self._circular, self._others]).sort().values
-        return torch.equal(held, torch.arange(len(held), device=held.device))
+    def state_problem(self) -> str | None:
+        return once_each(len(self._circular) + len(self._others), self._circular, self._others)
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
         angles = h.index_select(1, self._circular)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.errors import ContextError, OptionError
+from pushforward.module_state import ChangesInTraining
 from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.spectral_norm import Operator, krylov_vectors, leading_vectors, power_iteration, unit
 
@@ -52,7 +53,7 @@ class LipSwish(nn.Module):
         return x * torch.sigmoid(x * F.softplus(self.raw_beta)) / 1.1
 
 
-class LipschitzLayer(nn.Module, ABC):
+class LipschitzLayer(nn.Module, ABC, ChangesInTraining):
     """A linear operator whose spectral norm is at most ``coefficient``: scaled down where it would be larger.
 
     `normalised` gives the weight for a number of calls. In training mode the largest singular value is followed by

@@ -21,7 +21,7 @@ from pushforward.flow import Flow
 from pushforward.flows.options import validated
 from pushforward.flows.registry import FlowConfig, build, describe
 from pushforward.maps import DistributionCDF
-from pushforward.nets.circular import CircularFeatures
+from pushforward.module_state import CheckedState
 from pushforward.storage.allocation import AllocationLimit
 from pushforward.storage.config import ArchitectureConfig, DataConfig, ModelConfig
 from pushforward.storage.files import (
@@ -36,9 +36,6 @@ from pushforward.storage.files import (
     write_model,
 )
 from pushforward.storage.migration import FORMAT, migrate, present_name
-from pushforward.transforms.linear import LULinear
-from pushforward.transforms.partition import VectorPartition
-from pushforward.transforms.permutation import Permutation
 from pushforward.version import __version__
 
 _MAX_SPLIT = 1 << 30
@@ -223,8 +220,9 @@ def _load_weights(flow: Flow, directory: Path, saved_format: int) -> None:
             raise ModelError(f"{where}: {difference}")
         flow.load_state_dict({name: file.get_tensor(saved_name) for name, saved_name in names.items()})
     for name, module in flow.named_modules():
-        if isinstance(module, VectorPartition | Permutation | LULinear | CircularFeatures) and not module.is_whole():
-            raise ModelError(f"{where}: {name} does not hold each coordinate once")
+        problem = module.state_problem() if isinstance(module, CheckedState) else None
+        if problem is not None:
+            raise ModelError(f"{where}: {name} {problem}")
 
 
 def _weights(where: Path) -> Any:

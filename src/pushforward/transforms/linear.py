@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from pushforward.errors import OptionError
 from pushforward.events import Shape, zero_log_term
 from pushforward.maps.affine import SoftClampScale
+from pushforward.module_state import CheckedState, once_each
 from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
 from pushforward.transforms.base import Transform
@@ -72,7 +73,7 @@ class Linear(Transform):
             return x.reshape(y.shape).movedim(-1, 1), zero_log_term(z) - self.positions * log_det
 
 
-class LULinear(Linear):
+class LULinear(Linear, CheckedState):
     """``W = P L U``: a fixed signed permutation, a unit lower and an upper triangle with a positive diagonal.
 
     start: ``identity``; ``permutation``, a random one, which stays as ``P``; ``orthogonal``, a random rotation or
@@ -106,10 +107,9 @@ class LULinear(Linear):
         self.order.copy_(permutation.argmax(1))
         self.signs.copy_(signs[self.order])
 
-    def is_whole(self) -> bool:
-        """Whether ``P`` is a signed permutation; a damaged saved model may say otherwise."""
-        indices = torch.arange(len(self.order), device=self.order.device)
-        return torch.equal(self.order.sort().values, indices) and bool((self.signs.abs() == 1).all())
+    def state_problem(self) -> str | None:
+        signs = None if bool((self.signs.abs() == 1).all()) else "has signs other than 1 and -1"
+        return once_each(len(self.order), self.order) or signs
 
     def _log_diagonal(self) -> Tensor:
         log_diagonal: Tensor = self.scale(self.packed.diagonal())

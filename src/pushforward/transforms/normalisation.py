@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pushforward.channel_moments import channel_moments, channel_rows
 from pushforward.errors import OptionError
 from pushforward.events import Shape, zero_log_term
+from pushforward.module_state import ChangesInTraining
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
 
@@ -37,7 +38,7 @@ class _PerChannel(Transform):
         return x, zero_log_term(z) + self.positions * log_std.sum()
 
 
-class BatchNorm(_PerChannel):
+class BatchNorm(_PerChannel, ChangesInTraining):
     """Batch normalisation as a flow step: ``z = (x - mean) / sqrt(var + eps)`` for each channel.
 
     While training the moments are the batch's (so the training loss is not a density); otherwise the running ones, in

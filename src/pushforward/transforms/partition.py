@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape
 from pushforward.maps.map import Map
+from pushforward.module_state import CheckedState, once_each
 
 
 class Partition(nn.Module, ABC):
@@ -49,7 +50,7 @@ class Partition(nn.Module, ABC):
         return self.kept_shape[0], map.n_params * self.changed_shape[0]
 
 
-class VectorPartition(Partition):
+class VectorPartition(Partition, CheckedState):
     """A partition of vectors ``(D,)`` by index: ``changed`` lists the coordinates to change, in ascending order.
 
     The net sees the kept coordinates ``(B, K)`` and gives ``(B, n_params * (D - K))``.
@@ -71,10 +72,8 @@ class VectorPartition(Partition):
         """The coordinates that are changed, in ascending order."""
         return tuple(self._changed.tolist())
 
-    def is_whole(self) -> bool:
-        """Whether each coordinate is kept or changed, and none both; a damaged saved model may say otherwise."""
-        held = torch.cat([self._kept, self._changed]).sort().values
-        return torch.equal(held, torch.arange(self.event_shape[0], device=held.device))
+    def state_problem(self) -> str | None:
+        return once_each(self.event_shape[0], self._kept, self._changed)
 
     def kept(self, x: Tensor) -> Tensor:
         return x.index_select(1, self._kept)

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError
 from pushforward.events import Shape, zero_log_term
+from pushforward.module_state import CheckedState, once_each
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
 
 
-class Permutation(Transform):
+class Permutation(Transform, CheckedState):
     """Reorders axis 1 (the coordinates of a vector, the channels of an image): ``z[:, i] = x[:, order[i]]``."""
 
     def __init__(self, event_shape: Shape, order: Sequence[int]) -> None:
@@ -23,9 +24,8 @@ class Permutation(Transform):
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.order = nn.Buffer(torch.tensor(list(order), dtype=torch.long))
 
-    def is_whole(self) -> bool:
-        """Whether the order holds each index once; a damaged saved model may say otherwise."""
-        return torch.equal(self.order.sort().values, torch.arange(len(self.order), device=self.order.device))
+    def state_problem(self) -> str | None:
+        return once_each(len(self.order), self.order)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         return x.index_select(1, self.order), zero_log_term(x)

@@ -12,11 +12,10 @@ from torch.func import functional_call
 
 from pushforward.errors import OptionError
 from pushforward.events import zero_log_term
-from pushforward.nets.lipschitz import LipschitzLayer
+from pushforward.module_state import ChangesInTraining
 from pushforward.noise import NoiseValue
 from pushforward.precision import present_precision
 from pushforward.transforms.base import Chain, Direction, Transform
-from pushforward.transforms.normalisation import BatchNorm
 
 
 class Reversible(Transform):
@@ -41,8 +40,8 @@ class Reversible(Transform):
         if not chain.is_bijection or chain.kind != "exact":
             raise OptionError("Reversible takes bijections without noise")
         for module in chain.modules():
-            moments = isinstance(module, BatchNorm | nn.modules.batchnorm._BatchNorm)
-            if moments or isinstance(module, LipschitzLayer) or (isinstance(module, nn.Dropout) and module.p > 0):
+            changes = isinstance(module, ChangesInTraining | nn.modules.batchnorm._BatchNorm)
+            if changes or (isinstance(module, nn.Dropout) and module.p > 0):
                 raise OptionError(
                     f"Reversible runs its steps twice, and {type(module).__name__} would answer differently the "
                     "second time; do without one of the two"

@@ -1,0 +1,27 @@
+"""What a module says about its state: whether loaded buffers fit together, and whether training mode changes it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+
+class CheckedState(ABC):
+    """A module whose saved buffers must fit together in a way that their shapes and dtypes do not show."""
+
+    @abstractmethod
+    def state_problem(self) -> str | None:
+        """A verb phrase that says how the buffers of a damaged model break the rule; None where they keep it."""
+
+
+class ChangesInTraining:
+    """A module that changes its own buffers in each pass in training mode, so that a second pass differs."""
+
+
+def once_each(count: int, *indices: Tensor) -> str | None:
+    """The problem of index tensors that do not together hold each of ``0 .. count - 1`` once; None if they do."""
+    held = torch.cat(indices).sort().values
+    whole = torch.equal(held, torch.arange(count, device=held.device))
+    return None if whole else "does not hold each coordinate once"
