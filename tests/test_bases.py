@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
+from torch.distributions import Normal
 
 from pushforward import storage
 from pushforward.bases import (
@@ -16,12 +17,12 @@ from pushforward.bases import (
     ConditionalNormal,
     DiagonalNormal,
     GaussianMixture,
-    MixtureBase,
     ProductBase,
     RealBase,
     StandardLogistic,
     StandardNormal,
     StudentT,
+    TorchBase,
     UniformBox,
     UniformCircle,
     VonMises,
@@ -33,8 +34,7 @@ from pushforward.domain import CIRCLE
 from pushforward.errors import ContextError, NumericsError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
-from pushforward.transforms import Dequantize, Identity, Logit, LULinear
-from pushforward.transforms.base import Chain
+from pushforward.transforms import Identity
 
 
 def _seeded(seed: int = 0) -> torch.Generator:
@@ -87,7 +87,6 @@ def test_samples_depend_on_the_generator_alone() -> None:
         VonMises((2,)),
         UniformCircle((2,)),
         ProductBase([VonMises((1,)), StudentT((1,))]),
-        MixtureBase([StudentT((2,)), StandardNormal((2,))]),
     ]
     for base in bases:
         state = torch.random.get_rng_state()
@@ -97,20 +96,8 @@ def test_samples_depend_on_the_generator_alone() -> None:
         assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_a_mixture_picks_components_in_their_shares() -> None:
-    low, high = UniformBox((1,), 0.0, 4.0), UniformBox((1,), 0.0, 4.0)
-    mixture = MixtureBase([Flow(StandardNormal((1,)), LULinear(1)), StandardNormal((1,))])
-    with torch.no_grad():
-        mixture.logits.copy_(torch.tensor([math.log(0.2), math.log(0.8)]))
-        component = mixture.parts[0].flow.transform  # type: ignore[union-attr]
-        component.bias.fill_(-50.0)  # type: ignore[union-attr,operator]
-        z = mixture.sample(20_000, generator=_seeded())
-    assert float((z > 25).float().mean()) == pytest.approx(0.2, abs=0.01)
-    assert MixtureBase([low, high]).support == low.support
-
-
 def test_log_prob_far_outside_has_a_finite_gradient() -> None:
-    for base in (GaussianMixture((2,), 3), StudentT((2,)), MixtureBase([UniformBox((2,)), UniformBox((2,))])):
+    for base in (GaussianMixture((2,), 3), StudentT((2,))):
         z = torch.tensor([[1e30, -1e30], [0.5, 0.2]], requires_grad=True)
         value = base.log_prob(z)
         assert not value.isnan().any()
@@ -199,7 +186,7 @@ def test_bases_are_built_by_name() -> None:
     with pytest.raises(OptionError, match=r"base 'cauchy' is not known; expected one of normal, logistic"):
         build_base("cauchy", (3,))
     assert is_registered(ProductBase([UniformCircle((1,)), StandardNormal((1,))]))
-    assert not is_registered(ProductBase([MixtureBase([StandardNormal((1,))])]))
+    assert not is_registered(ProductBase([TorchBase(Normal(torch.zeros(1), torch.ones(1)))]))
 
 
 @pytest.mark.parametrize("base", get_args(RealBase))
@@ -228,54 +215,10 @@ def test_what_cannot_be_is_refused() -> None:
         VonMises((2,), concentration=0.0)
     with pytest.raises(OptionError, match="components of a mixture must be at least 1"):
         GaussianMixture((2,), 0)
-    with pytest.raises(OptionError, match="at least one component"):
-        MixtureBase([])
-    with pytest.raises(ShapeError, match=r"component 1 .* shape \(3,\), component 0 of \(2,\)"):
-        MixtureBase([StandardNormal((2,)), StandardNormal((3,))])
-    with pytest.raises(OptionError, match="component 1 of the mixture lies on interval"):
-        MixtureBase([StandardNormal((2,)), UniformBox((2,))])
-    with pytest.raises(OptionError, match="flows of kind exact, got one of kind bound"):
-        MixtureBase([Flow(StandardNormal((2,)), Chain([Dequantize((2,), 4), Logit((2,))]))])
-    with pytest.raises(OptionError, match="without labels"):
-        MixtureBase([build("real_nvp", (2,), classes=3, transforms=1)])
     with pytest.raises(ShapeError, match=r"base 0 of a product must have events \(D,\)"):
         ProductBase([StandardNormal(())])
     with pytest.raises(OptionError, match="part of its mass would be lost"):
         Flow(UniformCircle((2,)), Identity((2,)))
-
-
-def test_a_mixture_of_flows_cannot_be_saved_and_says_so(tmp_path: Path) -> None:
-    flow = Flow(MixtureBase([StandardNormal((2,)), StudentT((2,))]), Identity((2,)))
-    with pytest.raises(OptionError, match="its base, a MixtureBase, is not in the registry of bases"):
-        storage.save(flow, tmp_path / "model")
-
-
-def test_components_of_a_mixture_see_the_context() -> None:
-    torch.manual_seed(0)
-    flow = build("real_nvp", (2,), context_dim=3, transforms=2, hidden=(4,), standardise=False)
-    with torch.no_grad():
-        for parameter in flow.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    mixture = Flow(MixtureBase([flow, StandardNormal((2,))]), Identity((2,)), (3,))
-    x, context = torch.randn(4, 2), torch.randn(4, 3)
-    parts = torch.stack([flow.log_prob(x, context), StandardNormal((2,)).log_prob(x)])
-    torch.testing.assert_close(mixture.log_prob(x, context), parts.logsumexp(0) - math.log(2))
-    assert mixture.sample(5, context).shape == (5, 4, 2)
-
-
-def test_a_mixture_draws_from_its_flows_without_dropout() -> None:
-    torch.manual_seed(0)
-    flow = build("real_nvp", (2,), transforms=2, hidden=(32,), dropout=0.5, standardise=False)
-    with torch.no_grad():
-        for parameter in flow.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    mixture = MixtureBase([flow])
-    drawn = [mixture.train(mode).sample(20, generator=_seeded()) for mode in (True, False)]
-    assert torch.equal(*drawn)
-    assert not flow.training
-    assert mixture.train() is mixture
-    mixture.sample(2)
-    assert all(module.training for module in mixture.modules())
 
 
 @pytest.mark.parametrize("base", [StandardNormal((2,)), StandardLogistic((2,)), UniformBox((2,), -1.0, 3.0)])

@@ -6,7 +6,7 @@ import pytest
 
 from effects import options_of
 from entry import GREEDY, IMAGES_ONLY
-from pushforward.bases import Base, DiagonalNormal, MixtureBase, ProductBase, StandardNormal
+from pushforward.bases import Base, DiagonalNormal, ProductBase, StandardNormal
 from pushforward.flow import Flow
 from pushforward.flows import build, names
 from pushforward.maps import Affine, TanhScale
@@ -81,13 +81,11 @@ def test_an_inverse_chain_lists_its_steps_as_the_data_meet_them() -> None:
 
 
 def test_bases_made_of_others_show_them() -> None:
-    mixture = MixtureBase([Flow(DiagonalNormal((2,)), LULinear(2)), StandardNormal((2,))])
-    assert _built(Identity((3,)), ProductBase([mixture, DiagonalNormal((1,))]))[2:] == [
+    inner = ProductBase([StandardNormal((1,)), DiagonalNormal((1,))])
+    assert _built(Identity((3,)), ProductBase([inner, DiagonalNormal((1,))]))[2:] == [
         "base: ProductBase  (3,)  -",
-        "  MixtureBase  (2,)  2",
-        "    Flow  (2,)  -",
-        "      LULinear  (2,)  6",
-        "      base: DiagonalNormal  (2,)  4",
-        "    StandardNormal  (2,)  -",
+        "  ProductBase  (2,)  -",
+        "    StandardNormal  (1,)  -",
+        "    DiagonalNormal  (1,)  2",
         "  DiagonalNormal  (1,)  2",
     ]

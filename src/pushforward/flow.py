@@ -70,7 +70,14 @@ class Flow(nn.Module):
 
     def __repr__(self) -> str:
         """The steps from data to base, one a line, with shapes and numbers of parameters."""
-        return structure(self)
+        return structure(
+            f"Flow {self.config.name!r}" if self.config is not None else "Flow",
+            self.base,
+            self.transform,
+            likelihood=self.kind_in_words,
+            context_shape=self.context_shape,
+            embedding=self.embedding,
+        )
 
     @property
     def kind(self) -> Kind:

@@ -18,7 +18,6 @@ from pushforward.bases import (
     ConditionalNormal,
     DiagonalNormal,
     GaussianMixture,
-    MixtureBase,
     ProductBase,
     StandardLogistic,
     StandardNormal,
@@ -30,9 +29,6 @@ from pushforward.bases import (
 )
 from pushforward.events import Shape
 from pushforward.flow import Flow
-from pushforward.maps import Affine, TanhScale
-from pushforward.transforms import Elementwise, LULinear
-from pushforward.transforms.base import Chain
 
 
 def _placed(base: nn.Module, **weights: list[float]) -> nn.Module:
@@ -61,11 +57,6 @@ def _product() -> ProductBase:
     """Two angles, a positive number and two real ones, not in this order."""
     bases: list[Base] = [VonMises((2,)), UniformBox((1,), 0.0, 2.0), DiagonalNormal((2,))]
     return ProductBase(bases, indices=[(3, 0), (2,), (1, 4)])
-
-
-def _mixture_of_flows() -> MixtureBase:
-    flow = Flow(StandardNormal((2,)), Chain([Elementwise(Affine(TanhScale()), (2,)), LULinear(2, "orthogonal")]))
-    return MixtureBase([flow, StudentT((2,)), GaussianMixture((2,), 2)])
 
 
 def entries() -> list[Entry]:
@@ -120,7 +111,6 @@ def entries() -> list[Entry]:
             golden=True,
         ),
         base_entry("product", (5,), lambda dtype: _product()),
-        base_entry("mixture of flows", (2,), lambda dtype: _mixture_of_flows()),
         vector_entry("real_nvp", "mixture base", 3, transforms=1, base="mixture"),
         vector_entry("real_nvp", "base given a context", 3, transforms=1, base="conditional-normal", context=2),
         torch_base("laplace", (2,), lambda d: Laplace(two(0.2, d), two(1.0, d))),

@@ -3,7 +3,7 @@
 from pushforward.bases.base import Base, Source
 from pushforward.bases.circle import UniformCircle, VonMises
 from pushforward.bases.learned import ConditionalNormal, DiagonalNormal, StudentT
-from pushforward.bases.mixture import GaussianMixture, MixtureBase
+from pushforward.bases.mixture import GaussianMixture
 from pushforward.bases.product import ProductBase
 from pushforward.bases.registry import BASES, RealBase, build_base, is_registered
 from pushforward.bases.standard import StandardLogistic, StandardNormal, UniformBox
@@ -15,7 +15,6 @@ __all__ = [
     "ConditionalNormal",
     "DiagonalNormal",
     "GaussianMixture",
-    "MixtureBase",
     "ProductBase",
     "RealBase",
     "Source",
