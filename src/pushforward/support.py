@@ -1,4 +1,4 @@
-"""Densities outside of their support, and where the support of a torch distribution ends."""
+"""The support of a density: values outside of it, where that of a torch distribution ends, angles on the circle."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from pushforward.domain import CIRCLE
 from pushforward.errors import OptionError
 
 End: TypeAlias = "float | Tensor | None"
@@ -37,3 +38,9 @@ def ends(distribution: Distribution, wanted: str) -> tuple[End, End]:
     if getattr(support, "is_discrete", False) or (low is None and high is None):
         raise OptionError(f"{wanted}; {type(distribution).__name__} lies on {support}")
     return low, high
+
+
+def wrap_angle(angle: Tensor) -> Tensor:
+    """An angle wrapped to [-pi, pi]; angles within it stay as they are."""
+    inside = (angle >= CIRCLE.low) & (angle <= CIRCLE.high)
+    return torch.where(inside, angle, torch.remainder(angle + math.pi, 2 * math.pi) - math.pi)

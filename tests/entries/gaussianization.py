@@ -8,7 +8,6 @@ from entry import Entry, Reason, flow_entry, map_entry, transform_entry
 from pushforward.maps import ProbitMixture
 from pushforward.nets import MLP
 from pushforward.transforms import Elementwise
-from pushforward.transforms.coupling import with_start
 
 _COMPONENTS = 4
 
@@ -18,7 +17,7 @@ def _components(flow: nn.Module) -> list[Tensor]:
     found = []
     for module in flow.modules():
         if isinstance(module, Elementwise) and isinstance(module.map, ProbitMixture):
-            params = with_start(module.map, module.weight.detach())
+            params = module.map.with_start(module.weight.detach())
             found.append(params.unflatten(0, (3, -1)).movedim(1, 0))
     return found
 

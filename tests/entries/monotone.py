@@ -21,13 +21,12 @@ from pushforward.maps import (
     SumOfSquares,
     UnconstrainedMonotone,
 )
-from pushforward.transforms.coupling import with_start
 
 _COMPONENTS = 3
 
 
 def _params(flow: nn.Module) -> Tensor:
-    return with_start(flow.transform.map, flow.transform.weight)
+    return flow.transform.map.with_start(flow.transform.weight)
 
 
 def _components(flow: nn.Module, blocks: int) -> list[Tensor]:

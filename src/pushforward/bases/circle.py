@@ -12,8 +12,7 @@ from pushforward.bases.base import Base, Source
 from pushforward.domain import CIRCLE
 from pushforward.errors import NumericsError, OptionError
 from pushforward.events import Shape, sum_event
-from pushforward.support import zero_outside
-from pushforward.transforms.angles import wrapped
+from pushforward.support import wrap_angle, zero_outside
 
 # A proposal is refused with a probability of at most 0.35, and all but never that often in a row.
 _MOST_ROUNDS = 1000
@@ -80,7 +79,7 @@ class VonMises(Base):
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
         k = self.concentration.detach().to(dtype=torch.float64, device=source.device)
         deviation = _best_fisher(k.expand(n, *self.event_shape), source.generator)
-        return wrapped(source.take(self.location) + temperature * source.take(deviation))
+        return wrap_angle(source.take(self.location) + temperature * source.take(deviation))
 
     def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         from scipy.stats import vonmises  # scikit-learn brings scipy

@@ -13,7 +13,7 @@ from pushforward.errors import OptionError
 from pushforward.events import Shape, log_dtype
 from pushforward.maps.affine import SoftClampScale
 from pushforward.precision import full_precision
-from pushforward.transforms.linear import StrictTriangle
+from pushforward.triangular import StrictTriangle
 
 _LIMIT = 10.0  # of a log-scale
 _MOST = 1024  # coordinates: a component has half their square as parameters

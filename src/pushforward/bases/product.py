@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.bases.base import Base, Source
+from pushforward.coordinate_blocks import CoordinateBlocks
 from pushforward.errors import ShapeError
-from pushforward.transforms.product import Blocks
 
 
 class ProductBase(Base):
@@ -27,7 +27,7 @@ class ProductBase(Base):
                 raise ShapeError(f"base {i} of a product must have events (D,), got {base.event_shape}")
         sizes = [math.prod(base.event_shape) for base in bases]
         self.bases = nn.ModuleList(bases)
-        self.blocks = Blocks(sizes, indices)
+        self.blocks = CoordinateBlocks(sizes, indices)
         self.event_shape = (sum(sizes),)
         self.support = self.blocks.domain([base.support for base in bases])
         self.tempered = all(base.tempered for base in bases)

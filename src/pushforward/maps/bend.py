@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pushforward.maps.constraints import slope_of
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
+from pushforward.maps.slopes import positive_slope
 
 # cosh of more would overflow when squared; 1 / cosh^2 is nothing there.
 _FAR = 40.0
@@ -29,7 +29,7 @@ class Bend(Map):
         self.start = nn.Buffer(torch.zeros(1), persistent=False)
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        slope, bent = slope_of(params[0]), x.tanh()
+        slope, bent = positive_slope(params[0]), x.tanh()
         # 1 + (s - 1) (1 - tanh^2) as a sum of what is not negative; 1 / cosh^2 has digits where 1 - tanh^2 has none.
         left = x.clamp(-_FAR, _FAR).cosh().square().reciprocal()
         return x + (slope - 1) * bent, (bent.square() + slope * left).log()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pushforward.maps.constraints import above_zero, at_least_one, slope_of
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
+from pushforward.maps.slopes import positive_slope
+from pushforward.option_checks import above_zero, at_least_one
 
 
 class Bernstein(Map):
@@ -30,7 +31,7 @@ class Bernstein(Map):
         self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        slopes = slope_of(params[1:])
+        slopes = positive_slope(params[1:])
         inside = x.clamp(-self.bound, self.bound)
         t, rest = (self.bound + inside) / (2 * self.bound), (self.bound - inside) / (2 * self.bound)
         rises = slopes.cumsum(0) * (2 * self.bound / self.degree)

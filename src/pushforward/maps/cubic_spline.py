@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.domain import UNIT
-from pushforward.maps.constraints import above_zero, between_zero_and_one, check_bins
-from pushforward.maps.knots import along, bin_of, in_memory_order, search, through_interval
+from pushforward.maps.knots import along, bin_of, check_bins, in_memory_order, search, through_interval
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
+from pushforward.option_checks import above_zero, between_zero_and_one
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pushforward.maps.constraints import at_least_one, slope_of
 from pushforward.maps.logistic_mixture import evenly, logit_of_mixture
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
+from pushforward.maps.slopes import positive_slope
+from pushforward.option_checks import at_least_one
 
 
 class DeepSigmoidal(Map):
@@ -32,7 +33,7 @@ class DeepSigmoidal(Map):
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         logits, raw_rates, offsets = params.chunk(3)
-        rates = slope_of(raw_rates)
+        rates = positive_slope(raw_rates)
         return logit_of_mixture(rates * x + offsets, logits, rates.log())
 
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,18 +12,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from pushforward.errors import OptionError
+from pushforward.maps.slopes import positive_slope
 
 # No slope is steeper: a raw slope of 1e6, which a net fed with wild input may give, would overflow float32 downstream.
 LARGEST_SLOPE = 1e3
-# torch's softplus is linear beyond its threshold; the default of 20 is 2e-9 off there.
-_LINEAR_ABOVE = 50.0
 
 
-def positive(raw: Tensor, minimum: float, largest: float = LARGEST_SLOPE) -> Tensor:
-    """``minimum + softplus(raw + c)``, with ``c`` such that 0 gives 1; ``raw`` counts as ``largest`` beyond that."""
-    offset = math.log(math.expm1(1 - minimum))
-    return minimum + F.softplus(raw.clamp(max=largest) + offset, threshold=_LINEAR_ABOVE)
+def check_bins(bins: int, minima: dict[str, float]) -> None:
+    """Raise OptionError unless ``bins`` >= 2 and each minimum is above 0 and leaves room for ``bins`` of its size."""
+    if bins < 2:
+        raise OptionError(f"a spline needs at least 2 bins, got {bins}")
+    for name, minimum in minima.items():
+        if not 0 < minimum * bins < 1:
+            raise OptionError(
+                f"{name} must be above 0 and below 1 / bins = {1 / bins:g} (a part of the interval), got {minimum}"
+            )
+
+
+def knot_slope(raw: Tensor, minimum: float) -> Tensor:
+    """The slope at a knot, 1 for ``raw`` 0; raw slopes above 1,000 count as 1,000."""
+    return positive_slope(raw.clamp(max=LARGEST_SLOPE), minimum)
 
 
 def in_memory_order(

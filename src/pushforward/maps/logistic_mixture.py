@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.maps.affine import SoftClampScale
-from pushforward.maps.constraints import at_least_one
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
+from pushforward.option_checks import at_least_one
 
 
 class LogisticMixture(Map):

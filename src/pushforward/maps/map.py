@@ -41,3 +41,15 @@ class Map(nn.Module, ABC):
     def start_from(self, x: Tensor) -> Tensor:
         """Params ``(n_params, *event)`` to start from for data ``x: (B, *event)``; OptionError if the map has none."""
         raise OptionError(f"{type(self).__name__} does not take its start from data")
+
+    def with_start(self, params: Tensor) -> Tensor:
+        """A net's output ``(n_params, ...)`` as params: offset by the map's ``start``."""
+        return params + self.start.to(params).reshape(-1, *(1,) * (params.ndim - 1))
+
+    def refuse_shape(self, user: str) -> None:
+        """Raise OptionError for a map with something of its own for each coordinate; ``user`` names who refuses it."""
+        if self.shape is not None:
+            raise OptionError(
+                f"{user} needs a map that is the same for all coordinates; this {type(self).__name__} is made for "
+                f"events of shape {self.shape}; put it in an Elementwise before or after"
+            )

@@ -9,16 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pushforward.maps.constraints import above_zero, between_zero_and_one, check_bins
 from pushforward.maps.knots import (
     along,
     bin_of,
+    check_bins,
     in_memory_order,
     search,
     through_interval,
     up_to_the_end,
 )
 from pushforward.maps.map import Map
+from pushforward.option_checks import above_zero, between_zero_and_one
 
 
 class LinearSpline(Map):

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from pushforward.channel_moments import channel_moments
 from pushforward.maps.affine import SoftClampScale
-from pushforward.maps.constraints import at_least_one
 from pushforward.maps.logistic_mixture import logit_of_mixture
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
 from pushforward.maps.probit import logit_of_normal, probit_of_logit
+from pushforward.option_checks import at_least_one
 
 # Scales at the start: as a part of the gap between neighbouring quantiles, and the smallest as a part of the largest.
 _OF_GAP = 0.6

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
-from pushforward.maps.constraints import above_zero, between_zero_and_one, check_bins
-from pushforward.maps.knots import along, bin_of, in_memory_order, own_bin, positive
+from pushforward.maps.knots import along, bin_of, check_bins, in_memory_order, knot_slope, own_bin
 from pushforward.maps.map import Map
+from pushforward.option_checks import above_zero, between_zero_and_one
 
 Tails: TypeAlias = Literal["linear", "box", "circular"]
 Interval: TypeAlias = "tuple[Tensor | float, Tensor | float]"
@@ -171,7 +171,7 @@ class RationalQuadraticSpline(Map):
         bottom, height = bin_of(part_y, before_y, index, self.bins, self.min_height)
         if self._slopes == self.bins - 1:  # 0, which is a slope of 1, at the outer knots
             ends = torch.where(torch.stack([index > 0, index < self.bins - 1]), ends, 0.0)
-        first, last = (positive(ends, self.min_slope) * (width / height)).unbind(0)
+        first, last = (knot_slope(ends, self.min_slope) * (width / height)).unbind(0)
         return Bin(left, width, bottom, height, first, last)
 
     def _intervals(self, params: Tensor) -> tuple[Interval, Interval]:
@@ -180,7 +180,7 @@ class RationalQuadraticSpline(Map):
         if not self.learned_interval:
             return (self.low, length), (self.low, length)
         x_centre, x_size, y_centre, y_size = params[-4:].unbind(0)
-        x_length, y_length = length * positive(x_size, self.min_slope), length * positive(y_size, self.min_slope)
+        x_length, y_length = length * knot_slope(x_size, self.min_slope), length * knot_slope(y_size, self.min_slope)
         return (x_centre - x_length / 2, x_length), (y_centre - y_length / 2, y_length)
 
     def _rotation(self, params: Tensor) -> Tensor:

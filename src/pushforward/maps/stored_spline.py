@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pushforward.maps.constraints import at_least_one
 from pushforward.maps.map import Map
 from pushforward.maps.spline import Bin
+from pushforward.option_checks import at_least_one
 
 # Least part of an interval that a bin is wide or high, so that float32 still tells its ends apart.
 LEAST_PART = 1e-5

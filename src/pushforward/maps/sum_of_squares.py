@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.maps.affine import SoftClampScale
-from pushforward.maps.constraints import LEAST_SLOPE, above_zero, at_least_one
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
+from pushforward.maps.slopes import LEAST_SLOPE
+from pushforward.option_checks import above_zero, at_least_one
 
 _SPREAD = 0.1
 

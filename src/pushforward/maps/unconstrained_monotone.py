@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
-from pushforward.maps.constraints import above_zero, at_least_one, slope_of
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
+from pushforward.maps.slopes import positive_slope
+from pushforward.option_checks import above_zero, at_least_one
 from pushforward.precision import full_precision
 
 
@@ -72,7 +73,7 @@ class UnconstrainedMonotone(Map):
             h = (self.position(t[..., None]) + self.embedding(embedding.movedim(0, -1))).tanh()
             for layer in self.middle:
                 h = layer(h).tanh()
-            return slope_of(self.last(h)[..., 0])
+            return positive_slope(self.last(h)[..., 0])
 
 
 def clenshaw_curtis(nodes: int) -> tuple[list[float], list[float]]:

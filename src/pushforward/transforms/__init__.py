@@ -10,8 +10,9 @@ from pushforward.transforms.block_autoregressive import BlockAutoregressive
 from pushforward.transforms.conditional import Conditional, ConditionalFlow, HalfLine
 from pushforward.transforms.continuous import Continuous
 from pushforward.transforms.continuously_indexed import ContinuouslyIndexed
-from pushforward.transforms.coupling import Coupling, Elementwise
+from pushforward.transforms.coupling import Coupling
 from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
+from pushforward.transforms.elementwise import Elementwise
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.linear import DenseLinear, Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
 from pushforward.transforms.marginal import MarginalGaussianization, SlicedGaussianization

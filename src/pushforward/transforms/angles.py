@@ -11,7 +11,7 @@ from pushforward.domain import CIRCLE, Domain
 from pushforward.errors import OptionError
 from pushforward.events import Shape, sum_event, zero_log_term
 from pushforward.noise import NoiseValue
-from pushforward.support import zero_outside
+from pushforward.support import wrap_angle, zero_outside
 from pushforward.transforms.base import Transform
 
 
@@ -40,12 +40,6 @@ class Angles(Transform):
         return z, zero_log_term(x) + self._log_slope + sum_event(zero_outside(inside, torch.zeros_like(z), x))
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        share = (wrapped(z) / math.pi + 1) / 2
+        share = (wrap_angle(z) / math.pi + 1) / 2
         x = self.low + (self.high - self.low) * share
         return x.clamp(self.low, self.high), zero_log_term(z) - self._log_slope
-
-
-def wrapped(angle: Tensor) -> Tensor:
-    """The same angle within [-pi, pi]; one that is there already is not touched."""
-    inside = (angle >= CIRCLE.low) & (angle <= CIRCLE.high)
-    return torch.where(inside, angle, torch.remainder(angle + math.pi, 2 * math.pi) - math.pi)

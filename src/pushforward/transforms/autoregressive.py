@@ -17,7 +17,6 @@ from pushforward.nets.unrolled import Unrolled
 from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
 from pushforward.transforms.base import Transform
-from pushforward.transforms.coupling import refuse_own_shape, with_start
 
 
 class Autoregressive(Transform):
@@ -32,7 +31,7 @@ class Autoregressive(Transform):
 
     def __init__(self, map: Map, net: nn.Module) -> None:
         super().__init__()
-        refuse_own_shape(map, "an Autoregressive")
+        map.refuse_shape("an Autoregressive")
         self.map, self.net = map, net
         features, outputs = getattr(net, "features", None), getattr(net, "n_params", map.n_params)
         if not isinstance(features, int) or not isinstance(getattr(net, "passes", None), int):
@@ -49,7 +48,7 @@ class Autoregressive(Transform):
     def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
         """``(P, D, B)``: the batch last, as the net's last layer wrote it."""
         raw = self.net(x, context).t().to(x.dtype)
-        return with_start(self.map, raw.reshape(self.map.n_params, *x.t().shape))
+        return self.map.with_start(raw.reshape(self.map.n_params, *x.t().shape))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         z, log_slope = self.map(x.t().contiguous(), self._params(x, context))
@@ -66,7 +65,7 @@ class Autoregressive(Transform):
             unrolled = Unrolled(net, z, context)
         for stage, chosen in enumerate(unrolled.groups):
             with full_precision(z):
-                params = with_start(self.map, unrolled.params(stage).to(z.dtype))
+                params = self.map.with_start(unrolled.params(stage).to(z.dtype))
             x, log_slope = self.map.inverse(columns[chosen].contiguous(), params)
             unrolled.append(x)
             found.append(x)

@@ -18,7 +18,7 @@ from pushforward.nets.mlp import MLP
 from pushforward.noise import Noise, NoiseValue
 from pushforward.support import zero_outside
 from pushforward.transforms.base import Transform
-from pushforward.transforms.coupling import Elementwise
+from pushforward.transforms.elementwise import Elementwise
 from pushforward.transforms.logistic_noise import as_logistic, as_normal, log_logistic
 
 PositiveLaw: TypeAlias = Literal["half-normal", "exponential"]

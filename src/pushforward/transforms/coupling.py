@@ -1,15 +1,13 @@
-"""The two ways of applying a map to coordinates: `Coupling`, given other coordinates, and `Elementwise`, on its own."""
+"""Coupling layers: one part of an event changes by a map whose parameters a net computes from the other part."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
 from torch import Tensor, nn
 
 from pushforward.domain import Domain
 from pushforward.errors import OptionError, ShapeError
-from pushforward.events import Shape, sum_event, zero_log_term
+from pushforward.events import sum_event, zero_log_term
+from pushforward.maps.layout import batch_last
 from pushforward.maps.map import Map
 from pushforward.nets.data_init import DataInitialisedNet
 from pushforward.noise import NoiseValue
@@ -42,7 +40,7 @@ class Coupling(Transform):
                 f"after must map the changed part {partition.changed_shape} to itself, "
                 f"it maps {after.data_shape} to {after.latent_shape}"
             )
-        refuse_own_shape(map, "a Coupling")
+        map.refuse_shape("a Coupling")
         self.partition, self.map, self.net, self.after = partition, map, net, after
         self.data_shape = self.latent_shape = partition.event_shape
         self.domain, self.codomain = map.domain, map.codomain
@@ -52,7 +50,7 @@ class Coupling(Transform):
     def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
         raw = self.net(self.partition.kept(x), context)
         # Under autocast the net answers in half precision, in which exp(s) exp(-s) is not 1: widen before the map.
-        return with_start(self.map, self.partition.params(raw, self.map.n_params).to(x.dtype))
+        return self.map.with_start(self.partition.params(raw, self.map.n_params).to(x.dtype))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         y, log_slope = batch_last(self.map, self.partition.changed(x), self._params(x, context))
@@ -77,72 +75,6 @@ class Coupling(Transform):
             self.after.initialise(y, context)
 
 
-class Elementwise(Transform):
-    """A map on every coordinate, with parameters of its own, or computed from the context by ``net``.
-
-    net: called as ``net(context)``, gives ``(B, n_params * D)`` for events of ``D`` coordinates; it is added to the
-    transform's own parameters. `initialise` sets these once, where the map takes its start from data. shared: the
-    event's shape with 1 for each axis along which the parameters are the same, such as ``(C, 1, 1)`` for one map a
-    channel, which also is what ``D`` counts then; None: no axis.
-    """
-
-    def __init__(self, map: Map, event_shape: Shape, net: nn.Module | None = None, shared: Shape | None = None) -> None:
-        super().__init__()
-        if shared is not None and not (len(shared) == len(event_shape) and _broadcasts(shared, tuple(event_shape))):
-            raise ShapeError(f"shared must be {tuple(event_shape)} with 1 in place of some sizes, got {tuple(shared)}")
-        if shared is not None and map.starts_from_data:
-            raise OptionError(f"{type(map).__name__} starts from the data of each coordinate; leave shared out")
-        if net is not None and not map.n_params:
-            raise OptionError(f"{type(map).__name__} has no parameters for a net to compute; leave net out")
-        if map.shape is not None and not _broadcasts(map.shape, tuple(event_shape)):
-            raise ShapeError(f"{type(map).__name__} is made for events that end in {map.shape}, got {event_shape}")
-        self.map, self.net = map, net
-        self.data_shape = self.latent_shape = tuple(event_shape)
-        self.domain, self.codomain = map.domain, map.codomain
-        # None, and not a parameter of no elements, which no loss would depend on.
-        shape = self.data_shape if shared is None else tuple(shared)
-        self.weight = nn.Parameter(torch.zeros(map.n_params, *shape)) if map.n_params else None
-        self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool)) if map.starts_from_data else None
-
-    def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
-        if self.weight is None:
-            return x.new_zeros(0, *x.shape)
-        params = with_start(self.map, self.weight[:, None])
-        if self.net is not None:
-            raw = self.net(context).to(x.dtype)
-            params = params + raw.reshape(x.shape[0], *self.weight.shape).movedim(1, 0)
-        return params if self.map.broadcasts else params.expand(self.map.n_params, *x.shape)
-
-    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        y, log_slope = self.map(x, self._params(x, context))
-        return y, sum_event(log_slope)
-
-    def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        x, log_slope = self.map.inverse(z, self._params(z, context))
-        return x, sum_event(log_slope)
-
-    @torch.no_grad()
-    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
-        if self.initialised is None or self.weight is None or bool(self.initialised):
-            return
-        params = self.map.start_from(x)
-        self.weight.copy_(params - with_start(self.map, torch.zeros_like(params)))
-        self.initialised.fill_(True)
-
-
-def batch_last(
-    direction: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, params: Tensor
-) -> tuple[Tensor, Tensor]:
-    """A map's direction at ``x: (B, *event)`` with ``params: (P, B, *event)``, for vectors with the batch axis last.
-
-    Nets on vectors write their output with the batch innermost, and a map then reads each parameter in one stretch.
-    """
-    if x.ndim != 2:
-        return direction(x, params)
-    y, log_slope = direction(x.t().contiguous(), params.transpose(1, 2).contiguous())
-    return y.t(), log_slope.t()
-
-
 def _checked_domain(domain: Domain, partition: Partition, map: Map) -> Domain:
     """``domain`` if the changed coordinates lie where the map takes and gives values."""
     changed = partition.indices if isinstance(partition, VectorPartition) else ()
@@ -151,23 +83,3 @@ def _checked_domain(domain: Domain, partition: Partition, map: Map) -> Domain:
         found = " and ".join(str(place) for place in places)
         raise OptionError(f"the changed coordinates lie in {found}, but the coupling's map is of {map.domain}")
     return domain
-
-
-def refuse_own_shape(map: Map, transform: str) -> None:
-    """Raise OptionError for a map that is not the same for all coordinates; the batch may be its last axis here."""
-    if map.shape is not None:
-        raise OptionError(
-            f"{transform} needs a map that is the same for all coordinates; this {type(map).__name__} is made for "
-            f"events of shape {map.shape}; put it in an Elementwise before or after"
-        )
-
-
-def _broadcasts(shape: Shape, event_shape: Shape) -> bool:
-    """Whether tensors of ``shape`` broadcast to those of ``event_shape`` without an axis before them."""
-    last = event_shape[len(event_shape) - len(shape) :]
-    return len(shape) <= len(event_shape) and all(s in (1, n) for s, n in zip(shape, last, strict=True))
-
-
-def with_start(map: Map, params: Tensor) -> Tensor:
-    """``params: (P, ...)`` offset by the map's starting point."""
-    return params + map.start.to(params).reshape(-1, *(1,) * (params.ndim - 1))

@@ -24,6 +24,7 @@ from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
 from pushforward.transforms.base import Transform
 from pushforward.transforms.reflections import householder, random_reflections, reflections
+from pushforward.triangular import StrictTriangle
 
 Start = Literal["identity", "permutation", "orthogonal"]
 
@@ -353,31 +354,6 @@ class Householder(Linear):
         axes = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
         # Which way an axis points is left open: the reflections determine it.
         self.below.set(reflections(axes))
-
-
-class StrictTriangle(nn.Module):
-    """The entries below the diagonal of square matrices, as parameters: called, it gives ``(*batch, size, size)``."""
-
-    def __init__(self, size: int, *batch: int) -> None:
-        super().__init__()
-        self.size, self.batch = size, batch
-        self.entries = nn.Parameter(torch.zeros(*batch, size * (size - 1) // 2))
-        places = torch.ones(size, size, dtype=torch.bool).tril(-1).flatten().nonzero()[:, 0]
-        self._places = nn.Buffer(places, persistent=False)
-
-    def forward(self) -> Tensor:
-        return filled(self.entries, self._places, self.size, self.size)
-
-    @torch.no_grad()
-    def set(self, matrices: Tensor) -> None:
-        """Take the entries below the diagonal from ``matrices: (*batch, size, size)``."""
-        self.entries.copy_(matrices.flatten(-2)[..., self._places])
-
-
-def filled(entries: Tensor, places: Tensor, rows: int, columns: int) -> Tensor:
-    """Matrices ``(*batch, rows, columns)`` with ``entries: (*batch, n)`` at ``places: (n,)``, row by row, else 0."""
-    flat = entries.new_zeros(*entries.shape[:-1], rows * columns)
-    return flat.index_copy(-1, places, entries).reshape(*entries.shape[:-1], rows, columns)
 
 
 def _eye(like: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError
 from pushforward.events import sum_event
-from pushforward.maps.constraints import at_least_one
 from pushforward.maps.gaussianization import normal_scores
 from pushforward.maps.stored_spline import StoredSpline
+from pushforward.option_checks import at_least_one
 from pushforward.precision import full_precision
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.reflections import householder, reflections

@@ -13,7 +13,6 @@ from pushforward.events import Shape, sum_event
 from pushforward.maps.map import Map
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
-from pushforward.transforms.coupling import refuse_own_shape, with_start
 
 Side = Literal["top", "bottom", "left", "right"]
 
@@ -47,7 +46,7 @@ class MaskedConv(Transform):
                 f"the net of a masked convolution has an attribute rows, how many it sees before each; "
                 f"{type(net).__name__} has not; use a RowConvNet"
             )
-        refuse_own_shape(map, "a MaskedConv")
+        map.refuse_shape("a MaskedConv")
         self.map, self.net, self.side, self.rows = map, net, side, rows
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.domain, self.codomain = map.domain, map.codomain
@@ -73,7 +72,7 @@ class MaskedConv(Transform):
 
     def _params(self, before: Tensor, context: Tensor | None) -> Tensor:
         raw = self.net(before, context).to(before.dtype)
-        return with_start(self.map, raw.unflatten(1, (self.map.n_params, self.data_shape[0])).movedim(1, 0))
+        return self.map.with_start(raw.unflatten(1, (self.map.n_params, self.data_shape[0])).movedim(1, 0))
 
     def _from_top(self, x: Tensor) -> Tensor:
         """The image turned so that its order begins at the top."""

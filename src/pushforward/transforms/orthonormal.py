@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
-from pushforward.transforms.linear import filled
 from pushforward.transforms.reflections import householder, random_reflections
+from pushforward.triangular import fill_matrix
 
 
 class OrthonormalColumns(nn.Module, ABC):
@@ -71,7 +71,7 @@ class HouseholderColumns(OrthonormalColumns):
         return random_reflections(self.features, self.columns).flatten()[self._places]
 
     def forward(self, raw: Tensor) -> Tensor:
-        return householder(filled(raw.t(), self._places, self.features, self.columns))
+        return householder(fill_matrix(raw.t(), self._places, self.features, self.columns))
 
 
 class FixedOrder(OrthonormalColumns):

@@ -13,7 +13,7 @@ from torch import Tensor
 from pushforward.events import log_dtype
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.bend import Bend
-from pushforward.maps.constraints import slope_of
+from pushforward.maps.slopes import positive_slope
 from pushforward.nets.context import ContextParameters
 from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
@@ -54,7 +54,7 @@ class Planar(Transform):
         length = self.log_length(norm.log()).exp()
         w = length * direction
         raw_slope = (w * u).sum(0)
-        u = u + (slope_of(raw_slope) - 1 - raw_slope) / length * direction
+        u = u + (positive_slope(raw_slope) - 1 - raw_slope) / length * direction
         return w, u, b[0], raw_slope
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
-import torch
 from torch import Tensor, nn
 
-from pushforward.domain import Domain, product
+from pushforward.coordinate_blocks import CoordinateBlocks
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import zero_log_term
 from pushforward.noise import NoiseValue, part_noise
@@ -42,7 +41,7 @@ class Product(Transform):
                 )
         self.transforms = nn.ModuleList(transforms)
         data, latent = [t.data_shape[0] for t in transforms], [t.latent_shape[0] for t in transforms]
-        self._data, self._latent = Blocks(data, indices), Blocks(latent, indices)
+        self._data, self._latent = CoordinateBlocks(data, indices), CoordinateBlocks(latent, indices)
         self.data_shape, self.latent_shape = (sum(data),), (sum(latent),)
         self.domain = self._data.domain([t.domain for t in transforms])
         self.codomain = self._latent.domain([t.codomain for t in transforms])
@@ -81,36 +80,3 @@ class Product(Transform):
         given = part_noise(back, len(self.transforms))
         ends = zip(self._parts(), self._data.split(x), self._latent.split(z), given, strict=True)
         return tuple(part.path_noise(data, latent, context, own) for part, data, latent, own in ends)
-
-
-class Blocks(nn.Module):
-    """Blocks of the coordinates of a vector: ``sizes`` of them, consecutive, or those that ``indices`` lists."""
-
-    def __init__(self, sizes: Sequence[int], indices: Sequence[Sequence[int]] | None = None) -> None:
-        super().__init__()
-        self.sizes = list(sizes)
-        total = sum(sizes)
-        order = list(range(total)) if indices is None else [i for block in indices for i in block]
-        if indices is not None and [len(block) for block in indices] != self.sizes:
-            raise ShapeError(f"indices of blocks of {self.sizes} coordinates expected, got {[len(b) for b in indices]}")
-        if sorted(order) != list(range(total)):
-            raise OptionError(f"indices must hold each of the coordinates 0..{total - 1} once, got {order}")
-        self._back = sorted(range(total), key=order.__getitem__)
-        self.consecutive = order == self._back == list(range(total))
-        self._order = nn.Buffer(torch.tensor(order, dtype=torch.long), persistent=False)
-        self._inverse = nn.Buffer(torch.tensor(self._back, dtype=torch.long), persistent=False)
-
-    def split(self, x: Tensor) -> list[Tensor]:
-        """The blocks of ``x: (B, D)``, ``(B, D_i)`` each."""
-        x = x if self.consecutive else x.index_select(1, self._order)
-        return list(x.split(self.sizes, 1))
-
-    def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """What `split` makes the blocks of."""
-        x = torch.cat(list(parts), 1)
-        return x if self.consecutive else x.index_select(1, self._inverse)
-
-    def domain(self, domains: Sequence[Domain]) -> Domain:
-        """Where a vector lies whose blocks lie in ``domains``."""
-        ordered = [d.coordinate(i) for d, size in zip(domains, self.sizes, strict=True) for i in range(size)]
-        return product([ordered[i] for i in self._back])

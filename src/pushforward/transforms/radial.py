@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pushforward.events import log_dtype
-from pushforward.maps.constraints import slope_of
+from pushforward.maps.slopes import positive_slope
 from pushforward.nets.context import ContextParameters
 from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
@@ -41,7 +41,7 @@ class Radial(Transform):
     def _parts(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """``c: (D, B)``, ``alpha: (B,)`` and ``s: (B,)``; ``B`` is 1 without a context."""
         centre, raw_alpha, raw_slope = self.params(context).split([*self.data_shape, 1, 1])
-        return centre, slope_of(raw_alpha[0]), slope_of(raw_slope[0])
+        return centre, positive_slope(raw_alpha[0]), positive_slope(raw_slope[0])
 
     def _log_term(self, q: Tensor, slope: Tensor) -> Tensor:
         """``q``: distance from the centre on the side of the data, in units of ``alpha``."""

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from pushforward.events import log_dtype
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.bend import Bend
-from pushforward.maps.constraints import slope_of
+from pushforward.maps.slopes import positive_slope
 from pushforward.nets.context import ContextParameters
 from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
 from pushforward.transforms.base import Transform
-from pushforward.transforms.linear import filled
 from pushforward.transforms.orthonormal import OrthonormalColumns
+from pushforward.triangular import fill_matrix
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Sylvester(Transform):
         scale = self.log_scale(raw_scale).exp()
         return _Parts(
             q=self.frame(raw_q),
-            r=self._triangle(r, (slope_of(raw_slope) - 1) / scale),
+            r=self._triangle(r, (positive_slope(raw_slope) - 1) / scale),
             inner=self._triangle(inner, scale),
             bias=bias,
             raw_slope=raw_slope,
@@ -84,7 +84,7 @@ class Sylvester(Transform):
 
     def _triangle(self, above: Tensor, diagonal: Tensor) -> Tensor:
         """``(B, M, M)`` of the entries above the diagonal, row by row ``(M (M - 1) / 2, B)``, and on it ``(M, B)``."""
-        return filled(above.t(), self._above, self.units, self.units) + diagonal.t().diag_embed()
+        return fill_matrix(above.t(), self._above, self.units, self.units) + diagonal.t().diag_embed()
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         with full_precision(x):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError
 from pushforward.events import zero_log_term
-from pushforward.maps.constraints import at_least_one
+from pushforward.option_checks import at_least_one
 from pushforward.precision import full_precision
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.reflections import householder, reflections
