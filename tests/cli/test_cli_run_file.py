@@ -32,7 +32,7 @@ def test_a_run_file_says_everything(run: Run, houses_csv: Path, tmp_path: Path) 
 def test_the_command_line_wins_name_by_name(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text('data = "a"\nout = "b"\nsteps = 3\n[option]\nhidden = [8]\ntransforms = 3\n')
-    merged = RunFile.merged(file, {"data": "c", "option": {"hidden": [9]}})
+    merged = RunFile(data="c", option={"hidden": [9]}).over(file)
     assert (merged.data, str(merged.out), merged.steps) == ("c", "b", 3)
     assert merged.option == {"hidden": [9], "transforms": 3}
 
@@ -40,7 +40,7 @@ def test_the_command_line_wins_name_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("minuts = 3", "'minuts' is not known; near it: minutes"),
+        ("minuts = 3", "'minuts' is not known; did you mean minutes"),
         ("minutes = [", "TOML"),
         ('minutes = "soon"', "minutes"),
         ("seed = -1", "seed"),
@@ -52,16 +52,16 @@ def test_what_a_run_file_says_wrongly_is_named(tmp_path: Path, text: str, said: 
     file = tmp_path / "run.toml"
     file.write_text(f'data = "a"\nout = "b"\n{text}\n')
     with pytest.raises(OptionError, match=said):
-        RunFile.merged(file, {})
+        RunFile().over(file)
 
 
 def test_a_run_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(OptionError, match="TOML"):
-        RunFile.merged(file, {})
+        RunFile().over(file)
     with pytest.raises(OptionError, match="cannot be read"):
-        RunFile.merged(tmp_path, {})
+        RunFile().over(tmp_path)
 
 
 def test_words_become_values() -> None:

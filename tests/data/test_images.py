@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from pushforward.data import load
-from pushforward.data.images import Preparation, prepare_array
+from pushforward.data.images import prepare_array
 from pushforward.errors import DataError, OptionError
+from pushforward.preparation import Preparation
 
 _RNG = np.random.default_rng(0)
 
@@ -142,7 +143,7 @@ def test_grey_is_luma_the_same_from_arrays_and_from_files(tmp_path):
     pixels = _save(tmp_path / "a.png", _pixels(5, 7))
     from_file = load(str(tmp_path / "a.png"), grey=True, crop=(0, 4, 1, 6), resize=3).x
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))[None]
-    from_array = prepare_array(planes, Preparation((0, 4, 1, 6), 3, True), "x")
+    from_array = prepare_array(planes, Preparation(crop=(0, 4, 1, 6), resize=3, grey=True), "x")
     assert (from_file == from_array).all()
     luma = (pixels * np.array([0.299, 0.587, 0.114])).sum(-1)
     assert np.abs(prepare_array(planes, Preparation(grey=True), "x")[0, 0] - luma).max() <= 1

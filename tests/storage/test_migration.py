@@ -10,6 +10,7 @@ from resealed import edit_config
 
 from pushforward import flows, storage
 from pushforward.errors import ModelError
+from pushforward.preparation import Preparation
 from pushforward.storage import migration
 
 
@@ -49,3 +50,16 @@ def test_a_renamed_tensor_is_loaded_under_its_present_name(tmp_path: Path, monke
     loaded = storage.load(tmp_path / "m")
     for name, tensor in flow.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
+
+
+def test_options_of_reading_are_an_object_of_their_own_since_format_2(tmp_path: Path) -> None:
+    facts = {"name": "a.csv", "kind": "table", "rows": 5, "fingerprint": "0" * 64}
+    storage.save(flows.build("nice", (2,), transforms=2, hidden=(4,)), tmp_path / "m", data=facts)
+    options = {"labels": False, "bits": None, "resize": None, "crop": [0, 8, 0, 8], "grey": True, "limit": 5}
+    columns = {"columns": ["a", "b"], "context_columns": None}
+    edit_config(tmp_path / "m", "data", value={**facts, **columns, **options, "test": "b.csv", "seed": 3})
+    edit_config(tmp_path / "m", "format", value=1)
+    data = storage.load_model(tmp_path / "m").config.data
+    assert data is not None
+    assert (data.name, data.columns, data.seed) == ("a.csv", ("a", "b"), 3)
+    assert data.preparation == Preparation(test="b.csv", columns=("a", "b"), crop=(0, 8, 0, 8), grey=True, limit=5)

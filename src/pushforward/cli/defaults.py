@@ -29,7 +29,8 @@ def defaults(data: DataSet, flow: str) -> tuple[dict[str, Any], dict[str, Any]]:
     # What the other flows start with stands in their own options; widths follow the number of rows.
     known = flows.describe(flow).options.model_fields
     chosen = {"levels": data.levels} if data.levels is not None else {}
-    if len(data) < _FEW_ROWS and data.kind != "image" and flow != "bnaf":
+    # Nets with a choice of activation have widths of the usual size; without one, `hidden` has another meaning.
+    if len(data) < _FEW_ROWS and data.kind != "image" and "activation" in known:
         chosen["hidden"] = model["hidden"]
     return {name: value for name, value in chosen.items() if name in known}, training
 

@@ -13,13 +13,10 @@ import torch
 
 from pushforward import flows, storage
 from pushforward.cli.defaults import default_flow, defaults
-from pushforward.cli.parameters import Running
 from pushforward.cli.progress import tell
-from pushforward.cli.reading import with_test
 from pushforward.cli.reporting import print_held_out, save_report, score_held_out
-from pushforward.cli.run_file import Run, as_lists
+from pushforward.cli.run_file import LIMITS, Run, as_lists
 from pushforward.data import DataSet, Split, load, split
-from pushforward.errors import DataError, OptionError
 from pushforward.evaluation.scores import part_of
 from pushforward.flow import Flow
 from pushforward.storage.files import clear, require_free
@@ -42,12 +39,13 @@ class _Job:
     saved: float = -math.inf
 
     def save(self, training: dict[str, Any]) -> None:
+        options = self.options.model_dump(mode="json")
         storage.save(
             self.flow,
             self.out,
             split=self.parts,
             data=_describe(self.run, self.data),
-            training={"options": self.options.model_dump(mode="json"), "seed": self.run.seed, **training},
+            training={"options": options, "seed": self.run.running.chosen_seed, **training},
             force=True,
         )
         self.saved = time.monotonic()
@@ -60,9 +58,9 @@ class _Job:
 
 def run_fit(run: Run) -> int:
     """Do what ``run`` says; returns the exit code. Raises PushforwardError before anything is written where it can."""
-    out = run.out.expanduser()
+    _, out = run.required()
     require_free(out, run.force)
-    job = _prepare(run, out, Running(run.device, run.seed, run.threads).start())
+    job = _prepare(run, run.running.start())
     out.mkdir(parents=True, exist_ok=True)
     clear(out)
     failure = None
@@ -83,9 +81,10 @@ def run_fit(run: Run) -> int:
     return 0 if failure is None else failure.exit_code
 
 
-def _prepare(run: Run, out: Path, device: torch.device) -> _Job:
-    data = _read(run)
-    parts = split(data, run.seed)
+def _prepare(run: Run, device: torch.device) -> _Job:
+    (source, out), seed = run.required(), run.running.chosen_seed
+    data = load(source, run.preparation, data_dir=run.data_dir, seed=seed)
+    parts = split(data, seed)
     kind = "images" if data.kind == "image" else "rows"
     levels = "" if data.levels is None else f", {data.levels} levels"
     tell(
@@ -94,44 +93,24 @@ def _prepare(run: Run, out: Path, device: torch.device) -> _Job:
     )
     name = run.flow or default_flow(data)
     model, training = defaults(data, name)
-    if set(run.limits()) | (set(run.training) & {"minutes", "epochs", "steps"}):
-        training = {name: value for name, value in training.items() if name not in ("minutes", "epochs", "steps")}
-    options = TrainingOptions.checked({**training, "seed": run.seed, **run.training, **run.limits()})
+    if any(name in run.training_options for name in LIMITS):
+        training = {name: value for name, value in training.items() if name not in LIMITS}
+    options = TrainingOptions.checked({**training, **run.training_options})
     fields = flows.describe(name).options.model_fields
     flow = flows.build(name, data.event_shape, **_context(run, data), **{**model, **as_lists(run.option, fields)})
     count = sum(p.numel() for p in flow.parameters())
-    limits = {name: getattr(options, name) for name in ("minutes", "epochs", "steps")}
+    limits = {name: getattr(options, name) for name in LIMITS}
     until = ", ".join(f"{value:g} {name}" for name, value in limits.items() if value is not None)
     until = until or f"{options.epoch_limit:g} epochs"
     tell(f"{name}: {count:,} parameters on {device}; training for at most {until}")
     return _Job(run, out, data, parts, flow.to(device), options)
 
 
-def _read(run: Run) -> DataSet:
-    choice: dict[str, Any] = {
-        "data_dir": run.data_dir,
-        "columns": run.columns,
-        "context": run.context,
-        "bits": run.bits,
-        "resize": run.resize,
-        "crop": run.crop,
-        "grey": run.grey,
-    }
-    data = load(run.data, **choice, limit=run.limit, seed=run.seed)
-    return data if run.test is None else with_test(data, load(run.test, **choice))
-
-
 def _context(run: Run, data: DataSet) -> dict[str, int]:
-    """What the flow is to be built for: a context vector, class labels, or nothing."""
-    if not run.labels:
-        return {"context_dim": 0 if data.context is None else data.context.shape[1]}
-    if data.context is not None:
-        raise OptionError("labels and context: a flow is conditional on one of the two; leave one out")
-    if data.labels is None:
-        raise DataError(f"{data.name} has no class labels to condition on")
-    if data.labels.min() < 0:
-        raise DataError(f"{data.name}: class labels of 0 and above expected, got {data.labels.min()}")
-    return {"classes": int(data.labels.max()) + 1}
+    """The condition of the flow: class labels, a context vector, or none."""
+    if run.preparation.labels and data.labels is not None:
+        return {"classes": int(data.labels.max()) + 1}
+    return {"context_dim": 0 if data.context is None else data.context.shape[1]}
 
 
 def _train(job: _Job) -> FitResult:
@@ -153,12 +132,12 @@ def _conclude(job: _Job, result: FitResult) -> None:
     model = storage.load_model(job.out, job.flow.device)
     print(f"saved {job.out} (best of step {result.best_step:,} of {result.steps:,}; ended by {result.stopped_by})")
     try:
-        if job.run.report:
-            numbers = save_report(model, job.data, seed=job.run.seed)
+        if job.run.report is not False:
+            numbers = save_report(model, job.data, seed=job.run.running.chosen_seed)
             print_held_out(numbers["likelihood"])
             print(f"report: {job.out / 'report.html'}")
         else:
-            print_held_out(score_held_out(model, job.data, seed=job.run.seed))
+            print_held_out(score_held_out(model, job.data, seed=job.run.running.chosen_seed))
     except KeyboardInterrupt:
         tell(f"interrupted: the model is saved, the report is not made; `pushforward report {job.out} {job.run.data}`")
 
@@ -171,16 +150,10 @@ def _describe(run: Run, data: DataSet) -> dict[str, Any]:
         "levels": data.levels,
         "columns": data.columns,
         "context_columns": data.context_columns,
-        "labels": run.labels,
-        "bits": run.bits,
-        "resize": run.resize,
-        "crop": run.crop,
-        "grey": run.grey,
-        "limit": run.limit,
-        "seed": run.seed,
-        "test": run.test,
         "fingerprint": data.fingerprint,
         "source": data.source,
+        "preparation": run.preparation,
+        "seed": run.running.chosen_seed,
     }
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from pushforward.errors import OptionError
+from pushforward.preparation import COLUMNS_HELP, CONTEXT_HELP
 
 if TYPE_CHECKING:
     import torch
 
-_DATA = Group("Data", sort_key=1)
+DATA = Group("Data", sort_key=1)
 _RUNNING = Group("Running", sort_key=2)
 
 Model = Annotated[Path, Parameter(help="folder of a saved model.")]
@@ -38,13 +39,11 @@ Labels = Annotated[
 Force = Annotated[bool, Parameter(negative=(), help="replace what is there.")]
 Columns = Annotated[
     list[str] | None,
-    Parameter(group=_DATA, negative=(), help="columns of the table to model: a,b,c (quoted as in CSV where needed)."),
+    Parameter(group=DATA, negative=(), help=COLUMNS_HELP),
 ]
-Context = Annotated[
-    list[str] | None, Parameter(group=_DATA, negative=(), help="columns of the table to condition on: a,b,c.")
-]
+Context = Annotated[list[str] | None, Parameter(group=DATA, negative=(), help=CONTEXT_HELP)]
 DataDir = Annotated[
-    Path | None, Parameter(group=_DATA, help="where named data are looked for; default: $PUSHFORWARD_DATA.")
+    Path | None, Parameter(group=DATA, help="where named data are looked for; default: $PUSHFORWARD_DATA.")
 ]
 
 
@@ -59,20 +58,22 @@ class Running:
     seed: Annotated[int | None, Parameter(help="of everything random; default 0.")] = None
     threads: Annotated[int | None, Parameter(help="processor threads; default: as torch chooses.")] = None
 
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"threads must be at least 1, got {self.threads}")
+        if not 0 <= self.chosen_seed < 2**63:
+            raise OptionError(f"seed must be 0 or above, got {self.seed}")
+
     @property
     def chosen_seed(self) -> int:
         return 0 if self.seed is None else self.seed
 
     def start(self) -> torch.device:
-        """Set threads and seed, and return the device; raises OptionError for what cannot be used here."""
+        """Set threads and seed, and return the device; raises OptionError for one that cannot be used here."""
         import torch
 
         if self.threads is not None:
-            if self.threads < 1:
-                raise OptionError(f"threads must be at least 1, got {self.threads}")
             torch.set_num_threads(self.threads)
-        if not 0 <= self.chosen_seed < 2**63:
-            raise OptionError(f"seed must be 0 or above, got {self.seed}")
         torch.manual_seed(self.chosen_seed)
         name = self.device or "auto"
         if name == "auto":

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from pushforward.cli.progress import tell
 from pushforward.data import DataSet, load
 from pushforward.data.header import column_names
-from pushforward.errors import DataError, OptionError, PushforwardError
+from pushforward.data.loading import reduce_bits, with_test
+from pushforward.errors import DataError, PushforwardError
+from pushforward.preparation import Preparation
 from pushforward.storage import DataConfig, SavedModel
-
-_IMAGE_OPTIONS = ("bits", "resize", "crop", "grey")
 
 
 def read_for(
@@ -38,74 +35,41 @@ def read_for(
     config = model.config.data
     if config is None:
         data = load(name, data_dir=data_dir, columns=columns, context=context)
-    elif config.kind == "image":
-        data = _read_images(config, model, name, data_dir, **_draw(config, as_fitted))
     else:
-        data = _read_table(config, name, data_dir, columns, context, **_draw(config, as_fitted))
-    if as_fitted and test is None and config is not None and data.name == config.name:
-        test = config.test
+        limit = config.preparation.limit if as_fitted else None
+        if config.kind == "image":
+            data = _read_images(config, model, name, data_dir, limit)
+        else:
+            data = _read_table(config, name, data_dir, columns, context, limit)
+        if as_fitted and test is None and data.name == config.name:
+            test = config.preparation.test
     if test is not None:
         data = with_test(data, read_for(model, test, data_dir=data_dir, columns=columns, context=context))
     _require_labels(model, data)
     return data
 
 
-def with_test(data: DataSet, test: DataSet) -> DataSet:
-    """``data`` followed by the rows of ``test``, which are marked as the test part.
-
-    Raises DataError where the two do not fit each other, OptionError where ``data`` have a test part of their own.
-    """
-    if data.test_rows is not None:
-        raise OptionError(f"{data.name} has a published test part; a test file is for data without one")
-    if data.event_shape != test.event_shape or (data.columns, data.context_columns) != (
-        test.columns,
-        test.context_columns,
-    ):
-        raise DataError(
-            f"{test.name}: rows like those of {data.name} expected, of shape {data.event_shape}, got {test.event_shape}"
-        )
-    if data.levels is not None:
-        levels = max(data.levels, test.levels or 0)
-        data, test = data.with_levels(levels), test.with_levels(levels)
-    return replace(
-        data,
-        x=np.concatenate([data.x, test.x]),
-        context=_joined(data.context, test.context),
-        labels=_joined(data.labels, test.labels),
-        test_rows=np.arange(len(data), len(data) + len(test)),
-        source=f"{data.source}; test rows from {test.source}",
-    )
-
-
-def _joined(first: Any, second: Any) -> Any:
-    return None if first is None or second is None else np.concatenate([first, second])
-
-
-def _draw(config: DataConfig, as_fitted: bool) -> dict[str, Any]:
-    return {"limit": config.limit, "seed": config.seed} if as_fitted else {}
-
-
-def _read_images(config: DataConfig, model: SavedModel, name: str, data_dir: Path | None, **draw: Any) -> DataSet:
+def _read_images(config: DataConfig, model: SavedModel, name: str, data_dir: Path | None, limit: int | None) -> DataSet:
     """Images that have the model's size as they are, others prepared as the model's were."""
-    shape = model.flow.event_shape
-    prepared = {key: getattr(config, key) for key in _IMAGE_OPTIONS if getattr(config, key)}
-    bits = prepared.pop("bits", None)
+    shape, bits = model.flow.event_shape, config.preparation.bits
+    unchanged = Preparation(limit=limit)
+    prepared = replace(config.preparation, bits=None, labels=False, test=None, limit=limit)
     try:
-        data = load(name, data_dir=data_dir, **draw)
+        data = load(name, unchanged, data_dir=data_dir, seed=config.seed)
         fits = data.event_shape == shape
     except PushforwardError:
         # A folder of images of several sizes can only be read when they are brought to one.
-        if not prepared:
+        if prepared == unchanged:
             raise
         fits = False
     if not fits:
-        data = load(name, data_dir=data_dir, **prepared, **draw)
+        data = load(name, prepared, data_dir=data_dir, seed=config.seed)
     if data.kind != "image":
         raise DataError(f"{data.name} is a table, but the model takes images of shape {shape}")
     if data.event_shape != shape:
         raise DataError(f"{data.name} has images of shape {data.event_shape}, but the model takes {shape}")
     if bits is not None and data.levels == 256:
-        data = replace(data, x=data.x >> (8 - bits), levels=2**bits)
+        data = reduce_bits(data, bits)
     return data if config.levels is None else data.with_levels(config.levels)
 
 
@@ -115,7 +79,7 @@ def _read_table(
     data_dir: Path | None,
     columns: Sequence[str] | None,
     context: Sequence[str] | None,
-    **draw: Any,
+    limit: int | None,
 ) -> DataSet:
     """A table with the model's columns in the model's order, under the model's names."""
     ours, conditions = config.columns or (), config.context_columns or ()
@@ -124,7 +88,7 @@ def _read_table(
     for option, given, wanted in (("columns", columns, ours), ("context", context, conditions)):
         if given is not None and len(given) != len(wanted):
             raise DataError(f"{option}: {len(wanted)} names expected, for {', '.join(wanted)}, got {len(given)}")
-    data = load(name, data_dir=data_dir, columns=columns, context=context or None, **draw)
+    data = load(name, data_dir=data_dir, seed=config.seed, columns=columns, context=context or None, limit=limit)
     if data.kind != "table":
         raise DataError(f"{data.name} are images, but the model takes rows with the columns {', '.join(ours)}")
     if len(data.columns or ()) != len(ours):

@@ -1,72 +1,121 @@
-"""What one `pushforward fit` is to do: from a TOML file and from the command line, which wins."""
+"""The options of one `pushforward fit`, from a TOML file and from the command line, which wins."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from cyclopts import Group, Parameter
 
+from pushforward.cli.parameters import DATA, DataDir, Force, Running
+from pushforward.error_messages import did_you_mean, first_problem
 from pushforward.errors import OptionError
+from pushforward.preparation import Preparation
+
+MODEL = Group("Model and training", sort_key=0)
 
 _MAX_FILE = 1 << 20
+LIMITS = ("minutes", "epochs", "steps")
+_Options = TypeVar("_Options")
 
 
-class Run(BaseModel):
-    """Everything that `fit` can be told; a run file has the same names, options of the flow in a table ``[option]``
-    and of the training in a table ``[training]``. Paths are relative to where the command runs."""
+@Parameter(name="*", group=MODEL)
+@dataclass(frozen=True)
+class Run:
+    """All options of `fit`. An option is written once, here or in `Preparation` or `Running`, for the command line and
+    for a run file, which has the same names, options of the flow in a table ``[option]`` and of the training in a table
+    ``[training]``. An option at its default was not given. Paths are relative to where the command runs.
+    """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    data: Annotated[str | None, Parameter(parse=False)] = None
+    option: Annotated[dict[str, Any], Parameter(parse=False)] = field(default_factory=dict)
+    training: Annotated[dict[str, Any], Parameter(parse=False)] = field(default_factory=dict)
 
-    data: str
-    out: Path
-    flow: str | None = None
-    option: dict[str, Any] = {}
-    training: dict[str, Any] = {}
-    minutes: float | None = None
-    epochs: float | None = None
-    steps: int | None = None
-    test: str | None = None
-    labels: bool = False
-    report: bool = True
-    force: bool = False
+    out: Annotated[Path | None, Parameter(help="folder to save the model in; has to be empty.")] = None
+    force: Force = False
+    flow: Annotated[
+        str | None, Parameter(help="see `pushforward flows`; default nsf_ar for tables, real_nvp for images.")
+    ] = None
+    minutes: Annotated[float | None, Parameter(help="end training after so many minutes.")] = None
+    epochs: Annotated[float | None, Parameter(help="end training after so many passes.")] = None
+    steps: Annotated[int | None, Parameter(help="end training after so many steps.")] = None
+    report: Annotated[bool | None, Parameter(help="make the report at the end (the default).")] = None
 
-    columns: tuple[str, ...] | None = None
-    context: tuple[str, ...] | None = None
-    data_dir: Path | None = None
-    bits: int | None = None
-    resize: int | None = None
-    crop: tuple[int, int, int, int] | None = None
-    grey: bool = False
-    limit: int | None = None
+    preparation: Annotated[Preparation, Parameter(name="*", group=DATA, negative=(), show_default=False)] = field(
+        default_factory=Preparation
+    )
+    data_dir: DataDir = None
+    running: Running = field(default_factory=Running)
 
-    device: str | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    threads: int | None = None
+    def over(self, file: Path | None) -> Run:
+        """The run of the ``file`` with the options given here over its own; tables are joined name by name.
 
-    @classmethod
-    def merged(cls, file: Path | None, given: dict[str, Any]) -> Run:
-        """The file's values with those ``given`` on the command line over them; tables are joined name by name.
-
-        Raises OptionError for a file that cannot be read, an unknown name, a value of the wrong kind, or a missing one.
+        Raises OptionError for a file that cannot be read, an unknown name, or a value of the wrong kind.
         """
         values = {} if file is None else _read(file)
-        for name in ("option", "training"):
-            if isinstance(values.get(name), dict) and name in given:
-                given = {**given, name: {**values[name], **given[name]}}
-        try:
-            return cls(**{**values, **given})
-        except ValidationError as error:
-            raise OptionError(_sentence(error, file)) from None
+        for name in values:
+            if name not in _names(Run):
+                hint = did_you_mean(name, _names(Run)) or f"expected one of {', '.join(_names(Run))}"
+                raise OptionError(f"{file}: {name!r} is not known; {hint}")
+        for name, value in _given(self):
+            in_file = values.get(name)
+            values[name] = {**in_file, **value} if isinstance(in_file, dict) and isinstance(value, dict) else value
+        return _validated(Run, values)
 
-    def limits(self) -> dict[str, Any]:
-        """The limits of the training that were given, wherever."""
-        named = {name: getattr(self, name) for name in ("minutes", "epochs", "steps")}
-        return {name: value for name, value in named.items() if value is not None}
+    def required(self) -> tuple[str, Path]:
+        """The data and the folder of the model; raises OptionError for the one that was not given."""
+        if self.data is None or self.out is None:
+            missing = "DATA" if self.data is None else "--out DIR"
+            raise OptionError(f"{missing} is missing: name it on the command line or in a run file")
+        return self.data, self.out.expanduser()
+
+    @property
+    def training_options(self) -> dict[str, Any]:
+        """The options of the training that were given: those in ``training``, the limits and the seed."""
+        limits = {name: value for name, value in _given(self) if name in LIMITS}
+        return {"seed": self.running.chosen_seed, **self.training, **limits}
+
+
+def _groups(kind: Any) -> dict[str, Any]:
+    """The options of a class that are classes of options themselves."""
+    return {option.name: option.default_factory for option in fields(kind) if is_dataclass(option.default_factory)}
+
+
+def _names(kind: Any) -> list[str]:
+    """The names of all options, those in groups among them."""
+    groups = _groups(kind)
+    nested = (_names(groups[o.name]) if o.name in groups else [o.name] for o in fields(kind))
+    return [name for names in nested for name in names]
+
+
+def _given(options: Any) -> Iterator[tuple[str, Any]]:
+    """Name and value of each option that is not at its default."""
+    for option in fields(options):
+        value = getattr(options, option.name)
+        if is_dataclass(value):
+            yield from _given(value)
+        elif value != _default(option):
+            yield option.name, value
+
+
+def _default(option: Field[Any]) -> Any:
+    return option.default if option.default_factory is MISSING else option.default_factory()
+
+
+def _validated(kind: type[_Options], values: Mapping[str, Any]) -> _Options:
+    from pydantic import TypeAdapter, ValidationError
+
+    groups = {name: {n: values[n] for n in _names(group) if n in values} for name, group in _groups(kind).items()}
+    own = {name: value for name, value in values.items() if not any(name in group for group in groups.values())}
+    parts = {name: _validated(group, groups[name]) for name, group in _groups(kind).items()}
+    try:
+        return TypeAdapter(kind).validate_python({**own, **parts})
+    except ValidationError as error:
+        raise OptionError(first_problem(error)) from None
 
 
 def pairs(given: Sequence[str] | None, flag: str) -> dict[str, Any]:
@@ -114,15 +163,3 @@ def _read(file: Path) -> dict[str, Any]:
         raise OptionError(f"{file}: the run file cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
         raise OptionError(f"{file}: not valid TOML ({error})") from None
-
-
-def _sentence(error: ValidationError, file: Path | None) -> str:
-    first = error.errors()[0]
-    name = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, Run.model_fields, n=3, cutoff=0.5) or list(Run.model_fields)
-        return f"{file}: {name!r} is not known; near it: {', '.join(near)}"
-    if first["type"] == "missing":
-        word = "DATA" if name == "data" else "--out DIR" if name == "out" else name
-        return f"{word} is missing: name it on the command line{' or in the run file' if file else ''}"
-    return f"{name}: {first['msg']} (got {first['input']!r})"

@@ -1,29 +1,29 @@
-"""Images in files, through Pillow, and what is done to images before they are modelled: crop, resize, grey.
+"""Images in files, through Pillow, and their preparation: crop, resize, grey.
 
-A crop is `(top, bottom, left, right)` in pixels, as in `image[top:bottom, left:right]`. `resize=n` gives n x n pixels:
-the largest centred square, scaled with an anti-aliasing triangle filter (which never leaves the range of the pixels)
-and rounded to whole numbers. Grey is ITU-R 601 luma.
+Images are resized with an anti-aliasing triangle filter, which never leaves the range of the pixels.
 """
+
+from __future__ import annotations
 
 import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pushforward.data.reading import file_size, foreign, require_size
-from pushforward.errors import DataError, OptionError
+from pushforward.errors import DataError
+from pushforward.preparation import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from PIL.Image import Image
 
-__all__ = ["IMAGE_SUFFIXES", "Preparation", "find_images", "prepare_array", "read_images"]
+__all__ = ["IMAGE_SUFFIXES", "find_images", "prepare_array", "read_images"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
 # Pillow tries these only: some of its other readers start outside programs (EPS) or are seldom exercised.
@@ -31,83 +31,55 @@ _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
 _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 _ORIENTATION = 0x0112
-_MAX_SIDE = 1 << 15
 _PIXELS_ALWAYS_ALLOWED = 1 << 24
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """What is done to each image, in this order: crop, resize, grey.
+def prepared_size(preparation: Preparation, height: int, width: int, where: str) -> tuple[int, int]:
+    """Height and width of an image of ``height`` x ``width`` after preparation.
 
-    Raises:
-        OptionError: if the crop is empty or the size not positive.
+    Raises DataError if the crop reaches beyond the image.
     """
+    if preparation.crop is not None:
+        top, bottom, left, right = preparation.crop
+        if bottom > height or right > width:
+            raise DataError(
+                f"{where}: crop rows {top} to {bottom} and columns {left} to {right} reach beyond the image of "
+                f"{height} x {width} pixels (height x width)"
+            )
+        height, width = bottom - top, right - left
+    return (height, width) if preparation.resize is None else (preparation.resize, preparation.resize)
 
-    crop: tuple[int, int, int, int] | None = None
-    resize: int | None = None
-    grey: bool = False
 
-    def __post_init__(self) -> None:
-        if self.resize is not None and not 1 <= self.resize <= _MAX_SIDE:
-            raise OptionError(f"resize: a size of 1 to {_MAX_SIDE} pixels expected, got {self.resize}")
-        if self.crop is not None:
-            top, bottom, left, right = self.crop
-            if not (0 <= top < bottom and 0 <= left < right):
-                raise OptionError(
-                    f"crop: top, bottom, left, right with 0 <= top < bottom and 0 <= left < right expected, "
-                    f"got {self.crop}"
-                )
+def prepare_image(preparation: Preparation, image: Image) -> Image:
+    """``image`` (mode L or RGB), cropped and resized, then turned grey."""
+    from PIL.Image import Resampling
 
-    @property
-    def nothing(self) -> bool:
-        """Whether images are left as they are."""
-        return self == Preparation()
-
-    def size(self, height: int, width: int, where: str) -> tuple[int, int]:
-        """Height and width after preparation of an image of `height` x `width`.
-
-        Raises:
-            DataError: if the crop reaches beyond the image.
-        """
-        if self.crop is not None:
-            top, bottom, left, right = self.crop
-            if bottom > height or right > width:
-                raise DataError(
-                    f"{where}: crop rows {top} to {bottom} and columns {left} to {right} reach beyond the image of "
-                    f"{height} x {width} pixels (height x width)"
-                )
-            height, width = bottom - top, right - left
-        return (height, width) if self.resize is None else (self.resize, self.resize)
-
-    def apply(self, image: "Image") -> "Image":
-        """Crop and resize `image` (mode L or RGB), then turn it grey if asked."""
-        from PIL.Image import Resampling
-
-        if self.crop is not None:
-            top, bottom, left, right = self.crop
-            image = image.crop((left, top, right, bottom))
-        if self.resize is not None and image.size != (self.resize, self.resize):
-            width, height = image.size
-            side = min(width, height)
-            x, y = (width - side) // 2, (height - side) // 2
-            # Not resize(box=...): its filter reaches for pixels outside the box.
-            image = image.crop((x, y, x + side, y + side)).resize((self.resize, self.resize), Resampling.BILINEAR)
-        return _in_mode(image, "L") if self.grey else image
+    side = preparation.resize
+    if preparation.crop is not None:
+        top, bottom, left, right = preparation.crop
+        image = image.crop((left, top, right, bottom))
+    if side is not None and image.size != (side, side):
+        width, height = image.size
+        square = min(width, height)
+        x, y = (width - square) // 2, (height - square) // 2
+        # Not resize(box=...): its filter reaches for pixels outside the box.
+        image = image.crop((x, y, x + square, y + square)).resize((side, side), Resampling.BILINEAR)
+    return _in_mode(image, "L") if preparation.grey else image
 
 
 def prepare_array(x: np.ndarray, preparation: Preparation, where: str) -> np.ndarray:
     """Images `(N, C, H, W)` uint8, C one or three, prepared: `(N, C', H', W')` uint8."""
-    if preparation.nothing:
+    if not preparation.changes_pixels:
         return x
     from PIL import Image
 
-    height, width = preparation.size(x.shape[2], x.shape[3], where)
+    height, width = prepared_size(preparation, x.shape[2], x.shape[3], where)
     channels = 1 if preparation.grey else x.shape[1]
     require_size(where, len(x) * channels * height * width)
     result = np.empty((len(x), channels, height, width), dtype=np.uint8)
     for row, image in enumerate(x):
         planes = image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
-        result[row] = _to_planes(preparation.apply(Image.fromarray(planes)))
+        result[row] = _to_planes(prepare_image(preparation, Image.fromarray(planes)))
     return result
 
 
@@ -146,7 +118,7 @@ def read_images(paths: Sequence[Path], preparation: Preparation) -> np.ndarray:
     shapes = []
     for path in paths:
         with _opened(path) as image:
-            shapes.append((*preparation.size(*_upright_size(image), str(path)), image.mode in _GREY_MODES))
+            shapes.append((*prepared_size(preparation, *_upright_size(image), str(path)), image.mode in _GREY_MODES))
     height, width, _ = shapes[0]
     for path, (h, w, _) in zip(paths, shapes, strict=True):
         if (h, w) != (height, width):
@@ -160,12 +132,12 @@ def read_images(paths: Sequence[Path], preparation: Preparation) -> np.ndarray:
     result = np.empty((len(paths), 1 if mode == "L" else 3, height, width), dtype=np.uint8)
     for row, path in enumerate(paths):
         with _opened(path) as image:
-            result[row] = _to_planes(_in_mode(preparation.apply(_flatten(image)), mode))
+            result[row] = _to_planes(_in_mode(prepare_image(preparation, _flatten(image)), mode))
     return result
 
 
 @contextmanager
-def _opened(path: Path) -> "Iterator[Image]":
+def _opened(path: Path) -> Iterator[Image]:
     """An image whose header is read and acceptable; what Pillow raises inside, decoding included, names the file."""
     from PIL import Image
 
@@ -191,13 +163,13 @@ def _opened(path: Path) -> "Iterator[Image]":
             yield image
 
 
-def _upright_size(image: "Image") -> tuple[int, int]:
+def _upright_size(image: Image) -> tuple[int, int]:
     """Height and width once the camera's orientation is applied."""
     width, height = image.size
     return (width, height) if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8) else (height, width)
 
 
-def _flatten(image: "Image") -> "Image":
+def _flatten(image: Image) -> Image:
     """The image upright and in mode L or RGB, over white where it is transparent."""
     from PIL import Image, ImageOps
 
@@ -210,12 +182,12 @@ def _flatten(image: "Image") -> "Image":
     return _in_mode(upright, "L" if image.mode in _GREY_MODES else "RGB")
 
 
-def _in_mode(image: "Image", mode: str) -> "Image":
+def _in_mode(image: Image, mode: str) -> Image:
     """`image` in `mode`, itself if it is (Pillow would copy it)."""
     return image if image.mode == mode else image.convert(mode)
 
 
-def _to_planes(image: "Image") -> np.ndarray:
+def _to_planes(image: Image) -> np.ndarray:
     """`(C, H, W)` from an image of mode L or RGB."""
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)

@@ -1,8 +1,10 @@
 """From a name or a path to a checked data set, with every option applied or refused."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,12 +12,13 @@ from pushforward.data import toys
 from pushforward.data.arrays import as_images, looks_like_idx, read_idx, read_npy, read_npz
 from pushforward.data.columns import choose, finish, from_matrix
 from pushforward.data.dataset import DataSet, image_set, subset
-from pushforward.data.images import IMAGE_SUFFIXES, Preparation, find_images, prepare_array, read_images
+from pushforward.data.images import IMAGE_SUFFIXES, find_images, prepare_array, read_images
 from pushforward.data.named import NAMES, load_named
 from pushforward.data.reading import require_size
 from pushforward.data.tables import read_csv, read_parquet
 from pushforward.error_messages import did_you_mean
 from pushforward.errors import DataError, OptionError
+from pushforward.preparation import Preparation
 
 __all__ = ["load"]
 
@@ -26,72 +29,93 @@ _SUFFIXES = (".npy", ".npz", ".parquet", *_TEXT_SUFFIXES, *IMAGE_SUFFIXES)
 
 def load(
     name: str,
+    preparation: Preparation | None = None,
     *,
     data_dir: Path | None = None,
-    columns: Sequence[str] | None = None,
-    context: Sequence[str] | None = None,
-    bits: int | None = None,
-    resize: int | None = None,
-    crop: tuple[int, int, int, int] | None = None,
-    grey: bool = False,
-    limit: int | None = None,
     seed: int = 0,
+    **options: Any,
 ) -> DataSet:
     """Load a named data set (see `names`), a file, or a folder of images.
 
     Files are told apart by their endings: .npy, .npz, idx names as MNIST's publisher uses them, .csv and .tsv (also
     with .gz), .parquet, and single images. Arrays of one or two dimensions are tables, of three or four images.
 
-    Args:
-        data_dir: where named data are looked for; default: the environment variable PUSHFORWARD_DATA.
-        columns: tables: the columns to model, by name (or index where the file names none); default: all of them.
-        context: tables: columns to take out of the data and to condition on.
-        bits: images of 256 levels: keep only this many leading bits, 1 to 8 (5 bits are 32 levels).
-        resize: images: scale the largest centred square to `resize` x `resize` pixels, rounded to whole numbers.
-        crop: images: top, bottom, left, right in pixels, as in `image[top:bottom, left:right]`.
-        grey: images: one channel (ITU-R 601 luma).
-        limit: use only this many rows, drawn at random by `seed`; toys: how many points to draw (default 10,000).
-        seed: for the draw of `limit` and for toys.
+    preparation: which rows and columns, and how images are prepared; or its fields as ``options``. data_dir: where
+    named data are looked for; default: the environment variable PUSHFORWARD_DATA. seed: for the draw of ``limit`` rows
+    and for toys, which have ``limit`` points (default 10,000).
 
-    Raises:
-        DataError: if the data cannot be found or read, or do not go with an option.
-        OptionError: if an option is out of range, or is not for this kind of data.
+    Raises DataError if the data cannot be found or read, or do not go with an option; OptionError if an option is
+    unknown, out of range, or not for this kind of data.
     """
-    if bits is not None and not 1 <= bits <= 8:
-        raise OptionError(f"bits: 1 to 8 expected, got {bits}")
-    if limit is not None and limit < 1:
-        raise OptionError(f"limit: a positive number of rows expected, got {limit}")
-    preparation = Preparation(crop, resize, grey)
+    if preparation is None:
+        preparation = Preparation.of(options)
+    elif options:
+        raise OptionError(f"a preparation and {', '.join(options)}: put the options into the preparation")
     if name in toys.TOYS:
-        data = _draw_toy(name, columns, context, limit, seed)
+        data = _draw_toy(name, preparation, seed)
     elif name in NAMES:
-        data = load_named(name, data_dir, preparation, limit, seed)
+        data = load_named(name, data_dir, preparation, seed)
     else:
-        data = _load_path(_existing(name), columns, context, preparation, limit, seed)
-    if data.kind == "image":
-        _refuse(data, "an image data set", "tables", columns=columns, context=context)
-        return data if bits is None else _reduce_bits(data, bits)
-    _refuse(data, "a table", "images", bits=bits, resize=resize, crop=crop, grey=grey or None)
-    return data
+        data = _load_path(_existing(name), preparation, seed)
+    preparation.require_suited(data.name, data.kind)
+    if preparation.bits is not None:
+        data = reduce_bits(data, preparation.bits)
+    if preparation.labels:
+        _require_labels(data)
+    if preparation.test is None:
+        return data
+    # Every test row is used, and read as the others are.
+    return with_test(data, load(preparation.test, replace(preparation, test=None, limit=None), data_dir=data_dir))
 
 
-def _refuse(data: DataSet, kind: str, other: str, **options: object) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise OptionError(f"{given[0]}: this option is for {other}, but {data.name} is {kind}")
-
-
-def _reduce_bits(data: DataSet, bits: int) -> DataSet:
+def reduce_bits(data: DataSet, bits: int) -> DataSet:
+    """Images of 256 levels with their leading ``bits`` only; raises DataError for images of other levels."""
     if data.levels != 256:
         raise DataError(f"bits: images of 256 levels expected, but {data.name} has {data.levels}")
     return replace(data, x=data.x >> (8 - bits), levels=2**bits)
 
 
-def _draw_toy(
-    name: str, columns: Sequence[str] | None, context: Sequence[str] | None, limit: int | None, seed: int
-) -> DataSet:
-    choice = choose(name, ("x", "y"), columns, context, named=True)
-    rows = _TOY_ROWS if limit is None else limit
+def with_test(data: DataSet, test: DataSet) -> DataSet:
+    """``data`` followed by the rows of ``test``, which are marked as the test part.
+
+    Raises DataError where the two do not fit each other, OptionError where ``data`` have a test part of their own.
+    """
+    if data.test_rows is not None:
+        raise OptionError(f"{data.name} has a published test part; a test file is for data without one")
+    if data.event_shape != test.event_shape or (data.columns, data.context_columns) != (
+        test.columns,
+        test.context_columns,
+    ):
+        raise DataError(
+            f"{test.name}: rows like those of {data.name} expected, of shape {data.event_shape}, got {test.event_shape}"
+        )
+    if data.levels is not None:
+        levels = max(data.levels, test.levels or 0)
+        data, test = data.with_levels(levels), test.with_levels(levels)
+    return replace(
+        data,
+        x=np.concatenate([data.x, test.x]),
+        context=_joined(data.context, test.context),
+        labels=_joined(data.labels, test.labels),
+        test_rows=np.arange(len(data), len(data) + len(test)),
+        source=f"{data.source}; test rows from {test.source}",
+    )
+
+
+def _joined(first: Any, second: Any) -> Any:
+    return None if first is None or second is None else np.concatenate([first, second])
+
+
+def _require_labels(data: DataSet) -> None:
+    if data.labels is None:
+        raise DataError(f"{data.name} has no class labels to condition on")
+    if data.labels.min() < 0:
+        raise DataError(f"{data.name}: class labels of 0 and above expected, got {data.labels.min()}")
+
+
+def _draw_toy(name: str, preparation: Preparation, seed: int) -> DataSet:
+    choice = choose(name, ("x", "y"), preparation.columns, preparation.context, named=True)
+    rows = _TOY_ROWS if preparation.limit is None else preparation.limit
     require_size(name, 16 * rows)
     points = toys.sample(name, rows, seed)
     return finish(name, f"{toys.describe(name)}, drawn with seed {seed}", points[:, list(choice.needed)], choice)
@@ -111,17 +135,11 @@ def _existing(name: str) -> Path:
     raise DataError(f"{shown!r} is neither a named data set nor a file here; {advice}")
 
 
-def _load_path(
-    path: Path,
-    columns: Sequence[str] | None,
-    context: Sequence[str] | None,
-    preparation: Preparation,
-    limit: int | None,
-    seed: int,
-) -> DataSet:
+def _load_path(path: Path, preparation: Preparation, seed: int) -> DataSet:
+    columns, context = preparation.columns, preparation.context
     lower = path.name.lower()
     if path.is_dir() or lower.endswith(IMAGE_SUFFIXES):
-        return _load_image_files(path, preparation, limit, seed)
+        return _load_image_files(path, preparation, seed)
     if lower.endswith(".parquet"):
         data = read_parquet(path, columns, context)
     elif lower.endswith(_TEXT_SUFFIXES):
@@ -133,9 +151,9 @@ def _load_path(
         else:
             data = image_set(path.name, as_images(array, str(path)), labels=labels, source=str(path))
     # Levels are detected before rows are dropped: they belong to the data, not to the draw.
-    rows = subset(len(data), limit, seed)
+    rows = subset(len(data), preparation.limit, seed)
     data = data if rows is None else data.take(rows)
-    if data.kind == "image" and not preparation.nothing:
+    if data.kind == "image":
         data = replace(data, x=prepare_array(data.x, preparation, data.name))
     return data
 
@@ -154,10 +172,10 @@ def _read_array(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     )
 
 
-def _load_image_files(path: Path, preparation: Preparation, limit: int | None, seed: int) -> DataSet:
+def _load_image_files(path: Path, preparation: Preparation, seed: int) -> DataSet:
     """A folder of images or a single one. They have 256 levels however dark they are: that is what the files store."""
     paths, labels = find_images(path) if path.is_dir() else ([path], None)
-    rows = subset(len(paths), limit, seed)
+    rows = subset(len(paths), preparation.limit, seed)
     if rows is not None:
         paths = [paths[row] for row in rows]
         labels = None if labels is None else labels[rows]

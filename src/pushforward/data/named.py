@@ -11,9 +11,10 @@ from pushforward.data import toys
 from pushforward.data.arrays import as_images, read_idx, read_npz
 from pushforward.data.cifar import read_binary_batch, read_python_batch
 from pushforward.data.dataset import DataSet, image_set, subset
-from pushforward.data.images import Preparation, prepare_array, read_images
+from pushforward.data.images import prepare_array, read_images
 from pushforward.data.reading import foreign, read_all
 from pushforward.errors import DataError
+from pushforward.preparation import Preparation
 
 __all__ = ["NAMES", "DataInfo", "load_named", "names", "resolve_data_dir"]
 
@@ -55,7 +56,6 @@ class _Request:
     name: str
     files: tuple[Path, ...]
     preparation: Preparation
-    limit: int | None
     seed: int
 
     def data_set(
@@ -70,10 +70,8 @@ class _Request:
             test_rows=np.arange(len(train), len(train) + len(test)),
             source=str(self.files[0].parent),
         )
-        rows = subset(len(data), self.limit, self.seed)
+        rows = subset(len(data), self.preparation.limit, self.seed)
         data = data if rows is None else data.take(rows)
-        if self.preparation.nothing:
-            return data
         return replace(data, x=prepare_array(data.x, self.preparation, self.name))
 
 
@@ -139,7 +137,7 @@ def _read_celeba(request: _Request) -> DataSet:
         listed = [(name, int(part)) for name, part in lines]
     if not listed or any(part not in (0, 1, 2) or Path(name).name != name for name, part in listed):
         raise DataError(f"{partition}: lines of a file name and 0, 1 or 2 (training, validation, test) expected")
-    rows = subset(len(listed), request.limit, request.seed)
+    rows = subset(len(listed), request.preparation.limit, request.seed)
     kept = listed if rows is None else [listed[row] for row in rows]
     folder = next(f for f in _celeba_folders(partition) if f.is_dir())
     return image_set(
@@ -241,14 +239,14 @@ def _present(path: Path) -> Path | None:
         return None
 
 
-def load_named(name: str, data_dir: Path | None, preparation: Preparation, limit: int | None, seed: int) -> DataSet:
-    """The images of a named data set (toys aside), prepared; `limit` rows of them, drawn by `seed`.
+def load_named(name: str, data_dir: Path | None, preparation: Preparation, seed: int) -> DataSet:
+    """The images of a named data set (toys aside), prepared; `preparation.limit` rows of them, drawn by `seed`.
 
     Raises:
         DataError: if its files are not there, or damaged.
     """
     if name == "digits":
-        return _load_digits(preparation, limit, seed)
+        return _load_digits(preparation, seed)
     entry, base = _FILED[name], resolve_data_dir(data_dir)
     files = _find(entry, base)
     if files is None:
@@ -260,17 +258,16 @@ def load_named(name: str, data_dir: Path | None, preparation: Preparation, limit
             )
         raise DataError(f"{name}: not in {base}, looked there for {places} and what belongs to it; {entry.how}")
     if name == "celeba":
-        preparation = Preparation(
-            crop=preparation.crop or CELEBA_CROP, resize=preparation.resize or CELEBA_SIZE, grey=preparation.grey
-        )
-    return entry.read(_Request(name, files, preparation, limit, seed))
+        crop, size = preparation.crop or CELEBA_CROP, preparation.resize or CELEBA_SIZE
+        preparation = replace(preparation, crop=crop, resize=size)
+    return entry.read(_Request(name, files, preparation, seed))
 
 
-def _load_digits(preparation: Preparation, limit: int | None, seed: int) -> DataSet:
+def _load_digits(preparation: Preparation, seed: int) -> DataSet:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     x = prepare_array(bunch.images.astype(np.uint8)[:, None], preparation, "digits")
     data = image_set("digits", x, levels=17, labels=bunch.target, source=_DIGITS_SOURCE)
-    rows = subset(len(data), limit, seed)
+    rows = subset(len(data), preparation.limit, seed)
     return data if rows is None else data.take(rows)

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from pushforward.preparation import Preparation
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,16 +33,10 @@ class DataConfig(_Strict):
     levels: int | None = None
     columns: tuple[str, ...] | None = None
     context_columns: tuple[str, ...] | None = None
-    labels: bool = False
-    bits: int | None = None
-    resize: int | None = None
-    crop: tuple[int, int, int, int] | None = None
-    grey: bool = False
-    limit: int | None = None
-    seed: int = 0
-    test: str | None = None
     fingerprint: str
     source: str = ""
+    preparation: Preparation = Preparation()
+    seed: int = 0
 
 
 class ModelConfig(_Strict):

@@ -44,13 +44,25 @@ def _from_1_to_2(raw: Config) -> Config:
     match raw.get("flow"):
         case {"name": str(name), "event_shape": [*shape], "options": dict(options), **others} if _is_shape(shape):
             options = options_of_format_1(name, tuple(shape), options)
-            return {**raw, "flow": {"name": name, "event_shape": shape, "options": options, **others}}
+            raw = {**raw, "flow": {"name": name, "event_shape": shape, "options": options, **others}}
+    match raw.get("data"):
+        case dict(data):
+            raw = {**raw, "data": _data_of_format_1(data)}
     return raw
+
+
+def _data_of_format_1(data: Config) -> Config:
+    """The options of reading, which stood among the facts about the data, as an object of their own."""
+    options = {name: data[name] for name in _READING_OPTIONS_OF_FORMAT_1 if name in data}
+    facts = {name: value for name, value in data.items() if name not in options}
+    return {**facts, "preparation": {**options, "columns": data.get("columns"), "context": data.get("context_columns")}}
 
 
 def _is_shape(sizes: list[Any]) -> bool:
     return all(type(size) is int for size in sizes)
 
+
+_READING_OPTIONS_OF_FORMAT_1 = ("labels", "bits", "resize", "crop", "grey", "limit", "test")
 
 # Entry i takes a configuration of format i + 1 to format i + 2.
 _STEPS: tuple[Callable[[Config], Config], ...] = (_from_1_to_2,)
