@@ -30,7 +30,7 @@ demo: $(STAMP)  ## train Real NVP on 8 x 8 digits and write a report (minutes; r
 	@echo "  $(BIN)/pushforward score $(DEMO) digits --part test --out scores.csv"
 
 test: $(STAMP)  ## run the tests (some minutes)
-	@$(PYTEST) -n $(JOBS)
+	@$(PYTEST) -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 test-slow: $(STAMP)  ## run the tests that take longer than the ordinary suite allows
 	@$(PYTEST) -m slow

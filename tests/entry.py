@@ -33,6 +33,7 @@ class Reason(Enum):
     NO_GOLDEN_VALUE = "built of parts that have golden values"
     EAGER = "declares itself eager"
     COMPILED_ALREADY = "another entry compiles the same code"
+    CLOSED_UNDER_CHAIN = "a chain keeps it, and every part and another entry of this architecture are checked"
     FROM_TORCH = "torch's own distributions do not compile into one graph"
 
 
@@ -40,15 +41,16 @@ class Reason(Enum):
 class Entry:
     """One thing to check.
 
-    make: builds it, given the dtype that tensors outside modules should have. base: the density on the codomain with
-    which a map or a transform is made a flow. context: the shape of one context, ``"labels"``, or None. rows: data to
-    check on, ``(n, generator) -> (n, *event)`` in float64; None draws structured data in the domain. skips: checks
-    that do not apply and why. differences: its backward is written by hand, so that Jacobians are taken by central
-    differences. inverse_tolerance: what a numeric inverse promises in place of the bars of check a. tolerance: what a
-    numeric log term promises, beside the bar of check b. bias: how far the mean of an estimated log term may lie from
-    the exact one, because it is truncated. mixtures: finds the tensors whose first axis runs over the components of a
-    mixture. smooth: a second order is promised. truth: draws from the density that the untrained entry is constructed
-    to equal. golden: has golden values in tests/golden.
+    architecture: the name by which a flow is built, None for what is assembled by hand. make: builds it, given the
+    dtype that tensors outside modules should have. base: the density on the codomain with which a map or a
+    transform is made a flow. context: the shape of one context, ``"labels"``, or None. rows: data to check on,
+    ``(n, generator) -> (n, *event)`` in float64; None draws structured data in the domain. skips: checks that do
+    not apply and why. differences: its backward is written by hand, so that Jacobians are taken by central
+    differences. inverse_tolerance: what a numeric inverse promises in place of the bars of check a. tolerance: what
+    a numeric log term promises, beside the bar of check b. bias: how far the mean of an estimated log term may lie
+    from the exact one, because it is truncated. mixtures: finds the tensors whose first axis runs over the
+    components of a mixture. smooth: a second order is promised. truth: draws from the density that the untrained
+    entry is constructed to equal. golden: has golden values in tests/golden.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Entry:
     smooth: bool = False
     truth: Callable[[int, int], Tensor] | None = None
     golden: bool = False
+    architecture: str | None = None
 
     @property
     def size(self) -> int:
@@ -115,6 +118,7 @@ def flow_entry(
         lambda dtype: build(flow, event_shape, context, classes, **options),
         event_shape,
         context=seen,
+        architecture=flow,
         **(more or {}),
     )
 

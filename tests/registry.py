@@ -6,6 +6,8 @@ to says so with a `Reason`, either by rule (`subjects.reason_against`) or in the
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from entries import (
     augmented,
     autoregressive,
@@ -31,7 +33,7 @@ from entries import (
 )
 from entry import LABELS, Entry, Reason
 
-__all__ = ["BY_NAME", "ENTRIES", "LABELS", "Entry", "Reason"]
+__all__ = ["BY_NAME", "CHAINS", "ENTRIES", "LABELS", "Entry", "Reason"]
 
 _FAMILIES = (
     maps,
@@ -59,3 +61,19 @@ _FAMILIES = (
 ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}
 assert len(BY_NAME) == len(ENTRIES), "two entries have the same name"
+
+
+def _chains() -> frozenset[str]:
+    """All flows built by name but one on vectors and one on images of each architecture, with a context if possible."""
+    groups: dict[tuple[str, int], list[Entry]] = defaultdict(list)
+    for entry in ENTRIES:
+        if entry.architecture is not None:
+            groups[entry.architecture, len(entry.event_shape)].append(entry)
+    return frozenset(
+        entry.name for group in groups.values() for entry in sorted(group, key=lambda entry: entry.context is None)[1:]
+    )
+
+
+# Flows that skip the checks that a chain of sound parts passes: their parts run all of them, and so does another flow
+# of the same architecture.
+CHAINS = _chains()

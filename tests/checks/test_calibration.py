@@ -5,12 +5,11 @@ heavy tail; a torus needs a transform of circles.
 """
 
 import pytest
-import torch
 
 from checking import over
 from pushforward.diagnostics.calibration import coverage, latent_pit, uniformity
 from registry import ENTRIES, Entry
-from subjects import make_flow, subject
+from subjects import built, subject
 
 _SEEDS = 200  # enough for "95 % of seeds" to be about the flow and not about the seeds
 
@@ -34,5 +33,5 @@ def test_highest_density_regions_cover_what_they_say(entry: Entry) -> None:
 
 
 def test_a_flow_on_circles_comes_with_a_torus_of_known_density() -> None:
-    circular = [e for e in ENTRIES if make_flow(e, torch.float32).transform.domain.kind == "circle"]
+    circular = [e for e in ENTRIES if built(e.name).transform.domain.kind == "circle"]
     assert not circular or any(e.truth is not None for e in circular)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from checking import CHECKS, COVERED
-from registry import ENTRIES, Reason
-from subjects import reason_against
+from pushforward.flows import names
+from registry import CHAINS, ENTRIES, Reason
+from subjects import built, reason_against
 
 _HERE = Path(__file__).parent
 _PAGE = _HERE.parents[1] / "docs" / "verification.md"
@@ -60,6 +61,14 @@ def test_no_entry_is_left_out_of_a_check_without_a_reason() -> None:
 def test_every_reason_in_the_closed_list_is_used() -> None:
     used = {reason_against(entry, check) for entry in ENTRIES for check in CHECKS}
     assert set(Reason) - used == set()
+
+
+def test_flows_of_every_sort_run_all_checks() -> None:
+    whole = [entry for entry in ENTRIES if entry.architecture is not None and entry.name not in CHAINS]
+    assert {entry.architecture for entry in whole} == set(names())
+    sorts = {(built(entry.name).kind, len(entry.event_shape), str(entry.context)) for entry in whole}
+    assert {kind for kind, _, _ in sorts} == {"exact", "bound", "estimate"}
+    assert {(rank, context) for _, rank, context in sorts} >= {(1, "(2,)"), (1, "labels"), (3, "labels")}
 
 
 @pytest.mark.parametrize("check", CHECKS)

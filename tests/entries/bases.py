@@ -12,7 +12,7 @@ from torch.distributions import Beta, Distribution, Gamma, Laplace, LogNormal, M
 from torch.distributions import StudentT as TorchStudentT
 
 from entries.known import mixture
-from entry import Entry, Reason, base_entry, vector_entry
+from entry import Entry, Reason, base_entry
 from pushforward.bases import (
     Base,
     ConditionalNormal,
@@ -111,8 +111,6 @@ def entries() -> list[Entry]:
             golden=True,
         ),
         base_entry("product", (5,), lambda dtype: _product()),
-        vector_entry("real_nvp", "mixture base", 3, transforms=1, base="mixture"),
-        vector_entry("real_nvp", "base given a context", 3, transforms=1, base="conditional-normal", context=2),
         torch_base("laplace", (2,), lambda d: Laplace(two(0.2, d), two(1.0, d))),
         torch_base("gamma", (2,), lambda d: Gamma(two(2.0, d), two(1.0, d))),
         torch_base("beta", (2,), lambda d: Beta(two(2.0, d), two(3.0, d))),

@@ -31,6 +31,8 @@ def entries() -> list[Entry]:
         vector_entry("real_nvp", "logistic base, silu", base="logistic", activation="silu"),
         vector_entry("real_nvp", "not standardised, dropout", standardise=False, dropout=0.2),
         vector_entry("real_nvp", "levels", levels=4),
+        vector_entry("real_nvp", "mixture base", 3, transforms=1, base="mixture"),
+        vector_entry("real_nvp", "base given a context", 3, transforms=1, base="conditional-normal", context=2),
         image("image 2 x 2", (1, 2, 2)),
         image("image 2 x 2 x 2, norm none", (2, 2, 2), norm="none", net_norm="none"),
         image("image 8 x 8, levels", (1, 8, 8), levels=17),
