@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Columns, Context, DataDir, Model, Running, column_names
+from pushforward.cli.parameters import DataSource, Model, Running
 
 
 def check(
@@ -16,9 +16,7 @@ def check(
     *,
     rows: Annotated[int, Parameter(help="check on at most so many rows.")] = 256,
     json: Annotated[bool, Parameter(negative=(), help="print JSON in the place of a table.")] = False,
-    columns: Columns = None,
-    context: Context = None,
-    data_dir: DataDir = None,
+    source: DataSource = DataSource(),  # noqa: B008 - frozen
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> int:
     """Check the numerics of a saved model: round trips, log terms, precision, samples, the integral.
@@ -40,7 +38,7 @@ def check(
     saved = load_model(model, running.start())
     flow, x, given = saved.flow, None, None
     if data is not None:
-        found = read_for(saved, data, data_dir=data_dir, columns=column_names(columns), context=column_names(context))
+        found = read_for(saved, data, source)
         chosen = np.random.default_rng(running.chosen_seed).permutation(len(found))[:rows]
         part = part_of(flow, found, np.sort(chosen))
         x, given = part.x, contexts(flow, part, 0, len(part))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Columns, Context, Data, DataDir, Force, Model, Running, column_names
+from pushforward.cli.parameters import Data, DataSource, Force, Model, Running
 
 
 def encode(
@@ -18,9 +18,7 @@ def encode(
     out: Annotated[
         Path | None, Parameter(help="file ending in .npy, .csv, .parquet or .jsonl; default: CSV to stdout.")
     ] = None,
-    columns: Columns = None,
-    context: Context = None,
-    data_dir: DataDir = None,
+    source: DataSource = DataSource(),  # noqa: B008 - frozen
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
@@ -37,6 +35,6 @@ def encode(
 
     require_output(out, TABLES, force)
     saved = load_model(model, running.start())
-    rows = read_for(saved, data, data_dir=data_dir, columns=column_names(columns), context=column_names(context))
+    rows = read_for(saved, data, source)
     z = encoded(saved, rows, running.chosen_seed)
     write_table({f"z{i}": np.ascontiguousarray(column) for i, column in enumerate(z.T)}, out)

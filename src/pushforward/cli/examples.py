@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from pushforward.array_types import Array
+from pushforward.cli.parameters import DataSource
 from pushforward.cli.reading import read_for
 from pushforward.errors import OptionError
 from pushforward.evaluation.interpolation import manifold, spherical_path
@@ -24,10 +24,7 @@ def chosen_examples(
     images: Sequence[str],
     data: str | None,
     rows: Sequence[int] | None,
-    *,
-    data_dir: Path | None,
-    columns: Sequence[str] | None,
-    context: Sequence[str] | None,
+    source: DataSource,
 ) -> Part:
     """The two or four examples, from image files or from rows of data. Raises OptionError, DataError."""
     if bool(images) == (data is not None) or (rows is not None and data is None):
@@ -37,7 +34,7 @@ def chosen_examples(
         what = "rows (--rows 0 1 2 3)" if data is not None else "image files"
         raise OptionError(f"two or four {what} expected, got {count}")
     if data is not None and rows is not None:
-        found = read_for(model, data, data_dir=data_dir, columns=columns, context=context)
+        found = read_for(model, data, source)
         return part_of(model.flow, found.take(np.asarray(rows)), np.arange(count))
     parts = [part_of(model.flow, read_for(model, image), np.arange(1)) for image in images]
     return Part(np.concatenate([part.x for part in parts]), None)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Columns, Context, DataDir, Force, Model, Out, Running, column_names
+from pushforward.cli.parameters import DataSource, Force, Model, Out, Running
 
 
 def interpolate(
@@ -23,9 +23,7 @@ def interpolate(
     ] = None,
     steps: Annotated[int, Parameter(help="pictures along each side.")] = 8,
     out: Out = None,
-    columns: Columns = None,
-    context: Context = None,
-    data_dir: DataDir = None,
+    source: DataSource = DataSource(),  # noqa: B008 - frozen
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
@@ -45,8 +43,6 @@ def interpolate(
         images or [],
         data,
         rows,
-        data_dir=data_dir,
-        columns=column_names(columns),
-        context=column_names(context),
+        source,
     )
     write_events(saved, walk(saved.flow, examples, steps, running.chosen_seed), out, columns=steps)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Columns, Context, Data, DataDir, Force, Model, Out, Rows, Running, column_names
+from pushforward.cli.parameters import Data, DataSource, Force, Model, Out, Rows, Running
 
 
 def manipulate(
@@ -23,9 +23,7 @@ def manipulate(
     ] = None,
     most: Annotated[int, Parameter(help="rows a side that the direction is taken from, at most.")] = 1000,
     out: Out = None,
-    columns: Columns = None,
-    context: Context = None,
-    data_dir: DataDir = None,
+    source: DataSource = DataSource(),  # noqa: B008 - frozen
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
@@ -42,6 +40,6 @@ def manipulate(
 
     saved = load_model(model, running.start())
     require_event_output(saved, out, force)
-    found = read_for(saved, data, data_dir=data_dir, columns=column_names(columns), context=column_names(context))
+    found = read_for(saved, data, source)
     x = manipulated(saved.flow, found, label, against, rows, amounts, most, running.chosen_seed)
     write_events(saved, x.reshape(-1, *x.shape[2:]), out, columns=x.shape[1])

@@ -6,9 +6,9 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from pushforward.errors import OptionError
 from pushforward.preparation import COLUMNS_HELP, CONTEXT_HELP
@@ -37,14 +37,33 @@ Labels = Annotated[
     Parameter(name="--class", negative=(), consume_multiple=True, help="class labels to draw from."),
 ]
 Force = Annotated[bool, Parameter(negative=(), help="replace what is there.")]
-Columns = Annotated[
-    list[str] | None,
-    Parameter(group=DATA, negative=(), help=COLUMNS_HELP),
-]
-Context = Annotated[list[str] | None, Parameter(group=DATA, negative=(), help=CONTEXT_HELP)]
 DataDir = Annotated[
     Path | None, Parameter(group=DATA, help="where named data are looked for; default: $PUSHFORWARD_DATA.")
 ]
+
+
+def column_names(given: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The names in ``--columns`` or ``--context``: words are lines of CSV, so that quotes keep a comma in a name."""
+    if given is None:
+        return None
+    names = tuple(name.strip() for line in csv.reader(given, skipinitialspace=True) for name in line)
+    if not names or not all(names):
+        raise OptionError(f"column names separated by commas expected, got {' '.join(given)!r}")
+    return names
+
+
+def _names(_: Any, tokens: Sequence[Token]) -> tuple[str, ...] | None:
+    return column_names([token.value for token in tokens])
+
+
+@Parameter(name="*", group=DATA, negative=())
+@dataclass(frozen=True)
+class DataSource:
+    """Where the data for a saved model are, and which columns of theirs take the place of the model's."""
+
+    columns: Annotated[tuple[str, ...] | None, Parameter(converter=_names, help=COLUMNS_HELP)] = None
+    context: Annotated[tuple[str, ...] | None, Parameter(converter=_names, help=CONTEXT_HELP)] = None
+    data_dir: DataDir = None
 
 
 @Parameter(name="*", group=_RUNNING)
@@ -84,13 +103,3 @@ class Running:
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             raise OptionError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]})") from None
         return device
-
-
-def column_names(given: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The names in ``--columns`` or ``--context``: words are lines of CSV, so that quotes keep a comma in a name."""
-    if given is None:
-        return None
-    names = tuple(name.strip() for line in csv.reader(given, skipinitialspace=True) for name in line)
-    if not names or not all(names):
-        raise OptionError(f"column names separated by commas expected, got {' '.join(given)!r}")
-    return names

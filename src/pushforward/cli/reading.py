@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from pushforward.cli.parameters import DataSource
 from pushforward.cli.progress import tell
 from pushforward.data import DataSet, load
 from pushforward.data.header import column_names
@@ -18,44 +18,43 @@ from pushforward.storage import DataConfig, SavedModel
 def read_for(
     model: SavedModel,
     name: str,
+    source: DataSource = DataSource(),  # noqa: B008 - frozen
     *,
-    data_dir: Path | None = None,
-    columns: Sequence[str] | None = None,
-    context: Sequence[str] | None = None,
     as_fitted: bool = False,
     test: str | None = None,
 ) -> DataSet:
     """The data ``name`` as the model takes them.
 
-    Columns are found by name, in whatever order the file has them; ``columns`` and ``context`` name others that take
-    their place, in the model's order. as_fitted: the very rows that the model was fitted to, where these are they (the
-    same draw, the same test file); otherwise all rows. test: a file with further rows, which become the test part.
-    Raises DataError for what does not fit the model.
+    Columns are found by name, in whatever order the file has them; those of ``source`` take their place, in the model's
+    order. as_fitted: the very rows that the model was fitted to, where these are they (the same draw, the same test
+    file); otherwise all rows. test: a file with further rows, which become the test part. Raises DataError for data
+    that do not fit the model.
     """
     config = model.config.data
     if config is None:
-        data = load(name, data_dir=data_dir, columns=columns, context=context)
+        chosen = Preparation(columns=source.columns, context=source.context)
+        data = load(name, chosen, data_dir=source.data_dir)
     else:
-        limit = config.preparation.limit if as_fitted else None
-        if config.kind == "image":
-            data = _read_images(config, model, name, data_dir, limit)
-        else:
-            data = _read_table(config, name, data_dir, columns, context, limit)
+        limit, seed = (config.preparation.limit, config.seed) if as_fitted else (None, 0)
+        read = _read_images if config.kind == "image" else _read_table
+        data = read(model, config, name, source, limit, seed)
         if as_fitted and test is None and data.name == config.name:
             test = config.preparation.test
     if test is not None:
-        data = with_test(data, read_for(model, test, data_dir=data_dir, columns=columns, context=context))
+        data = with_test(data, read_for(model, test, source))
     _require_labels(model, data)
     return data
 
 
-def _read_images(config: DataConfig, model: SavedModel, name: str, data_dir: Path | None, limit: int | None) -> DataSet:
+def _read_images(
+    model: SavedModel, config: DataConfig, name: str, source: DataSource, limit: int | None, seed: int
+) -> DataSet:
     """Images that have the model's size as they are, others prepared as the model's were."""
     shape, bits = model.flow.event_shape, config.preparation.bits
     unchanged = Preparation(limit=limit)
     prepared = replace(config.preparation, bits=None, labels=False, test=None, limit=limit)
     try:
-        data = load(name, unchanged, data_dir=data_dir, seed=config.seed)
+        data = load(name, unchanged, data_dir=source.data_dir, seed=seed)
         fits = data.event_shape == shape
     except PushforwardError:
         # A folder of images of several sizes can only be read when they are brought to one.
@@ -63,7 +62,7 @@ def _read_images(config: DataConfig, model: SavedModel, name: str, data_dir: Pat
             raise
         fits = False
     if not fits:
-        data = load(name, prepared, data_dir=data_dir, seed=config.seed)
+        data = load(name, prepared, data_dir=source.data_dir, seed=seed)
     if data.kind != "image":
         raise DataError(f"{data.name} is a table, but the model takes images of shape {shape}")
     if data.event_shape != shape:
@@ -74,21 +73,18 @@ def _read_images(config: DataConfig, model: SavedModel, name: str, data_dir: Pat
 
 
 def _read_table(
-    config: DataConfig,
-    name: str,
-    data_dir: Path | None,
-    columns: Sequence[str] | None,
-    context: Sequence[str] | None,
-    limit: int | None,
+    model: SavedModel, config: DataConfig, name: str, source: DataSource, limit: int | None, seed: int
 ) -> DataSet:
     """A table with the model's columns in the model's order, under the model's names."""
     ours, conditions = config.columns or (), config.context_columns or ()
+    columns, context = source.columns, source.context
     if columns is None and context is None:
-        columns, context = _found(name, ours, conditions)
+        columns, context = _columns_of(name, ours, conditions)
     for option, given, wanted in (("columns", columns, ours), ("context", context, conditions)):
         if given is not None and len(given) != len(wanted):
             raise DataError(f"{option}: {len(wanted)} names expected, for {', '.join(wanted)}, got {len(given)}")
-    data = load(name, data_dir=data_dir, seed=config.seed, columns=columns, context=context or None, limit=limit)
+    chosen = Preparation(columns=columns, context=context or None, limit=limit)
+    data = load(name, chosen, data_dir=source.data_dir, seed=seed)
     if data.kind != "table":
         raise DataError(f"{data.name} are images, but the model takes rows with the columns {', '.join(ours)}")
     if len(data.columns or ()) != len(ours):
@@ -98,9 +94,9 @@ def _read_table(
     return replace(data, columns=ours, context_columns=config.context_columns)
 
 
-def _found(
-    name: str, ours: Sequence[str], conditions: Sequence[str]
-) -> tuple[Sequence[str] | None, Sequence[str] | None]:
+def _columns_of(
+    name: str, ours: tuple[str, ...], conditions: tuple[str, ...]
+) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     """Which of the file's columns are the model's; all of them, by position, where the file names none."""
     names, wanted = column_names(name), [*ours, *conditions]
     if names is None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Data, DataDir, Force, Model, Out, Rows, Running
+from pushforward.cli.parameters import Data, DataDir, DataSource, Force, Model, Out, Rows, Running
 
 
 def reconstruct(
@@ -39,6 +39,6 @@ def reconstruct(
 
     saved = load_model(model, running.start())
     require_event_output(saved, out, force)
-    found = read_for(saved, data, data_dir=data_dir)
+    found = read_for(saved, data, DataSource(data_dir=data_dir))
     x = reconstructed(saved.flow, found, rows, keep, temperature, running.chosen_seed)
     write_events(saved, x.reshape(-1, *x.shape[2:]), out, columns=x.shape[1])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Columns, Context, Data, DataDir, Model, Running, column_names
+from pushforward.cli.parameters import Data, DataSource, Model, Running
 
 
 def report(
@@ -17,9 +17,7 @@ def report(
     *,
     out: Annotated[Path | None, Parameter(help="folder for it; default: with the model.")] = None,
     test: Annotated[str | None, Parameter(help="file of test rows, where the model was fitted with one.")] = None,
-    columns: Columns = None,
-    context: Context = None,
-    data_dir: DataDir = None,
+    source: DataSource = DataSource(),  # noqa: B008 - frozen
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
     """Make the report of a saved model: report.html, and report.json with every number of it.
@@ -34,9 +32,7 @@ def report(
     rows = read_for(
         saved,
         data,
-        data_dir=data_dir,
-        columns=column_names(columns),
-        context=column_names(context),
+        source,
         as_fitted=True,
         test=test,
     )

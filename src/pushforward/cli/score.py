@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Columns, Context, Data, DataDir, Force, Model, Running, column_names
+from pushforward.cli.parameters import Data, DataSource, Force, Model, Running
 
 
 def score(
@@ -35,9 +35,7 @@ def score(
         Literal["all", "train", "validation", "test"],
         Parameter(help="rows of the data that the model was fitted to, by its split."),
     ] = "all",
-    columns: Columns = None,
-    context: Context = None,
-    data_dir: DataDir = None,
+    source: DataSource = DataSource(),  # noqa: B008 - frozen
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
@@ -54,14 +52,12 @@ def score(
     run_score(
         model,
         data,
+        source,
         out=out,
         unit=unit,
         samples=samples,
         probes=probes,
         part=part,
-        columns=column_names(columns),
-        context=column_names(context),
-        data_dir=data_dir,
         force=force,
         running=running,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 
 from pushforward.array_types import Array
 from pushforward.cli.output import TABLES, require_output, write_table
-from pushforward.cli.parameters import Running
+from pushforward.cli.parameters import DataSource, Running
 from pushforward.cli.progress import counted, tell
 from pushforward.cli.reading import read_for
 from pushforward.data import DataSet
@@ -27,15 +26,13 @@ from pushforward.units import in_unit, unit_of
 def run_score(
     path: Path,
     name: str,
+    source: DataSource,
     *,
     out: Path | None,
     unit: Any,
     samples: int,
     probes: int | None,
     part: str,
-    columns: Sequence[str] | None,
-    context: Sequence[str] | None,
-    data_dir: Path | None,
     force: bool,
     running: Running,
 ) -> None:
@@ -45,7 +42,7 @@ def run_score(
         if number is not None and number < 1:
             raise OptionError(f"{said} must be at least 1, got {number}")
     model = load_model(path, running.start())
-    data = read_for(model, name, data_dir=data_dir, columns=columns, context=context, as_fitted=part != "all")
+    data = read_for(model, name, source, as_fitted=part != "all")
     rows = _rows(model, data, part)
     found = likelihoods(model, data, rows, samples, probes, running.chosen_seed)
     if max(samples, probes or 1) > 1 and found.standard_error is None:
