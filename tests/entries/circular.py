@@ -27,8 +27,8 @@ from pushforward.transforms import (
     Log,
     Logit,
     LULinear,
+    Permutation,
     Product,
-    Reshape,
     Standardise,
 )
 from pushforward.transforms.base import Chain, Inverse
@@ -108,8 +108,7 @@ def entries() -> list[Entry]:
         return flow_entry("circular_nsf", name, (features,), context, classes, **small)
 
     return [
-        transform_entry("reshape", (2, 3), lambda: Reshape((2, 3), (3, 1, 2)), golden=True),
-        transform_entry("product, blocks", (4,), lambda: Product([Reshape((2,), (2,)), Standardise((2,))])),
+        transform_entry("product, blocks", (4,), lambda: Product([Permutation((2,), (1, 0)), Standardise((2,))])),
         transform_entry("product, side by side", (5,), _side_by_side, base=_side_by_side_base),
         transform_entry("logarithm", (2,), lambda: Log((2,), -1.0), smooth=True, golden=True),
         transform_entry("inverse softplus", (2,), lambda: InverseSoftplus((2,)), smooth=True, golden=True),

@@ -9,7 +9,7 @@ from entry import LABELS, Entry, Reason, flow_entry, transform_entry, vector_ent
 from pushforward.flows.parts.scales import split_prior, top_prior
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import ActNormConvNet
-from pushforward.transforms import ActNorm, Channelwise, Coupling, DenseLinear, LULinear, QRLinear, Reversible
+from pushforward.transforms import ActNorm, Channelwise, Coupling, DenseLinear, LULinear, Reversible
 from pushforward.transforms.base import Chain, Transform
 
 _IMAGE = (2, 2, 2)
@@ -34,7 +34,6 @@ def entries() -> list[Entry]:
         transform_entry("linear, dense", (3,), lambda: DenseLinear(3), rows=skewed, **more),
         transform_entry("linear, dense, image", _IMAGE, lambda: DenseLinear(_IMAGE, "identity", False), **more),
         transform_entry("linear, LU, image", _IMAGE, lambda: LULinear(_IMAGE, "orthogonal"), **more),
-        transform_entry("linear, QR, image", _IMAGE, lambda: QRLinear(_IMAGE), **more),
         transform_entry("split prior, context", _IMAGE, lambda: split_prior(_IMAGE, 2), context=(2,), golden=True),
         transform_entry("top prior, context", _IMAGE, lambda: top_prior(_IMAGE, 2), context=(2,), golden=True),
         transform_entry("Glow step", _IMAGE, lambda: Chain(step()), golden=True),

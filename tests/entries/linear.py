@@ -10,7 +10,7 @@ from torch import Tensor
 from entry import Entry, Reason, transform_entry
 from pushforward.bases import StandardLogistic
 from pushforward.events import Shape
-from pushforward.transforms import Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms import Householder, LULinear
 
 
 def skewed(n: int, generator: torch.Generator) -> Tensor:
@@ -31,14 +31,6 @@ def entries() -> list[Entry]:
         transform_entry("linear, LU", (3,), lambda: LULinear(3), **more),
         transform_entry("linear, LU, permutation", (3,), lambda: LULinear(3, "permutation", bias=False), **more),
         transform_entry("linear, LU, orthogonal", (3,), lambda: LULinear(3, "orthogonal"), **more),
-        transform_entry("linear, QR", (3,), lambda: QRLinear(3), **more),
-        transform_entry("linear, QR, orthogonal", (3,), lambda: QRLinear(3, "orthogonal", bias=False), **more),
-        transform_entry("linear, SVD", (3,), lambda: SVDLinear(3), **more),
-        transform_entry("linear, SVD, orthogonal", (3,), lambda: SVDLinear(3, "orthogonal"), **more),
-        transform_entry("linear, lower triangle", (3,), lambda: Triangular(3), **more),
-        transform_entry("linear, upper triangle", (3,), lambda: Triangular(3, upper=True, bias=False), **more),
-        transform_entry("linear, rotation", (3,), lambda: Rotation(3), **more),
-        transform_entry("linear, rotation, orthogonal", (3,), lambda: Rotation(3, "orthogonal"), **more),
         transform_entry("linear, Householder, orthogonal", (3,), lambda: Householder(3, "orthogonal"), **more),
         transform_entry(
             "linear, Householder, principal axes",

@@ -14,8 +14,6 @@ from pushforward.maps import (
     Affine,
     Composed,
     CubicSpline,
-    LinearSpline,
-    QuadraticSpline,
     RationalQuadraticSpline,
     SoftClampScale,
 )
@@ -43,8 +41,6 @@ def entries() -> list[Entry]:
         rational("learned interval", bins=3, learned_interval=True),
         rational("box", _on_box, tails="box", domain=_BOX),
         rational("circular", _on_circle, tails="circular"),
-        map_entry("linear spline", lambda dtype: LinearSpline(5), event_shape=(1,), smooth=True, golden=True),
-        map_entry("quadratic spline", lambda dtype: QuadraticSpline(4), smooth=True, golden=True),
         map_entry("cubic spline", lambda dtype: CubicSpline(4), smooth=True, golden=True),
         # Its parts have golden values, and it is compared with them in test_composed.py.
         map_entry(

@@ -102,34 +102,6 @@ def _scaled(unit: Callable[[mpmath.mpf, Numbers], Point], x: mpmath.mpf, raw: Nu
     return 6 * (value + slope * (t - inside)) - 3, slope
 
 
-def _linear(x: mpmath.mpf, raw: Numbers) -> Point:
-    """Section 4.2 of "Neural importance sampling": K equal bins, the density is constant in each."""
-
-    def unit(t: mpmath.mpf, raw: Numbers) -> Point:
-        q, bins = _sizes(raw), len(raw)
-        b = min(int(mpmath.floor(bins * t)), bins - 1)
-        return sum(q[:b], mpf(0)) + (bins * t - b) * q[b], bins * q[b]
-
-    return _scaled(unit, x, raw)
-
-
-def _quadratic(x: mpmath.mpf, raw: Numbers) -> Point:
-    """Section 4.3 of "Neural importance sampling": the density is linear between its values at the knots."""
-
-    def unit(t: mpmath.mpf, raw: Numbers) -> Point:
-        w, e = _sizes(raw[:4]), [mpmath.exp(r) for r in raw[4:]]
-        area = sum((e[i] + e[i + 1]) / 2 * w[i] for i in range(4))
-        v = [_LEAST + (1 - _LEAST) * value / area for value in e]
-        xs = _knots(w)
-        b = _bin(t, xs)
-        alpha = (t - xs[b]) / w[b]
-        before = sum(((v[i] + v[i + 1]) / 2 * w[i] for i in range(b)), mpf(0))
-        value = alpha**2 / 2 * (v[b + 1] - v[b]) * w[b] + alpha * v[b] * w[b] + before
-        return value, v[b] + alpha * (v[b + 1] - v[b])
-
-    return _scaled(unit, x, raw)
-
-
 def _cubic(x: mpmath.mpf, raw: Numbers) -> Point:
     """ "Cubic-spline flows", section 3: Hermite coefficients, slopes by Steffen's method."""
 
@@ -160,8 +132,6 @@ _REFERENCES: dict[str, Callable[[mpmath.mpf, Numbers], Point]] = {
     "rational-quadratic spline, learned interval": _learned_interval,
     "rational-quadratic spline, box": _box,
     "rational-quadratic spline, circular": _circular,
-    "linear spline": _linear,
-    "quadratic spline": _quadratic,
     "cubic spline": _cubic,
 }
 

@@ -53,15 +53,6 @@ def test_hours_as_angles() -> None:
     _assert_map(made.transform, x, z, np.full((20, 2), math.log(2 * math.pi / 24)))
 
 
-@golden("transform: reshape")
-def test_reshape_keeps_the_order_of_the_numbers() -> None:
-    made = subject(BY_NAME["transform: reshape"])
-    x = made.data(4)
-    z, log_term = made.transform.to_latent(x)
-    np.testing.assert_array_equal(z.numpy(), x.numpy().reshape(4, 3, 1, 2))
-    np.testing.assert_array_equal(log_term.numpy(), np.zeros(4))
-
-
 @golden("flow: known torus")
 def test_known_torus_has_its_density_a_degree() -> None:
     made = subject(BY_NAME["flow: known torus"], stage="start")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pushforward.domain import Domain
 from pushforward.errors import OptionError
-from pushforward.maps import CubicSpline, LinearSpline, Map, QuadraticSpline, RationalQuadraticSpline
+from pushforward.maps import CubicSpline, Map, RationalQuadraticSpline
 from pushforward.maps.knots import _own_bin, own_bin
 
 _MAKES: dict[str, Callable[[], Map]] = {
@@ -22,8 +22,6 @@ _MAKES: dict[str, Callable[[], Map]] = {
     "box": lambda: RationalQuadraticSpline(tails="box", domain=Domain("real", 0.1, 0.7)),
     "circular": lambda: RationalQuadraticSpline(tails="circular"),
     "small circle": lambda: RationalQuadraticSpline(5, tails="circular", domain=Domain("circle", 0, 1)),
-    "linear": LinearSpline,
-    "quadratic": QuadraticSpline,
     "cubic": CubicSpline,
 }
 _DTYPES = (torch.float32, torch.float64)
@@ -38,11 +36,9 @@ def _hostile(map: Map, params: Tensor) -> Tensor:
     """Ends and knots as computed in this dtype, one ulp around each, denormals, and numbers up to 1e30: (V, N)."""
     dtype = params.dtype
     low, high = getattr(map, "low", -3.0), getattr(map, "high", 3.0)
-    bins = (map.n_params if isinstance(map, LinearSpline) else map.bins) if hasattr(map, "bins") else 8
-    knots = torch.linspace(0, 1, bins + 1, dtype=dtype)[:, None].expand(-1, params.shape[1])
-    if not isinstance(map, LinearSpline):
-        parts = 1e-3 + (1 - 1e-3 * bins) * params[:bins].softmax(0)
-        knots = torch.cat([torch.zeros_like(parts[:1]), parts.cumsum(0)])
+    bins = map.bins if hasattr(map, "bins") else 8
+    parts = 1e-3 + (1 - 1e-3 * bins) * params[:bins].softmax(0)
+    knots = torch.cat([torch.zeros_like(parts[:1]), parts.cumsum(0)])
     points = low + (high - low) * knots
     ulps = [torch.nextafter(points, torch.full_like(points, side)) for side in (-math.inf, math.inf)]
     plain = torch.tensor(
@@ -102,7 +98,7 @@ def test_start_is_the_identity(name: str, dtype: torch.dtype) -> None:
         assert log_slope.abs().max() <= 4 * tolerance
 
 
-@pytest.mark.parametrize("name", [name for name in _MAKES if name != "linear"])
+@pytest.mark.parametrize("name", _MAKES)
 def test_log_slope_is_continuous_at_knots_and_ends(name: str) -> None:
     map = _MAKES[name]()
     low, high = max(map.domain.low, -6.0), min(map.domain.high, 6.0)
@@ -134,15 +130,6 @@ def test_at_the_ends_and_beyond_float32_agrees_with_float64(name: str, size: flo
         # The value is rounded, and on the way back that counts as often as the slope is small.
         assert ((again - x).abs() <= 1e-6 * (x.abs() + value.abs() * (-log_slope).exp())).all()
         torch.testing.assert_close(back_slope, -log_slope, atol=1e-5, rtol=0)
-
-
-def test_slope_of_the_linear_spline_jumps_and_is_at_a_knot_that_of_the_right() -> None:
-    map = LinearSpline(4, bound=2.0)
-    params = torch.tensor([0.0, 1.0, -1.0, 0.5], dtype=torch.float64)
-    slopes = 4 * (1e-3 + (1 - 4e-3) * params.softmax(0))
-    x = torch.tensor([-9.0, -2.0, -1.0, 0.0, 1.0, 2.0, 9.0], dtype=torch.float64)
-    _, log_slope = map(x, params[:, None].expand(-1, 7))
-    torch.testing.assert_close(log_slope.exp(), slopes[[0, 0, 1, 2, 3, 3, 3]])
 
 
 @pytest.mark.parametrize("dtype", _DTYPES, ids=str)
@@ -283,8 +270,6 @@ def test_slopes_of_a_wild_net_are_limited() -> None:
         (lambda: RationalQuadraticSpline(domain=Domain("real", 0, 1)), "take no domain"),
         (lambda: RationalQuadraticSpline(tails="box", domain=Domain("real", 0)), "an interval with finite ends"),
         (lambda: RationalQuadraticSpline(tails="circular", domain=Domain("real", 0, 1)), "need a circle"),
-        (lambda: LinearSpline(min_height=1.0), "min_height must be above 0"),
-        (lambda: QuadraticSpline(min_slope=0.0), "min_slope must lie between 0 and 1"),
         (lambda: CubicSpline(bound=math.nan), "bound must be a finite number above 0"),
     ],
 )

@@ -7,16 +7,12 @@ import pytest
 import torch
 
 from pushforward.errors import OptionError
-from pushforward.transforms import DenseLinear, Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms import DenseLinear, Householder, LULinear
 from pushforward.transforms.linear import Linear
 from pushforward.transforms.reflections import householder
 
 _MAKES: dict[str, Callable[..., Linear]] = {
     "lu": LULinear,
-    "qr": QRLinear,
-    "svd": SVDLinear,
-    "triangular": Triangular,
-    "rotation": Rotation,
     "dense": partial(DenseLinear, start="identity"),
     "householder": Householder,
 }
@@ -34,7 +30,7 @@ def test_a_layer_starts_at_the_identity(name: str, features: int) -> None:
 
 
 @pytest.mark.parametrize("features", [1, 2, 17, 100])
-@pytest.mark.parametrize("name", ["lu", "qr", "svd", "rotation", "dense", "householder"])
+@pytest.mark.parametrize("name", ["lu", "dense", "householder"])
 def test_an_orthogonal_start_keeps_lengths_and_volume(name: str, features: int) -> None:
     torch.manual_seed(3)
     layer = _MAKES[name](features, start="orthogonal").double()
@@ -94,11 +90,10 @@ def test_householder_products_are_orthogonal_whatever_the_numbers() -> None:
         assert float(torch.linalg.det(product)) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("name", ["lu", "qr", "svd"])
-def test_a_diagonal_stays_bounded_for_any_parameters(name: str) -> None:
-    layer = _MAKES[name](4, limit=2.0).double()
+def test_a_diagonal_stays_bounded_for_any_parameters() -> None:
+    layer = LULinear(4, limit=2.0).double()
     with torch.no_grad():
-        layer.packed.copy_(torch.diag(torch.tensor([1e9, -1e9, 50.0, -50.0])))  # type: ignore[operator]
+        layer.packed.copy_(torch.diag(torch.tensor([1e9, -1e9, 50.0, -50.0])))
     x = torch.randn(6, 4, dtype=torch.float64)
     z, log_term = layer.to_latent(x)
     assert z.abs().max() <= x.abs().max() * torch.tensor(2.0).exp() * (1 + 1e-9)
@@ -180,6 +175,6 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(OptionError, match=r"features of a linear layer must be at least 1, got 0"):
         LULinear(0)
     with pytest.raises(OptionError, match=r"start 'permutation' .* expected one of identity, orthogonal"):
-        QRLinear(3, "permutation")
+        Householder(3, "permutation")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match=r"limit of a log-scale must be above 0"):
-        Triangular(3, limit=0.0)
+        LULinear(3, limit=0.0)

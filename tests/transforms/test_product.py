@@ -19,7 +19,6 @@ from pushforward.transforms import (
     Log,
     Logit,
     Product,
-    Reshape,
     Standardise,
 )
 from pushforward.transforms.base import Chain
@@ -104,10 +103,6 @@ def test_what_cannot_stand_side_by_side_is_refused() -> None:
         Product([Identity((1,)), Identity((2,))], [(0, 1), (2,)])
     with pytest.raises(OptionError, match="ordered vectors"):
         Product([Identity((2,), Domain("ordered"))])
-    with pytest.raises(ShapeError, match=r"hold 6 numbers and cannot take the shape \(4,\), which holds 4"):
-        Reshape((2, 3), (4,))
-    with pytest.raises(OptionError, match="coordinates that all lie in one set"):
-        Reshape((2,), (2, 1), product([UNIT, REAL]))
     with pytest.raises(OptionError, match="low must be a finite number"):
         Log((2,), math.inf)
 

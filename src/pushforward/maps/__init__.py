@@ -9,7 +9,6 @@ from pushforward.maps.deep_sigmoidal import DeepSigmoidal
 from pushforward.maps.distribution import DistributionCDF
 from pushforward.maps.logistic_mixture import LogisticMixture
 from pushforward.maps.map import Map
-from pushforward.maps.polynomial_spline import LinearSpline, QuadraticSpline
 from pushforward.maps.probit_mixture import ProbitMixture
 from pushforward.maps.spline import RationalQuadraticSpline
 from pushforward.maps.stored_spline import StoredSpline
@@ -25,12 +24,10 @@ __all__ = [
     "CubicSpline",
     "DeepSigmoidal",
     "DistributionCDF",
-    "LinearSpline",
     "LogScale",
     "LogisticMixture",
     "Map",
     "ProbitMixture",
-    "QuadraticSpline",
     "RationalQuadraticSpline",
     "Scale",
     "SigmoidScale",

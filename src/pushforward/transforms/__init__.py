@@ -14,7 +14,7 @@ from pushforward.transforms.coupling import Coupling
 from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
 from pushforward.transforms.elementwise import Elementwise
 from pushforward.transforms.greedy import GreedyTransform
-from pushforward.transforms.linear import DenseLinear, Householder, LULinear, QRLinear, Rotation, SVDLinear, Triangular
+from pushforward.transforms.linear import DenseLinear, Householder, LULinear
 from pushforward.transforms.marginal import MarginalGaussianization, SlicedGaussianization
 from pushforward.transforms.masked_conv import MaskedConv
 from pushforward.transforms.max_pool import MaxPool2d
@@ -28,7 +28,6 @@ from pushforward.transforms.power_series import ExactLogDet, LogDet, RouletteLog
 from pushforward.transforms.preprocessing import Flatten, Identity, Logit
 from pushforward.transforms.product import Product
 from pushforward.transforms.radial import Radial
-from pushforward.transforms.reshape import Reshape
 from pushforward.transforms.residual import Residual
 from pushforward.transforms.reversible import Reversible
 from pushforward.transforms.slice import Slice
@@ -88,14 +87,10 @@ __all__ = [
     "Planar",
     "Product",
     "QRColumns",
-    "QRLinear",
     "Radial",
-    "Reshape",
     "Residual",
     "Reversible",
-    "Rotation",
     "RouletteLogDet",
-    "SVDLinear",
     "Slice",
     "SlicedGaussianization",
     "Sort",
@@ -105,7 +100,6 @@ __all__ = [
     "StochasticPermutation",
     "Sylvester",
     "Transform",
-    "Triangular",
     "TruncatedLogDet",
     "VariationalDequantize",
     "VectorPartition",

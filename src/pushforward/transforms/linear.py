@@ -1,9 +1,8 @@
 """Linear layers on vectors, ``z = W x + b``, and on images, where one ``W`` mixes the channels of every pixel.
 
-All but `DenseLinear` have ``W`` in a factored form whose determinant and inverse cost little. They keep their factors
-in one learned square matrix, as LAPACK packs them, so that every number in it counts. The log of what stands on a
-diagonal is bounded, because a nearly singular matrix has an inverse on paper only (Behrmann et al., "Understanding and
-mitigating exploding inverses in invertible neural networks", 2021).
+`LULinear` and `Householder` have ``W`` in a factored form whose determinant and inverse cost little. The log of each
+number on a diagonal is bounded, because a nearly singular matrix has an inverse on paper only (Behrmann et al.,
+"Understanding and mitigating exploding inverses in invertible neural networks", 2021).
 """
 
 from __future__ import annotations
@@ -177,142 +176,6 @@ class DenseLinear(Linear):
     def log_det(self) -> Tensor:
         log_det: Tensor = torch.linalg.slogdet(self._invertible()).logabsdet
         return log_det.to(self.matrix.dtype)
-
-
-class QRLinear(Linear):
-    """``W = Q R``: a product of Householder reflections and an upper triangle with a positive diagonal.
-
-    start: ``identity`` or ``orthogonal`` (``Q`` random). limit bounds the log of the diagonal of ``R``.
-
-    Source: Hoogeboom, van den Berg & Welling, "Emerging convolutions for generative normalizing flows", 2019,
-    section 3.2; Tomczak & Welling, "Improving variational auto-encoders using Householder flow", 2016.
-    """
-
-    def __init__(
-        self, event_shape: int | Shape, start: Start = "identity", bias: bool = True, limit: float = 5.0
-    ) -> None:
-        super().__init__(event_shape, bias)
-        features = self.features
-        _check_start(start, ("identity", "orthogonal"))
-        self.scale = SoftClampScale(limit)
-        self.packed = nn.Parameter(torch.zeros(features, features))
-        if start == "orthogonal":
-            with torch.no_grad():
-                self.packed.copy_(random_reflections(features, features))
-
-    def _log_diagonal(self) -> Tensor:
-        log_diagonal: Tensor = self.scale(self.packed.diagonal())
-        return log_diagonal
-
-    def _upper(self) -> Tensor:
-        return self.packed.triu(1) + self._log_diagonal().exp().diag()
-
-    def weight(self) -> Tensor:
-        return householder(self.packed) @ self._upper()
-
-    def solve(self, y: Tensor) -> Tensor:
-        x: Tensor = torch.linalg.solve_triangular(self._upper(), householder(self.packed).T @ y, upper=True)
-        return x
-
-    def log_det(self) -> Tensor:
-        return self._log_diagonal().sum()
-
-
-class SVDLinear(Linear):
-    """``W = U S V^T``: two products of Householder reflections and a positive diagonal between them.
-
-    start: ``identity`` or ``orthogonal`` (``U`` and ``V`` random, ``S = 1``). limit bounds the logs of the singular
-    values, and so the condition number.
-
-    Source: Zhang, Lei & Dhillon, "Stabilizing gradients for deep neural networks via efficient SVD parameterization",
-    2018, section 3.
-    """
-
-    def __init__(
-        self, event_shape: int | Shape, start: Start = "identity", bias: bool = True, limit: float = 5.0
-    ) -> None:
-        super().__init__(event_shape, bias)
-        features = self.features
-        _check_start(start, ("identity", "orthogonal"))
-        self.scale = SoftClampScale(limit)
-        # Below the diagonal the reflections of U, above it those of V, on it the logs of the singular values.
-        self.packed = nn.Parameter(torch.zeros(features, features))
-        if start == "orthogonal":
-            with torch.no_grad():
-                first, second = random_reflections(features, features), random_reflections(features, features)
-                self.packed.copy_(first + second.T)
-
-    def _log_values(self) -> Tensor:
-        log_values: Tensor = self.scale(self.packed.diagonal())
-        return log_values
-
-    def weight(self) -> Tensor:
-        left, right = householder(self.packed), householder(self.packed.T)
-        return (left * self._log_values().exp()) @ right.T
-
-    def solve(self, y: Tensor) -> Tensor:
-        left, right = householder(self.packed), householder(self.packed.T)
-        return ((y.T @ left * (-self._log_values()).exp()) @ right.T).T
-
-    def log_det(self) -> Tensor:
-        return self._log_values().sum()
-
-
-class Triangular(Linear):
-    """``W`` a lower (or upper) triangle with a positive diagonal; starts at the identity.
-
-    Every coordinate is shifted by a linear function of those before it: the smallest layer that can make correlated
-    Gaussian data independent. limit bounds the log of the diagonal.
-    """
-
-    def __init__(self, event_shape: int | Shape, upper: bool = False, bias: bool = True, limit: float = 5.0) -> None:
-        super().__init__(event_shape, bias)
-        self.upper = upper
-        self.scale = SoftClampScale(limit)
-        self.raw = nn.Parameter(torch.zeros(self.features))
-        self.below = StrictTriangle(self.features)
-
-    def weight(self) -> Tensor:
-        below = self.below()
-        weight: Tensor = (below.T if self.upper else below) + self.scale(self.raw).exp().diag()
-        return weight
-
-    def solve(self, y: Tensor) -> Tensor:
-        x: Tensor = torch.linalg.solve_triangular(self.weight(), y, upper=self.upper)
-        return x
-
-    def log_det(self) -> Tensor:
-        log_det: Tensor = self.scale(self.raw).sum()
-        return log_det
-
-
-class Rotation(Linear):
-    """``W = exp(A - A^T)``, a rotation, with ``A`` strictly lower triangular; starts at the identity.
-
-    Every rotation of determinant 1 is reached, and the inverse is the transpose. start: ``identity`` or ``orthogonal``
-    (a random ``A``).
-
-    Source: Golinski, Lezcano-Casado & Rainforth, "Improving normalizing flows via better orthogonal
-    parameterizations", 2019.
-    """
-
-    def __init__(self, event_shape: int | Shape, start: Start = "identity") -> None:
-        super().__init__(event_shape, bias=False)
-        _check_start(start, ("identity", "orthogonal"))
-        self.below = StrictTriangle(self.features)
-        if start == "orthogonal":
-            nn.init.normal_(self.below.entries)
-
-    def weight(self) -> Tensor:
-        below = self.below()
-        rotation: Tensor = torch.linalg.matrix_exp(below - below.T)
-        return rotation
-
-    def solve(self, y: Tensor) -> Tensor:
-        return (y.T @ self.weight()).T
-
-    def log_det(self) -> Tensor:
-        return self.below.entries.new_zeros(())
 
 
 class Householder(Linear):
