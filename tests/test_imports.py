@@ -17,7 +17,7 @@ LAYERS = (
     "maps nets kernels data",
     "transforms bases structure",
     "objectives",
-    "flow flow_config distribution units",
+    "flow flow_config distribution units rows",
     "flows",
     "training inference",
     "evaluation diagnostics",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import torch
@@ -51,6 +52,18 @@ class Likelihood:
     standard_error: Tensor | None = None
     in_words: str = ""
     probes: int = 1
+
+    def to_cpu(self) -> Likelihood:
+        """The same values in float64 on the CPU."""
+        error = None if self.standard_error is None else self.standard_error.double().cpu()
+        return replace(self, value=self.value.double().cpu(), standard_error=error)
+
+
+def joined(parts: Sequence[Likelihood]) -> Likelihood:
+    """The likelihoods of consecutive batches of rows as one."""
+    errors = [part.standard_error for part in parts if part.standard_error is not None]
+    value = torch.cat([part.value for part in parts])
+    return replace(parts[0], value=value, standard_error=torch.cat(errors) if errors else None)
 
 
 def combined(values: Tensor) -> tuple[Tensor, Tensor]:

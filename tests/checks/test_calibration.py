@@ -7,7 +7,8 @@ heavy tail; a torus needs a transform of circles.
 import pytest
 
 from checking import over
-from pushforward.diagnostics.calibration import coverage, latent_pit, uniformity
+from pushforward.evaluation.calibration import coverage, latent_pit, uniformity
+from pushforward.rows import Rows
 from registry import ENTRIES, Entry
 from subjects import built, subject
 
@@ -28,7 +29,7 @@ def test_latents_are_distributed_as_the_base(entry: Entry) -> None:
 def test_highest_density_regions_cover_what_they_say(entry: Entry) -> None:
     made = subject(entry, stage="start")
     levels = (0.5, 0.8, 0.95)
-    found = coverage(made.flow, entry.truth(10_000, 123), levels)  # type: ignore[misc]
+    found = coverage(made.flow, Rows(entry.truth(10_000, 123)), levels=levels, samples=50_000)  # type: ignore[misc]
     assert found == pytest.approx(levels, abs=0.02)
 
 

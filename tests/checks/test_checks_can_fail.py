@@ -19,17 +19,18 @@ from torch import Tensor, nn
 from pushforward import check, diagnostics
 from pushforward.bases import Base, Source, StandardNormal
 from pushforward.diagnostics.batching import batch_error, precision_gap
-from pushforward.diagnostics.calibration import coverage, latent_pit, uniformity
 from pushforward.diagnostics.estimates import estimated_log_terms, excess
 from pushforward.diagnostics.integration import integrate
 from pushforward.diagnostics.inversion import data_round_trip, latent_round_trip
 from pushforward.diagnostics.jacobian import log_term_error
 from pushforward.diagnostics.sampling import sampling_error
+from pushforward.evaluation.calibration import coverage, latent_pit, uniformity
 from pushforward.events import zero_log_term
 from pushforward.flow import Flow
 from pushforward.likelihood import Estimator
 from pushforward.maps import Affine, TanhScale
 from pushforward.noise import Noise, NoiseValue
+from pushforward.rows import Rows
 from pushforward.transforms import Abs, Argmax, Dequantize, Identity, Log, LULinear, Standardise, StochasticPermutation
 from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.stochastic_log_det import StochasticLogDet
@@ -345,7 +346,7 @@ def test_a_miscalibrated_flow_is_found() -> None:
     flow = Flow(StandardNormal((2,)), standardise).double()
     x = torch.randn(10_000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert uniformity(latent_pit(flow, x)[:, 0]) < 0.01
-    assert coverage(flow, x)[0] != pytest.approx(0.5, abs=0.02)
+    assert coverage(flow, Rows(x))[0] != pytest.approx(0.5, abs=0.02)
 
 
 def test_an_unexplained_blank_in_the_matrix_is_found() -> None:

@@ -111,7 +111,7 @@ def test_the_mean_says_how_many_draws_it_has_and_where_they_are_of_no_use(
         in run("score", image_model, tmp_path / "x.npy", "--samples", 3)[2]
     )
     _, out, err = run("score", table_model, houses_csv, "--samples", 3)
-    assert "--samples and --probes change nothing: the likelihood is exact" in err
+    assert "--samples and --probes are ignored: this likelihood is exact" in err
     assert "samples" not in out.splitlines()[0]
 
 

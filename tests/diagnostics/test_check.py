@@ -11,13 +11,12 @@ import torch
 import pushforward
 from pushforward.bases import StandardNormal
 from pushforward.diagnostics import CheckLine, CheckReport, check
-from pushforward.diagnostics.calibration import coverage, latent_pit
 from pushforward.diagnostics.integration import continuous_part, integrate
 from pushforward.diagnostics.sampling import clamped_shares
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
-from pushforward.transforms import Continuous, Dequantize, Identity, Logit, Standardise
+from pushforward.transforms import Continuous, Dequantize, Logit
 from pushforward.transforms.base import Chain
 
 
@@ -164,15 +163,6 @@ def test_the_continuous_part_shares_its_weights() -> None:
     scored = flow.log_prob(x, None, noise)
     torch.testing.assert_close(scored, part.log_prob((x + u) / 4) - 2 * math.log(4))
     assert continuous_part(part) is part
-
-
-def test_pit_and_coverage_of_the_truth_are_right() -> None:
-    flow = Flow(StandardNormal((2,)), Identity((2,)))
-    x = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0))
-    assert float(latent_pit(flow, x).mean()) == pytest.approx(0.5, abs=0.01)
-    assert coverage(flow, x) == pytest.approx((0.5, 0.8, 0.95), abs=0.015)
-    with pytest.raises(OptionError, match="no cumulative distribution function"):
-        latent_pit(Flow(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2)), Standardise((2,))), x)
 
 
 @pytest.mark.slow

@@ -6,17 +6,17 @@ from scipy.stats import multivariate_normal
 
 from pushforward.data import toys
 from pushforward.evaluation import baselines
-from pushforward.evaluation.baselines import Sight, gaussian, kernel_density, mixture
+from pushforward.evaluation.baselines import BaselineData, gaussian, kernel_density, mixture
 
 
-def sight(x: np.ndarray, context: np.ndarray | None = None) -> Sight:
+def view(x: np.ndarray, context: np.ndarray | None = None) -> BaselineData:
     n = len(x)
     cuts = [slice(0, n * 6 // 10), slice(n * 6 // 10, n * 8 // 10), slice(n * 8 // 10, n)]
     train, validation, test = (x[c] for c in cuts)
     zero = (np.zeros(len(validation)), np.zeros(len(test)))
     context = np.zeros((n, 0)) if context is None else context
     given = (context[cuts[0]], context[cuts[1]], context[cuts[2]])
-    return Sight("", train, validation, test, zero, given)
+    return BaselineData("", train, validation, test, zero, given)
 
 
 @pytest.fixture
@@ -27,35 +27,35 @@ def correlated() -> tuple[np.ndarray, np.ndarray]:
 
 def test_gaussian_finds_the_density_of_a_gaussian(correlated):
     x, covariance = correlated
-    seen = sight(x)
-    truth = multivariate_normal([1, 2, 3], covariance).logpdf(seen.test)
-    assert abs(gaussian([seen]).nats.mean() - truth.mean()) < 0.01
+    data = view(x)
+    truth = multivariate_normal([1, 2, 3], covariance).logpdf(data.test)
+    assert abs(gaussian([data]).nats.mean() - truth.mean()) < 0.01
 
 
 def test_gaussian_given_a_context_is_the_conditional_gaussian(correlated):
     x, covariance = correlated
-    seen = sight(x[:, :2], x[:, 2:])
-    joint = multivariate_normal([1, 2, 3], covariance).logpdf(np.concatenate([seen.test, seen.contexts[2]], 1))
-    truth = joint - multivariate_normal(3, covariance[2, 2]).logpdf(seen.contexts[2][:, 0])
-    assert abs(gaussian([seen]).nats.mean() - truth.mean()) < 0.01
+    data = view(x[:, :2], x[:, 2:])
+    joint = multivariate_normal([1, 2, 3], covariance).logpdf(np.concatenate([data.test, data.contexts[2]], 1))
+    truth = joint - multivariate_normal(3, covariance[2, 2]).logpdf(data.contexts[2][:, 0])
+    assert abs(gaussian([data]).nats.mean() - truth.mean()) < 0.01
 
 
 @pytest.mark.parametrize("baseline", [lambda s: mixture([s], 0, seconds=5), lambda s: kernel_density(s, 0)])
 def test_mixture_and_kernels_come_close_to_a_known_density(baseline):
-    seen = sight(toys.sample("two-moons", 3000, 0))
-    found, truth = baseline(seen).nats.mean(), toys.log_density("two-moons", seen.test).mean()
+    data = view(toys.sample("two-moons", 3000, 0))
+    found, truth = baseline(data).nats.mean(), toys.log_density("two-moons", data.test).mean()
     assert truth - 0.15 < found < truth + 0.05
-    assert found > gaussian([seen]).nats.mean() + 0.5
+    assert found > gaussian([data]).nats.mean() + 0.5
 
 
 @pytest.mark.parametrize("baseline", [lambda s: mixture([s], 0, seconds=5), lambda s: kernel_density(s, 0)])
 def test_given_a_context_every_baseline_integrates_to_one(baseline):
     points = toys.sample("two-moons", 1500, 0)
-    seen = sight(points[:, :1], points[:, 1:])
+    data = view(points[:, :1], points[:, 1:])
     grid = np.linspace(-6, 6, 1201)[:, None]
-    on_grid = Sight(
-        "", seen.train, seen.validation, grid, (seen.log_terms[0], np.zeros(1201)),
-        (*seen.contexts[:2], np.full((1201, 1), 0.4)),
+    on_grid = BaselineData(
+        "", data.train, data.validation, grid, (data.log_terms[0], np.zeros(1201)),
+        (*data.contexts[:2], np.full((1201, 1), 0.4)),
     )  # fmt: skip
     density = np.exp(baseline(on_grid).nats)
     assert abs(np.trapezoid(density, grid[:, 0]) - 1) < 1e-3
@@ -65,16 +65,16 @@ def test_baselines_do_not_depend_on_the_columns_scales(correlated):
     x, _ = correlated
     scales = np.array([1e3, 1.0, 1e-4])
     for baseline in (lambda s: gaussian([s]), lambda s: mixture([s], 0, 5), lambda s: kernel_density(s, 0)):
-        plain, scaled = baseline(sight(x[:800])), baseline(sight(x[:800] * scales))
+        plain, scaled = baseline(view(x[:800])), baseline(view(x[:800] * scales))
         np.testing.assert_allclose(scaled.nats + np.log(scales).sum(), plain.nats, atol=1e-5)
 
 
-def test_the_better_of_two_sights_is_chosen_by_validation(correlated):
+def test_the_better_of_two_views_is_chosen_by_validation(correlated):
     x, _ = correlated
-    plain, bent = sight(x), sight(np.exp(x[:, :3] / 2))
-    # The same density: exp with its Jacobian. The sight in which the data are Gaussian has to win.
+    plain, bent = view(x), view(np.exp(x[:, :3] / 2))
+    # The same density: exp with its Jacobian. The view in which the data are Gaussian has to win.
     terms = tuple((rows[:, :3] / 2 - math.log(2)).sum(1) for rows in (plain.validation, plain.test))
-    bent = Sight("bent", bent.train, bent.validation, bent.test, terms, bent.contexts)
+    bent = BaselineData("bent", bent.train, bent.validation, bent.test, terms, bent.contexts)
     found = gaussian([bent, plain])
     assert "bent" not in found.detail
     np.testing.assert_allclose(found.nats, gaussian([plain]).nats)
@@ -83,13 +83,13 @@ def test_the_better_of_two_sights_is_chosen_by_validation(correlated):
 def test_beyond_100_features_the_mixture_is_still_a_density_of_all(monkeypatch):
     generator = np.random.default_rng(0)
     x = generator.normal(size=(1500, 120)) * np.linspace(0.1, 2, 120)
-    seen = sight(x)
-    truth = multivariate_normal(np.zeros(120), np.diag(np.linspace(0.1, 2, 120) ** 2)).logpdf(seen.test).mean()
-    found = mixture([seen], 0, seconds=5)
+    data = view(x)
+    truth = multivariate_normal(np.zeros(120), np.diag(np.linspace(0.1, 2, 120) ** 2)).logpdf(data.test).mean()
+    found = mixture([data], 0, seconds=5)
     assert "leading principal directions" in found.notes[0]
     assert truth - 12 < found.nats.mean() < truth + 1
     monkeypatch.setattr(baselines, "_MAX_DENSE", 100)
-    low_rank = gaussian([seen])
+    low_rank = gaussian([data])
     assert "leading directions" in low_rank.detail
     assert truth - 40 < low_rank.nats.mean() < truth + 1
 
@@ -97,21 +97,21 @@ def test_beyond_100_features_the_mixture_is_still_a_density_of_all(monkeypatch):
 def test_few_rows_and_a_constant_column_still_give_finite_baselines():
     x = np.random.default_rng(0).normal(size=(12, 3))
     x[:, 1] = 7.0
-    seen = sight(x)
-    for found in (gaussian([seen]), mixture([seen], 0, 5), kernel_density(seen, 0)):
+    data = view(x)
+    for found in (gaussian([data]), mixture([data], 0, 5), kernel_density(data, 0)):
         assert np.isfinite(found.nats).all()
 
 
 def test_kernels_on_large_data_say_how_many_rows_they_use(monkeypatch):
     monkeypatch.setattr(baselines, "_MAX_KERNEL_ROWS", 500)
-    found = kernel_density(sight(np.random.default_rng(0).normal(size=(2000, 1))), 0)
+    found = kernel_density(view(np.random.default_rng(0).normal(size=(2000, 1))), 0)
     assert found.notes == ("kernels on 500 of 1200 training rows",)
 
 
 def test_fewer_rows_than_features_do_not_make_absurd_baselines():
     x = np.random.default_rng(0).normal(size=(30, 150))
-    seen = sight(x)
-    truth = multivariate_normal(np.zeros(150), np.eye(150)).logpdf(seen.test).mean()
-    for found in (gaussian([seen]), mixture([seen], 0, 5)):
+    data = view(x)
+    truth = multivariate_normal(np.zeros(150), np.eye(150)).logpdf(data.test).mean()
+    for found in (gaussian([data]), mixture([data], 0, 5)):
         # A rank-deficient covariance would be off by thousands of nats.
         assert truth - 60 < found.nats.mean() < truth + 5

@@ -16,8 +16,8 @@ from pushforward.evaluation.latent_edits import (
     scale_count,
     temperature_sweep,
 )
-from pushforward.evaluation.scores import Part
 from pushforward.flow import Flow
+from pushforward.rows import Rows
 from pushforward.transforms import Identity
 
 
@@ -51,10 +51,10 @@ def test_a_sweep_of_contexts_has_a_column_for_each() -> None:
 
 def test_the_direction_is_the_difference_of_the_mean_latents() -> None:
     chance = np.random.default_rng(0)
-    having, lacking = (Part(chance.normal(size=(n, 3)).astype(np.float32), None) for n in (700, 30))
+    having, lacking = (Rows(torch.as_tensor(chance.normal(size=(n, 3)).astype(np.float32))) for n in (700, 30))
     direction = attribute_direction(plain(), having, lacking)
     expected = having.x.mean(0) - lacking.x.mean(0)
-    torch.testing.assert_close(direction, torch.as_tensor(expected), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(direction, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_along_a_direction_examples_move_by_the_amounts() -> None:
@@ -107,8 +107,8 @@ def test_what_cannot_be_edited_is_refused(multi_scale: Flow) -> None:
     with pytest.raises(OptionError, match="at least one temperature"):
         temperature_sweep(plain(), [])
     with pytest.raises(DataError, match="no rows lack"):
-        attribute_direction(plain(), Part(np.zeros((2, 3), np.float32), None), Part(np.zeros((0, 3)), None))
-    with pytest.raises(OptionError, match="several scales"):
+        attribute_direction(plain(), Rows(torch.zeros(2, 3)), Rows(torch.zeros(0, 3)))
+    with pytest.raises(OptionError, match="single scale"):
         partial_reconstruction(plain(), x, (1,))
     with pytest.raises(OptionError, match=r"from 0 to 2 expected, got \(3,\)"):
         partial_reconstruction(multi_scale, images(), (3,))

@@ -15,9 +15,11 @@ from pushforward.data.dataset import DataSet, image_set, table_set
 from pushforward.diagnostics import CheckLine, CheckReport
 from pushforward.errors import DataError, ShapeError
 from pushforward.evaluation import baselines, scores
-from pushforward.evaluation.fit_baselines import rivals
+from pushforward.evaluation.fit_baselines import dequantised, fit_baselines
+from pushforward.evaluation.samples import clamping
 from pushforward.flow import Flow
 from pushforward.report import make_report
+from pushforward.rows import rows_of
 
 HEALTHY = CheckReport((CheckLine("round trip", 1e-9, "<= 1e-4", True, "x -> z -> x"),))
 HISTORY = [
@@ -146,9 +148,8 @@ def test_the_twin_is_json_without_nan(made):
 def test_the_numbers_are_those_of_the_flow(made):
     flow, data, text, numbers = made
     rows = sources.split(data).test
-    part = scores.part_of(flow, data, rows)
-    context = scores.contexts(flow, part, 0, len(part))
-    nats = flow.likelihood(torch.as_tensor(part.x).to(flow.dtype), context, seed=0).value.double().numpy()
+    part = rows_of(flow, data, rows)
+    nats = flow.likelihood(*part.on(flow), seed=0).value.double().numpy()
     like = numbers["likelihood"]
     assert like["nats"]["mean"] == pytest.approx(nats.mean(), abs=1e-4)
     if len(rows) > 1:
@@ -193,17 +194,17 @@ def test_a_baseline_on_the_flows_own_density_agrees_with_the_flow():
     data = images()
     flow = build(data)
     parts = {
-        "train": scores.part_of(flow, data, np.arange(40)),
-        "validation": scores.part_of(flow, data, np.arange(40, 50)),
+        "train": rows_of(flow, data, np.arange(40)),
+        "validation": rows_of(flow, data, np.arange(40, 50)),
     }
-    parts["test"] = scores.part_of(flow, data, np.arange(50, 60))
-    y = scores.dequantised(flow, parts["test"].x, 7).reshape(10, 16)
+    parts["test"] = rows_of(flow, data, np.arange(50, 60))
+    y = dequantised(flow, parts["test"].x, 7).reshape(10, 16)
     inside = 0.05 + 0.9 * y
     # Standard logistic after a logit is uniform: the density is 0.9 in each coordinate, 1/256 a level.
     expected = np.full(10, 16 * (math.log(0.9) - math.log(256)))
     np.testing.assert_allclose(scores.score(flow, parts["test"], 7).nats, expected, atol=1e-3)
     assert ((inside > 0.05) & (inside < 0.95)).all()
-    found = rivals(flow, data, parts, 7)
+    found = fit_baselines(flow, parts, 7)
     # Uniform pixels have 8 bits; no density can do much better, a broken Jacobian would.
     assert all(-16 * 9.5 * math.log(2) < b.nats.mean() < -16 * 7.9 * math.log(2) for b in found)
 
@@ -211,9 +212,9 @@ def test_a_baseline_on_the_flows_own_density_agrees_with_the_flow():
 def test_held_out_noise_of_baselines_is_the_flows_own():
     data = images()
     flow = build(data)
-    part = scores.part_of(flow, data, np.arange(8))
+    part = rows_of(flow, data, np.arange(8))
     z = scores.latents(flow, part, 3)
-    y = torch.as_tensor(scores.dequantised(flow, part.x, 3))
+    y = torch.as_tensor(dequantised(flow, part.x, 3))
     rest = y
     flow64 = flows.build("nice", (1, 4, 4), levels=256, hidden=(8,)).double()
     flow64.load_state_dict(flow.state_dict())
@@ -224,12 +225,12 @@ def test_held_out_noise_of_baselines_is_the_flows_own():
 
 def test_clamped_values_are_counted_by_end():
     data = images()
-    found = scores.clamping(build(data), scores.part_of(build(data), data, np.arange(60)), 0, 400)
+    found = clamping(build(data), rows_of(build(data), data, np.arange(60)), 0, 400)
     # At the start latents are logistic: after the logit's inverse uniform, of which 5 % lie beyond each end.
     for share in (found.low, found.high):
         assert abs(share - 0.05) < 4 * math.sqrt(0.05 * 0.95 / (400 * 16))
     assert found.rows > 0.5
-    assert scores.clamping(build(table()), scores.part_of(build(table()), table(), np.arange(9)), 0) is None
+    assert clamping(build(table()), rows_of(build(table()), table(), np.arange(9)), 0) is None
 
 
 def test_rows_without_density_are_said_and_not_averaged_away():
@@ -346,6 +347,6 @@ def test_baselines_are_the_same_whatever_the_flows_dequantisation():
     data, values = images(), []
     for law in ("uniform", "variational"):
         flow = build(data, dequantisation=law)
-        part = scores.part_of(flow, data, np.arange(8))
-        values.append(scores.dequantised(flow, part.x, 3))
+        part = rows_of(flow, data, np.arange(8))
+        values.append(dequantised(flow, part.x, 3))
     np.testing.assert_array_equal(*values)

@@ -30,7 +30,7 @@ def check(
     from pushforward.cli.reading import read_for
     from pushforward.diagnostics import check as run_check
     from pushforward.errors import NumericsError, OptionError
-    from pushforward.evaluation.scores import contexts, part_of
+    from pushforward.rows import rows_of
     from pushforward.storage import load_model
 
     if rows < 1:
@@ -40,8 +40,8 @@ def check(
     if data is not None:
         found = read_for(saved, data, source)
         chosen = np.random.default_rng(running.chosen_seed).permutation(len(found))[:rows]
-        part = part_of(flow, found, np.sort(chosen))
-        x, given = part.x, contexts(flow, part, 0, len(part))
+        part = rows_of(flow, found, np.sort(chosen))
+        x, given = part.x, part.context
     elif flow.context_shape is not None:
         raise OptionError("this model is conditional: name the data to check it on, for their context")
     result = run_check(flow, x, given, rows=rows, seed=running.chosen_seed)

@@ -20,10 +20,10 @@ from pushforward.evaluation.latent_edits import (
     scale_count,
     temperature_sweep,
 )
-from pushforward.evaluation.scores import Part, contexts, part_of
 from pushforward.flow import Flow
+from pushforward.rows import Rows, rows_of
 
-# Of all pictures of a sheet; beyond that it is a data set, which `sample` and `decode` make in pieces.
+# Values of a whole sheet; larger jobs are for `sample` and `decode`, which work in pieces.
 _MOST_VALUES = 1 << 24
 
 
@@ -65,14 +65,15 @@ def manipulated(
         if not side.any():
             value = label if name == "label" else "others" if against is None else against
             raise DataError(f"--{name} {value}: {data.name} has no rows of this class")
-    chance = np.random.default_rng(seed)
-    sides = [part_of(flow, data, chance.permutation(np.flatnonzero(side))[:most]) for side in (having, lacking)]
+    rng = np.random.default_rng(seed)
+    sides = [rows_of(flow, data, rng.permutation(np.flatnonzero(side))[:most]) for side in (having, lacking)]
     direction = attribute_direction(flow, sides[0], sides[1], seed)
     part = _examples(flow, data, np.flatnonzero(lacking)[:4] if rows is None else rows)
     chosen = tuple(amounts or AMOUNTS)
     _require_room(flow, len(part) * len(chosen))
-    x = along_direction(flow, _tensor(flow, part), direction, chosen, contexts(flow, part, 0, len(part)), seed)
-    return np.asarray(x.cpu().numpy())
+    x, context = part.on(flow)
+    moved = along_direction(flow, x, direction, chosen, context, seed)
+    return np.asarray(moved.cpu().numpy())
 
 
 def reconstructed(
@@ -85,19 +86,14 @@ def reconstructed(
     part = _examples(flow, data, range(min(8, len(data))) if rows is None else rows)
     kept = tuple(range(scales, -1, -1)) if keep is None else tuple(keep)
     _require_room(flow, len(part) * len(kept))
-    given = contexts(flow, part, 0, len(part))
-    x = partial_reconstruction(flow, _tensor(flow, part), kept, given, temperature, seed)
-    return np.asarray(x.cpu().numpy())
+    x, context = part.on(flow)
+    return np.asarray(partial_reconstruction(flow, x, kept, context, temperature, seed).cpu().numpy())
 
 
-def _examples(flow: Flow, data: DataSet, rows: Sequence[int] | Array) -> Part:
+def _examples(flow: Flow, data: DataSet, rows: Sequence[int] | Array) -> Rows:
     if len(rows) and not 0 <= min(rows) <= max(rows) < len(data):
         raise DataError(f"{data.name}: rows from 0 to {len(data) - 1} expected, got {', '.join(map(str, rows))}")
-    return part_of(flow, data, np.asarray(rows))
-
-
-def _tensor(flow: Flow, part: Part) -> torch.Tensor:
-    return torch.as_tensor(part.x).to(device=flow.device, dtype=flow.dtype)
+    return rows_of(flow, data, np.asarray(rows))
 
 
 def _require_room(flow: Flow, count: int) -> None:

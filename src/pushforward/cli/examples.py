@@ -12,8 +12,8 @@ from pushforward.cli.parameters import DataSource
 from pushforward.cli.reading import read_for
 from pushforward.errors import OptionError
 from pushforward.evaluation.interpolation import manifold, spherical_path
-from pushforward.evaluation.scores import Part, contexts, part_of
 from pushforward.flow import Flow
+from pushforward.rows import Rows, rows_of
 from pushforward.storage import SavedModel
 
 _MOST_STEPS = 64
@@ -25,7 +25,7 @@ def chosen_examples(
     data: str | None,
     rows: Sequence[int] | None,
     source: DataSource,
-) -> Part:
+) -> Rows:
     """The two or four examples, from image files or from rows of data. Raises OptionError, DataError."""
     if bool(images) == (data is not None) or (rows is not None and data is None):
         raise OptionError("two or four image files expected, or --data NAME with --rows and their numbers")
@@ -35,19 +35,18 @@ def chosen_examples(
         raise OptionError(f"two or four {what} expected, got {count}")
     if data is not None and rows is not None:
         found = read_for(model, data, source)
-        return part_of(model.flow, found.take(np.asarray(rows)), np.arange(count))
-    parts = [part_of(model.flow, read_for(model, image), np.arange(1)) for image in images]
-    return Part(np.concatenate([part.x for part in parts]), None)
+        return rows_of(model.flow, found.take(np.asarray(rows)), np.arange(count))
+    parts = [rows_of(model.flow, read_for(model, image), np.arange(1)) for image in images]
+    return Rows(torch.cat([part.x for part in parts]))
 
 
-def walk(flow: Flow, examples: Part, steps: int, seed: int) -> Array:
+def walk(flow: Flow, examples: Rows, steps: int, seed: int) -> Array:
     """Events ``(steps * steps, *event)`` of the manifold of four examples, ``(steps, *event)`` of the path of two."""
     if not 2 <= steps <= _MOST_STEPS:
         raise OptionError(f"steps must be between 2 and {_MOST_STEPS}, got {steps}")
-    x = torch.as_tensor(examples.x).to(device=flow.device, dtype=flow.dtype)
-    given = contexts(flow, examples, 0, len(examples))
+    x, given = examples.on(flow)
     if len(examples) == 4:
-        found = manifold(flow, x, steps, given, seed).flatten(0, 1)
+        walk = manifold(flow, x, steps, given, seed).flatten(0, 1)
     else:
-        found = spherical_path(flow, x[0], x[1], steps, given, seed)
-    return np.asarray(found.cpu().numpy())
+        walk = spherical_path(flow, x[0], x[1], steps, given, seed)
+    return np.asarray(walk.cpu().numpy())

@@ -17,8 +17,8 @@ from pushforward.cli.progress import tell
 from pushforward.cli.reporting import print_held_out, save_report, score_held_out
 from pushforward.cli.run_file import LIMITS, Run, as_lists
 from pushforward.data import DataSet, Split, load, split
-from pushforward.evaluation.scores import part_of
 from pushforward.flow import Flow
+from pushforward.rows import rows_of
 from pushforward.storage.files import clear, require_free
 from pushforward.training import FitFailed, FitResult, TrainingOptions, fit
 
@@ -114,7 +114,7 @@ def _context(run: Run, data: DataSet) -> dict[str, int]:
 
 
 def _train(job: _Job) -> FitResult:
-    train, validation = (part_of(job.flow, job.data, rows) for rows in (job.parts.train, job.parts.validation))
+    train, validation = (rows_of(job.flow, job.data, rows) for rows in (job.parts.train, job.parts.validation))
     return fit(
         job.flow,
         train.x,

@@ -12,22 +12,19 @@ from pushforward.array_types import Array
 from pushforward.cli.progress import counted
 from pushforward.data import DataSet, load
 from pushforward.errors import DataError
-from pushforward.evaluation.scores import latent_batches, part_of
+from pushforward.rows import Rows, row_latents, rows_of
 from pushforward.storage import SavedModel
 
-_BATCH = 512
 
-
-@torch.no_grad()
 def encoded(model: SavedModel, data: DataSet, seed: int) -> Array:
     """Latents ``(N, size of a latent)`` of every row, with noise keyed by ``seed`` and the row."""
     flow = model.flow
-    part, found = part_of(flow, data, np.arange(len(data))), []
-    with counted("encoding", len(part)) as advance:
-        for z in latent_batches(flow, part, seed):
-            found.append(z.flatten(1).cpu().numpy())
+    rows, latents = rows_of(flow, data, np.arange(len(data))), []
+    with counted("encoding", len(rows)) as advance:
+        for z in row_latents(flow, rows, seed):
+            latents.append(z.flatten(1).cpu().numpy())
             advance(len(z))
-    return np.concatenate(found)
+    return np.concatenate(latents)
 
 
 @torch.no_grad()
@@ -46,11 +43,10 @@ def decoded(model: SavedModel, path: Path, context: Array | None, seed: int) -> 
         if len(context) not in (1, len(data)):
             raise DataError(f"one context, or one for each of {len(data)} latents expected, got {len(context)}")
         beside = context if len(context) == len(data) else np.repeat(context, len(data), 0)
-    generator, found = torch.Generator(device=flow.device).manual_seed(seed), []
-    with counted("decoding", len(data)) as advance:
-        for start in range(0, len(data), _BATCH):
-            z = torch.as_tensor(data.x[start : start + _BATCH]).to(device=flow.device, dtype=flow.dtype)
-            given = None if beside is None else torch.as_tensor(beside[start : start + _BATCH], device=flow.device)
-            found.append(flow.data(z.reshape(-1, *shape), given, generator=generator).cpu().numpy())
+    rows = Rows(torch.as_tensor(data.x), None if beside is None else torch.as_tensor(beside))
+    generator, events = torch.Generator(device=flow.device).manual_seed(seed), []
+    with counted("decoding", len(rows)) as advance:
+        for _, z, contexts in rows.batches(flow):
+            events.append(flow.data(z.reshape(-1, *shape), contexts, generator=generator).cpu().numpy())
             advance(len(z))
-    return np.concatenate(found), beside
+    return np.concatenate(events), beside

@@ -12,10 +12,11 @@ from pushforward.atomic_files import write_atomically
 from pushforward.cli.progress import tell
 from pushforward.data import DataSet
 from pushforward.evaluation.baselines import gaussian
-from pushforward.evaluation.fit_baselines import sights
-from pushforward.evaluation.scores import part_of, score
+from pushforward.evaluation.fit_baselines import baseline_views
+from pushforward.evaluation.scores import score
 from pushforward.report import make_report
 from pushforward.report import report_json as said
+from pushforward.rows import rows_of
 from pushforward.storage import SavedModel
 from pushforward.units import better, unit_of
 
@@ -52,11 +53,11 @@ def score_held_out(model: SavedModel, data: DataSet, *, seed: int) -> dict[str, 
     """The likelihood of the split's test rows, and that of a full-covariance Gaussian, as a report has them."""
     flow, rows = model.flow, model.split
     assert rows is not None  # a model that was just fitted has one
-    parts = {name: part_of(flow, data, getattr(rows, name)) for name in ("train", "validation", "test")}
+    parts = {name: rows_of(flow, data, getattr(rows, name)) for name in ("train", "validation", "test")}
     parts = {name: part.first(_BASELINE_ROWS) for name, part in parts.items()}
     scores = score(flow, parts["test"], seed)
     on_train = score(flow, parts["train"].first(1000), seed)
-    rival = gaussian(sights(flow, parts, seed))
+    rival = gaussian(baseline_views(flow, parts, seed))
     found = said.likelihoods(scores, on_train, [rival], unit_of(flow), math.prod(flow.event_shape))
     return dict(said.plain(found))
 

@@ -29,11 +29,11 @@ def draw(flow: Flow, n: int, context: Array | None, temperature: float, seed: in
     generator = torch.Generator(device=flow.device).manual_seed(seed)
     piece = max(1, _PIECE_VALUES // (size * conditions))
     given = None if context is None else torch.as_tensor(context, device=flow.device)
-    found = []
+    samples = []
     with counted("sampling", n * conditions) as advance:
         for start in range(0, n, piece):
             count = min(piece, n - start)
             x = flow.sample(count, given, temperature, generator)
-            found.append(x.reshape(count * conditions, *flow.event_shape).cpu().numpy())
+            samples.append(x.reshape(count * conditions, *flow.event_shape).cpu().numpy())
             advance(count * conditions)
-    return np.concatenate(found), None if context is None else np.concatenate([context] * n)
+    return np.concatenate(samples), None if context is None else np.concatenate([context] * n)

@@ -1,8 +1,8 @@
-"""Classical densities on the very rows that a flow is scored on: Gaussian, Gaussian mixture, kernel density.
+"""Classical densities as baselines of a flow: Gaussian, Gaussian mixture, kernel density.
 
-A flow that does not beat them has learned nothing that ten seconds of textbook statistics do not give. They see what
-the flow sees: the same dequantisation noise on held-out rows, the same context, and for images either the pixels or
-the pixels after the flow's logit, with that map's Jacobian accounted for. All values are nats of the data as given.
+A flow that does not beat them has learned nothing beyond textbook statistics. They get the same rows as the flow, the
+same dequantisation noise on held-out rows and the same context. For images they model either the pixels or the pixels
+after the flow's logit, with the Jacobian of the logit. All values are nats of the data as given.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -27,13 +28,23 @@ _MAX_KERNEL_ROWS = 10_000
 _MAX_KERNEL_WORK = 4e8  # pairs of rows times features
 
 
-@dataclass(frozen=True)
-class Sight:
-    """The three parts of the data as a baseline sees them.
+Role = Literal["gaussian", "mixture", "kernels", "truth"]
+# As they stand inside a sentence.
+NAMES: dict[Role, str] = {
+    "gaussian": "Gaussian, full covariance",
+    "mixture": "Gaussian mixture",
+    "kernels": "kernel density",
+    "truth": "true density",
+}
 
-    name: what was done to the data, empty for nothing. train, validation, test: ``(N, D)`` float64. log_terms: of
-    ``validation`` and ``test``, ``(N,)``, what turns a log-density of these values into one of the data as given.
-    contexts: ``(N, K)`` for the three parts, K may be 0.
+
+@dataclass(frozen=True)
+class BaselineData:
+    """One view of the three parts of the data, as a baseline is fitted to it.
+
+    name: the preprocessing, empty for none. train, validation, test: ``(N, D)`` float64. log_terms: of ``validation``
+    and ``test``, ``(N,)``, added to a log-density of these values to give that of the data. contexts: ``(N, K)`` for
+    the three parts, K may be 0.
     """
 
     name: str
@@ -46,64 +57,73 @@ class Sight:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Log-likelihoods ``nats: (N,)`` of the held-out rows under one baseline, and how it was chosen."""
+    """Log-likelihoods ``nats: (N,)`` of the held-out rows under one baseline, and how it was chosen.
 
-    name: str
+    role: which density it is; ``truth`` is the one that the data were drawn from, an upper bound and no rival.
+    validation: mean log-likelihood of the validation rows. seconds: processor time of the fit.
+    """
+
+    role: Role
     detail: str
     nats: Array
     validation: float
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
+    @property
+    def name(self) -> str:
+        """The name as a heading has it."""
+        return NAMES[self.role][0].upper() + NAMES[self.role][1:]
 
-# Rows ``(M, D)`` and their contexts ``(M, K)`` to log-densities ``(M,)`` given the context.
+
+# From rows ``(M, D)`` and contexts ``(M, K)`` to log-densities ``(M,)`` given the context.
 Density = Callable[[Array, Array], Array]
 
 
-def gaussian(sights: list[Sight]) -> Baseline:
-    """One Gaussian with a full covariance, on the sight and with the shrinkage that validation prefers.
+def gaussian(views: list[BaselineData]) -> Baseline:
+    """One Gaussian with a full covariance; view and shrinkage have the highest validation likelihood.
 
-    Shrinkage takes a share off the correlations, which few rows tell badly: at 1 they would all be 0. Beyond 4,096
-    features the covariance is that of the 256 leading directions, and isotropic outside them.
+    Shrinkage multiplies the correlations, which few rows estimate badly, by a factor below 1. Beyond 4,096 features the
+    covariance is that of the 256 leading directions, and isotropic outside them.
     """
 
-    def candidates(sight: Sight) -> Iterator[tuple[str, Density]]:
-        features = sight.train.shape[1]
+    def candidates(view: BaselineData) -> Iterator[tuple[str, Density]]:
+        features = view.train.shape[1]
         if features > _MAX_DENSE:
-            frame = _leading_frame(sight.train, 0)
+            frame = _leading_frame(view.train, 0)
             yield f"its {frame.axes.shape[1]} leading directions", lambda x, c: frame.rest(x)
             return
-        joint = np.concatenate([sight.train, sight.contexts[0]], 1)
+        joint = np.concatenate([view.train, view.contexts[0]], 1)
         mean, covariance = _moments(joint)
-        for share in _shrinkages(features):
+        for shrinkage in _shrinkages(features):
             yield (
-                f"shrunk by {share:g}",
-                _conditional(np.ones(1), mean[None], _shrunk(covariance, share)[None], features),
+                f"shrunk by {shrinkage:g}",
+                _conditional(np.ones(1), mean[None], _shrunk(covariance, shrinkage)[None], features),
             )
 
-    return _best("Gaussian, full covariance", sights, candidates, None)
+    return _best("gaussian", views, candidates, None)
 
 
-def mixture(sights: list[Sight], seed: int, seconds: float = 60.0) -> Baseline:
-    """A Gaussian mixture by EM; sight, components and ridge are those that validation prefers.
+def mixture(views: list[BaselineData], seed: int, seconds: float = 60.0) -> Baseline:
+    """A Gaussian mixture by EM; view, components and ridge have the highest validation likelihood.
 
     Up to 100 features every component has a full covariance. Beyond that the components lie in at most 48
-    leading principal directions, and the others are independent Gaussians. seconds: of the processor's time, after
-    which no further candidate is begun: a busy machine takes longer and finds the same.
+    leading principal directions, and the others are independent Gaussians. seconds: processor time after which no
+    further candidate is tried; a busy machine takes longer for the same result.
     """
     end = time.process_time() + seconds
     notes = []
-    if any(s.train.shape[1] > _MAX_FULL for s in sights):
+    if any(s.train.shape[1] > _MAX_FULL for s in views):
         notes.append(
             f"components span at most {_LEADING} leading principal directions; the others are independent Gaussians"
         )
-    if len(sights[0].train) > _MAX_MIXTURE_ROWS:
-        notes.append(f"fitted on {_MAX_MIXTURE_ROWS} of {len(sights[0].train)} training rows")
+    if len(views[0].train) > _MAX_MIXTURE_ROWS:
+        notes.append(f"fitted on {_MAX_MIXTURE_ROWS} of {len(views[0].train)} training rows")
 
-    def candidates(sight: Sight) -> Iterator[tuple[str, Density]]:
-        rows = np.random.default_rng(seed).permutation(len(sight.train))[:_MAX_MIXTURE_ROWS]
-        frame = _frame(sight)
-        features = np.concatenate([frame.leading(sight.train[rows]), sight.contexts[0][rows]], 1)
+    def candidates(view: BaselineData) -> Iterator[tuple[str, Density]]:
+        rows = np.random.default_rng(seed).permutation(len(view.train))[:_MAX_MIXTURE_ROWS]
+        frame = _frame(view)
+        features = np.concatenate([frame.leading(view.train[rows]), view.contexts[0][rows]], 1)
         low = features.shape[1] <= 8
         for components in _COMPONENTS:
             if components > max(1, len(rows) // 5):
@@ -113,56 +133,56 @@ def mixture(sights: list[Sight], seed: int, seconds: float = 60.0) -> Baseline:
                 density = _conditional(*parts, frame.count)
                 yield f"{components} components, ridge {ridge:g}", _in_frame(frame, density)
 
-    return _best("Gaussian mixture", sights, candidates, end, tuple(notes))
+    return _best("mixture", views, candidates, end, tuple(notes))
 
 
-def kernel_density(sight: Sight, seed: int) -> Baseline:
-    """A Gaussian kernel on standardised columns, with the bandwidth that validation prefers. For tables."""
-    features = sight.train.shape[1] + sight.contexts[0].shape[1]
-    work = _MAX_KERNEL_WORK / (max(1, len(sight.test)) * features)
-    rows = int(min(len(sight.train), _MAX_KERNEL_ROWS, max(500, work)))
-    notes = () if rows == len(sight.train) else (f"kernels on {rows} of {len(sight.train)} training rows",)
+def kernel_density(view: BaselineData, seed: int) -> Baseline:
+    """A Gaussian kernel on standardised columns, its bandwidth chosen by validation likelihood. For tables."""
+    features = view.train.shape[1] + view.contexts[0].shape[1]
+    work = _MAX_KERNEL_WORK / (max(1, len(view.test)) * features)
+    rows = int(min(len(view.train), _MAX_KERNEL_ROWS, max(500, work)))
+    notes = () if rows == len(view.train) else (f"kernels on {rows} of {len(view.train)} training rows",)
 
-    def candidates(sight: Sight) -> Iterator[tuple[str, Density]]:
-        chosen = np.random.default_rng(seed).permutation(len(sight.train))[:rows]
+    def candidates(view: BaselineData) -> Iterator[tuple[str, Density]]:
+        chosen = np.random.default_rng(seed).permutation(len(view.train))[:rows]
         scott = rows ** (-1 / (features + 4))
         for factor in (0.03, 0.06, 0.1, 0.17, 0.25, 0.4, 0.6, 0.85, 1.2):
             bandwidth = factor * scott
             yield (
                 f"bandwidth {bandwidth:.3g} standard deviations",
-                _kernels(sight.train[chosen], sight.contexts[0][chosen], bandwidth),
+                _kernels(view.train[chosen], view.contexts[0][chosen], bandwidth),
             )
 
-    return _best("Kernel density", [sight], candidates, None, notes)
+    return _best("kernels", [view], candidates, None, notes)
 
 
 def _best(
-    name: str,
-    sights: list[Sight],
-    candidates: Callable[[Sight], Iterator[tuple[str, Density]]],
+    role: Role,
+    views: list[BaselineData],
+    candidates: Callable[[BaselineData], Iterator[tuple[str, Density]]],
     end: float | None,
     notes: tuple[str, ...] = (),
 ) -> Baseline:
     """The candidate with the highest mean log-likelihood on validation rows, scored on the held-out ones."""
     started = time.process_time()
-    best: tuple[float, str, Density, Sight] | None = None
-    for i, sight in enumerate(sights):
-        # What time is left is shared among the sights that are still to come.
-        until = math.inf if end is None else time.process_time() + (end - time.process_time()) / (len(sights) - i)
+    best: tuple[float, str, Density, BaselineData] | None = None
+    for i, view in enumerate(views):
+        # The remaining time is divided evenly among the remaining views.
+        until = math.inf if end is None else time.process_time() + (end - time.process_time()) / (len(views) - i)
         some = slice(0, 2000)
-        for detail, density in candidates(sight):
+        for detail, density in candidates(view):
             with np.errstate(over="ignore"):
-                values = density(sight.validation[some], sight.contexts[1][some]) + sight.log_terms[0][some]
+                values = density(view.validation[some], view.contexts[1][some]) + view.log_terms[0][some]
             value = float(values.mean()) if np.isfinite(values).all() else -math.inf
             if best is None or value > best[0]:
-                best = (value, ", ".join(filter(None, (detail, sight.name))), density, sight)
+                best = (value, ", ".join(filter(None, (detail, view.name))), density, view)
             if time.process_time() > until:
-                notes = (*notes, f"the search{sight.name and ' ' + sight.name} was cut short by its limit of time")
+                notes = (*notes, f"the search{view.name and ' ' + view.name} was cut short by its limit of time")
                 break
     assert best is not None  # every list of candidates has a first
-    value, detail, density, sight = best
-    nats = density(sight.test, sight.contexts[2]) + sight.log_terms[1]
-    return Baseline(name, detail, nats, value, notes, time.process_time() - started)
+    value, detail, density, view = best
+    nats = density(view.test, view.contexts[2]) + view.log_terms[1]
+    return Baseline(role, detail, nats, value, notes, time.process_time() - started)
 
 
 def _conditional(weights: Array, means: Array, covariances: Array, features: int) -> Density:
@@ -184,10 +204,10 @@ def _mixture_log_density(weights: Array, means: Array, covariances: Array) -> Ca
     )
 
     def log_density(x: Array) -> Array:
-        found = []
+        values = []
         for i, (mean, inverse) in enumerate(zip(means, inverses, strict=True)):
-            found.append(constants[i] - 0.5 * np.square((x - mean) @ inverse.T).sum(1))
-        return _log_sum_exp(np.stack(found, 1))
+            values.append(constants[i] - 0.5 * np.square((x - mean) @ inverse.T).sum(1))
+        return _log_sum_exp(np.stack(values, 1))
 
     return log_density
 
@@ -207,7 +227,7 @@ def _expectation_maximisation(x: Array, components: int, ridge: float, seed: int
     mean, scale = x.mean(0), np.sqrt(_positive(x.var(0)))
     model = GaussianMixture(components, reg_covar=ridge, random_state=seed, max_iter=100)
     with warnings.catch_warnings():
-        # A mixture that has not settled in 100 rounds is still a density; validation judges it.
+        # A mixture that has not converged in 100 rounds is still a density; validation judges it.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit((x - mean) / scale)
     covariances = model.covariances_ * np.outer(scale, scale)
@@ -231,25 +251,25 @@ class _Frame:
         return np.asarray((x - self.mean) @ self.axes[:, : self.count])
 
     def rest(self, x: Array) -> Array:
-        """Log-density (N,) of what the leading coordinates leave out."""
+        """Log-density (N,) of the coordinates other than the leading ones."""
         centred = x - self.mean
-        turned = centred @ self.axes
-        value = _independent(turned[:, self.count :], self.variances)
+        rotated = centred @ self.axes
+        value = _independent(rotated[:, self.count :], self.variances)
         missing = x.shape[1] - self.axes.shape[1]
         if missing:
-            # The length of what lies outside the frame is all that an isotropic Gaussian there needs.
-            left = np.square(centred).sum(1) - np.square(turned).sum(1)
+            # An isotropic Gaussian outside the frame needs only the squared length of that component.
+            left = np.square(centred).sum(1) - np.square(rotated).sum(1)
             value = value - 0.5 * left / self.outside - 0.5 * missing * math.log(2 * math.pi * self.outside)
         return np.asarray(value)
 
 
-def _frame(sight: Sight) -> _Frame:
+def _frame(view: BaselineData) -> _Frame:
     """The frame of a mixture: all coordinates as they are up to 100, principal directions of the data beyond.
 
-    There the covariance is shrunk as the one Gaussian that validation prefers has it, so that directions in which few
-    rows happen not to vary keep a sensible width.
+    Their covariance has the shrinkage with the highest validation likelihood, so that a direction in which few rows
+    happen not to vary keeps a sensible width.
     """
-    x, features = sight.train, sight.train.shape[1]
+    x, features = view.train, view.train.shape[1]
     if features <= _MAX_FULL:
         return _Frame(x.mean(0), np.eye(features), features, np.zeros(0), 0.0)
     leading = max(1, min(_LEADING, len(x) // 10))
@@ -257,10 +277,10 @@ def _frame(sight: Sight) -> _Frame:
         return _leading_frame(x, leading)
     mean, covariance = _moments(x)
     best: tuple[float, _Frame] | None = None
-    for share in _shrinkages(features):
-        variances, axes = np.linalg.eigh(_shrunk(covariance, share))
+    for shrinkage in _shrinkages(features):
+        variances, axes = np.linalg.eigh(_shrunk(covariance, shrinkage))
         whole = _Frame(mean, axes[:, ::-1], 0, np.maximum(variances[::-1], 1e-12), 0.0)
-        value = float(whole.rest(sight.validation[:2000]).mean())
+        value = float(whole.rest(view.validation[:2000]).mean())
         if best is None or value > best[0]:
             best = (value, whole)
     assert best is not None
@@ -287,10 +307,10 @@ def _moments(x: Array) -> tuple[Array, Array]:
     return x.mean(0), np.atleast_2d(np.cov(x, rowvar=False, bias=True))
 
 
-def _shrunk(covariance: Array, share: float) -> Array:
-    """A covariance with its correlations multiplied by ``1 - share``; a column that does not vary gets variance 1."""
+def _shrunk(covariance: Array, shrinkage: float) -> Array:
+    """A covariance with correlations multiplied by ``1 - shrinkage``; a constant column gets variance 1."""
     spread = _positive(np.diag(covariance))
-    shrunk = (1 - share) * covariance
+    shrunk = (1 - shrinkage) * covariance
     shrunk[np.diag_indices_from(shrunk)] = spread
     return np.asarray(shrunk)
 
@@ -324,5 +344,5 @@ def _kernels(x: Array, context: Array, bandwidth: float) -> Density:
 
 
 def _positive(variances: Array) -> Array:
-    """Variances with 1 in the place of those that are zero: such a column is only centred."""
+    """Variances with zeros replaced by 1: a constant column is only centred."""
     return np.where(variances > 1e-24, variances, 1.0)

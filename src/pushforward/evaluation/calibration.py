@@ -1,30 +1,34 @@
-"""Whether a flow's latents and samples follow the laws they should: quantiles, distances, PIT, coverage."""
+"""Calibration: whether latents and samples follow the distributions they should. Quantiles, PIT, coverage."""
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pushforward.array_types import Array
-from pushforward.bases import Base, StandardLogistic, StandardNormal, UniformBox
-from pushforward.evaluation.scores import Part, contexts, draw, score
+from pushforward.bases import Base, StandardNormal
+from pushforward.errors import OptionError
 from pushforward.flow import Flow
+from pushforward.rows import Rows, row_likelihoods
 
 _DRAWS = 20_000
-_LEVELS = (0.5, 0.8, 0.95)
+LEVELS = (0.5, 0.8, 0.95)
 
 
 @dataclass(frozen=True)
 class LatentFit:
     """Held-out latents against the flow's own base.
 
-    name: of the base. levels: (Q,) probabilities of the quantiles. expected: of one coordinate, (Q,), or (K, Q) where
-    coordinates have laws of their own. found: (K, Q) of the coordinates numbered ``shown: (K,)``. means, deviations,
-    distances (Kolmogorov-Smirnov): (D,) of all coordinates. norm_expected, norm_found: (Q,) of ``|z|^2``.
-    norm_distance: Kolmogorov-Smirnov, of ``|z|^2``. exact: whether laws are formulas, or 20,000 draws from the base.
+    name: of the base. levels: (Q,) probabilities of the quantiles. expected: quantiles of the base, (K, Q) of the
+    coordinates numbered ``shown: (K,)``; observed: (K, Q) of the latents. means, deviations, distances
+    (Kolmogorov-Smirnov): (D,) of all coordinates. norm_expected, norm_observed: (Q,) of ``|z|^2``; norm_distance:
+    Kolmogorov-Smirnov, of ``|z|^2``. exact: whether the base's quantiles are formulas, or those of 20,000 draws.
     rows: used; dropped: left out because they are not finite.
     """
 
@@ -32,21 +36,23 @@ class LatentFit:
     exact: bool
     levels: Array
     expected: Array
-    found: Array
+    observed: Array
     shown: Array
     means: Array
     deviations: Array
     distances: Array
     norm_expected: Array
-    norm_found: Array
+    norm_observed: Array
     norm_distance: float
     rows: int
     dropped: int
 
 
 def latent_fit(base: Base, z: Array, seed: int, most: int = 64) -> LatentFit | None:
-    """Compare latents ``z: (N, *latent)`` with ``base``; None where no row is finite, or where each row has a
-    base of its own. most: coordinates to show."""
+    """Compare latents ``z: (N, *latent)`` with ``base``; None where no row is finite, or the base is conditional.
+
+    most: the number of coordinates to show.
+    """
     z = z.reshape(len(z), -1)
     finite = np.isfinite(z).all(1)
     dropped, z = int((~finite).sum()), z[finite]
@@ -54,133 +60,174 @@ def latent_fit(base: Base, z: Array, seed: int, most: int = 64) -> LatentFit | N
         return None
     levels = (np.arange(1, 100) if len(z) >= 100 else np.arange(1, 20) * 5) / 100
     shown = np.unique(np.linspace(0, z.shape[1] - 1, min(most, z.shape[1])).astype(int))
-    law = _Law(base, z.shape[1], seed)
+    reference = _Reference(base, z.shape[1], seed)
+    expected, exact = reference.quantiles(levels)
     norms = np.square(z).sum(1)
-    norm_expected, norm_shares = law.norm(levels, norms)
+    norm_expected, norm_probabilities = reference.norm(levels, norms)
     return LatentFit(
-        name=law.name,
-        exact=law.exact,
+        name=base.label,
+        exact=exact,
         levels=levels,
-        expected=law.quantiles(levels, shown),
-        found=np.quantile(z[:, shown], levels, axis=0).T,
+        expected=expected[shown],
+        observed=np.quantile(z[:, shown], levels, axis=0).T,
         shown=shown,
         means=z.mean(0),
         deviations=z.std(0),
-        distances=np.array([kolmogorov(law.share(z[:, i], i)) for i in range(z.shape[1])]),
+        distances=np.array([kolmogorov(column) for column in reference.cumulative(z).T]),
         norm_expected=norm_expected,
-        norm_found=np.quantile(norms, levels),
-        norm_distance=kolmogorov(norm_shares),
+        norm_observed=np.quantile(norms, levels),
+        norm_distance=kolmogorov(norm_probabilities),
         rows=len(z),
         dropped=dropped,
     )
 
 
-class _Law:
-    """The law of a base's coordinates and of its squared norm: by formula for the known ones, else by drawing."""
+class _Reference:
+    """The distribution of a base's coordinates and of its squared norm: by formula where it has one, else by draws."""
 
     def __init__(self, base: Base, dimensions: int, seed: int) -> None:
-        self.base, self.dimensions = base, dimensions
-        self.exact = isinstance(base, StandardNormal | StandardLogistic | UniformBox)
-        names = {StandardNormal: "standard normal", StandardLogistic: "standard logistic", UniformBox: "uniform"}
-        distribution = getattr(base, "distribution", base)
-        self.name = names.get(type(base), type(distribution).__name__)
+        self.base, self.dimensions, self.seed = copy.deepcopy(base).double().cpu(), dimensions, seed
         self._draws: Array | None = None
-        if not isinstance(base, StandardNormal):
-            # Coordinates of the named bases are drawn too: their squared norm has no simple law.
-            rows = min(_DRAWS, max(1000, 40_000_000 // dimensions))
-            generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def draws(self) -> Array:
+        """Draws of the base, ``(M, D)``."""
+        if self._draws is None:
+            rows = min(_DRAWS, max(1000, 40_000_000 // self.dimensions))
+            generator = torch.Generator().manual_seed(self.seed)
             with torch.no_grad():
-                drawn = base.sample(rows, generator=generator, dtype=torch.float64)
-            self._draws = np.sort(drawn.reshape(rows, -1).numpy(), 0) if not self.exact else None
-            self._norms = np.sort(drawn.reshape(rows, -1).square().sum(1).numpy())
+                drawn = self.base.sample(rows, generator=generator, dtype=torch.float64)
+            self._draws = drawn.reshape(rows, -1).numpy()
+        return self._draws
 
-    def quantiles(self, levels: Array, shown: Array) -> Array:
-        """Quantiles (Q,) of any coordinate, or (K, Q) of those numbered ``shown``."""
-        if self._draws is not None:
-            return np.quantile(self._draws[:, shown], levels, axis=0).T
-        if isinstance(self.base, StandardNormal):
-            return np.asarray(torch.special.ndtri(torch.as_tensor(levels)).numpy())
-        if isinstance(self.base, UniformBox):
-            return self.base.low + (self.base.high - self.base.low) * levels
-        return np.asarray(np.log(levels) - np.log1p(-levels))
+    @torch.no_grad()
+    def quantiles(self, levels: Array) -> tuple[Array, bool]:
+        """Quantiles ``(D, Q)`` of the coordinates, and whether they are exact."""
+        quantiles = self.base.quantiles(torch.as_tensor(levels))
+        if quantiles is None:
+            return np.quantile(self.draws, levels, axis=0).T, False
+        return np.broadcast_to(quantiles.numpy(), (self.dimensions, len(levels))), True
 
-    def share(self, z: Array, coordinate: int) -> Array:
-        """The law's distribution function at values ``z: (N,)`` of one coordinate."""
-        if self._draws is not None:
-            return np.searchsorted(self._draws[:, coordinate], z, "right") / len(self._draws)
-        values = torch.as_tensor(z)
-        if isinstance(self.base, StandardNormal):
-            return np.asarray(torch.special.ndtr(values).numpy())
-        if isinstance(self.base, UniformBox):
-            return np.clip((z - self.base.low) / (self.base.high - self.base.low), 0, 1)
-        return np.asarray(values.sigmoid().numpy())
+    @torch.no_grad()
+    def cumulative(self, z: Array) -> Array:
+        """The distribution function of each coordinate at ``z: (N, D)``."""
+        try:
+            values = self.base.cumulative(torch.as_tensor(z).reshape(-1, *self.base.event_shape))
+        except OptionError:
+            return np.stack([_fraction_up_to(self.draws[:, i], z[:, i]) for i in range(self.dimensions)], 1)
+        return values.reshape(len(z), -1).numpy()
 
     def norm(self, levels: Array, norms: Array) -> tuple[Array, Array]:
         """Quantiles of ``|z|^2`` under the base, and its distribution function at ``norms``."""
-        if isinstance(self.base, StandardNormal):
+        if isinstance(self.base, StandardNormal):  # the only one whose squared norm has a simple distribution
             from scipy.stats import chi2  # scikit-learn brings scipy
 
             return chi2.ppf(levels, self.dimensions), chi2.cdf(norms, self.dimensions)
-        return np.quantile(self._norms, levels), np.searchsorted(self._norms, norms, "right") / len(self._norms)
+        expected = np.square(self.draws).sum(1)
+        return np.quantile(expected, levels), _fraction_up_to(expected, norms)
 
 
-def kolmogorov(shares: Array) -> float:
-    """The Kolmogorov-Smirnov distance of values in [0, 1] from the uniform law."""
-    ordered, count = np.sort(shares), len(shares)
+def _fraction_up_to(draws: Array, values: Array) -> Array:
+    return np.searchsorted(np.sort(draws), values, "right") / len(draws)
+
+
+def kolmogorov(probabilities: Array) -> float:
+    """The Kolmogorov-Smirnov distance of values in [0, 1] from the uniform distribution."""
+    ordered, count = np.sort(probabilities), len(probabilities)
     steps = np.arange(count + 1) / count
     return float(max((steps[1:] - ordered).max(), (ordered - steps[:-1]).max()))
 
 
-def marginal_pit(flow: Flow, part: Part, seed: int, rows: int = 5000, conditional_rows: int = 400) -> Array | None:
+def kolmogorov_band(rows: int) -> float:
+    """The Kolmogorov-Smirnov distance that one column of ``rows`` uniform values exceeds in 1 % of cases."""
+    return 1.63 / math.sqrt(max(1, rows))
+
+
+def uniformity(probabilities: Tensor) -> float:
+    """The p-value of the Kolmogorov-Smirnov test that ``probabilities: (N,)`` are uniform on (0, 1)."""
+    from scipy.stats import kstest
+
+    return float(kstest(probabilities.detach().cpu().numpy(), "uniform").pvalue)
+
+
+@torch.no_grad()
+def latent_pit(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
+    """The base's cumulative probabilities of the latents of ``x: (B, *event)``: ``(B, D)``.
+
+    Uniform on (0, 1) and independent of each other if the flow is right. Raises OptionError for a base without a
+    cumulative distribution function for each coordinate.
+    """
+    contexts = flow._context(context, x.shape[0])
+    return flow.base.cumulative(flow.latent(x, context), contexts).reshape(x.shape[0], -1).double()
+
+
+def marginal_pit(flow: Flow, part: Rows, seed: int, rows: int = 5000, conditional_rows: int = 400) -> Array | None:
     """Probability integral transforms ``(N, D)`` of the columns of a table, uniform where the margins are right.
 
-    Each is the rank of a held-out value among the model's samples, ties broken by chance: among 20,000 for all rows,
-    or, for a conditional flow, among 200 of the row's own context. None where samples are not finite.
+    Each is the rank of a held-out value among samples of the flow, ties broken at random: 20,000 samples for all rows,
+    or, of a conditional flow, 200 samples for each row's own context. None where samples are not finite.
     """
     generator = torch.Generator(device=flow.device).manual_seed(seed)
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     part = part.first(rows if part.context is None else conditional_rows)
     with torch.no_grad():
         if part.context is None:
             samples = flow.sample(_DRAWS, generator=generator)[:, None]
         else:
-            samples = torch.cat(
-                [
-                    flow.sample(200, contexts(flow, part, i, i + 50), generator=generator)
-                    for i in range(0, len(part), 50)
-                ],
-                1,
-            )
-    drawn = samples.double().cpu().numpy()
+            blocks = [flow.sample(200, context, generator=generator) for _, _, context in part.batches(flow, 50)]
+            samples = torch.cat(blocks, 1)
+    drawn = samples.double().cpu().numpy().reshape(*samples.shape[:2], -1)
     if not np.isfinite(drawn).all():
         return None
-    pits = np.empty(part.x.shape)
-    for column in range(part.x.shape[1]):
-        x = part.x[:, column].astype(np.float64)
+    values = part.x.double().numpy().reshape(len(part), -1)
+    pits = np.empty(values.shape)
+    for column, x in enumerate(values.T):
         if part.context is None:
             ordered = np.sort(drawn[:, 0, column])
-            below, upto = np.searchsorted(ordered, x, "left"), np.searchsorted(ordered, x, "right")
+            below, up_to = np.searchsorted(ordered, x, "left"), np.searchsorted(ordered, x, "right")
         else:
-            below, upto = (drawn[..., column] < x).sum(0), (drawn[..., column] <= x).sum(0)
-        pits[:, column] = (below + chance.random(len(x)) * (upto - below + 1)) / (len(drawn) + 1)
+            below, up_to = (drawn[..., column] < x).sum(0), (drawn[..., column] <= x).sum(0)
+        pits[:, column] = (below + rng.random(len(x)) * (up_to - below + 1)) / (len(drawn) + 1)
     return pits
 
 
-def coverage(flow: Flow, part: Part, nats: Array, seed: int, n: int = 4000) -> dict[str, float] | None:
-    """The share of held-out rows within the model's highest-density regions of 50, 80 and 95 %.
+def coverage(
+    flow: Flow,
+    rows: Rows,
+    seed: int = 0,
+    levels: Sequence[float] = LEVELS,
+    samples: int = 4000,
+    log_densities: Array | None = None,
+) -> tuple[float, ...] | None:
+    """The fraction of rows inside the flow's highest-density region of each level.
 
-    ``nats: (N,)`` are the rows' log-likelihoods. A region's edge is a quantile of the log-density of samples, so this
-    needs an exact, unconditional flow: None for others.
+    A row is inside by its rank among the log-densities of ``samples`` draws of the flow (`region_coverage`), so that a
+    level is known to about ``0.5 / sqrt(samples)``. log_densities: (N,) of the rows, where they are known already. None
+    for a conditional flow, a bound or an estimate, and where a log-density is NaN or that of a draw is not finite.
     """
-    if flow.kind != "exact" or part.context is not None or np.isnan(nats).any():
+    if flow.kind != "exact" or flow.context_shape is not None:
         return None
-    samples, _ = draw(flow, n, part, seed)
-    own = score(flow, Part(samples, None), seed).nats
-    if not np.isfinite(own).all():
+    if log_densities is None:
+        log_densities = row_likelihoods(flow, rows, seed).value.numpy()
+    generator = torch.Generator(device=flow.device).manual_seed(seed)
+    with torch.no_grad():
+        drawn = Rows(flow.sample(samples, generator=generator))
+    # Draws are scored like the rows: values from the pass that drew them differ by rounding, which would order ties.
+    of_draws = row_likelihoods(flow, drawn, seed).value.numpy()
+    if np.isnan(log_densities).any() or not np.isfinite(of_draws).all():
         return None
-    return {f"{level:g}": float((nats >= np.quantile(own, 1 - level)).mean()) for level in _LEVELS}
+    return region_coverage(log_densities, of_draws, levels)
 
 
-def kolmogorov_band(rows: int) -> float:
-    """The Kolmogorov-Smirnov distance that one column of ``rows`` right values exceeds in 1 % of cases."""
-    return 1.63 / math.sqrt(max(1, rows))
+def region_coverage(log_densities: Array, of_draws: Array, levels: Sequence[float] = LEVELS) -> tuple[float, ...]:
+    """The fraction of ``log_densities: (N,)`` inside the regions that ``of_draws: (M,)`` rank highest.
+
+    If both come from one distribution, the rank of a value among the M + 1 is uniform where ties have random order. A
+    value counts with the probability, over these orders, that it ranks in the upper ``level``: a uniform density, of
+    which all values are tied, covers each level exactly. A density of 0 (-inf) is outside every region.
+    """
+    ordered = np.sort(of_draws)
+    below, up_to = np.searchsorted(ordered, log_densities, "left"), np.searchsorted(ordered, log_densities, "right")
+    ties = up_to - below + 1
+    inside = [np.clip((up_to + 1 - (1 - level) * (len(ordered) + 1)) / ties, 0, 1) for level in levels]
+    return tuple(float(np.where(np.isneginf(log_densities), 0.0, fraction).mean()) for fraction in inside)

@@ -10,10 +10,9 @@ import math
 import torch
 from torch import Tensor
 
-from pushforward import noise as noise_source
-from pushforward.bases import Base, UniformBox
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow, evaluation
+from pushforward.rows import Rows, row_latents
 
 
 @torch.no_grad()
@@ -24,7 +23,7 @@ def manifold(flow: Flow, x4: Tensor, n: int = 8, context: Tensor | None = None, 
     a multiple of four the examples themselves stand at ``[0, 0]``, ``[0, n/4]``, ``[n/4, 0]`` and ``[n/4, n/4]``.
 
     x4: ``(4, *event)``. context: for a conditional flow one context for all, or four, one an example, which are then
-    mixed by the squared weights of their latents. seed: of the noise that encoding wants. Raises ShapeError,
+    mixed by the squared weights of their latents. seed: of the noise that encoding takes. Raises ShapeError,
     OptionError, ContextError.
     """
     if tuple(x4.shape) != (4, *flow.event_shape):
@@ -44,8 +43,8 @@ def spherical_path(
 ) -> Tensor:
     """``n`` steps ``(n, *event)`` from ``x0`` to ``x1`` along the arc between their latents, both ends included.
 
-    ``z = (sin((1 - t) w) z0 + sin(t w) z1) / sin w`` where ``w`` is the angle between the two: unlike a straight line
-    it does not pass through the improbable middle of the latent space. Opposite latents have no shortest arc and are
+    ``z = (sin((1 - t) w) z0 + sin(t w) z1) / sin w`` where ``w`` is the angle between the two. A straight
+    line would pass through the improbable middle of the latent space. Opposite latents have no shortest arc and are
     joined by a line.
 
     x0, x1: ``event`` or ``(1, *event)``. context: for a conditional flow one for both, or two. Raises as `manifold`.
@@ -69,16 +68,14 @@ def spherical_path(
 
 
 def encode(flow: Flow, x: Tensor, context: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:
-    """Latents ``(B, *latent)`` of ``x`` in coordinates that may be mixed, and contexts ``(B, *context_shape)``.
+    """Latents ``(B, *latent)`` of ``x`` in coordinates that can be mixed, and contexts ``(B, *context_shape)``.
 
-    seed: of the noise that encoding wants, keyed by the row. Raises OptionError as `straighten`.
+    seed: of the noise that encoding takes, keyed by the row. Raises OptionError as `Base.to_unbounded`.
     """
     with evaluation(flow):
-        x = x.to(device=flow.device, dtype=flow.dtype)
-        context = flow._context(None if context is None else context.to(flow.device), x.shape[0])
-        rows = torch.arange(x.shape[0])
-        noise = noise_source.keyed(flow.transform.noise_to_latent, seed, rows, x.dtype, x.device)
-        return straighten(flow.base, flow.latent(x, context, noise)), context
+        embedded = flow._context(None if context is None else context.to(flow.device), x.shape[0])
+        z = torch.cat(list(row_latents(flow, Rows(x, embedded), seed)))
+        return flow.base.to_unbounded(z), embedded
 
 
 def _decode(flow: Flow, weights: Tensor, z: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
@@ -86,34 +83,15 @@ def _decode(flow: Flow, weights: Tensor, z: Tensor, contexts: Tensor | None, see
     mixed = torch.einsum("mb,b...->m...", weights, z.double()).to(z.dtype)
     if contexts is not None:
         # Squared weights sum to 1 on the manifold; on a path they are brought to it.
-        shares = weights.square() / weights.square().sum(1, keepdim=True)
-        contexts = torch.einsum("mb,b...->m...", shares, contexts.double()).to(contexts.dtype)
+        fractions = weights.square() / weights.square().sum(1, keepdim=True)
+        contexts = torch.einsum("mb,b...->m...", fractions, contexts.double()).to(contexts.dtype)
     return decode(flow, mixed, contexts, seed)
 
 
-def decode(flow: Flow, z: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
-    """Data ``(B, *event)`` of latents ``z: (B, *latent)`` in the coordinates that `encode` gives."""
-    generator = torch.Generator(device=z.device).manual_seed(seed)
-    if isinstance(flow.base, UniformBox):
-        z = flow.base.low + (flow.base.high - flow.base.low) * torch.special.ndtr(z)
-    return flow.data(z, contexts, generator=generator)
-
-
-def straighten(base: Base, z: Tensor) -> Tensor:
-    """Latents in coordinates where any mixture is a latent again: a box goes to the real line through normal scores.
-
-    Raises OptionError for a base on a half-line or a circle.
-    """
-    if isinstance(base, UniformBox):
-        eps = torch.finfo(z.dtype).eps
-        shares = ((z - base.low) / (base.high - base.low)).clamp(eps, 1 - eps)
-        scores: Tensor = torch.special.ndtri(shares)
-        return scores
-    if base.support.kind != "real" or math.isfinite(base.support.low) or math.isfinite(base.support.high):
-        raise OptionError(
-            f"latents on {base.support} cannot be mixed: interpolation needs a base on the real line or a uniform box"
-        )
-    return z
+def decode(flow: Flow, y: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
+    """Data ``(B, *event)`` of latents ``y: (B, *latent)`` in the coordinates that `encode` gives."""
+    generator = torch.Generator(device=y.device).manual_seed(seed)
+    return flow.data(flow.base.from_unbounded(y), contexts, generator=generator)
 
 
 def _inner(flow: Flow) -> str:

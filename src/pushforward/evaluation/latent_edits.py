@@ -1,4 +1,4 @@
-"""What happens to data when their latents are changed: temperatures, directions of an attribute, scales left out."""
+"""Edits of latents and the data that they give: temperatures, attribute directions, coarse scales alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import DataError, OptionError, ShapeError
-from pushforward.evaluation.interpolation import decode, encode, straighten
-from pushforward.evaluation.scores import Part, latent_batches
+from pushforward.evaluation.interpolation import decode, encode
 from pushforward.flow import Flow
+from pushforward.rows import Rows, row_latents
 from pushforward.transforms import MultiScale
 from pushforward.transforms.base import steps
 
-# What is shown where nothing else was asked for.
+# The defaults of the command line and of the report.
 TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -27,7 +27,7 @@ def temperature_sweep(
 ) -> Tensor:
     """The same ``n`` draws at each temperature: ``(T, n, *event)``, or ``(T, n * B, *event)`` for ``B`` contexts.
 
-    A temperature (> 0) scales how far latents lie from the middle of the base: down a column it is all that changes.
+    A temperature (> 0) scales the distance of latents from the centre of the base, all else equal.
     Raises OptionError, ContextError.
     """
     if not temperatures:
@@ -43,13 +43,13 @@ def temperature_sweep(
 class Attribute:
     """Examples of one class, and the direction of latents from it to another; classes: their two labels."""
 
-    examples: Part
+    examples: Rows
     direction: Tensor
     classes: tuple[int, int]
 
 
 @torch.no_grad()
-def attribute_direction(flow: Flow, having: Part, lacking: Part, seed: int = 0) -> Tensor:
+def attribute_direction(flow: Flow, having: Rows, lacking: Rows, seed: int = 0) -> Tensor:
     """The mean latent of the rows that have an attribute minus that of those that lack it, ``(*latent,)``.
 
     Source: Kingma & Dhariwal, "Glow", 2018, section 5.2. Raises DataError where a side has no rows.
@@ -58,7 +58,7 @@ def attribute_direction(flow: Flow, having: Part, lacking: Part, seed: int = 0) 
     for name, part in (("have", having), ("lack", lacking)):
         if not len(part):
             raise DataError(f"no rows {name} the attribute, so that it has no direction")
-        total = sum(straighten(flow.base, z).double().sum(0) for z in latent_batches(flow, part, seed))
+        total = sum(flow.base.to_unbounded(z).double().sum(0) for z in row_latents(flow, part, seed))
         means.append(torch.as_tensor(total) / len(part))
     return (means[0] - means[1]).to(flow.dtype)
 
@@ -80,12 +80,12 @@ def along_direction(
 
 
 def scale_count(flow: Flow) -> int:
-    """How many scales the latent of a flow is made of, the coarsest among them; 1 for a latent that is one piece."""
+    """The number of scales of the latent; 1 for a flow that is not multi-scale."""
     return len(_scale_sizes(flow))
 
 
 def _scale_sizes(flow: Flow) -> tuple[int, ...]:
-    """How many latent coordinates each scale holds, the finest first."""
+    """The number of latent coordinates of each scale, the finest first."""
     last = steps(flow.transform)[-1]
     return last.part_sizes if isinstance(last, MultiScale) else (math.prod(last.latent_shape),)
 
@@ -99,17 +99,18 @@ def partial_reconstruction(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> Tensor:
-    """``x: (B, *event)`` from the latents of its coarsest scales alone, the finer ones drawn anew: ``(B, K, *event)``.
+    """``x: (B, *event)`` from the latents of its coarsest scales, the finer ones drawn anew: ``(B, K, *event)``.
 
-    kept: how many of the coarsest scales are kept, from all (which gives ``x`` back) to 0 (a sample of its own); in
-    each row the same draws take the place of what is left out. temperature: of these draws. context: as in
-    `along_direction`. Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, appendix D.
-    Raises OptionError for a flow without scales or a number of them that it has not, ShapeError, ContextError.
+    kept: numbers of coarsest scales to keep, from all (which gives ``x`` back) to 0 (a sample). Within a row the same
+    draws replace the finer scales. temperature: of these draws. context: as in `along_direction`.
+    Raises OptionError for a flow with a single scale or for a number out of range, ShapeError, ContextError.
+
+    Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, appendix D.
     """
     sizes = _scale_sizes(flow)
     _require_events(flow, x)
     if len(sizes) == 1:
-        raise OptionError("only a flow with several scales has coarse and fine latents, and this one has not")
+        raise OptionError("partial reconstruction needs a flow with several scales, and this one has a single scale")
     if not kept or not 0 <= min(kept) <= max(kept) <= len(sizes):
         raise OptionError(f"numbers of scales to keep from 0 to {len(sizes)} expected, got {tuple(kept)}")
     z, contexts = encode(flow, x, context, seed)
@@ -117,7 +118,7 @@ def partial_reconstruction(
     drawn = flow.base.sample(
         len(x), contexts, temperature=temperature, generator=generator, dtype=z.dtype, device=z.device
     )
-    drawn = straighten(flow.base, drawn)
+    drawn = flow.base.to_unbounded(drawn)
     versions = []
     for count in kept:
         anew = sum(sizes[: len(sizes) - count])

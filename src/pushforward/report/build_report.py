@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pushforward.data import DataSet, Split, split
+from pushforward.data.toys import TOYS
 from pushforward.errors import DataError
-from pushforward.evaluation.calibration import coverage, latent_fit, marginal_pit
-from pushforward.evaluation.fit_baselines import rivals
+from pushforward.evaluation.calibration import LEVELS, coverage, latent_fit, marginal_pit
+from pushforward.evaluation.fit_baselines import fit_baselines
 from pushforward.evaluation.latent_edits import Attribute, attribute_direction
-from pushforward.evaluation.scores import Part, clamping, draw, latents, part_of, score, tensors
+from pushforward.evaluation.samples import clamping, draw
+from pushforward.evaluation.scores import latents, score
 from pushforward.flow import Flow
 from pushforward.report import report_json as said
 from pushforward.report.page import Findings, render
+from pushforward.rows import Rows, rows_of
 from pushforward.units import unit_of
 
 if TYPE_CHECKING:
@@ -56,7 +59,8 @@ def make_report(
     scores = score(flow, held_out, seed)
     on_train = score(flow, parts["train"].first(_TRAIN_ROWS), seed)
     tell("fitting the baselines")
-    others = rivals(flow, data, parts, seed)
+    toy = data.name if data.name in TOYS and data.columns == ("x", "y") and data.context is None else None
+    others = fit_baselines(flow, parts, seed, toy)
     tell("comparing the latents with the base")
     rows = max(1, min(2000, _LATENT_VALUES // math.prod(flow.event_shape)))
     fit = latent_fit(flow.base, latents(flow, held_out.first(rows), seed), seed)
@@ -64,7 +68,7 @@ def make_report(
     clamped = clamping(flow, held_out, seed)
     samples, beside = draw(flow, 4000 if table else 64, held_out, seed)
     pits = marginal_pit(flow, held_out, seed) if table else None
-    covered = coverage(flow, held_out, scores.nats, seed) if table else None
+    covered = coverage(flow, held_out, seed, log_densities=scores.nats) if table else None
     attribute = None
     if not table and flow.context_shape is None and data.labels is not None:
         tell("looking for the direction of an attribute")
@@ -73,8 +77,7 @@ def make_report(
         from pushforward.diagnostics import check as run_check
 
         tell("checking the numerics")
-        _, x, context = next(tensors(flow, held_out, 256))
-        check = run_check(flow, x, context, seed=seed)
+        check = run_check(flow, *held_out.first(256).on(flow), seed=seed)
 
     found: dict[str, Any] = {
         "format": 1,
@@ -85,7 +88,7 @@ def make_report(
         "clamped": None if clamped is None else asdict(clamped),
         "latents": None if fit is None else said.about_latents(fit),
         "columns": said.about_columns(data.columns or (), held_out, samples, pits) if table else None,
-        "coverage": covered,
+        "coverage": covered and {f"{level:g}": share for level, share in zip(LEVELS, covered, strict=True)},
         "attribute": None if attribute is None else attribute.classes,
         "check": check.to_json(),
         "run": said.about_run(model, seed),
@@ -96,24 +99,26 @@ def make_report(
     return render(Findings(flow, data, parts, fit, samples, beside, pits, seed, attribute), check.lines, found), found
 
 
-def _attribute(flow: Flow, parts: dict[str, Part], seed: int) -> Attribute | None:
+def _attribute(flow: Flow, parts: dict[str, Rows], seed: int) -> Attribute | None:
     """From the most frequent class to the one after it, by training rows; None where there are no two classes."""
     held_out, train = parts["test"], parts["train"]
     if held_out.labels is None or train.labels is None:
         return None
-    classes, counts = np.unique(train.labels, return_counts=True)
+    classes, counts = np.unique(train.labels.numpy(), return_counts=True)
     classes = classes[np.argsort(-counts, kind="stable")][:2]
-    examples = held_out.take(np.flatnonzero(held_out.labels == classes[0])[:4]) if len(classes) == 2 else held_out
-    if len(classes) < 2 or not len(examples):
+    if len(classes) < 2:
         return None
-    without, having = (train.take(np.flatnonzero(train.labels == label)[:_ATTRIBUTE_ROWS]) for label in classes)
+    examples = held_out.take(np.flatnonzero(held_out.labels.numpy() == classes[0])[:4])
+    if not len(examples):
+        return None
+    without, having = (train.take(np.flatnonzero(train.labels.numpy() == label)[:_ATTRIBUTE_ROWS]) for label in classes)
     direction = attribute_direction(flow, having, without, seed)
     return Attribute(examples, direction, (int(classes[0]), int(classes[1])))
 
 
 def _parts(
     model: SavedModel, data: DataSet, seed: int, max_rows: int
-) -> tuple[dict[str, Part], dict[str, int], list[str]]:
+) -> tuple[dict[str, Rows], dict[str, int], list[str]]:
     """Training, validation and held-out rows with the flow's context, their sizes, and what is to be said of them."""
     trained_on, notes = model.config.data, []
     same = trained_on is None or trained_on.fingerprint == data.fingerprint
@@ -139,7 +144,7 @@ def _parts(
         if len(part) == 0:
             raise DataError(f"{data.name}: the split has no {name} rows, and a report needs some")
     sizes = {name: len(getattr(chosen, name)) for name in rows}
-    return {name: part_of(model.flow, data, part) for name, part in rows.items()}, sizes, notes
+    return {name: rows_of(model.flow, data, part) for name, part in rows.items()}, sizes, notes
 
 
 def _fits(chosen: Split, rows: int) -> bool:

@@ -25,9 +25,10 @@ from pushforward.evaluation.latent_edits import (
     scale_count,
     temperature_sweep,
 )
-from pushforward.evaluation.scores import Part, contexts, score
+from pushforward.evaluation.scores import score
 from pushforward.flow import Flow
 from pushforward.report import figures
+from pushforward.rows import Rows
 
 if TYPE_CHECKING:
     from pushforward.diagnostics import CheckLine
@@ -47,10 +48,10 @@ class Findings:
 
     flow: Flow
     data: DataSet
-    parts: dict[str, Part]
+    parts: dict[str, Rows]
     fit: LatentFit | None
     samples: Array
-    beside: Part
+    beside: Rows
     pits: Array | None
     seed: int
     attribute: Attribute | None = None
@@ -111,7 +112,7 @@ def _charts(found: Findings, numbers: dict[str, Any]) -> dict[str, list[str]]:
             charts["plane"] = _plane(found, samples, names)
         if len(samples):
             shown = _worst_columns(numbers["columns"], _CORNER_COLUMNS)
-            data = found.parts["test"].x[:, shown]
+            data = found.parts["test"].x[:, shown].numpy()
             charts["corner"] = [figures.corner(data, samples[:, shown], [names[i] for i in shown])]
         if found.pits is not None:
             shown = _worst_columns(numbers["columns"], _PIT_COLUMNS)
@@ -141,9 +142,13 @@ def _latent_charts(fit: LatentFit | None) -> list[str]:
     count, total = len(fit.shown), len(fit.distances)
     which = "one latent coordinate" if total == 1 else f"{count} of {total} latent coordinates"
     return [
-        figures.quantile_plot(fit.expected, fit.found, f"Quantiles of {which}", fit.name, "held-out latents"),
+        figures.quantile_plot(fit.expected, fit.observed, f"Quantiles of {which}", fit.name, "held-out latents"),
         figures.quantile_plot(
-            fit.norm_expected, fit.norm_found[None], "Quantiles of |z|²", f"|z|² under the {fit.name}", "|z|², held out"
+            fit.norm_expected[None],
+            fit.norm_observed[None],
+            "Quantiles of |z|²",
+            f"|z|² under the {fit.name}",
+            "|z|², held out",
         ),
     ]
 
@@ -151,16 +156,15 @@ def _latent_charts(fit: LatentFit | None) -> list[str]:
 def _plane(found: Findings, samples: Array, names: Sequence[str]) -> list[str]:
     """For two columns: held-out rows, samples, and the density on a grid (at the median context, if there is one)."""
     part = found.parts["test"]
-    bounds = figures.bounds_of(part.x)
-    x, y = (np.linspace(low, high, _GRID) for low, high in bounds)
-    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
-    context = part.context
+    x, context = part.x.numpy(), part.context
+    bounds = figures.bounds_of(x)
+    points = np.stack(np.meshgrid(*(np.linspace(low, high, _GRID) for low, high in bounds)), -1).reshape(-1, 2)
     if context is not None:
-        middle = context[[len(context) // 2]] if found.flow.embedding is not None else np.median(context, 0)[None]
-        context = np.repeat(middle, len(points), 0)
-    values = score(found.flow, Part(points, context), found.seed).nats.reshape(_GRID, _GRID)
+        middle = context[[len(context) // 2]] if found.flow.embedding is not None else context.quantile(0.5, 0, True)
+        context = middle.expand(len(points), *context.shape[1:])
+    values = score(found.flow, Rows(torch.as_tensor(points), context), found.seed).nats.reshape(_GRID, _GRID)
     return [
-        figures.scatter(part.x, bounds, names, "data"),
+        figures.scatter(x, bounds, names, "data"),
         figures.scatter(samples, bounds, names, "samples"),
         figures.density_map(values, bounds, names),
     ]
@@ -170,7 +174,7 @@ def _images(found: Findings) -> dict[str, str]:
     """Grids of data and of samples, and what changed latents give, where there is enough to show."""
     levels, flow, part = found.data.levels or 256, found.flow, found.parts["test"]
     pictures = {
-        "data": image_grid(found.beside.x, levels),
+        "data": image_grid(found.beside.x.numpy(), levels),
         "samples": image_grid(found.samples, levels),
     }
 
@@ -180,8 +184,7 @@ def _images(found: Findings) -> dict[str, str]:
         pictures[name] = image_grid(flat, levels, sheet.shape[1], marked=marked)
 
     chosen = part.take(np.sort(np.random.default_rng(found.seed).permutation(len(part))[:_SHOWN]))
-    x = torch.as_tensor(chosen.x).to(device=flow.device, dtype=flow.dtype)
-    given = contexts(flow, chosen, 0, _SHOWN)
+    x, given = chosen.on(flow)
     if len(chosen) >= 4:
         four = None if given is None else given[:4]
         add("manifold", manifold(flow, x[:4], 8, four, found.seed), (0, 2, 16, 18))
@@ -193,6 +196,6 @@ def _images(found: Findings) -> dict[str, str]:
         rebuilt = partial_reconstruction(flow, x, range(scales, -1, -1), given, 1.0, found.seed)
         add("scales", rebuilt.transpose(0, 1))
     if found.attribute is not None:
-        examples = torch.as_tensor(found.attribute.examples.x).to(x)
+        examples, _ = found.attribute.examples.on(flow)
         add("attribute", along_direction(flow, examples, found.attribute.direction, AMOUNTS, None, found.seed))
     return {name: figures.data_uri(picture) for name, picture in pictures.items()}

@@ -14,7 +14,8 @@ from pushforward.array_types import Array
 from pushforward.data.dataset import DataSet
 from pushforward.evaluation.baselines import Baseline
 from pushforward.evaluation.calibration import LatentFit, kolmogorov, kolmogorov_band
-from pushforward.evaluation.scores import Part, Scores, summarise
+from pushforward.evaluation.scores import Scores, summarise
+from pushforward.rows import Rows
 from pushforward.units import Unit, in_unit
 from pushforward.version import __version__
 
@@ -105,17 +106,17 @@ def about_latents(fit: LatentFit) -> dict[str, Any]:
         "squared_norm": {
             "levels": fit.levels,
             "expected": fit.norm_expected,
-            "found": fit.norm_found,
+            "found": fit.norm_observed,
             "distance": fit.norm_distance,
         },
     }
 
 
-def about_columns(columns: Sequence[str], held_out: Part, samples: Array, pits: Array | None) -> list[dict[str, Any]]:
+def about_columns(columns: Sequence[str], held_out: Rows, samples: Array, pits: Array | None) -> list[dict[str, Any]]:
     """For each column: moments of held-out rows and of samples, and how far the PIT is from uniform."""
     described = []
     for i, name in enumerate(columns):
-        data, drawn = held_out.x[:, i].astype(np.float64), samples[:, i]
+        data, drawn = held_out.x[:, i].double().numpy(), samples[:, i]
         drawn = drawn[np.isfinite(drawn)]
         described.append(
             {

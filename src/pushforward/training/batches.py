@@ -3,67 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pushforward import noise as noise_source
+from pushforward.array_types import Array
 from pushforward.errors import ContextError, DataError, OptionError, ShapeError
 from pushforward.flow import Flow
+from pushforward.rows import Rows, as_tensor
 from pushforward.training.averaging import Batch
 
 # Rows are moved to an accelerator once where they take at most this many bytes; else batch by batch.
 _RESIDENT_BYTES = 4 * 2**30
 
 
-class Rows:
-    """Rows that a flow can be fitted to or scored on: ``x: (N, *event_shape)`` and a context for each, or None.
+def checked_rows(flow: Flow, x: Tensor | Array, context: Tensor | Array | None, name: str) -> Rows:
+    """Rows that ``flow`` can be fitted to or scored on: ``x: (N, *event_shape)`` and a context for each, or None.
 
     Floating-point values are in the flow's dtype; integers stay as they came and are converted when a batch is drawn.
     Raises ShapeError, ContextError, or DataError where a value is not finite or not one that the flow can take.
     """
+    events = _tensor(x, flow, name)
+    if tuple(events.shape[1:]) != flow.event_shape or events.ndim == 0:
+        wanted = ", ".join(["N", *map(str, flow.event_shape)])
+        raise ShapeError(f"{name} rows of shape ({wanted}) expected, got {tuple(events.shape)}")
+    if len(events) == 0:
+        raise DataError(f"the {name} rows are empty; at least one is needed")
+    _check_values(flow, events, name)
+    contexts = context_rows(flow, context, name)
+    if contexts is not None and len(contexts) != len(events):
+        raise ContextError(f"{name} has {len(events)} rows, but its context has {len(contexts)}")
+    return Rows(events, contexts)
 
-    def __init__(
-        self, flow: Flow, x: Tensor | np.ndarray[Any, Any], context: Tensor | np.ndarray[Any, Any] | None, name: str
-    ) -> None:
-        self.x = _tensor(x, flow, name)
-        if tuple(self.x.shape[1:]) != flow.event_shape or self.x.ndim == 0:
-            wanted = ", ".join(["N", *map(str, flow.event_shape)])
-            raise ShapeError(f"{name} rows of shape ({wanted}) expected, got {tuple(self.x.shape)}")
-        if len(self.x) == 0:
-            raise DataError(f"the {name} rows are empty; at least one is needed")
-        _check_values(flow, self.x, name)
-        self.context = context_rows(flow, context, name)
-        if self.context is not None and len(self.context) != len(self.x):
-            raise ContextError(f"{name} has {len(self.x)} rows, but its context has {len(self.context)}")
 
-    def __len__(self) -> int:
-        return len(self.x)
-
-    @property
-    def event_size(self) -> int:
-        """How many values a row has."""
-        return self.x[0].numel()
-
-    def take(self, rows: Tensor, flow: Flow) -> tuple[Tensor, Tensor | None]:
-        """The rows numbered ``rows: (B,)``, on the flow's device, in its dtype, and their contexts."""
-        rows = rows.to(self.x.device)
-        x = self.x.index_select(0, rows).to(flow.device, non_blocking=True).to(flow.dtype)
-        context = self.context
-        return x, None if context is None else context.index_select(0, rows).to(flow.device, non_blocking=True)
-
-    def split(self, held_out: int, generator: torch.Generator) -> tuple[Rows, Rows]:
-        """All but ``held_out`` random rows, and those."""
-        order = torch.randperm(len(self), generator=generator).to(self.x.device)
-        return self._part(order[held_out:]), self._part(order[:held_out])
-
-    def _part(self, rows: Tensor) -> Rows:
-        part = object.__new__(Rows)
-        part.x = self.x.index_select(0, rows)
-        part.context = None if self.context is None else self.context.index_select(0, rows)
-        return part
+def split_rows(rows: Rows, held_out: int, generator: torch.Generator) -> tuple[Rows, Rows]:
+    """All but ``held_out`` random rows, and those."""
+    order = torch.randperm(len(rows), generator=generator)
+    return rows.take(order[held_out:]), rows.take(order[:held_out])
 
 
 class Batches:
@@ -86,7 +63,7 @@ class Batches:
             fresh = torch.randperm(len(self.rows), generator=self.generator, device=self.flow.device)
             self._order = torch.cat([self._order, fresh])
         chosen, self._order = self._order[: self.size], self._order[self.size :]
-        x, context = self.rows.take(chosen, self.flow)
+        x, context = self.rows.take(chosen).on(self.flow)
         if self.flips:
             mirrored = torch.rand(self.size, generator=self.generator, device=self.flow.device) < 0.5
             x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
@@ -99,7 +76,7 @@ class Batches:
             yield self.draw()
 
 
-def context_rows(flow: Flow, context: Tensor | np.ndarray[Any, Any] | None, name: str) -> Tensor | None:
+def context_rows(flow: Flow, context: Tensor | Array | None, name: str) -> Tensor | None:
     """Contexts, or labels, as rows that ``flow`` takes, or None for a flow without; raises ContextError, DataError."""
     if (flow.context_shape is None) != (context is None):
         wants = "no context" if flow.context_shape is None else f"a context of shape {flow.context_shape} a row"
@@ -114,16 +91,8 @@ def context_rows(flow: Flow, context: Tensor | np.ndarray[Any, Any] | None, name
     return rows
 
 
-def _tensor(values: Tensor | np.ndarray[Any, Any], flow: Flow, name: str) -> Tensor:
-    if isinstance(values, np.ndarray):
-        # Read-only memory cannot back a tensor, and neither can strides that run backwards.
-        plain = values if values.flags.writeable and values.flags.c_contiguous else np.array(values, order="C")
-        if plain.dtype.kind not in "iufb" or plain.dtype.itemsize > 8:
-            raise DataError(f"{name} must be numbers, got an array of {plain.dtype}")
-        if plain.dtype.kind == "u" and plain.dtype.itemsize > 1:
-            plain = plain.astype(np.int64)
-        values = torch.from_numpy(plain.astype(plain.dtype.newbyteorder("="), copy=False))
-    values = values.detach()
+def _tensor(values: Tensor | Array, flow: Flow, name: str) -> Tensor:
+    values = as_tensor(values, name)
     if values.is_floating_point():
         _check_precision(values, flow.dtype, name)
         values = values.to(flow.dtype)

@@ -15,7 +15,7 @@ from pushforward.errors import OptionError
 from pushforward.events import zero_log_term
 from pushforward.flow import Flow, evaluation
 from pushforward.noise import part_noise
-from pushforward.training.batches import Rows
+from pushforward.rows import Rows
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.options import TrainingOptions
 from pushforward.training.progress import Status
@@ -119,14 +119,14 @@ class GreedyRun(Run):
         rows = torch.arange(len(self.train))
         if count < len(rows):
             rows = torch.randperm(len(rows), generator=self.generator)[:count]
-        x, context = self.train.take(rows, self.flow)
+        x, context = self.train.take(rows).on(self.flow)
         generator = torch.Generator(self.flow.device).manual_seed(self.options.seed)
         noise = noise_source.draw(self.flow.transform.noise_to_latent, count, x.dtype, x.device, generator)
         return _Walkers(x, zero_log_term(x), self.flow._context(context, count), noise)
 
     def _validation_rows(self) -> _Walkers:
         # As `Validator` scores them: the same rows in the same order, and noise keyed by it.
-        x, context = self.validation.take(self.validator.order, self.flow)
+        x, context = self.validator.rows.on(self.flow)
         keys, spec = torch.arange(len(x)), self.flow.transform.noise_to_latent
         noise = noise_source.keyed(spec, self.options.seed, keys, x.dtype, x.device)
         return _Walkers(x, zero_log_term(x), self.flow._context(context, len(x)), noise)

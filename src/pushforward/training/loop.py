@@ -15,8 +15,9 @@ from torch import Tensor
 
 from pushforward.errors import DataError, OptionError
 from pushforward.flow import Flow, evaluation
+from pushforward.rows import Rows
 from pushforward.training.averaging import Snapshot, WeightAverage, normalisations, recompute_statistics
-from pushforward.training.batches import Batches, Rows
+from pushforward.training.batches import Batches, checked_rows, split_rows
 from pushforward.training.checkpoint import write_weights
 from pushforward.training.greedy import GreedyRun, is_greedy
 from pushforward.training.interrupt import Interrupt
@@ -81,15 +82,15 @@ def fit(
     (5, 'steps')
     """
     options = options or TrainingOptions()
-    rows = Rows(flow, train, context, "training")
+    rows = checked_rows(flow, train, context, "training")
     if validation is not None:
-        held_out = Rows(flow, validation, validation_context, "validation")
+        held_out = checked_rows(flow, validation, validation_context, "validation")
     elif validation_context is not None:
         raise OptionError("validation_context was given without validation rows")
     elif len(rows) < _HELD_OUT:
         raise DataError(f"without validation rows at least {_HELD_OUT} training rows are needed, got {len(rows)}")
     else:
-        rows, held_out = rows.split(len(rows) // _HELD_OUT, torch.Generator().manual_seed(options.seed))
+        rows, held_out = split_rows(rows, len(rows) // _HELD_OUT, torch.Generator().manual_seed(options.seed))
 
     def keep(best: Snapshot, step: int, value: float) -> None:
         if on_best is not None:
@@ -158,7 +159,7 @@ class _GradientRun(Run):
         chosen = torch.arange(count)
         if count < len(self.train):
             chosen = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self.options.seed))[:count]
-        x, context = self.train.take(chosen, self.flow)
+        x, context = self.train.take(chosen).on(self.flow)
         with evaluation(self.flow):
             self.flow.initialise(x, context, torch.Generator(self.flow.device).manual_seed(self.options.seed))
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from pushforward.errors import NumericsError
 from pushforward.flow import Flow, evaluation
+from pushforward.rows import Rows
 from pushforward.training.averaging import Snapshot
-from pushforward.training.batches import Rows
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.metrics import Metrics
 from pushforward.training.options import TrainingOptions

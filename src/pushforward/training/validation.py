@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from pushforward.flow import Flow
-from pushforward.training.batches import Rows
+from pushforward.rows import Rows, row_likelihoods
 from pushforward.training.options import TrainingOptions
 
 # A round scores at most so many rows, and so many values, unless it is told otherwise.
@@ -49,33 +49,28 @@ class Validator:
         limit = options.validation_rows or max(_MIN_ROWS, min(_MAX_ROWS, _MAX_VALUES // rows.event_size))
         self.adaptable = options.validation_rows is None
         order = torch.randperm(self.total, generator=torch.Generator().manual_seed(self.seed))
-        self._rows, self.order = rows, order[: min(limit, self.total)]
+        self.rows = rows.take(order[:limit])
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.rows)
 
     def fit_to(self, seconds: float) -> None:
         """Score fewer rows if a round would take more than its share of a run of ``seconds``."""
         if not self.adaptable:
             return
-        count = min(len(self), _MIN_ROWS)
+        some = self.rows.first(_MIN_ROWS)
         # The first pass warms up, the second is timed.
-        self._values(count)
+        self._values(some)
         start = self.clock()
-        self._values(count)
-        per_row = max(self.clock() - start, 1e-9) / count
-        self.order = self.order[: max(count, int(_ROUND_SHARE * seconds / per_row))]
+        self._values(some)
+        per_row = max(self.clock() - start, 1e-9) / len(some)
+        self.rows = self.rows.first(max(len(some), int(_ROUND_SHARE * seconds / per_row)))
 
     def score(self) -> Score:
         """Score the rows with the flow's weights as they are."""
         start = self.clock()
-        values = self._values(len(self))
+        values = self._values(self.rows)
         return Score.of(values, self.clock() - start)
 
-    def _values(self, count: int) -> torch.Tensor:
-        values = []
-        for start in range(0, count, self.chunk):
-            x, context = self._rows.take(self.order[start : min(start + self.chunk, count)], self.flow)
-            found = self.flow.likelihood(x, context, seed=self.seed, first_row=start, batch_size=self.chunk)
-            values.append(found.value.double().cpu())
-        return torch.cat(values)
+    def _values(self, rows: Rows) -> torch.Tensor:
+        return row_likelihoods(self.flow, rows, self.seed, batch_size=self.chunk).value

@@ -1,0 +1,135 @@
+"""Rows of data with their contexts, and the loops over batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pushforward import noise as noise_source
+from pushforward.array_types import Array
+from pushforward.data.dataset import DataSet
+from pushforward.errors import DataError, ShapeError
+from pushforward.flow import Flow
+from pushforward.likelihood import Likelihood, joined
+
+_BATCH = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Events ``x: (N, *event)`` in their own dtype, and what belongs to each.
+
+    context: ``(N, *context_shape)``, or labels (N,) where the flow has an embedding; None for an unconditional flow.
+    labels: (N,) classes where the data have some, whether or not the flow is conditioned on them.
+    """
+
+    x: Tensor
+    context: Tensor | None = None
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def event_size(self) -> int:
+        """The number of values of a row."""
+        return self.x[0].numel()
+
+    def take(self, rows: Tensor | Array) -> Rows:
+        """The rows numbered ``rows: (B,)``, in that order."""
+        index = torch.as_tensor(rows).to(self.x.device)
+        chosen = (None if part is None else part.index_select(0, index) for part in (self.context, self.labels))
+        return Rows(self.x.index_select(0, index), *chosen)
+
+    def first(self, count: int) -> Rows:
+        """The first ``count`` rows, or all where there are fewer."""
+        return self._slice(0, count)
+
+    def on(self, flow: Flow) -> tuple[Tensor, Tensor | None]:
+        """Events and contexts on the flow's device and in its dtype; labels keep theirs."""
+        x = self.x.to(flow.device, non_blocking=True).to(flow.dtype)
+        if self.context is None:
+            return x, None
+        context = self.context.to(flow.device, non_blocking=True)
+        return x, context.to(flow.dtype) if context.is_floating_point() else context
+
+    def batches(self, flow: Flow, size: int = _BATCH) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+        """The number of the first row, events and contexts of each batch, on the flow's device and in its dtype.
+
+        There is one batch of no rows where there are none.
+        """
+        for start in range(0, max(1, len(self)), size):
+            yield start, *self._slice(start, start + size).on(flow)
+
+    def _slice(self, start: int, stop: int) -> Rows:
+        chosen = (None if part is None else part[start:stop] for part in (self.context, self.labels))
+        return Rows(self.x[start:stop], *chosen)
+
+
+def as_tensor(values: Tensor | Array, name: str) -> Tensor:
+    """A tensor of the same numbers, without gradients; raises DataError for an array of other than numbers."""
+    if isinstance(values, Tensor):
+        return values.detach()
+    # Read-only memory cannot back a tensor, and neither can strides that run backwards.
+    plain = values if values.flags.writeable and values.flags.c_contiguous else np.array(values, order="C")
+    if plain.dtype.kind not in "iufb" or plain.dtype.itemsize > 8:
+        raise DataError(f"{name} must be numbers, got an array of {plain.dtype}")
+    if plain.dtype.kind == "u" and plain.dtype.itemsize > 1:
+        plain = plain.astype(np.int64)
+    return torch.from_numpy(plain.astype(plain.dtype.newbyteorder("="), copy=False))
+
+
+def rows_of(flow: Flow, data: DataSet, numbers: Array) -> Rows:
+    """The rows of ``data`` with the given numbers and the context that ``flow`` takes. Raises ShapeError, DataError."""
+    if data.event_shape != flow.event_shape:
+        raise ShapeError(
+            f"{data.name} has rows of shape {data.event_shape}, but the model takes {flow.event_shape}: "
+            "give the data, columns and size that it was trained on"
+        )
+    context = None
+    if flow.context_shape is not None:
+        context = data.context if flow.embedding is None else data.labels
+        if context is None:
+            wanted = f"{flow.context_shape[0]} context columns" if flow.embedding is None else "class labels"
+            raise DataError(f"{data.name}: the model is conditional and needs {wanted}, the data have none")
+    parts = (None if part is None else torch.as_tensor(part[numbers]) for part in (context, data.labels))
+    return Rows(torch.as_tensor(data.x[numbers]), *parts)
+
+
+def row_likelihoods(
+    flow: Flow,
+    rows: Rows,
+    seed: int,
+    *,
+    samples: int = 1,
+    probes: int | None = None,
+    batch_size: int | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Likelihood:
+    """The log-likelihood of every row in nats, float64 on the CPU, with noise keyed by ``seed`` and the row's place.
+
+    samples, probes: as `Flow.likelihood` takes them. batch_size: rows at once. advance: called with the number of rows
+    of each finished batch.
+    """
+    parts = []
+    for start, x, context in rows.batches(flow, batch_size or _BATCH):
+        part = flow.likelihood(
+            x, context, samples=samples, seed=seed, first_row=start, batch_size=batch_size, probes=probes
+        )
+        parts.append(part.to_cpu())
+        if advance is not None:
+            advance(len(x))
+    return joined(parts)
+
+
+@torch.no_grad()
+def row_latents(flow: Flow, rows: Rows, seed: int) -> Iterator[Tensor]:
+    """The latents ``(B, *latent)`` of each batch of rows, with the same noise as `row_likelihoods`."""
+    for start, x, context in rows.batches(flow):
+        numbers = torch.arange(start, start + len(x))
+        noise = noise_source.keyed(flow.transform.noise_to_latent, seed, numbers, x.dtype, x.device)
+        yield flow.latent(x, context, noise)
