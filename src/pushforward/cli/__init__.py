@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from pushforward.errors import PushforwardError
 from pushforward.version import __version__
@@ -48,6 +48,8 @@ def make_app(words: Sequence[str] = ()) -> App:
         help_format="plaintext",
         help_epilogue=" ".join(EXIT_CODES.split()),
         version=__version__,
+        # No --no-force and no --empty-rows, unless a parameter asks for it.
+        default_parameter=Parameter(negative=()),
         suppress_keyboard_interrupt=False,
     )
     called = {words[0]} if words and words[0] in _COMMANDS else set(_COMMANDS)

@@ -15,7 +15,7 @@ def check(
     /,
     *,
     rows: Annotated[int, Parameter(help="check on at most so many rows.")] = 256,
-    json: Annotated[bool, Parameter(negative=(), help="print JSON in the place of a table.")] = False,
+    json: Annotated[bool, Parameter(help="print JSON in the place of a table.")] = False,
     source: DataSource = DataSource(),  # noqa: B008 - frozen
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> int:

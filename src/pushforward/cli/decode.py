@@ -22,9 +22,7 @@ def decode(
     ] = None,
     labels: Annotated[
         list[int] | None,
-        Parameter(
-            name="--class", negative=(), consume_multiple=True, help="class labels: one, or one for each latent."
-        ),
+        Parameter(name="--class", consume_multiple=True, help="class labels: one, or one for each latent."),
     ] = None,
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen

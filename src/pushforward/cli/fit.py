@@ -19,13 +19,11 @@ def fit(
     run: Run = Run(),  # noqa: B008 - frozen
     option: Annotated[
         list[str] | None,
-        Parameter(
-            group=MODEL, negative=(), help="NAME=VALUE of the architecture, as hidden=64,64; may be given often."
-        ),
+        Parameter(group=MODEL, help="NAME=VALUE of the architecture, as hidden=64,64; may be given often."),
     ] = None,
     training: Annotated[
         list[str] | None,
-        Parameter(group=MODEL, negative=(), help="NAME=VALUE of the training, as lr=5e-4; may be given often."),
+        Parameter(group=MODEL, help="NAME=VALUE of the training, as lr=5e-4; may be given often."),
     ] = None,
     config: Annotated[
         Path | None,

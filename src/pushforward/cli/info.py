@@ -13,7 +13,7 @@ def info(
     model: Model,
     /,
     *,
-    json: Annotated[bool, Parameter(negative=(), help="print its config.json.")] = False,
+    json: Annotated[bool, Parameter(help="print its config.json.")] = False,
 ) -> None:
     """What a saved model is, after comparing every file with its manifest."""
     from pushforward.cli.summary import summary

@@ -19,7 +19,7 @@ def interpolate(
     ] = None,
     rows: Annotated[
         list[int] | None,
-        Parameter(negative=(), consume_multiple=True, help="numbers of two or four rows of --data, counted from 0."),
+        Parameter(consume_multiple=True, help="numbers of two or four rows of --data, counted from 0."),
     ] = None,
     steps: Annotated[int, Parameter(help="pictures along each side.")] = 8,
     out: Out = None,

@@ -19,7 +19,7 @@ def manipulate(
     rows: Rows = None,
     amounts: Annotated[
         list[float] | None,
-        Parameter(negative=(), consume_multiple=True, help="how much is added; default 0 0.25 0.5 0.75 1."),
+        Parameter(consume_multiple=True, help="how much is added; default 0 0.25 0.5 0.75 1."),
     ] = None,
     most: Annotated[int, Parameter(help="rows a side that the direction is taken from, at most.")] = 1000,
     out: Out = None,

@@ -27,16 +27,16 @@ Out = Annotated[
 ]
 Rows = Annotated[
     list[int] | None,
-    Parameter(negative=(), consume_multiple=True, help="numbers of the rows to take as examples, counted from 0."),
+    Parameter(consume_multiple=True, help="numbers of the rows to take as examples, counted from 0."),
 ]
 Given = Annotated[
     str | None, Parameter(help="context of a conditional model: name=value,... or a file with these columns.")
 ]
 Labels = Annotated[
     list[int] | None,
-    Parameter(name="--class", negative=(), consume_multiple=True, help="class labels to draw from."),
+    Parameter(name="--class", consume_multiple=True, help="class labels to draw from."),
 ]
-Force = Annotated[bool, Parameter(negative=(), help="replace what is there.")]
+Force = Annotated[bool, Parameter(help="replace what is there.")]
 DataDir = Annotated[
     Path | None, Parameter(group=DATA, help="where named data are looked for; default: $PUSHFORWARD_DATA.")
 ]
@@ -56,7 +56,7 @@ def _names(_: Any, tokens: Sequence[Token]) -> tuple[str, ...] | None:
     return column_names([token.value for token in tokens])
 
 
-@Parameter(name="*", group=DATA, negative=())
+@Parameter(name="*", group=DATA)
 @dataclass(frozen=True)
 class DataSource:
     """Where the data for a saved model are, and which columns of theirs take the place of the model's."""

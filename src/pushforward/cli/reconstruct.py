@@ -17,9 +17,7 @@ def reconstruct(
     rows: Rows = None,
     keep: Annotated[
         list[int] | None,
-        Parameter(
-            negative=(), consume_multiple=True, help="how many of the coarsest scales are kept; default all to 0."
-        ),
+        Parameter(consume_multiple=True, help="how many of the coarsest scales are kept; default all to 0."),
     ] = None,
     temperature: Annotated[float, Parameter(help="of what is drawn anew; close to 0 it is the likeliest.")] = 1.0,
     out: Out = None,

@@ -43,9 +43,11 @@ class Run:
     minutes: Annotated[float | None, Parameter(help="end training after so many minutes.")] = None
     epochs: Annotated[float | None, Parameter(help="end training after so many passes.")] = None
     steps: Annotated[int | None, Parameter(help="end training after so many steps.")] = None
-    report: Annotated[bool | None, Parameter(help="make the report at the end (the default).")] = None
+    report: Annotated[
+        bool | None, Parameter(negative="--no-report", help="make the report at the end (the default).")
+    ] = None
 
-    preparation: Annotated[Preparation, Parameter(name="*", group=DATA, negative=(), show_default=False)] = field(
+    preparation: Annotated[Preparation, Parameter(name="*", group=DATA, show_default=False)] = field(
         default_factory=Preparation
     )
     data_dir: DataDir = None

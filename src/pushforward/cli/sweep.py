@@ -16,7 +16,7 @@ def sweep(
     n: Annotated[int, Parameter(name=("-n", "--n"), help="draws, for each context: the columns of a picture.")] = 8,
     temperatures: Annotated[
         list[float] | None,
-        Parameter(negative=(), consume_multiple=True, help="the rows of a picture; default 0.5 0.6 0.7 0.8 0.9 1."),
+        Parameter(consume_multiple=True, help="the rows of a picture; default 0.5 0.6 0.7 0.8 0.9 1."),
     ] = None,
     out: Out = None,
     given: Given = None,
