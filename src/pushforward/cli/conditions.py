@@ -26,7 +26,7 @@ def given_context(model: SavedModel, given: str | None, labels: Sequence[int] | 
         return None
     if flow.embedding is not None:
         return _labels(flow.embedding.num_embeddings, given, labels)
-    names = _names(model)
+    names = model.context_names
     if labels is not None or given is None:
         raise OptionError(
             f"this model is conditional on {', '.join(names)}: give them with --given {names[0]}=VALUE,..."
@@ -42,13 +42,6 @@ def _labels(classes: int, given: str | None, labels: Sequence[int] | None) -> Ar
     if not 0 <= min(labels) <= max(labels) < classes:
         raise OptionError(f"--class: labels 0 to {classes - 1} expected, got {', '.join(map(str, labels))}")
     return np.asarray(labels, dtype=np.int64)
-
-
-def _names(model: SavedModel) -> tuple[str, ...]:
-    data = model.config.data
-    if data is not None and data.context_columns is not None:
-        return data.context_columns
-    return tuple(f"context{i}" for i in range((model.flow.context_shape or (0,))[0]))
 
 
 def _values(given: str, names: tuple[str, ...]) -> Array:

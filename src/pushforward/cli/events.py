@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +42,9 @@ def write_events(
     elif out is not None and suffix == ".npy":
         write_array(_numbers(model, x), out)
     else:
-        table = dict(zip(_names(model), _numbers(model, x).reshape(len(x), -1).T, strict=True))
+        table = dict(zip(model.event_names, _numbers(model, x).reshape(len(x), -1).T, strict=True))
         if context is not None:
-            table |= dict(zip(_context_names(model), context.reshape(len(x), -1).T, strict=True))
+            table |= dict(zip(model.context_names, context.reshape(len(x), -1).T, strict=True))
         write_table(table, out)
 
 
@@ -77,20 +76,3 @@ def _numbers(model: SavedModel, x: Array) -> Array:
     if levels is None:
         return x
     return x.astype(np.uint8 if levels <= 256 else np.int64)
-
-
-def _names(model: SavedModel) -> list[str]:
-    data = model.config.data
-    if data is not None and data.columns is not None:
-        return list(data.columns)
-    prefix = "pixel" if len(model.flow.event_shape) == 3 else "x"
-    return [f"{prefix}{i}" for i in range(math.prod(model.flow.event_shape))]
-
-
-def _context_names(model: SavedModel) -> list[str]:
-    data = model.config.data
-    if data is not None and data.context_columns is not None:
-        return list(data.context_columns)
-    if model.flow.embedding is not None:
-        return ["class"]
-    return [f"context{i}" for i in range(math.prod(model.flow.context_shape or (0,)))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,23 @@ class SavedModel:
     config: ModelConfig
     split: Split | None
     path: Path
+
+    @property
+    def event_names(self) -> tuple[str, ...]:
+        """A name for each number of an event: the columns of the data, or pixel0, x0, ... where they have none."""
+        if self.config.data is not None and self.config.data.columns is not None:
+            return self.config.data.columns
+        prefix = "pixel" if len(self.flow.event_shape) == 3 else "x"
+        return tuple(f"{prefix}{i}" for i in range(math.prod(self.flow.event_shape)))
+
+    @property
+    def context_names(self) -> tuple[str, ...]:
+        """A name for each number of a context: the context columns of the data, or class, or context0, ..."""
+        if self.config.data is not None and self.config.data.context_columns is not None:
+            return self.config.data.context_columns
+        if self.flow.embedding is not None:
+            return ("class",)
+        return tuple(f"context{i}" for i in range(math.prod(self.flow.context_shape or (0,))))
 
 
 def save(
@@ -181,9 +199,7 @@ def _checked(directory: Path, config: dict[str, Any]) -> ModelConfig:
 
 def _rebuild(directory: Path, config: ModelConfig) -> Flow:
     """The flow at its start, built under a limit that the weights file sets."""
-    size = 1
-    for length in config.flow.event_shape:
-        size *= length
+    size = math.prod(config.flow.event_shape)
     if size > _MAX_COORDINATES:
         raise ModelError(f"{directory / CONFIG}: events of {size:,} numbers, at most {_MAX_COORDINATES:,} are modelled")
     weights = directory / WEIGHTS
