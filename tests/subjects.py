@@ -18,7 +18,7 @@ from pushforward.domain import Domain
 from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.maps import Map
-from pushforward.noise import NoiseValue
+from pushforward.noise import NoiseSpec, NoiseValue
 from pushforward.training import TrainingOptions, fit
 from pushforward.training.greedy import is_greedy
 from pushforward.transforms import Elementwise, GreedyTransform, Identity
@@ -74,12 +74,15 @@ class Subject:
 
     def embedded(self, n: int, seed: int = 0) -> Tensor | None:
         """`context` as the transforms see it."""
-        context = self.flow._context(self.context(n, seed), n)
+        context = self.flow.prepare_context(self.context(n, seed), n)
         return None if context is None else context.detach()
 
     def noise(self, n: int, seed: int = 0, back: bool = False) -> NoiseValue:
         """The noise that a direction wants, the same in any dtype."""
-        spec = self.transform.noise_to_data if back else self.transform.noise_to_latent
+        return self.noise_of(self.transform.noise_to_data if back else self.transform.noise_to_latent, n, seed)
+
+    def noise_of(self, spec: NoiseSpec, n: int, seed: int = 0) -> NoiseValue:
+        """Noise as ``spec`` declares it, the same in any dtype."""
         return noise_source.keyed(spec, 4000 + seed, torch.arange(n), self.dtype, torch.device("cpu"))
 
 
@@ -190,7 +193,7 @@ def fit_every_step(subject: Subject, n: int = 300) -> None:
 
 
 def train(subject: Subject, steps: int = 20, n: int = 256, lr: float = 1e-2) -> None:
-    """A short training by maximum likelihood on structured data; ends in evaluation mode."""
+    """A short training by the flow's objective on structured data; ends in evaluation mode."""
     if is_greedy(subject.flow):
         options = TrainingOptions(steps=steps)
         fit(subject.flow, subject.data(n), context=subject.context(n), options=options, progress=False)
@@ -199,26 +202,15 @@ def train(subject: Subject, steps: int = 20, n: int = 256, lr: float = 1e-2) -> 
     if not parameters:
         return
     optimiser = torch.optim.Adam(parameters, lr)
-    subject.flow.train()
+    objective = subject.flow.train().objective
     n = n if subject.entry.size <= 64 else 64
     for step in range(steps):
-        x, context, noise = subject.data(n, step), subject.context(n, step), subject.noise(n, step)
-        loss = -subject.flow.log_prob(x, context, noise).mean() + penalty(subject.flow)
+        x, context, noise = subject.data(n, step), subject.context(n, step), subject.noise_of(objective.noise, n, step)
+        loss = objective(x, context, noise).value
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     subject.flow.eval()
-
-
-def penalty(flow: Flow) -> Tensor:
-    """The L2 term that the architecture asks for."""
-    total = torch.zeros((), dtype=flow.dtype)
-    for module in flow.modules():
-        for name in getattr(module, "penalised", ()):
-            value = getattr(module, name)
-            if value is not None:
-                total = total + value.square().sum()
-    return flow.penalty * total
 
 
 def reason_against(entry: Entry, check: str) -> Reason | None:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pushforward.flow import Flow
+from pushforward.density import Density
+from pushforward.inputs import TensorLike
 
 
 class FlowDistribution(Distribution):
@@ -15,9 +16,9 @@ class FlowDistribution(Distribution):
     arg_constraints: dict[str, object] = {}  # type: ignore[assignment]  # noqa: RUF012
     has_rsample = True
 
-    def __init__(self, flow: Flow, context: Tensor | None = None) -> None:
+    def __init__(self, flow: Density, context: TensorLike | None = None) -> None:
         self.flow = flow
-        self.context = flow._context(context, None)
+        self.context = flow.prepare_context(context)
         self._grouped = self.context is not None and self.context.shape[0] != 1
         batch = torch.Size([self.context.shape[0]]) if self.context is not None and self._grouped else torch.Size()
         super().__init__(batch, torch.Size(flow.event_shape), validate_args=False)

@@ -34,6 +34,10 @@ class DataError(PushforwardError, ValueError):
     exit_code = 3
 
 
+class DtypeError(ShapeError, DataError):
+    """Values are not numbers in a tensor or a numpy array, or are of another precision than the weights."""
+
+
 class ModelError(PushforwardError, OSError):
     """A saved model is incomplete, changed, or of a version or architecture that is not known here."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,18 +12,19 @@ from torch.distributions import Distribution
 
 from pushforward import noise as noise_source
 from pushforward.bases import Base, as_base
+from pushforward.density import Density
+from pushforward.distribution import FlowDistribution
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.events import Shape
+from pushforward.flow_config import FlowConfig
+from pushforward.inputs import Inputs, TensorLike, as_rows, as_tensor, inner
 from pushforward.likelihood import Kind, Likelihood, combined
-from pushforward.noise import NoiseSpec, NoiseValue, has_role
+from pushforward.noise import NoiseValue, has_role
+from pushforward.objectives import MakeObjective, MaximumLikelihood, Objective
 from pushforward.precision import strict_precision
 from pushforward.structure import structure
-from pushforward.transforms.base import Transform
+from pushforward.transforms.base import Direction, Transform
 from pushforward.transforms.dequantisation import Dequantisation
-
-if TYPE_CHECKING:
-    from pushforward.flows import FlowConfig
-    from pushforward.objectives import Objective
 
 # Beyond this a finite input may overflow on its way to the latent; what is not finite then is a density of zero.
 _OVERFLOW = 1e6
@@ -33,13 +33,16 @@ _BATCH_ROWS, _BATCH_VALUES = 1024, 2**18
 _PROBES = 8
 
 
-class Flow(nn.Module):
+class Flow(Density):
     """A probability density: ``base`` pushed forward from the latent to the data through ``transform``.
 
     base: a `Base` or a ``torch.distributions.Distribution`` on the transform's latent shape. context_shape: shape of
-    one context, None for an unconditional flow. embedding: turns integer labels (B,) into contexts.
+    one context, None for an unconditional flow. embedding: turns integer labels (B,) into contexts. config: the
+    architecture and options that rebuild this flow. objective: makes the loss that training minimises from the flow;
+    `MaximumLikelihood` where none is given.
 
-    Calling the module is `log_prob`, so that wrappers which hook ``forward`` (DDP, FSDP, torch.compile) see everything.
+    Calling the module is `log_prob`; `objective` is a module too, whose call is the loss. Wrappers that hook
+    ``forward`` (DDP, FSDP, torch.compile) take either. Data and contexts are tensors or numpy arrays.
     Raises ShapeError, OptionError where base and transform do not fit.
     """
 
@@ -48,7 +51,10 @@ class Flow(nn.Module):
         base: Base | Distribution,
         transform: Transform,
         context_shape: Shape | None = None,
+        *,
         embedding: nn.Embedding | None = None,
+        config: FlowConfig | None = None,
+        objective: MakeObjective | None = None,
     ) -> None:
         super().__init__()
         self.base = as_base(base, transform.latent_shape)
@@ -60,12 +66,8 @@ class Flow(nn.Module):
         self.transform = transform
         self.event_shape = transform.data_shape
         self.context_shape = None if context_shape is None else tuple(context_shape)
-        self.embedding = embedding
-        # Set by `flows.build`: what rebuilds this flow, and the L2 coefficient that its architecture asks for.
-        self.config: FlowConfig | None = None
-        self.penalty = 0.0
-        # What training raises in place of the log-density.
-        self.objective: Objective | None = None
+        self.embedding, self.config = embedding, config
+        self._make_objective = MaximumLikelihood if objective is None else objective
         self._anchor = nn.Buffer(torch.zeros(()), persistent=False)
 
     def __repr__(self) -> str:
@@ -113,6 +115,15 @@ class Flow(nn.Module):
         return ", ".join([*words, f"{self.dequantisation} dequantisation"] if self.dequantisation else words)
 
     @property
+    def objective(self) -> Objective:
+        """A module that takes rows to the loss of training: ``flow.objective(x, context).value`` is to be minimised.
+
+        Every access makes one, bound to this flow; keep it for the length of a loop. It holds the regularisation that
+        belongs to the architecture, such as Real NVP's L2 penalty.
+        """
+        return self._make_objective(self)
+
+    @property
     def dtype(self) -> torch.dtype:
         return self._anchor.dtype
 
@@ -122,15 +133,13 @@ class Flow(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
-        context: Tensor | None = None,
+        x: TensorLike,
+        context: TensorLike | None = None,
         noise: NoiseValue = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """The same as `log_prob`."""
-        x = self._event(x, "x", self.event_shape)
-        context = self._context(context, x.shape[0])
-        noise = self._noise(noise, x, generator)
+        x, context, noise = self.prepare(x, context, noise, generator)
         z, log_term = self.transform.to_latent(x, context, noise)
         value = self.base.log_prob(z, context) + log_term
         far = (x.abs() > _OVERFLOW) & x.isfinite()
@@ -140,8 +149,8 @@ class Flow(nn.Module):
 
     def log_prob(
         self,
-        x: Tensor,
-        context: Tensor | None = None,
+        x: TensorLike,
+        context: TensorLike | None = None,
         noise: NoiseValue = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
@@ -157,18 +166,63 @@ class Flow(nn.Module):
         value: Tensor = self(x, context, noise, generator)
         return value
 
-    def training_values(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> Tensor:
-        """What `fit` raises the mean of, (B,): the log-density, or what the flow's ``objective`` makes of the rows."""
-        if self.objective is None:
-            return self.log_prob(x, context, noise)
-        x = self._event(x, "x", self.event_shape)
-        context, noise = self._context(context, x.shape[0]), self._noise(noise, x, None)
-        return self.objective.values(self.base, self.transform, x, context, noise)
+    def prepare(
+        self,
+        x: TensorLike,
+        context: TensorLike | None = None,
+        noise: NoiseValue = None,
+        generator: torch.Generator | None = None,
+        direction: Direction = "to_latent",
+    ) -> Inputs:
+        """A batch as `transform` takes it: checked, in the dtype of the weights, with embedded context and noise.
+
+        x: data ``(B, *event_shape)``, or latents ``(B, *latent_shape)`` for the direction ``to_data``. noise: drawn
+        from ``generator`` where it is not given. A tensor has the flow's dtype, or is of integers; numpy arrays are
+        converted. Raises ShapeError, DtypeError, ContextError.
+        """
+        back = direction == "to_data"
+        shape = self.transform.latent_shape if back else self.event_shape
+        rows = as_rows(x, "z" if back else "x", shape, self._anchor)
+        embedded = self.prepare_context(context, rows.shape[0])
+        spec = self.transform.noise_to_data if back else self.transform.noise_to_latent
+        if noise is None:
+            noise = noise_source.draw(spec, rows.shape[0], rows.dtype, rows.device, generator)
+        else:
+            noise_source.require(noise, spec, rows.shape[0])
+        return Inputs(rows, embedded, noise)
+
+    def prepare_context(self, context: TensorLike | None, rows: int | None = None) -> Tensor | None:
+        """A context as `transform` takes it, ``(B, *context_shape)``, in the dtype of the weights; labels are embedded.
+
+        rows: how many rows are wanted; a single context is expanded to them. Raises ContextError, DtypeError.
+        """
+        if self.context_shape is None:
+            if context is not None:
+                raise ContextError(
+                    "this flow was built without a context, but one was given; build it with context_dim"
+                )
+            return None
+        wanted = f"context of shape (B, {inner(self.context_shape)})"
+        if context is None:
+            raise ContextError(f"this flow needs a {wanted}, none was given")
+        value = as_tensor(context, "context")
+        if not isinstance(context, Tensor):
+            value = value.to(self.device)
+        if self.embedding is not None and not value.is_floating_point():
+            value = self.embedding(value.long())
+        if tuple(value.shape[1:]) != self.context_shape or value.ndim == 0:
+            raise ContextError(f"{wanted} expected, got {tuple(value.shape)}")
+        value = value.to(self.dtype)
+        if rows is None or value.shape[0] == rows:
+            return value
+        if value.shape[0] != 1:
+            raise ContextError(f"context for {rows} rows expected (or one for all), got {value.shape[0]}")
+        return value.expand(rows, *value.shape[1:])
 
     def sample(
         self,
         n: int,
-        context: Tensor | None = None,
+        context: TensorLike | None = None,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
@@ -180,7 +234,7 @@ class Flow(nn.Module):
         return self._sample(n, context, temperature, generator)[0]
 
     def sample_and_log_prob(
-        self, n: int, context: Tensor | None = None, generator: torch.Generator | None = None
+        self, n: int, context: TensorLike | None = None, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """Samples as `sample` gives them, and the log-density of each, ``(n,)`` or ``(n, B)``, from the same pass.
 
@@ -191,35 +245,31 @@ class Flow(nn.Module):
 
     def latent(
         self,
-        x: Tensor,
-        context: Tensor | None = None,
+        x: TensorLike,
+        context: TensorLike | None = None,
         noise: NoiseValue = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """The latents ``(B, *latent_shape)`` of data ``x: (B, *event_shape)``."""
-        x = self._event(x, "x", self.event_shape)
         with evaluation(self):
-            context = self._context(context, x.shape[0])
-            return self.transform.to_latent(x, context, self._noise(noise, x, generator))[0]
+            return self.transform.to_latent(*self.prepare(x, context, noise, generator))[0]
 
     def data(
         self,
-        z: Tensor,
-        context: Tensor | None = None,
+        z: TensorLike,
+        context: TensorLike | None = None,
         noise: NoiseValue = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """The data ``(B, *event_shape)`` that latents ``z: (B, *latent_shape)`` stand for."""
-        z = self._event(z, "z", self.transform.latent_shape)
         with evaluation(self):
-            context = self._context(context, z.shape[0])
-            return self.transform.to_data(z, context, self._noise(noise, z, generator, "noise_to_data"))[0]
+            return self.transform.to_data(*self.prepare(z, context, noise, generator, "to_data"))[0]
 
     @torch.no_grad()
     def likelihood(
         self,
-        x: Tensor,
-        context: Tensor | None = None,
+        x: TensorLike,
+        context: TensorLike | None = None,
         samples: int = 1,
         seed: int = 0,
         first_row: int = 0,
@@ -244,7 +294,7 @@ class Flow(nn.Module):
         ):  # fmt: skip
             if number is not None and (not isinstance(number, int) or number < least):
                 raise OptionError(f"{name} must be a whole number of at least {least}, got {number}")
-        x = self._event(x, "x", self.event_shape)
+        x = as_rows(x, "x", self.event_shape, self._anchor)
         batch_size = batch_size or min(_BATCH_ROWS, max(1, _BATCH_VALUES // max(1, math.prod(self.event_shape))))
         spec = self.transform.noise_to_latent
         draws, each = samples if has_role(spec, "draw") else 1, 1
@@ -252,7 +302,7 @@ class Flow(nn.Module):
             each = probes or (1 if draws == 1 else _PROBES) if has_role(spec, "draw") else samples * (probes or 1)
         found = []
         with evaluation(self):
-            context = self._context(context, x.shape[0])
+            context = self.prepare_context(context, x.shape[0])
             for start in range(0, max(1, x.shape[0]), batch_size):
                 part = slice(start, min(start + batch_size, x.shape[0]))
                 first, own = first_row + start, None if context is None else context[part]
@@ -264,18 +314,17 @@ class Flow(nn.Module):
         return Likelihood(value, self.kind, used, known, self._in_words(draws, each), each)
 
     @torch.no_grad()
-    def initialise(self, x: Tensor, context: Tensor | None = None, generator: torch.Generator | None = None) -> None:
+    def initialise(
+        self, x: TensorLike, context: TensorLike | None = None, generator: torch.Generator | None = None
+    ) -> None:
         """Set what transforms take from data (offsets, moments) by walking a batch ``x: (B, *event_shape)`` once."""
-        x = self._event(x, "x", self.event_shape)
-        if x.shape[0] == 0:
+        inputs = self.prepare(x, context, None, generator)
+        if inputs.x.shape[0] == 0:
             raise ShapeError("initialise needs at least one row, got none")
-        self.transform.initialise(x, self._context(context, x.shape[0]), self._noise(None, x, generator))
+        self.transform.initialise(*inputs)
 
-    def distribution(self, context: Tensor | None = None) -> Distribution:
+    def distribution(self, context: TensorLike | None = None) -> Distribution:
         """This flow as a ``torch.distributions.Distribution``; one context row, or none, gives an empty batch shape."""
-        # Only here, as it is made of a flow.
-        from pushforward.distribution import FlowDistribution
-
         return FlowDistribution(self, context)
 
     def _keyed_values(
@@ -294,69 +343,26 @@ class Flow(nn.Module):
         return torch.cat(values)
 
     def _sample(
-        self, n: int, context: Tensor | None, temperature: float, generator: torch.Generator | None
+        self, n: int, context: TensorLike | None, temperature: float, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         if n < 0:
             raise OptionError(f"the number of samples must not be negative, got {n}")
         if not temperature > 0:
             raise OptionError(f"temperature must be above 0, got {temperature}")
         with evaluation(self):
-            context = self._context(context, None)
+            each = self.prepare_context(context)
             groups: tuple[int, ...] = (n,)
-            if context is not None:
-                groups = (n, context.shape[0])
-                context = context.repeat(n, *(1,) * (context.ndim - 1))
+            if each is not None:
+                groups = (n, each.shape[0])
+                each = each.repeat(n, *(1,) * (each.ndim - 1))
             count = math.prod(groups)
             z = self.base.sample(
-                count, context, temperature=temperature, generator=generator, dtype=self.dtype, device=self.device
+                count, each, temperature=temperature, generator=generator, dtype=self.dtype, device=self.device
             )
             noise = noise_source.draw(self.transform.noise_to_data, count, self.dtype, self.device, generator)
-            x, log_term = self.transform.to_data(z, context, noise)
-            value = self.base.log_prob(z, context) - log_term
+            x, log_term = self.transform.to_data(z, each, noise)
+            value = self.base.log_prob(z, each) - log_term
         return x.reshape(*groups, *self.event_shape), value.reshape(groups)
-
-    def _event(self, value: Tensor, name: str, shape: Shape) -> Tensor:
-        if tuple(value.shape[1:]) != shape or value.ndim == 0:
-            raise ShapeError(f"{name} of shape (B, {_inner(shape)}) expected, got {tuple(value.shape)}")
-        if not value.is_floating_point():
-            return value.to(self.dtype)
-        if value.dtype != self.dtype and not torch.is_autocast_enabled(value.device.type):
-            raise ShapeError(
-                f"{name} is {value.dtype}, but the flow's weights are {self.dtype}; convert one, "
-                f"for instance {name}.to(flow.dtype) or flow.to({value.dtype})"
-            )
-        return value
-
-    def _context(self, context: Tensor | None, batch: int | None) -> Tensor | None:
-        if self.context_shape is None:
-            if context is not None:
-                raise ContextError(
-                    "this flow was built without a context, but one was given; build it with context_dim"
-                )
-            return None
-        if context is None:
-            raise ContextError(f"this flow needs a context of shape (B, {_inner(self.context_shape)}), none was given")
-        if self.embedding is not None and not context.is_floating_point():
-            context = self.embedding(context.long())
-        if tuple(context.shape[1:]) != self.context_shape or context.ndim == 0:
-            raise ContextError(
-                f"context of shape (B, {_inner(self.context_shape)}) expected, got {tuple(context.shape)}"
-            )
-        context = context.to(self.dtype)
-        if batch is None or context.shape[0] == batch:
-            return context
-        if context.shape[0] != 1:
-            raise ContextError(f"context for {batch} rows expected (or one for all), got {context.shape[0]}")
-        return context.expand(batch, *context.shape[1:])
-
-    def _noise(
-        self, noise: NoiseValue, x: Tensor, generator: torch.Generator | None, of: str = "noise_to_latent"
-    ) -> NoiseValue:
-        spec: NoiseSpec = getattr(self.transform, of)
-        if noise is None:
-            return noise_source.draw(spec, x.shape[0], x.dtype, x.device, generator)
-        noise_source.require(noise, spec, x.shape[0])
-        return noise
 
 
 @contextmanager
@@ -376,7 +382,3 @@ def evaluation(flow: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def _inner(shape: Shape) -> str:
-    return ", ".join(map(str, shape))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,19 +67,6 @@ class Rows:
     def _slice(self, start: int, stop: int) -> Rows:
         chosen = (None if part is None else part[start:stop] for part in (self.context, self.labels))
         return Rows(self.x[start:stop], *chosen)
-
-
-def as_tensor(values: Tensor | Array, name: str) -> Tensor:
-    """A tensor of the same numbers, without gradients; raises DataError for an array of other than numbers."""
-    if isinstance(values, Tensor):
-        return values.detach()
-    # Read-only memory cannot back a tensor, and neither can strides that run backwards.
-    plain = values if values.flags.writeable and values.flags.c_contiguous else np.array(values, order="C")
-    if plain.dtype.kind not in "iufb" or plain.dtype.itemsize > 8:
-        raise DataError(f"{name} must be numbers, got an array of {plain.dtype}")
-    if plain.dtype.kind == "u" and plain.dtype.itemsize > 1:
-        plain = plain.astype(np.int64)
-    return torch.from_numpy(plain.astype(plain.dtype.newbyteorder("="), copy=False))
 
 
 def rows_of(flow: Flow, data: DataSet, numbers: Array) -> Rows:

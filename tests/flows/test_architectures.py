@@ -14,6 +14,7 @@ from pushforward import flows
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build, describe, names
+from pushforward.objectives import MaximumLikelihood
 from pushforward.transforms import (
     Autoregressive,
     BlockAutoregressive,
@@ -47,12 +48,12 @@ def _fingerprint(flow: Flow, shape: tuple[int, ...], levels: int | None = None) 
     flow.train()
     torch.manual_seed(3)
     value = flow.log_prob(x, context, generator=torch.Generator().manual_seed(2))
-    raised = flow.training_values(x, context).mean()
-    gradients = torch.autograd.grad(raised, list(flow.parameters()), allow_unused=True)
+    lowered = flow.objective(x, context).value
+    gradients = torch.autograd.grad(lowered, list(flow.parameters()), allow_unused=True)
     steepness = [0.0 if g is None else g.double().sum().item() for g in gradients]
     scored = flow.eval().log_prob(x, context, generator=torch.Generator().manual_seed(2))
     tracked = [b.sum().item() for n, b in flow.named_buffers() if "running" in n]
-    return [layout, modules, value.tolist(), steepness, scored.tolist(), tracked, flow.penalty]
+    return [layout, modules, value.tolist(), steepness, scored.tolist(), tracked]
 
 
 def _perturbed(flow: Flow) -> Flow:
@@ -256,14 +257,16 @@ def test_describe_says_what_a_flow_is_for() -> None:
         assert all(field.description for field in architecture.options.model_fields.values())
 
 
-def test_penalty_names_the_scale_parameters_only() -> None:
+def test_the_l2_penalty_is_on_the_scale_parameters_only() -> None:
     for shape, options in (((3,), VECTOR), ((1, 4, 4), IMAGE)):
-        flow = build("real_nvp", shape, **options)
-        assert flow.penalty == 5e-5
-        named = {f"{name}" for module in flow.modules() for name in getattr(module, "penalised", ())}
-        assert named <= {"rescale", "magnitude"}
-        assert "rescale" in named
-    assert build("nice", (3,)).penalty == 0.0
+        objective = build("real_nvp", shape, **options).objective
+        assert isinstance(objective, MaximumLikelihood)
+        assert objective.l2 == 5e-5
+        names = {id(p): name.rsplit(".", 1)[1] for name, p in objective.named_parameters()}
+        penalised = {names[id(p)] for p in objective.scale_parameters()}
+        assert penalised <= {"rescale", "magnitude"}
+        assert "rescale" in penalised
+    assert build("nice", (3,)).objective(torch.zeros(2, 3)).parts.keys() == {"log_likelihood"}
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,15 @@ from torch import Tensor
 from pushforward import fit
 from pushforward.errors import OptionError
 from pushforward.flows import build
-from pushforward.objectives import FlowMatching, Path, along, assigned
+from pushforward.objectives import FlowMatching, Interpolant
+from pushforward.objectives.flow_matching import along, assigned
 from pushforward.training import TrainingOptions
 
-_PATHS: tuple[Path, ...] = ("optimal-transport", "variance-preserving")
+_PATHS: tuple[Interpolant, ...] = ("optimal-transport", "variance-preserving")
 
 
 @pytest.mark.parametrize("path", _PATHS)
-def test_paths_lead_from_the_datum_to_the_noise_with_the_velocity_they_say(path: Path) -> None:
+def test_paths_lead_from_the_datum_to_the_noise_with_the_velocity_they_say(path: Interpolant) -> None:
     x, e = torch.randn(5, 2).double(), torch.randn(5, 2).double()
     torch.testing.assert_close(along(path, x, e, torch.zeros(5, 1).double())[0], x, rtol=0, atol=1e-3)
     torch.testing.assert_close(along(path, x, e, torch.ones(5, 1).double())[0], e, rtol=0, atol=1e-12)
@@ -68,7 +69,5 @@ def test_what_would_learn_another_density_is_refused() -> None:
         build("flow_matching", (2,), context_dim=1, coupling="optimal")
     with pytest.raises(OptionError, match="a regression does not train it"):
         build("flow_matching", (2,), levels=4, dequantisation="variational")
-    objective = FlowMatching()
-    flow = build("ffjord", (2,), transforms=2, hidden=(4,))
     with pytest.raises(OptionError, match="trains one Continuous in a chain, found 2"):
-        objective.values(flow.base, flow.transform, torch.zeros(3, 2), None, None)
+        FlowMatching(build("ffjord", (2,), transforms=2, hidden=(4,)))

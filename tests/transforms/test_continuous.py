@@ -13,7 +13,6 @@ from pushforward.flow import Flow
 from pushforward.nets import ConcatSquashMLP, VectorField
 from pushforward.training import TrainingOptions, fit
 from pushforward.transforms import Continuous, continuous
-from pushforward.transforms.continuous import charged
 
 
 class _Linear(VectorField):
@@ -88,27 +87,24 @@ def test_gradients_by_the_adjoint_are_those_through_the_steps(trace: str) -> Non
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_what_training_is_charged_is_the_integral_along_the_way() -> None:
+def test_the_regularisation_is_the_integral_along_the_way() -> None:
     # Of a constant velocity: |f|^2 / D, and no Jacobian. Of a linear one: its squared entries.
     matrix = torch.tensor([[0.3, -1.2], [0.8, -0.5]], dtype=torch.float64)
     x = torch.zeros(3, 2).double()
     step = Continuous(_Linear(matrix), training_tolerance=1e-9, jacobian=0.5).train()
-    with charged(step) as costs:
-        step.to_latent(x)
-    torch.testing.assert_close(costs, [torch.full((3,), 0.5 * float(matrix.square().sum()) / 2).double()])
+    terms = step.to_latent_with_regularisation(x)[2]
+    torch.testing.assert_close(terms.jacobian, torch.full((3,), 0.5 * float(matrix.square().sum()) / 2).double())
+    assert (terms.kinetic == 0).all()
     net = ConcatSquashMLP(2, (4,)).double()
     with torch.no_grad():
         net.layers[-1].bias.copy_(torch.tensor([3.0, 4.0]))
         nn.init.zeros_(net.squashes[-1].gate.weight)  # type: ignore[union-attr, arg-type]
         nn.init.zeros_(net.squashes[-1].gate.bias)  # type: ignore[union-attr, arg-type]
     step = Continuous(net, kinetic=1.0).train()
-    with charged(step) as costs:
-        z = step.to_latent(x)[0]
+    z, _, terms = step.to_latent_with_regularisation(x)
     torch.testing.assert_close(z, torch.tensor([[1.5, 2.0]]).double().expand(3, 2))
-    torch.testing.assert_close(costs, [torch.full((3,), (1.5**2 + 2**2) / 2).double()])
-    with charged(step.eval()) as costs:
-        step.to_latent(x)
-    assert costs == []
+    torch.testing.assert_close(terms.kinetic, torch.full((3,), (1.5**2 + 2**2) / 2).double())
+    assert (terms.jacobian == 0).all()
     # Nothing of a graph stays in the module, which could not be copied then.
     step.train().to_latent(x)
     copy.deepcopy(step)

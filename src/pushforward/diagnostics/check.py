@@ -61,7 +61,7 @@ class _Case:
 
     def embedded(self, rows: int | None = None) -> Tensor | None:
         """The context of the first rows in float64, as the transforms take it."""
-        context = self.wide._context(self.context, self.x.shape[0])
+        context = self.wide.prepare_context(self.context, self.x.shape[0])
         return None if context is None else context.detach()[:rows]
 
     def back(self, rows: int | None = None) -> NoiseValue:
@@ -111,7 +111,7 @@ def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
             data = flow.sample(rows, generator=torch.Generator(flow.device).manual_seed(seed))
         else:
             if given is None or not len(given):
-                flow._context(given, None)  # raises: a flow with a context needs one to be sampled
+                flow.prepare_context(given)  # raises: a flow with a context needs one to be sampled
             picked = torch.randint(0, len(given), (rows,), generator=generator)  # type: ignore[arg-type]
             given = given[picked.to(flow.device)]  # type: ignore[index]
             data = flow.sample(1, given, generator=torch.Generator(flow.device).manual_seed(seed))[0]
@@ -123,7 +123,7 @@ def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
             picked = torch.randperm(len(data), generator=generator)[:rows].to(flow.device)
             data = data[picked]
             given = given[picked] if given is not None and len(given) > 1 else given
-    flow._context(given, len(data))  # raises where the context is not what the flow takes
+    flow.prepare_context(given, len(data))  # raises where the context is not what the flow takes
     # Rounded to float32 once, so that both precisions see the same values.
     data = data.detach().float().double()
     if given is not None and given.is_floating_point():
@@ -154,7 +154,7 @@ def _finite_density(case: _Case) -> list[CheckLine]:
 
 @torch.no_grad()
 def _data_round_trips(case: _Case) -> list[CheckLine]:
-    narrow_context = case.flow._context(case.context, len(case.x))
+    narrow_context = case.flow.prepare_context(case.context, len(case.x))
     noise, back = noise_to(case.noise, torch.float32), noise_to(case.back(), torch.float32)
     if returns_to_data(case.wide.transform):
         wide = data_round_trip(case.wide.transform, case.x, case.embedded(), case.noise, case.back())
@@ -179,7 +179,7 @@ def _latent_round_trips(case: _Case) -> list[CheckLine]:
     if not returns_to_data(case.wide.transform):
         return _returns(case, z, "latent -> data -> latent")
     wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.back())
-    narrow_context = case.flow._context(case.context, len(case.x))
+    narrow_context = case.flow.prepare_context(case.context, len(case.x))
     if dequantisation(case.flow.transform) is not None:
         # Latents of data: samples that are clamped at the ends come from where a float32 sigmoid has few digits left.
         noise = noise_to(case.noise, torch.float32)
@@ -193,7 +193,7 @@ def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
 
     Data that are clamped on it come from where a sigmoid has few digits left, and are left out.
     """
-    context = case.flow._context(case.context, len(case.x))
+    context = case.flow.prepare_context(case.context, len(case.x))
     wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.back())
     narrow = latent_round_trip(case.flow.transform, z.float(), context, noise_to(case.back(), torch.float32))
     inside = torch.ones(len(z), dtype=torch.bool, device=z.device)

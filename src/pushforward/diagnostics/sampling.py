@@ -29,7 +29,7 @@ def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int 
     noise = None
     if flow.transform.noise_to_latent is not None:
         with evaluation(flow):
-            embedded = flow._context(contexts, rows.shape[0])
+            embedded = flow.prepare_context(contexts, rows.shape[0])
             z = flow.base.sample(
                 len(rows), embedded, generator=generator.manual_seed(seed), dtype=flow.dtype, device=flow.device
             )

@@ -157,7 +157,7 @@ def latent_pit(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
     Uniform on (0, 1) and independent of each other if the flow is right. Raises OptionError for a base without a
     cumulative distribution function for each coordinate.
     """
-    contexts = flow._context(context, x.shape[0])
+    contexts = flow.prepare_context(context, x.shape[0])
     return flow.base.cumulative(flow.latent(x, context), contexts).reshape(x.shape[0], -1).double()
 
 

@@ -73,7 +73,7 @@ def encode(flow: Flow, x: Tensor, context: Tensor | None, seed: int) -> tuple[Te
     seed: of the noise that encoding takes, keyed by the row. Raises OptionError as `Base.to_unbounded`.
     """
     with evaluation(flow):
-        embedded = flow._context(None if context is None else context.to(flow.device), x.shape[0])
+        embedded = flow.prepare_context(None if context is None else context.to(flow.device), x.shape[0])
         z = torch.cat(list(row_latents(flow, Rows(x, embedded), seed)))
         return flow.base.to_unbounded(z), embedded
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pkgutil
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import nn
 from pushforward.errors import OptionError
 from pushforward.events import Shape
 from pushforward.flow import Flow
+from pushforward.flow_config import FlowConfig
 from pushforward.flows import architectures
 from pushforward.flows.options import Architecture, validated
 
@@ -19,17 +19,6 @@ _ARCHITECTURES: dict[str, Architecture] = {}
 for _module in pkgutil.iter_modules(architectures.__path__):
     _found = import_module(f"{architectures.__name__}.{_module.name}").ARCHITECTURE
     _ARCHITECTURES[_found.name] = _found
-
-
-@dataclass(frozen=True)
-class FlowConfig:
-    """All that rebuilds a flow, but for its weights. ``options`` holds every option, the defaults among them."""
-
-    name: str
-    event_shape: Shape
-    context_dim: int
-    classes: int
-    options: dict[str, Any]
 
 
 def names() -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class Bound:
 
 def draw(flow: Flow, n: int, context: Tensor | None, generator: torch.Generator) -> Draw:
     """``n`` samples in the mode that the flow is in, one for each row of ``context`` where there is one."""
-    context = flow._context(context, n)
+    context = flow.prepare_context(context, n)
     z = flow.base.sample(n, context, generator=generator, dtype=flow.dtype, device=flow.device)
     if not z.requires_grad:
         z.requires_grad_()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
 from pushforward.inference.target import LogDensity, Target, require_exact
+from pushforward.inputs import TensorLike
 from pushforward.likelihood import log_mean_exp
 from pushforward.training.batches import context_rows
 
@@ -54,7 +53,7 @@ def importance(
     log_density: LogDensity,
     *,
     samples: int = 20_000,
-    context: Tensor | np.ndarray[Any, Any] | None = None,
+    context: TensorLike | None = None,
     seed: int = 0,
 ) -> Importance:
     """Draw ``samples`` from ``flow``, for each row of ``context: (C, *context_shape)``, and weigh them.

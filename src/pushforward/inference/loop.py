@@ -11,9 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +22,7 @@ from pushforward.inference.importance_sampling import importance
 from pushforward.inference.options import InferenceOptions
 from pushforward.inference.result import InferenceResult, InferenceStatus
 from pushforward.inference.target import LogDensity, Target, require_exact
+from pushforward.inputs import TensorLike
 from pushforward.training.averaging import Snapshot, WeightAverage
 from pushforward.training.batches import context_rows
 from pushforward.training.checkpoint import write_weights
@@ -45,7 +44,7 @@ def fit(
     flow: Flow,
     log_density: LogDensity,
     *,
-    context: Tensor | np.ndarray[Any, Any] | None = None,
+    context: TensorLike | None = None,
     options: InferenceOptions | None = None,
     progress: bool | None = None,
     out: Path | None = None,

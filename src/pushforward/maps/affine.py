@@ -15,26 +15,23 @@ from torch.nn import functional as F
 
 from pushforward.errors import OptionError
 from pushforward.maps.map import Map
+from pushforward.scale_parameters import HasScaleParameters
 
 
 class LogScale(nn.Module, ABC):
     """Turns a net's raw output into the log of a scale, element by element."""
-
-    penalised: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(self, raw: Tensor) -> Tensor:
         """The log-scale, of the shape of ``raw``."""
 
 
-class TanhScale(LogScale):
+class TanhScale(LogScale, HasScaleParameters):
     """``rescale * tanh(raw)`` with one learned number ``rescale``, which starts at 1 and is L2-regularised.
 
     Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, section 4.1. It starts at 1 and
     not at 0 because the net's last layer starts at 0 already: a product of two zeros has no gradient in either.
     """
-
-    penalised = ("rescale",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,6 +39,9 @@ class TanhScale(LogScale):
 
     def forward(self, raw: Tensor) -> Tensor:
         return self.rescale * raw.tanh()
+
+    def scale_parameters(self) -> tuple[nn.Parameter]:
+        return (self.rescale,)
 
 
 class SigmoidScale(LogScale):

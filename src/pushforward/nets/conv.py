@@ -8,18 +8,17 @@ from torch.nn import functional as F
 
 from pushforward.errors import OptionError
 from pushforward.nets.mlp import INPUT_LIMIT
+from pushforward.scale_parameters import HasScaleParameters
 
 NORMS = ("batch", "instance", "none")
 
 
-class WeightNormConv2d(nn.Module):
+class WeightNormConv2d(nn.Module, HasScaleParameters):
     """A convolution whose filters are ``direction / |direction|``, times a learned magnitude where asked for.
 
     Source: Salimans & Kingma, "Weight normalization", 2016. ``zero=True`` starts it at 0 through the magnitude: a zero
     direction has no gradient.
     """
-
-    penalised = ("magnitude",)
 
     def __init__(self, inputs: int, outputs: int, size: int, magnitude: bool = False, zero: bool = False) -> None:
         super().__init__()
@@ -35,6 +34,9 @@ class WeightNormConv2d(nn.Module):
         if self.magnitude is not None:
             weight = weight * self.magnitude
         return F.conv2d(h, weight, self.bias, padding=self.padding)
+
+    def scale_parameters(self) -> tuple[nn.Parameter, ...]:
+        return () if self.magnitude is None else (self.magnitude,)
 
 
 class ResidualBlock(nn.Module):

@@ -19,8 +19,9 @@ from pushforward.data.splits import Split
 from pushforward.error_messages import first_problem
 from pushforward.errors import DataError, ModelError, OptionError, PushforwardError
 from pushforward.flow import Flow
+from pushforward.flow_config import FlowConfig
 from pushforward.flows.options import validated
-from pushforward.flows.registry import FlowConfig, build, describe
+from pushforward.flows.registry import build, describe
 from pushforward.maps import DistributionCDF
 from pushforward.module_state import CheckedState
 from pushforward.storage.allocation import AllocationLimit

@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from pushforward import noise as noise_source
-from pushforward.array_types import Array
 from pushforward.errors import ContextError, DataError, OptionError, ShapeError
 from pushforward.flow import Flow
-from pushforward.rows import Rows, as_tensor
+from pushforward.inputs import TensorLike, as_tensor
+from pushforward.noise import NoiseSpec
+from pushforward.rows import Rows
 from pushforward.training.averaging import Batch
 
 # Rows are moved to an accelerator once where they take at most this many bytes; else batch by batch.
 _RESIDENT_BYTES = 4 * 2**30
 
 
-def checked_rows(flow: Flow, x: Tensor | Array, context: Tensor | Array | None, name: str) -> Rows:
+def checked_rows(flow: Flow, x: TensorLike, context: TensorLike | None, name: str) -> Rows:
     """Rows that ``flow`` can be fitted to or scored on: ``x: (N, *event_shape)`` and a context for each, or None.
 
     Floating-point values are in the flow's dtype; integers stay as they came and are converted when a batch is drawn.
@@ -44,16 +45,21 @@ def split_rows(rows: Rows, held_out: int, generator: torch.Generator) -> tuple[R
 
 
 class Batches:
-    """An endless stream of batches with the noise that the flow wants for them, all from one seed.
+    """An endless stream of batches with noise for them, all from one seed.
+
+    noise: as an objective declares it; None: as the flow does.
 
     Every batch has the same size, so that a compiled step is compiled once: a batch may span the end of a pass over the
     rows, of which none is left out.
     """
 
-    def __init__(self, flow: Flow, rows: Rows, size: int, seed: int, flips: bool = False) -> None:
+    def __init__(
+        self, flow: Flow, rows: Rows, size: int, seed: int, flips: bool = False, noise: NoiseSpec = None
+    ) -> None:
         if flips and len(flow.event_shape) != 3:
             raise OptionError(f"flips are for images (C, H, W); this flow has events of shape {flow.event_shape}")
         self.flow, self.rows, self.size, self.flips = flow, rows, min(size, len(rows)), flips
+        self.noise = flow.transform.noise_to_latent if noise is None else noise
         self.generator = torch.Generator(flow.device).manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long, device=flow.device)
 
@@ -67,8 +73,7 @@ class Batches:
         if self.flips:
             mirrored = torch.rand(self.size, generator=self.generator, device=self.flow.device) < 0.5
             x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
-        spec = self.flow.transform.noise_to_latent
-        return x, context, noise_source.draw(spec, self.size, x.dtype, x.device, self.generator)
+        return x, context, noise_source.draw(self.noise, self.size, x.dtype, x.device, self.generator)
 
     def some(self, count: int) -> Iterator[Batch]:
         """The next ``count`` batches."""
@@ -76,7 +81,7 @@ class Batches:
             yield self.draw()
 
 
-def context_rows(flow: Flow, context: Tensor | Array | None, name: str) -> Tensor | None:
+def context_rows(flow: Flow, context: TensorLike | None, name: str) -> Tensor | None:
     """Contexts, or labels, as rows that ``flow`` takes, or None for a flow without; raises ContextError, DataError."""
     if (flow.context_shape is None) != (context is None):
         wants = "no context" if flow.context_shape is None else f"a context of shape {flow.context_shape} a row"
@@ -91,8 +96,8 @@ def context_rows(flow: Flow, context: Tensor | Array | None, name: str) -> Tenso
     return rows
 
 
-def _tensor(values: Tensor | Array, flow: Flow, name: str) -> Tensor:
-    values = as_tensor(values, name)
+def _tensor(array: TensorLike, flow: Flow, name: str) -> Tensor:
+    values = as_tensor(array, name).detach()
     if values.is_floating_point():
         _check_precision(values, flow.dtype, name)
         values = values.to(flow.dtype)

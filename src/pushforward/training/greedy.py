@@ -122,14 +122,14 @@ class GreedyRun(Run):
         x, context = self.train.take(rows).on(self.flow)
         generator = torch.Generator(self.flow.device).manual_seed(self.options.seed)
         noise = noise_source.draw(self.flow.transform.noise_to_latent, count, x.dtype, x.device, generator)
-        return _Walkers(x, zero_log_term(x), self.flow._context(context, count), noise)
+        return _Walkers(x, zero_log_term(x), self.flow.prepare_context(context, count), noise)
 
     def _validation_rows(self) -> _Walkers:
         # As `Validator` scores them: the same rows in the same order, and noise keyed by it.
         x, context = self.validator.rows.on(self.flow)
         keys, spec = torch.arange(len(x)), self.flow.transform.noise_to_latent
         noise = noise_source.keyed(spec, self.options.seed, keys, x.dtype, x.device)
-        return _Walkers(x, zero_log_term(x), self.flow._context(context, len(x)), noise)
+        return _Walkers(x, zero_log_term(x), self.flow.prepare_context(context, len(x)), noise)
 
     def _values(self, walkers: _Walkers) -> Tensor:
         return (self.flow.base.log_prob(walkers.x, walkers.context) + walkers.log_term).double().cpu()

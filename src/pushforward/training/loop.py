@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from pushforward.errors import DataError, OptionError
 from pushforward.flow import Flow, evaluation
+from pushforward.inputs import TensorLike
+from pushforward.objectives import Loss
 from pushforward.rows import Rows
 from pushforward.training.averaging import Snapshot, WeightAverage, normalisations, recompute_statistics
 from pushforward.training.batches import Batches, checked_rows, split_rows
@@ -22,7 +22,7 @@ from pushforward.training.checkpoint import write_weights
 from pushforward.training.greedy import GreedyRun, is_greedy
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.metrics import Metrics
-from pushforward.training.numerics import Recovery, locate_nonfinite, penalised_parameters
+from pushforward.training.numerics import Recovery, locate_nonfinite
 from pushforward.training.options import OptimiserOptions, TrainingOptions
 from pushforward.training.progress import Status, make_progress
 from pushforward.training.result import FitResult, StopReason
@@ -31,8 +31,6 @@ from pushforward.training.schedule import Budget, Cadence, learning_rate
 from pushforward.training.validation import Score, Validator
 from pushforward.training.window import Window
 from pushforward.units import Unit
-
-Array = Tensor | np.ndarray[Any, Any]
 
 # Where no validation rows are given, one in so many training rows is held out.
 _HELD_OUT = 10
@@ -44,11 +42,11 @@ _INITIAL_VALUES, _INITIAL_ROWS = 1_000_000, 256
 
 def fit(
     flow: Flow,
-    train: Array,
-    validation: Array | None = None,
+    train: TensorLike,
+    validation: TensorLike | None = None,
     *,
-    context: Array | None = None,
-    validation_context: Array | None = None,
+    context: TensorLike | None = None,
+    validation_context: TensorLike | None = None,
     options: TrainingOptions | None = None,
     out: Path | None = None,
     progress: bool | None = None,
@@ -113,13 +111,13 @@ class _GradientRun(Run):
         self.parameters = [p for p in flow.parameters() if p.requires_grad]
         if not self.parameters:
             raise OptionError("the flow has no parameters to train")
-        self.batches = Batches(flow, train, options.batch_size, options.seed, options.flips)
+        self.objective = flow.objective
+        self.batches = Batches(flow, train, options.batch_size, options.seed, options.flips, self.objective.noise)
         self.budget = Budget.of(options, len(train), self.batches.size)
         self.validator = Validator(flow, validation, options, self.clock)
-        self.penalised = penalised_parameters(flow) if flow.penalty else []
         self.gradient_norm = math.nan
         self.last_score: float | None = None
-        self.loss_name = None if flow.objective is None else flow.objective.loss_name
+        self.loss_name = self.objective.loss_name
         self.speed: float | None = None
         self.recent: float | None = None
 
@@ -145,13 +143,21 @@ class _GradientRun(Run):
         self.swap = Snapshot(flow) if self.average is not None else None
         self.optimiser = make_optimiser(self.parameters, options)
         self.recovery = Recovery(flow, self.optimiser, self.average)
-        self.model: Callable[..., Tensor] = compiled(flow) if options.compile else flow.training_values
+        self.model: Callable[..., Loss] = self._compiled() if options.compile else self.objective
         if self.budget.seconds is not None:
             self.validator.fit_to(self.budget.seconds)
         self.cadence = Cadence.of(options, self.budget, len(self.validator), self.batches.size)
         flow.train()
         self.window = Window(self.clock, self.step)
         self._validate()
+
+    def _compiled(self) -> Callable[..., Loss]:
+        """The objective through torch.compile, or as it is, with a note, where it cannot be compiled."""
+        if self.objective.eager is not None:
+            self._note(f"training goes on without compile, which has no use here: {self.objective.eager}")
+            return self.objective
+        model: Callable[..., Loss] = torch.compile(self.objective, dynamic=False)
+        return model
 
     def _initialise(self) -> None:
         """Once, from all training rows where they are few values, and from a sample of them where they are many."""
@@ -189,19 +195,21 @@ class _GradientRun(Run):
         recovery.before_batch()
         self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=options.autocast):
-            value = self.model(x, context, noise).mean()
+            value, parts = self.model(x, context, noise)
         try:
-            torch.autograd.backward(-value)
+            torch.autograd.backward(value)
         except AssertionError:
             # Of torchdiffeq, where the adjoint equation cannot be solved backwards.
             value = value.detach() * torch.nan
-        self._add_penalty()
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         # One transfer for both: on an accelerator this is the only wait of a step.
-        value_now, norm_now = torch.stack([value.detach().float(), norm.float()]).tolist()
+        numbers = torch.stack([value.detach().float(), norm.float(), parts[self.objective.shown].float()])
+        value_now, norm_now, shown = numbers.tolist()
         self.step += 1
         if not (math.isfinite(value_now) and math.isfinite(norm_now)):
-            message = recovery.after_failure(lambda: locate_nonfinite(self.flow, x, context, noise), self.best)
+            message = recovery.after_failure(
+                lambda: locate_nonfinite(self.flow, x, context, self.objective.transform_noise(noise)), self.best
+            )
             if message is not None:
                 self._note(f"step {self.step}: {message}")
             return
@@ -213,18 +221,7 @@ class _GradientRun(Run):
         if self.average is not None:
             self.average.update()
         self.gradient_norm = norm_now
-        self.window.add(value_now, norm_now)
-
-    def _add_penalty(self) -> None:
-        """The gradient of ``penalty * sum of squares``, added directly: it needs no graph."""
-        if not self.penalised:
-            return
-        for p in self.penalised:
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
-        with torch.no_grad():
-            gradients = [p.grad for p in self.penalised if p.grad is not None]
-            torch._foreach_add_(gradients, list(self.penalised), alpha=2 * self.flow.penalty)
+        self.window.add(shown, norm_now)
 
     def _validate(self) -> None:
         """Score the validation rows, keep the weights if they are the best so far, and record the round."""
@@ -244,7 +241,7 @@ class _GradientRun(Run):
             improved,
             None if self.loss_name else self.window.value(),
             self._epoch(),
-            loss=-value if self.loss_name and (value := self.window.value()) is not None else None,
+            loss=self.window.value() if self.loss_name else None,
             loss_name=self.loss_name,
             validation_total=self.validator.total,
             averaged=self.average is not None,
@@ -283,7 +280,7 @@ class _GradientRun(Run):
             unit=self.unit,
             kind=self.flow.kind_in_words,
             train=None if recent is None or self.loss_name else self._in_unit(recent),
-            loss=None if recent is None or not self.loss_name else (self.loss_name, -recent),
+            loss=None if recent is None or not self.loss_name else (self.loss_name, recent),
             validation=None if self.last_score is None else self._in_unit(self.last_score),
             best=self._in_unit(self.result.best_validation),
             gradient_norm=self.gradient_norm,
@@ -306,14 +303,6 @@ def make_optimiser(parameters: list[torch.nn.Parameter], options: OptimiserOptio
     kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     return kind(parameters, lr=options.lr, weight_decay=options.weight_decay, fused=fused)
-
-
-def compiled(flow: Flow) -> Callable[..., Tensor]:
-    """``flow`` through torch.compile; raises OptionError where one of its transforms cannot be compiled."""
-    if flow.transform.eager is not None:
-        raise OptionError(f"this flow cannot be compiled: {flow.transform.eager}; train it without compile")
-    model: Callable[..., Tensor] = torch.compile(flow, dynamic=False)
-    return model
 
 
 @contextlib.contextmanager

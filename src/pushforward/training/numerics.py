@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pushforward.errors import NumericsError
 from pushforward.flow import Flow
@@ -101,13 +101,12 @@ def locate_nonfinite(flow: Flow, x: Tensor, context: Tensor | None = None, noise
     statistics = Statistics(flow)
     statistics.take()
     try:
-        x = flow._event(x, "x", flow.event_shape)
+        x, context, noise = flow.prepare(x, context, noise)
         if not x.isfinite().all():
             return "the batch itself has non-finite values"
-        context = flow._context(context, x.shape[0])
         if context is not None and not context.isfinite().all():
             return "the context has non-finite values"
-        found, z = _walk(flow.transform, _named(flow.transform), x, context, flow._noise(noise, x, None))
+        found, z = _walk(flow.transform, _named(flow.transform), x, context, noise)
         if found is not None:
             return found
         if not flow.base.log_prob(z, context).isfinite().all():
@@ -163,15 +162,3 @@ def _in_gradients(transform: Transform, name: str) -> str | None:
             if p.grad is not None and not p.grad.isfinite().all():
                 return f"{name} has a non-finite gradient in {parameter_name}, though all values are finite"
     return None
-
-
-def penalised_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The parameters that modules name in their attribute ``penalised``, each once; they get the flow's L2 penalty."""
-    found: dict[int, nn.Parameter] = {}
-    for module in model.modules():
-        for name in getattr(module, "penalised", ()):
-            parameter = getattr(module, name)
-            # A module may name a parameter that this instance of it was built without.
-            if parameter is not None and parameter.requires_grad:
-                found[id(parameter)] = parameter
-    return list(found.values())

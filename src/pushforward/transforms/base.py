@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from pushforward.likelihood import Estimator, Kind, weakest
 from pushforward.noise import NoiseSpec, NoiseValue, has_role, join_noise, part_noise
 
 Direction: TypeAlias = Literal["to_latent", "to_data"]
+# Runs one part of a transform to the latent, called as ``run(part, x, context, noise)``.
+RunPart: TypeAlias = "Callable[[Transform, Tensor, Tensor | None, NoiseValue], tuple[Tensor, Tensor]]"
 
 
 class Transform(nn.Module, ABC):
@@ -77,6 +79,12 @@ class Transform(nn.Module, ABC):
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         """Latents ``(B, *latent_shape)`` to data ``(B, *data_shape)`` and a log term ``(B,)``, of this direction."""
 
+    def to_latent_through(
+        self, run: RunPart, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None
+    ) -> tuple[Tensor, Tensor]:
+        """`to_latent` with ``run`` in the place of each part's `to_latent`; a transform without parts runs itself."""
+        return self.to_latent(x, context, noise)
+
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         """Set what depends on data (moments, offsets) from a batch ``x: (B, *data_shape)``; most set nothing."""
 
@@ -90,6 +98,11 @@ class Transform(nn.Module, ABC):
         if not has_role(self.noise_to_latent, "draw") and self.noise_to_latent == self.noise_to_data:
             return back
         raise OptionError(f"{type(self).__name__} does not know which noise leads from given data to given latents")
+
+
+def to_latent(part: Transform, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
+    """The plain run of a part, for `Transform.to_latent_through`."""
+    return part.to_latent(x, context, noise)
 
 
 def check_fits(first: Transform, second: Transform, names: tuple[str, str]) -> None:
@@ -136,9 +149,14 @@ class Chain(Transform):
         return tuple(self)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self.to_latent_through(to_latent, x, context, noise)
+
+    def to_latent_through(
+        self, run: RunPart, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None
+    ) -> tuple[Tensor, Tensor]:
         log_term = zero_log_term(x)
         for transform, part in zip(self, part_noise(noise, len(self)), strict=True):
-            x, term = transform.to_latent(x, context, part)
+            x, term = run(transform, x, context, part)
             log_term = log_term + term
         return x, log_term
 

@@ -8,12 +8,11 @@ Bettencourt, Sutskever & Duvenaud, "FFJORD: Free-form continuous dynamics for sc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from pushforward.errors import NumericsError, OptionError
@@ -40,6 +39,13 @@ class _Rates(NamedTuple):
     jacobian: Tensor
 
 
+class Regularisation(NamedTuple):
+    """RNODE's terms of the way of each row, (B,), times their weights."""
+
+    kinetic: Tensor
+    jacobian: Tensor
+
+
 class Continuous(StochasticLogDet):
     """The solution at time 1 of ``dx/dt = f(t, x; context)`` that is the data at time 0; backwards for the data.
 
@@ -57,7 +63,7 @@ class Continuous(StochasticLogDet):
     the machine's precision.
 
     kinetic, jacobian: weights of RNODE's regularisation, the integrals of ``|f|^2 / D`` and ``|df/dx|^2 / D``, which
-    `charged` collects in training mode.
+    `to_latent_with_regularisation` returns.
 
     Raises OptionError, also where torchdiffeq is not installed, and NumericsError where a solve takes too many steps.
     """
@@ -94,24 +100,32 @@ class Continuous(StochasticLogDet):
         method, unbiased = ("exact trace", None) if trace == "exact" else ("Hutchinson's trace", True)
         self.estimators = (Estimator(f"{method}, solver tolerance {tolerance:g}", unbiased),)
         self.evaluations = 0
-        self._costs: list[Tensor] | None = None
 
     def extra_repr(self) -> str:
         return "; ".join(map(str, self.estimators))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        z, integral, cost = self._solve(x, context, noise, (0.0, 1.0))
-        if self._costs is not None and cost is not None:
-            self._costs.append(cost)
-        return z, integral
+        return self._solve(x, context, noise, (0.0, 1.0))[:2]
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         return self._solve(z, context, noise, (1.0, 0.0))[:2]
 
+    def to_latent_with_regularisation(
+        self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None
+    ) -> tuple[Tensor, Tensor, Regularisation]:
+        """Latents and log term as `to_latent` returns them, and the regularisation of the way of each row."""
+        z, integral, terms = self._solve(x, context, noise, (0.0, 1.0), self.kinetic > 0 or self.jacobian > 0)
+        return z, integral, Regularisation(*terms.unbind(1))
+
     def _solve(
-        self, x: Tensor, context: Tensor | None, noise: NoiseValue, times: tuple[float, float]
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Where x leads, the integral of the divergence on the way, and what training is charged for the way."""
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        noise: NoiseValue,
+        times: tuple[float, float],
+        regularised: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The end of the way of x, the integral of the divergence, and RNODE's terms (B, 2), else 0."""
         if self.trace == "hutchinson" and not self.exact and not isinstance(noise, Tensor):
             raise OptionError("this Continuous needs its noise, the probes of its trace, in both directions")
         probe = noise if isinstance(noise, Tensor) and not self.exact else None
@@ -129,25 +143,24 @@ class Continuous(StochasticLogDet):
             velocity: Tensor = functional_call(self.field, weights, arguments)
             return velocity
 
-        charged = self._costs is not None and self.training and (self.kinetic > 0 or self.jacobian > 0)
         self.evaluations = 0
         if x.shape[0] == 0:
-            return x, x.new_zeros(0, dtype=log_dtype(x)), x.new_zeros(0) if charged else None
+            return x, x.new_zeros(0, dtype=log_dtype(x)), x.new_zeros(0, 2)
 
         def rates(t: Tensor, state: Tensor) -> Tensor:
             self.evaluations += 1
             found = _rates(field, t, state[:, :size].reshape(x.shape), context, probe)
             parts = [found.velocity.flatten(1), found.divergence[:, None]]
-            if charged:
-                parts += [(self.kinetic * found.kinetic + self.jacobian * found.jacobian)[:, None]]
+            if regularised:
+                parts += [torch.stack([self.kinetic * found.kinetic, self.jacobian * found.jacobian], 1)]
             return torch.cat(parts, 1)
 
-        state = torch.cat([start.flatten(1), x.new_zeros(x.shape[0], 1 + charged)], 1)
+        state = torch.cat([start.flatten(1), x.new_zeros(x.shape[0], 3 if regularised else 1)], 1)
         with full_precision(x):
             end = self._integrated(rates, state, x.new_tensor(times), list(weights.values()), context)
         z = torch.where(_as_rows(moving, x), end[:, :size].reshape(x.shape), x)
         integral = torch.where(moving, end[:, size], torch.where(sound, 0.0, torch.nan)).to(log_dtype(x))
-        return z, integral, end[:, size + 1] if charged else None
+        return z, integral, end[:, size + 1 :] if regularised else x.new_zeros(x.shape[0], 2)
 
     def _integrated(
         self,
@@ -182,23 +195,9 @@ class Continuous(StochasticLogDet):
         return solution[-1]
 
     def _largest_error(self, error: Tensor) -> Tensor:
-        """Over the rows, and what training is charged left out: no row is less exact for the others' sake."""
+        """The largest error of a row, without that of the regularisation."""
         counted = error[:, : math.prod(self.data_shape) + 1] if error.ndim == 2 else error[None]
         return counted.square().mean(1).amax().sqrt()
-
-
-@contextmanager
-def charged(module: nn.Module) -> Iterator[list[Tensor]]:
-    """Inside, what each way to the latent costs in training mode, (B,), is added to the list that this gives."""
-    costs: list[Tensor] = []
-    found = [part for part in module.modules() if isinstance(part, Continuous)]
-    for part in found:
-        part._costs = costs
-    try:
-        yield costs
-    finally:
-        for part in found:
-            part._costs = None
 
 
 def _rates(f: Callable[..., Tensor], t: Tensor, x: Tensor, context: Tensor | None, probe: Tensor | None) -> _Rates:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, zero_log_term
 from pushforward.noise import NoiseValue, part_noise
-from pushforward.transforms.base import Transform, join_parts
+from pushforward.transforms.base import RunPart, Transform, join_parts, to_latent
 
 
 class Squeeze(Transform):
@@ -103,9 +103,14 @@ class MultiScale(Transform):
         return values[:, : self._kept[index - 1]] if index else values
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return self.to_latent_through(to_latent, x, context, noise)
+
+    def to_latent_through(
+        self, run: RunPart, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None
+    ) -> tuple[Tensor, Tensor]:
         log_term, done = zero_log_term(x), []
         for i, (scale, part) in enumerate(self._with_noise(noise)):
-            x, term = scale.to_latent(x, context, part)
+            x, term = run(scale, x, context, part)
             log_term = log_term + term
             if i < len(self._kept):
                 done.append(x[:, self._kept[i] :].flatten(1))

@@ -48,12 +48,9 @@ def build(event_shape: Shape, context_dim: int, options: FFJORDOptions) -> Flow:
         return [continuous(shape, context_dim, options, *regularised) for _ in range(options.transforms)]
 
     if len(event_shape) != 1:
-        flow = squeezed_flow(event_shape, context_dim, options, steps)
-    else:
-        layers = [*data_layers(event_shape, context_dim, options), *steps(event_shape)]
-        flow = Flow(build_base(options.base, event_shape, context_dim), Chain(layers))
-    flow.objective = RegularisedLikelihood()
-    return flow
+        return squeezed_flow(event_shape, context_dim, options, steps, objective=RegularisedLikelihood)
+    layers = [*data_layers(event_shape, context_dim, options), *steps(event_shape)]
+    return Flow(build_base(options.base, event_shape, context_dim), Chain(layers), objective=RegularisedLikelihood)
 
 
 ARCHITECTURE = Architecture(

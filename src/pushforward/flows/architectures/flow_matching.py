@@ -5,6 +5,7 @@ Source: Lipman, Chen, Ben-Hamu, Nickel & Le, "Flow matching for generative model
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -16,7 +17,7 @@ from pushforward.flow import Flow
 from pushforward.flows.data_layers import data_layers
 from pushforward.flows.options import Architecture
 from pushforward.flows.parts.continuous import ContinuousOptions, continuous
-from pushforward.objectives import Coupling, FlowMatching, Path
+from pushforward.objectives import FlowMatching, Interpolant, Pairing
 from pushforward.transforms import Flatten
 from pushforward.transforms.base import Chain
 
@@ -24,11 +25,11 @@ from pushforward.transforms.base import Chain
 class FlowMatchingOptions(ContinuousOptions):
     """Options of `flow_matching`."""
 
-    path: Annotated[Path, Field(description="from datum to noise: a straight line, or one that keeps the variance")] = (
-        "optimal-transport"
-    )
+    path: Annotated[
+        Interpolant, Field(description="from datum to noise: a straight line, or one that keeps the variance")
+    ] = "optimal-transport"
     coupling: Annotated[
-        Coupling, Field(description="which noise belongs to which datum of a batch: any, or the nearest on the whole")
+        Pairing, Field(description="which noise belongs to which datum of a batch: any, or the nearest on the whole")
     ] = "independent"
 
 
@@ -44,9 +45,8 @@ def build(event_shape: Shape, context_dim: int, options: FlowMatchingOptions) ->
     if len(event_shape) != 1:
         layers.append(Flatten(event_shape))
     chain = Chain(layers)
-    flow = Flow(build_base("normal", chain.latent_shape, context_dim), chain)
-    flow.objective = FlowMatching(options.path, options.coupling)
-    return flow
+    objective = partial(FlowMatching, path=options.path, coupling=options.coupling)
+    return Flow(build_base("normal", chain.latent_shape, context_dim), chain, objective=objective)
 
 
 ARCHITECTURE = Architecture(

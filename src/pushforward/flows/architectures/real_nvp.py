@@ -5,6 +5,7 @@ Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -27,6 +28,7 @@ from pushforward.flows.parts.vectors import (
 from pushforward.maps import Affine
 from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MLP, ResidualConvNet
+from pushforward.objectives import MaximumLikelihood
 from pushforward.transforms import ActNorm, BatchNorm, Channelwise, Checkerboard, Coupling, MultiScale, Squeeze
 from pushforward.transforms.base import Chain, Inverse, Transform
 
@@ -84,9 +86,8 @@ def build(event_shape: Shape, context_dim: int, options: RealNVPOptions) -> Flow
     else:
         layers.append(_multi_scale(event_shape, context_dim, options))
     chain = Chain(layers)
-    flow = Flow(build_base(options.base, chain.latent_shape, context_dim), chain)
-    flow.penalty = options.penalty
-    return flow
+    objective = partial(MaximumLikelihood, l2=options.penalty)
+    return Flow(build_base(options.base, chain.latent_shape, context_dim), chain, objective=objective)
 
 
 def _after(changed_shape: Shape, norm: Norm) -> Transform | None:

@@ -21,6 +21,7 @@ from pushforward.flows.parts.vectors import CouplingOptions, Linear, PartitionNa
 from pushforward.maps import Affine, Map, SoftClampScale
 from pushforward.nets import MLP
 from pushforward.nets.act_norm_conv import ZeroConv2d
+from pushforward.objectives import MakeObjective
 from pushforward.transforms import ActNorm, Channelwise, Coupling, Elementwise, MultiScale, Reversible, Squeeze
 from pushforward.transforms.base import Chain, Transform
 
@@ -97,12 +98,17 @@ MakeNet: TypeAlias = Callable[[int, int], nn.Module]
 
 
 def squeezed_flow(
-    event_shape: Shape, context_dim: int, options: MultiScaleOptions, steps: Steps, portions: int = 1
+    event_shape: Shape,
+    context_dim: int,
+    options: MultiScaleOptions,
+    steps: Steps,
+    portions: int = 1,
+    objective: MakeObjective | None = None,
 ) -> Flow:
     """Pre-processing, then `squeezed_scales`, on images ``(C, H, W)``."""
     layers = data_layers(event_shape, context_dim, options)
     chain = Chain([*layers, squeezed_scales(event_shape, context_dim, options, steps, portions)])
-    return Flow(build_base(options.base, chain.latent_shape, context_dim), chain)
+    return Flow(build_base(options.base, chain.latent_shape, context_dim), chain, objective=objective)
 
 
 def squeezed_scales(
