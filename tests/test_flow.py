@@ -13,7 +13,7 @@ from pushforward.flow import Flow, evaluation
 from pushforward.flows import build
 from pushforward.likelihood import Estimator
 from pushforward.noise import Noise, NoiseValue, keyed
-from pushforward.transforms import BatchNorm, Dequantize, Identity, Logit, Standardise
+from pushforward.transforms import ActNorm, BatchNorm, Dequantize, Identity, Logit, Standardise
 from pushforward.transforms.base import Chain
 
 
@@ -299,8 +299,24 @@ def test_outside_the_support_the_density_is_zero_and_nan_stays_nan() -> None:
     assert integers[4].isnan()
 
 
-def test_initialise_needs_a_row_and_sets_moments_once() -> None:
-    flow = Flow(StandardNormal((2,)), Standardise((2,)))
+class _Overflows(Identity):
+    """The identity, computed such that numbers far out become infinity divided by infinity."""
+
+    def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        return x**4 / x**3, x.new_zeros(len(x))
+
+
+def test_where_a_finite_value_overflows_the_density_is_zero() -> None:
+    flow = Flow(StandardNormal((2,)), _Overflows((2,)))
+    value = flow.log_prob(torch.tensor([[1.0, 2.0], [1e20, 1.0], [math.nan, 1.0], [math.nan, 1e20]]))
+    torch.testing.assert_close(value[0], torch.tensor(-2.5 - math.log(2 * math.pi)))
+    assert value[1] == -math.inf
+    assert value[2:].isnan().all()
+
+
+@pytest.mark.parametrize("normalisation", [Standardise, ActNorm])
+def test_initialise_needs_a_row_and_sets_moments_once(normalisation: type[Standardise | ActNorm]) -> None:
+    flow = Flow(StandardNormal((2,)), normalisation((2,)))
     with pytest.raises(ShapeError, match="at least one row"):
         flow.initialise(torch.zeros(0, 2))
     x = 3 + 2 * torch.randn(500, 2)

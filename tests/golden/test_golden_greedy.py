@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 from checking import golden
 from pushforward.maps.gaussianization import normal_scores
+from pushforward.maps.stored_spline import Knots, StoredSpline
 from pushforward.transforms import LocalMaps, MarginalGaussianization, SlicedGaussianization
 from pushforward.transforms.base import Transform
 from registry import BY_NAME
@@ -186,3 +187,22 @@ def test_normal_scores_are_those_of_a_known_distribution() -> None:
     inner = slice(1, -1)
     wanted = (density / norm.pdf(norm.ppf(share(x))))[inner]
     np.testing.assert_allclose(knots.slopes[0].numpy()[inner], wanted, atol=0.1)
+
+
+def test_a_damped_curve_is_the_mean_of_the_curve_and_the_identity() -> None:
+    v = torch.from_numpy(np.random.default_rng(0).gamma(2.0, size=(500, 1)))
+    whole, damped = normal_scores(v, 8), normal_scores(v, 8, damping=0.25)
+    torch.testing.assert_close(damped.x, whole.x)
+    torch.testing.assert_close(damped.y, 0.75 * whole.y + 0.25 * whole.x)
+    torch.testing.assert_close(damped.slopes, 0.75 * whole.slopes + 0.25)
+
+
+def test_a_stored_spline_has_the_slopes_of_its_knots() -> None:
+    x = torch.tensor([[-2.0, 0.5, 4.0]], dtype=torch.float64)
+    knots = Knots(x, torch.tensor([[1.0, 1.5, 3.0]]), torch.tensor([[0.25, 0.75, 2.0]]), torch.tensor([True]))
+    map = StoredSpline(1, 2).double()
+    map.store(knots)
+    y, log_slope = map(x.T, x.new_zeros(0, 3, 1))
+    # But for the least size of a bin.
+    torch.testing.assert_close(y.T, knots.y.double(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(log_slope.exp().T, knots.slopes.double(), atol=1e-3, rtol=0)

@@ -17,6 +17,10 @@ def test_it_is_one_map_after_the_other() -> None:
     y, second = spline(h, params[2:])
     for got, wanted in zip(both(x, params), (y, first + second), strict=True):
         assert torch.equal(got, wanted)
+    h, first = spline.inverse(y, params[2:])
+    back, second = affine.inverse(h, params[:2])
+    for got, wanted in zip(both.inverse(y, params), (back, first + second), strict=True):
+        assert torch.equal(got, wanted)
     assert torch.equal(both.start, torch.cat([affine.start, spline.start]))
 
 

@@ -56,6 +56,20 @@ def test_outputs_depend_on_their_parents_and_on_nothing_else(
         assert (by_context > 0).all(), "every output depends on the context, the first one too"
 
 
+def test_a_context_shifts_the_first_layer_and_gates_what_the_others_add() -> None:
+    # Durkan et al., "Neural Spline Flows", 2019, appendix B, with one block a layer.
+    net = _random(MADE(ordered(3), 2, (6, 6), 2, "tanh"))
+    generator = torch.Generator().manual_seed(1)
+    x, c = (torch.randn(4, n, dtype=torch.float64, generator=generator) for n in (3, 2))
+    first, second = net.layers
+    shift, gate = net.from_context
+    h = x @ (first.weight * first.mask).T + first.bias + c @ shift.weight.T + shift.bias
+    added = h.tanh() @ (second.weight * second.mask).T + second.bias
+    h = h + added * (c @ gate.weight.T + gate.bias).sigmoid()
+    wanted = h.tanh() @ (net.last.weight * net.last.mask).T + net.last.bias
+    torch.testing.assert_close(net(x, c), wanted, atol=1e-12, rtol=0)
+
+
 @pytest.mark.parametrize("grad", [False, True], ids=["without gradients", "with gradients"])
 @pytest.mark.parametrize("residual", [True, False], ids=["residual", "plain"])
 @pytest.mark.parametrize("context", [0, 2])
