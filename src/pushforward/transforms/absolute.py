@@ -1,4 +1,4 @@
-"""The absolute value, for densities that are symmetric or nearly so."""
+"""The absolute value as a surjection, for densities that are symmetric or nearly so."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pushforward.transforms.base import Transform
 
 
 class Abs(Transform):
-    """``z = |x|`` on (0, inf), with a sign that is fair, or drawn given ``z``. The likelihood is exact.
+    """``z = |x|`` on (0, inf); `to_data` draws the signs. The likelihood is exact.
 
     net: called as ``net(z, context)``, gives ``(B, *event_shape)``, the logits of the signs being positive; None: both
     are as likely, and the density is symmetric. The log term is ``ln p(sign | z)``, ``-ln 2`` a coordinate where it is

@@ -1,4 +1,4 @@
-"""Categories as the place of the largest of real numbers, or as the signs of a few."""
+"""Argmax surjections: categories as the index of the largest of real numbers, or as their signs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pushforward.transforms.preprocessing import Identity
 
 
 class Argmax(Transform):
-    """Categories ``0 .. categories - 1``, which have no order, to real numbers of which they are a function.
+    """Categories ``0 .. categories - 1``, which have no order, to real numbers: the step for categorical columns.
 
-    Of every category become as many numbers as there are categories, and it is the index of the largest; or, where
-    ``binary``, ``ceil(log2(categories))`` numbers, and it is what their signs spell. Vectors ``(D,)`` become vectors
-    ``(width * D,)``, images ``(C, H, W)`` images ``(width * C, H, W)``, the numbers of one category side by side.
+    A category becomes as many numbers as there are categories, and is the index of the largest; or, where ``binary``,
+    ``ceil(log2(categories))`` numbers, whose signs spell it. Vectors ``(D,)`` become vectors ``(width * D,)``, images
+    ``(C, H, W)`` images ``(width * C, H, W)``, the numbers of one category side by side.
 
     posterior: of unbounded numbers u given the category (in the latent's shape: 1 for the category and 0 for others;
     -1 and 1 for signs), which a softplus takes to where they stand for it, as the paper's thresholding does:

@@ -1,4 +1,4 @@
-"""Keeping some of the coordinates and modelling the others given those."""
+"""A surjection that keeps some coordinates and models the others given those."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Slice(Transform):
     """Keeps the first entries of axis 1 (coordinates of vectors, channels of images) and drops the rest.
 
     rest: the density of what is dropped given what is kept and the context; the log term is its value, ``ln p(x2 |
-    x1)``, and the likelihood is exact. On the way back the rest is drawn. kept: how many entries stay, at least one;
+    x1)``, and the likelihood is exact. `to_data` draws the rest. kept: how many entries stay, at least one;
     others than the first ones by a `Permutation` before. domain: of what is kept; of an image the rest has to lie
     there too.
 

@@ -1,4 +1,4 @@
-"""Sorting, for sets of numbers; and ordered vectors as vectors of real numbers."""
+"""Sorting as a surjection, for sets of numbers; ordered vectors as vectors of real numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ORDERED = Domain("ordered")
 
 
 class Sort(Transform):
-    """The coordinates of vectors ``(D,)`` in ascending order; on the way back they are put in a random one.
+    """The coordinates of vectors ``(D,)`` in ascending order; `to_data` draws their order.
 
     Every order is as likely as any other whatever the latent is, so that the log term is ``-ln D!``. The likelihood is
     exact: it is that of the model, which is exchangeable. Where data are not, no model behind it comes nearer to them

@@ -1,4 +1,4 @@
-"""Permutations that are drawn anew for every event."""
+"""Stochastic permutation: a random order for every event, in both directions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class StochasticPermutation(Transform):
         return reordered(z, random_order(noise, self)), zero_log_term(z)
 
     def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
-        # Noise that is sorted by the inverse of the order of the way back.
+        # Noise that is sorted by the inverse of the order that `to_data` used.
         return (random_order(back, self).to(x.dtype) + 0.5) / self.data_shape[0]
 
 
