@@ -13,11 +13,11 @@ from torch import Tensor
 
 from pushforward import noise as noise_source
 from pushforward.diagnostics.batching import batch_error, cast, noise_to, precision_gap
+from pushforward.diagnostics.check_report import CheckLine, CheckReport
 from pushforward.diagnostics.estimates import estimated_log_terms, excess, has_probes
 from pushforward.diagnostics.integration import IMPORTANCE_LIMIT, continuous_part, integrate
 from pushforward.diagnostics.inversion import data_round_trip, has_square_jacobian, latent_round_trip, returns_to_data
 from pushforward.diagnostics.jacobian import log_term_error, take_rows
-from pushforward.diagnostics.lines import CheckLine, CheckReport
 from pushforward.diagnostics.sampling import clamped_shares, sampling_error
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
