@@ -40,8 +40,8 @@ _CELLS = 220
 
 def flow_options(name: str) -> dict[str, Any]:
     """All options of the flow ``name``, the defaults among them."""
-    kind = flows.describe(name).options
-    return kind(**{k: v for k, v in WISHES.items() if k in kind.model_fields}).model_dump(mode="json")
+    schema = flows.describe(name).recipe((2,)).options
+    return schema(**{k: v for k, v in WISHES.items() if k in schema.model_fields}).model_dump(mode="json")
 
 
 def fit_energy(cell: Mapping[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:

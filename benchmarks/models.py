@@ -18,7 +18,6 @@ from pushforward.data import DataSet
 from pushforward.domain import REAL
 from pushforward.errors import PushforwardError
 from pushforward.flow import Flow
-from pushforward.flows.options import validated
 from pushforward.noise import NoiseValue
 from pushforward.training import FitResult, TrainingOptions, fit
 from pushforward.transforms.base import Transform
@@ -64,7 +63,7 @@ def flow_options(name: str, data: DataSet, chosen: Mapping[str, Any] | None = No
     if name in PEERS:
         return PEERS[name]
     options = {**defaults(data, name)[0], **(chosen or {})}
-    return validated(flows.describe(name), options).model_dump(mode="json")
+    return flows.describe(name).validated(data.event_shape, options).model_dump(mode="json")
 
 
 def digest(flow: Any, training: Any) -> str:

@@ -191,7 +191,7 @@ def _listed(known: tuple[str, ...]) -> Callable[[str], list[str]]:
 
 def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The command line; ``given`` stands in for the program's own."""
-    models = (*pushforward.flows.names(), MIXTURE, *PEERS)
+    models = (*pushforward.flows.names("vectors"), MIXTURE, *PEERS)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tables", type=_listed(tuple(RECIPES)), default=list(TABLES), help="names with commas")
     parser.add_argument("--models", type=_listed(models), default=list(models), help="names with commas; all of them")

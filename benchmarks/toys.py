@@ -125,7 +125,7 @@ def draw(lines: list[dict[str, Any]], cells: Cells) -> None:
 
 def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The command line; ``given`` stands in for the program's own."""
-    known = pushforward.flows.names()
+    known = pushforward.flows.names("vectors")
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--flows", default=",".join(known), help="names with commas; all that suit")
     parser.add_argument("--seconds", type=float, default=60.0, help="training time of a cell, of the processor")

@@ -2,12 +2,18 @@
 
 from typing import Any
 
-from pushforward.flows import describe
+from pushforward.events import Shape
+from pushforward.flows import describe, names
+from pushforward.flows.parts.greedy import GreedyOptions
+
+# Flows that are fitted step by step: without nets, without parameters.
+GREEDY = [name for name in names("vectors") if issubclass(describe(name).recipes["vectors"].options, GreedyOptions)]
 
 
-def options_of(name: str, **wanted: Any) -> dict[str, Any]:
-    """Those of the wanted options that the architecture has."""
-    return {option: value for option, value in wanted.items() if option in describe(name).options.model_fields}
+def options_of(name: str, event_shape: Shape = (3,), **wanted: Any) -> dict[str, Any]:
+    """Those of the wanted options that the architecture has for such events."""
+    known = describe(name).recipe(event_shape).options.model_fields
+    return {option: value for option, value in wanted.items() if option in known}
 
 
 VECTOR: dict[str, Any] = {"transforms": 3, "hidden": (8,)}

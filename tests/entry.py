@@ -80,9 +80,6 @@ class Entry:
         return self.name
 
 
-# Flows that are fitted step by step: without nets, without parameters, and without a context but for the last one.
-GREEDY = ("rbig", "sliced_iterative", "tabak_turner")
-IMAGES_ONLY = ("macow", "survae_maxpool")
 LABELS = 3  # classes of the entries that are conditional on labels
 
 

@@ -4,8 +4,7 @@ import re
 
 import pytest
 
-from effects import options_of
-from entry import GREEDY, IMAGES_ONLY
+from effects import GREEDY, options_of
 from pushforward.bases import Base, DiagonalNormal, ProductBase, StandardNormal
 from pushforward.flow import Flow
 from pushforward.flows import build, names
@@ -36,9 +35,10 @@ def test_parts_inside_a_step_are_indented_and_inverses_named() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_the_counts_of_the_steps_add_up(name: str) -> None:
-    shape = (1, 4, 4) if name in IMAGES_ONLY else (3,)
+    shape = (3,) if name in names("vectors") else (1, 4, 4)
     plain = name in ("circular_nsf", *GREEDY)
-    flow = build(name, shape) if plain else build(name, shape, classes=4, **options_of(name, base="learned-normal"))
+    options = {} if plain else {"classes": 4, **options_of(name, shape, base="learned-normal")}
+    flow = build(name, shape, **options)
     head, *lines = str(flow).splitlines()
     total = int(re.search(r"([\d,]+) parameters", head)[1].replace(",", ""))  # type: ignore[index]
     counts = [line.split()[-1].replace(",", "") for line in lines]

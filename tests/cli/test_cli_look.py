@@ -91,7 +91,10 @@ def test_flows_lists_every_architecture_and_its_options(run: Run) -> None:
         assert name in out
         assert flows.describe(name).when in out
         _, options, _ = run("flows", name)
-        assert all(option in options for option in flows.describe(name).options.model_fields)
+        for kind, recipe in flows.describe(name).recipes.items():
+            _, _, listed = options.partition(f"Options on {kind}:\n")
+            listed, _, _ = listed.partition("\nOptions on ")
+            assert [line.split()[0] for line in listed.splitlines()] == list(recipe.options.model_fields)
     assert run("flows", "glowing")[0] == 2
 
 

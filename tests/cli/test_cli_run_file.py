@@ -78,5 +78,5 @@ def test_words_become_values() -> None:
 
 
 def test_a_single_width_is_a_list_of_one() -> None:
-    fields = describe("real_nvp").options.model_fields
+    fields = describe("real_nvp").recipe((2,)).options.model_fields
     assert as_lists({"hidden": 64, "transforms": 4}, fields) == {"hidden": [64], "transforms": 4}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from entries.transforms import coupling
 from entry import LABELS, Entry, flow_entry, transform_entry
-from pushforward.flows.parts.conditional import drawn_given
+from pushforward.flows.parts.conditional import conditional_density
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.transforms import VAE, ActNorm, Augment, ContinuouslyIndexed, Elementwise, LULinear
 from pushforward.transforms.base import Chain
@@ -13,7 +13,7 @@ from pushforward.transforms.partition import half
 
 
 def _augmented(features: int, extra: int, context: int = 0) -> Chain:
-    drawn = drawn_given((extra,), (features,), context, hidden=(8,), couplings=2)
+    drawn = conditional_density((extra,), (features,), context, hidden=(8,), couplings=2)
     total = features + extra
     return Chain([Augment((features,), drawn), LULinear(total), coupling(half(total), context=context)])
 
@@ -29,8 +29,8 @@ def _indexed(features: int, index: int, context: int = 0) -> Chain:
         if features > 1
         else Elementwise(Affine(SoftClampScale()), (features,))
     )
-    by_index = drawn_given((features,), (index,), context, hidden=(8,))
-    prior, posterior = (drawn_given((index,), (features,), context, hidden=(4,), couplings=2) for _ in range(2))
+    by_index = conditional_density((features,), (index,), context, hidden=(8,))
+    prior, posterior = (conditional_density((index,), (features,), context, hidden=(4,), couplings=2) for _ in range(2))
     return Chain([ContinuouslyIndexed(inner, by_index, prior, posterior), ActNorm((features,))])
 
 

@@ -4,16 +4,17 @@ import itertools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from effects import EFFECTS, IMAGE, PIXELS, VECTOR, options_of
-from entry import GREEDY, IMAGES_ONLY
+from effects import EFFECTS, GREEDY, IMAGE, PIXELS, VECTOR, options_of
 from pushforward import flows
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build, describe, names
+from pushforward.flows.architectures.nsf import NSFVectorOptions
 from pushforward.objectives import MaximumLikelihood
 from pushforward.transforms import (
     Autoregressive,
@@ -29,7 +30,7 @@ from pushforward.transforms import (
 )
 from pushforward.transforms.base import Chain, Inverse
 
-_ON_VECTORS = [name for name in names() if name not in IMAGES_ONLY]
+_ON_VECTORS = names("vectors")
 
 
 def _fingerprint(flow: Flow, shape: tuple[int, ...], levels: int | None = None) -> list[Any]:
@@ -83,7 +84,7 @@ def test_no_option_is_left_out_of_the_test_of_effects(name: str) -> None:
     tried = {option for flow, _, _, change in EFFECTS if flow == name for option in change}
     # A regression trains no dequantisation, so that one value is left.
     tried |= {"dequantisation"} if name == "flow_matching" else set()
-    assert tried == set(describe(name).options.model_fields)
+    assert tried == {option for recipe in describe(name).recipes.values() for option in recipe.options.model_fields}
 
 
 _Amortised: TypeAlias = Planar | Radial | Sylvester
@@ -164,10 +165,14 @@ def test_a_first_coordinate_that_ignores_the_context_is_seen() -> None:
 
 
 def test_unknown_names_and_options_are_refused_by_name() -> None:
-    with pytest.raises(OptionError, match=r"flow 'glowing' is not known; expected one of .*real_nvp"):
-        build("glowing", (2,))
-    with pytest.raises(OptionError, match="real_nvp has no option 'depth'; it has"):
+    with pytest.raises(OptionError, match=r"flow 'xyz' is not known; expected one of .*real_nvp.*register"):
+        build("xyz", (2,))
+    with pytest.raises(OptionError, match=r"flow 'nfs' is not known; did you mean nsf"):
+        build("nfs", (2,))
+    with pytest.raises(OptionError, match="real_nvp on vectors has no option 'depth'; it has"):
         build("real_nvp", (2,), depth=3)
+    with pytest.raises(OptionError, match=r"real_nvp on vectors has no option 'hiden'; did you mean hidden\?"):
+        build("real_nvp", (2,), hiden=(3,))
     with pytest.raises(OptionError, match=r"option transforms: .* \(got 0\)"):
         build("real_nvp", (2,), transforms=0)
     with pytest.raises(OptionError, match="option log_scale"):
@@ -254,7 +259,8 @@ def test_describe_says_what_a_flow_is_for() -> None:
         assert architecture.name == name
         assert architecture.summary
         assert architecture.when.endswith(".")
-        assert all(field.description for field in architecture.options.model_fields.values())
+        for recipe in architecture.recipes.values():
+            assert all(field.description for field in recipe.options.model_fields.values())
 
 
 def test_the_l2_penalty_is_on_the_scale_parameters_only() -> None:
@@ -270,22 +276,54 @@ def test_the_l2_penalty_is_on_the_scale_parameters_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "options", "name"),
-    [((2,), {"channels": 8}, "channels=8"), ((1, 4, 4), {"hidden": (9,)}, "hidden="), ((2,), {"alpha": 0.1}, "alpha=")],
+    ("shape", "options", "said"),
+    [
+        ((2,), {"channels": 8}, r"real_nvp on vectors has no option 'channels' \(it is for images\); it has .*hidden"),
+        ((1, 4, 4), {"hidden": (9,)}, r"real_nvp on images has no option 'hidden' \(it is for vectors\); it has"),
+        ((2,), {"alpha": 0.1}, "option alpha=0.1 has no use here: it is for data with levels"),
+    ],
     ids=str,
 )
 def test_an_option_without_a_use_for_these_events_is_refused(
-    shape: tuple[int, ...], options: dict[str, Any], name: str
+    shape: tuple[int, ...], options: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(OptionError, match=rf"option {name}.* has no use here"):
+    with pytest.raises(OptionError, match=said):
         build("real_nvp", shape, **options)
+
+
+def test_options_are_keywords_or_an_object_of_the_schema() -> None:
+    flow = build("nsf", (2,), options=NSFVectorOptions(transforms=2, bins=5, hidden=(4,)))
+    assert flow.config == build("nsf", (2,), transforms=2, bins=5, hidden=(4,)).config
+    with pytest.raises(OptionError, match="keywords or as one object expected, got both: bins and an object"):
+        build("nsf", (2,), options=NSFVectorOptions(), bins=4)
+    with pytest.raises(OptionError, match=r"takes a NSFImageOptions for events \(1, 4, 4\), got a NSFVectorOptions"):
+        build("nsf", (1, 4, 4), options=NSFVectorOptions())
+
+
+@pytest.mark.parametrize("shape", [2, np.int64(2), [2], np.array([2]), torch.Size([2])], ids=str)
+def test_the_shape_of_vectors_may_be_their_length(shape: Any) -> None:
+    flow = build("maf", shape, transforms=1, hidden=(4,))
+    assert flow.event_shape == (2,)
+    assert flow.config is not None
+    assert flow.config.event_shape == (2,)
+    assert type(flow.config.event_shape[0]) is int
+
+
+def test_a_shape_that_is_none_or_that_an_architecture_does_not_have_is_refused() -> None:
+    for shape in (2.0, "2", (2.5,), None):
+        with pytest.raises(ShapeError, match="event_shape of whole numbers expected"):
+            build("maf", shape)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match=r"maf: vectors, event_shape \(D,\), expected, got \(1, 4, 4\); .*'images'"):
+        build("maf", (1, 4, 4))
+    with pytest.raises(ShapeError, match=r"macow: images, event_shape .*, expected, got \(4,\); .*names\('vectors'\)"):
+        build("macow", (4,))
 
 
 # The couplings of `vflow` have a second coordinate always, the one that is added.
 @pytest.mark.parametrize("name", [name for name in _ON_VECTORS if name != "vflow"])
 def test_options_of_mixing_are_refused_for_a_single_coordinate(name: str) -> None:
     given: dict[str, Any] = {"linear": "reverse", "partition": "half"}
-    for option in given.keys() & describe(name).options.model_fields.keys():
+    for option in given.keys() & describe(name).recipe((1,)).options.model_fields.keys():
         with pytest.raises(OptionError, match=rf"option {option}=.* has no use here: there is a single coordinate"):
             build(name, (1,), hidden=(4,), **{option: given[option]})
         build(name, (2,), hidden=(4,), **{option: given[option]})
@@ -293,14 +331,14 @@ def test_options_of_mixing_are_refused_for_a_single_coordinate(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["nsf", "nsf_ar", "cubic_nsf", "circular_nsf"])
 def test_a_spline_of_one_bin_is_refused_as_an_option(name: str) -> None:
-    with pytest.raises(OptionError, match=rf"{name}: option bins: .* greater than or equal to 2"):
+    with pytest.raises(OptionError, match=rf"{name} on vectors option bins: .* greater than or equal to 2"):
         build(name, (2,), bins=1)
     build(name, (2,), bins=2, hidden=(4,))
 
 
 @pytest.mark.parametrize(("name", "identity"), [("nsf", True), ("nsf_ar", True), ("cubic_nsf", False)])
 def test_what_a_spline_does_outside_its_bound_is_what_its_option_says(name: str, identity: bool) -> None:
-    said = describe(name).options.model_fields["bound"].description
+    said = describe(name).recipe((1,)).options.model_fields["bound"].description
     assert said is not None
     assert ("identity" in said) is identity
     flow = build(name, (1,), transforms=1, hidden=(4,), standardise=False, bound=2.0).double().eval()

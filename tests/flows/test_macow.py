@@ -6,7 +6,7 @@ import torch
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
-from pushforward.flows.parts.scales import _kept_channels
+from pushforward.flows.parts.scales import remaining_channels
 from pushforward.transforms import MaskedConv, MultiScale
 
 _SMALL = {"transforms": 1, "channels": 4, "masked_channels": 4}
@@ -22,8 +22,8 @@ def _masked(flow: Flow) -> list[MaskedConv]:
 
 
 def test_half_of_the_channels_leave_in_portions() -> None:
-    assert [_kept_channels(12, portions) for portions in (1, 2, 3)] == [[6], [9, 6], [10, 8, 6]]
-    assert _kept_channels(4, 9) == [3, 2], "a portion has one channel at the least"
+    assert [remaining_channels(12, portions) for portions in (1, 2, 3)] == [[6], [9, 6], [10, 8, 6]]
+    assert remaining_channels(4, 9) == [3, 2], "a portion has one channel at the least"
     # 4 channels of 4 x 4 pixels leave one by one, down to 2; what is left, 8 channels of 2 x 2, stays to the end.
     assert _scales(build("macow", (1, 8, 8), scales=2, **_SMALL)).part_sizes == (16, 16, 32)
     assert _scales(build("macow", (1, 8, 8), scales=2, portions=1, **_SMALL)).part_sizes == (32, 32)

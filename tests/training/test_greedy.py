@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from entry import GREEDY
+from effects import GREEDY
 from pushforward import flows, storage
 from pushforward.bases import StandardLogistic, StandardNormal
 from pushforward.errors import NumericsError, OptionError
@@ -310,7 +310,7 @@ def test_every_option_of_a_greedy_flow_has_an_effect(name: str) -> None:
     plain = scores()
     assert torch.equal(plain, scores())
     changes = [*general, *_EFFECTS[name]]
-    default = flows.describe(name).options.model_fields
+    default = flows.describe(name).recipe((3,)).options.model_fields
     for change in changes:
         ((option, value),) = change.items()
         # Whitened rows as simple as these show no principal axes.

@@ -26,8 +26,8 @@ def defaults(data: DataSet, flow: str) -> tuple[dict[str, Any], dict[str, Any]]:
     model, training = _for_images(data) if data.kind == "image" else _for_tables(data)
     if flow == "real_nvp":
         return model, training
-    # What the other flows start with stands in their own options; widths follow the number of rows.
-    known = flows.describe(flow).options.model_fields
+    # The other flows start with the defaults of their own options, with narrower nets where rows are few.
+    known = flows.describe(flow).recipe(data.event_shape).options.model_fields
     chosen = {"levels": data.levels} if data.levels is not None else {}
     # Nets with a choice of activation have widths of the usual size; without one, `hidden` has another meaning.
     if len(data) < _FEW_ROWS and data.kind != "image" and "activation" in known:

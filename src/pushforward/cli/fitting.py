@@ -96,8 +96,10 @@ def _prepare(run: Run, device: torch.device) -> _Job:
     if any(name in run.training_options for name in LIMITS):
         training = {name: value for name, value in training.items() if name not in LIMITS}
     options = TrainingOptions.checked({**training, **run.training_options})
-    fields = flows.describe(name).options.model_fields
-    flow = flows.build(name, data.event_shape, **_context(run, data), **{**model, **as_lists(run.option, fields)})
+    architecture = flows.describe(name)
+    fields = architecture.recipe(data.event_shape).options.model_fields
+    chosen = architecture.validated(data.event_shape, {**model, **as_lists(run.option, fields)})
+    flow = flows.build(name, data.event_shape, **_context(run, data), options=chosen)
     count = sum(p.numel() for p in flow.parameters())
     limits = {name: getattr(options, name) for name in LIMITS}
     until = ", ".join(f"{value:g} {name}" for name, value in limits.items() if value is not None)

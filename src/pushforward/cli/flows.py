@@ -20,5 +20,7 @@ def flows(name: Annotated[str | None, Parameter(help="show the options of this o
         return
     about = registry.describe(name)
     print(f"{about.name}: {about.summary} ({about.source})\n{about.when}\n")
-    for option, field in about.options.model_fields.items():
-        print(f"  {option} = {field.default}: {field.description}")
+    for kind, recipe in about.recipes.items():
+        print(f"Options on {kind}:")
+        for option, field in recipe.options.model_fields.items():
+            print(f"  {option} = {field.default}: {field.description}")

@@ -1,4 +1,4 @@
-"""The layers between data as the user has them and the first coupling, the same for every architecture."""
+"""Data layers: dequantisation, logit and standardisation, between the data as the user has them and the first step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pushforward.errors import OptionError, ShapeError
+from pushforward.errors import OptionError
 from pushforward.events import Shape
 from pushforward.flows.options import Options, refuse_unused
+from pushforward.flows.parts.fields import BaseName
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MLP, GatedAttentionNet, GatedFeatures
 from pushforward.transforms import (
@@ -24,12 +25,12 @@ from pushforward.transforms import (
 from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.partition import half
 
-# Sizes of the nets of the noise flow: what it learns is how a density leans within a cell, which is soon learned.
+# Sizes of the nets of the noise flow: it learns how a density leans within a cell, which is soon learned.
 _NOISE_COUPLINGS, _NOISE_CHANNELS, _NOISE_BLOCKS, _NOISE_HIDDEN = 4, 16, 1, (64,)
 
 
 class DataOptions(Options):
-    """What an architecture is told about its data. Integer data have ``levels``; others are standardised."""
+    """Options of the data layers. Integer data have ``levels``; others are standardised."""
 
     levels: Annotated[
         int | None, Field(ge=2, description="data are the integers 0..levels-1: dequantise, then logit")
@@ -42,10 +43,14 @@ class DataOptions(Options):
     standardise: Annotated[bool, Field(description="centre and scale data without levels, by the training rows")] = True
 
 
+class FlowOptions(DataOptions):
+    """Options of a flow whose base is chosen by name."""
+
+    base: BaseName = "normal"
+
+
 def data_layers(event_shape: Shape, context_dim: int, options: DataOptions) -> list[Transform]:
     """Dequantisation and logit for data with levels; standardisation, or nothing, for others."""
-    if len(event_shape) not in (1, 3):
-        raise ShapeError(f"event_shape (D,) or (channels, height, width) expected, got {tuple(event_shape)}")
     if options.levels is None:
         refuse_unused(options, ("alpha", "dequantisation"), "it is for data with levels")
         return [Standardise(event_shape)] if options.standardise else []
@@ -60,7 +65,7 @@ def data_layers(event_shape: Shape, context_dim: int, options: DataOptions) -> l
 
 
 def variational(event_shape: Shape, context_dim: int, levels: int) -> VariationalDequantize:
-    """Noise from four couplings that see the data and the context: as Flow++ has it, but with affine maps.
+    """Variational dequantisation: noise from four couplings given the data and the context, with affine maps.
 
     Affine, because samples need the inverse for their log term, and a density within one cell is seldom more than a
     slope. Couplings that would change nothing, every second one of a single pixel or feature, are left out.
@@ -71,16 +76,16 @@ def variational(event_shape: Shape, context_dim: int, levels: int) -> Variationa
     steps = []
     for i in range(_NOISE_COUPLINGS):
         partition, map = first if i % 2 == 0 else first.complement(), Affine(SoftClampScale())
-        kept, changed = partition.kept_shape[0], map.n_params * partition.changed_shape[0]
+        inputs, outputs = partition.net_sizes(map)
         if partition.changed_shape[-1] == 0:
             continue
         if isinstance(partition, Checkerboard):
             size = (event_shape[1], event_shape[2])
             net = GatedAttentionNet(
-                kept, changed, size, _NOISE_CHANNELS, _NOISE_BLOCKS, context_channels=seen, mask=partition.mask
+                inputs, outputs, size, _NOISE_CHANNELS, _NOISE_BLOCKS, context_channels=seen, mask=partition.mask
             )
             steps.append(Coupling(partition, map, net))
         else:
-            steps.append(Coupling(partition, map, MLP(kept, changed, _NOISE_HIDDEN, seen, "silu")))
+            steps.append(Coupling(partition, map, MLP(inputs, outputs, _NOISE_HIDDEN, seen, "silu")))
     features = GatedFeatures(event_shape, _NOISE_CHANNELS, context_dim) if image else None
     return VariationalDequantize(event_shape, levels, Chain(steps), features)

@@ -1,57 +1,116 @@
-"""What every architecture's options share, and what the registry knows of an architecture."""
+"""The contract of an architecture: for each kind of event, a schema of options and a recipe of steps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pushforward.errors import OptionError
+from pushforward.bases import Base, RealBase
+from pushforward.error_messages import first_problem
+from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape
-from pushforward.flow import Flow
+from pushforward.objectives import MakeObjective
+from pushforward.transforms.base import Transform
 
 
 class Options(BaseModel):
-    """Base of every architecture's options: unknown names are refused, values are validated and cannot be changed."""
+    """Base of every schema of options: unknown names are refused, values are validated and cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# The kinds of events.
+Kind: TypeAlias = Literal["vectors", "images"]
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The transforms of a flow after its data layers, from the data to the latent.
+
+    base: a base on their latent shape, or the name of one of ``pushforward.bases.BASES``. objective: makes the loss of
+    training from the flow; None: maximum likelihood.
+    """
+
+    transforms: Sequence[Transform]
+    base: Base | RealBase = "normal"
+    objective: MakeObjective | None = None
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[AnyOptions]):
+    """How an architecture is made for one kind of event.
+
+    steps: called as ``steps(event_shape, context_dim, options)``. Options that are `DataOptions` get the data layers
+    that they ask for, before these steps.
+    """
+
+    options: type[AnyOptions]
+    steps: Callable[[Shape, int, AnyOptions], Steps]
+
+
 @dataclass(frozen=True)
 class Architecture:
-    """One published architecture: its name, its options, how it is built and when to choose it.
+    """One architecture: its recipes for vectors ``(D,)`` and for images ``(C, H, W)``, and when to choose it.
 
-    build: called as ``build(event_shape, context_dim, options)``. summary: one line; when: one sentence.
+    vectors, images: None for an architecture that has no such flow. summary: one line; when: one sentence.
     """
 
     name: str
-    options: type[Options]
-    build: Callable[[Shape, int, Any], Flow]
     summary: str
     when: str
     source: str
+    vectors: Recipe[Any] | None = None
+    images: Recipe[Any] | None = None
+
+    @property
+    def recipes(self) -> dict[Kind, Recipe[Any]]:
+        """The recipes that there are, by kind of event."""
+        both: dict[Kind, Recipe[Any] | None] = {"vectors": self.vectors, "images": self.images}
+        return {kind: recipe for kind, recipe in both.items() if recipe is not None}
+
+    def recipe(self, event_shape: Shape) -> Recipe[Any]:
+        """The recipe for events of that shape; raises ShapeError where there is none."""
+        kind = kind_of(event_shape)
+        if kind not in self.recipes:
+            form = "vectors, event_shape (D,)" if kind == "images" else "images, event_shape (channels, height, width)"
+            raise ShapeError(
+                f"{self.name}: {form}, expected, got {tuple(event_shape)}; "
+                f"pushforward.flows.names({kind!r}) lists the flows on {kind}"
+            )
+        return self.recipes[kind]
+
+    def validated(self, event_shape: Shape, options: Mapping[str, Any]) -> Options:
+        """``options`` by the schema for such events; raises OptionError with the first thing that is wrong."""
+        schema: type[Options] = self.recipe(event_shape).options
+        try:
+            return schema(**options)
+        except ValidationError as error:
+            raise OptionError(self._problem(error, event_shape)) from None
+
+    def _problem(self, error: ValidationError, event_shape: Shape) -> str:
+        kind = kind_of(event_shape)
+        owner, known = f"{self.name} on {kind}", list(self.recipes[kind].options.model_fields)
+        first = error.errors()[0]
+        for other, recipe in self.recipes.items():
+            if first["type"] == "extra_forbidden" and first["loc"][0] in recipe.options.model_fields:
+                return f"{owner} has no option {first['loc'][0]!r} (it is for {other}); it has {', '.join(known)}"
+        return first_problem(error, owner, known)
 
 
-def refuse_unused(options: Options, names: tuple[str, ...], why: str) -> None:
-    """Raise OptionError where one of the options that have no use here was set to something else than its default."""
+def kind_of(event_shape: Shape) -> Kind:
+    """``vectors`` or ``images``; raises ShapeError for events that are neither."""
+    if len(event_shape) not in (1, 3):
+        raise ShapeError(f"event_shape (D,) or (channels, height, width) expected, got {tuple(event_shape)}")
+    return "vectors" if len(event_shape) == 1 else "images"
+
+
+def refuse_unused(options: Options, names: Sequence[str], reason: str) -> None:
+    """Raise OptionError where one of the options differs from its default although the others make it useless."""
     for name in names:
         value = getattr(options, name)
         if value != type(options).model_fields[name].default:
-            raise OptionError(f"option {name}={value!r} has no use here: {why}; leave it out")
-
-
-def validated(architecture: Architecture, options: dict[str, Any]) -> Options:
-    """``options`` checked against the architecture's own; raises OptionError with the first thing that is wrong."""
-    try:
-        return architecture.options(**options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or "options"
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(architecture.options.model_fields)
-            message = f"{architecture.name} has no option {name!r}; it has {known}"
-        else:
-            message = f"{architecture.name}: option {name}: {first['msg']} (got {first['input']!r})"
-        raise OptionError(message) from None
+            raise OptionError(f"option {name}={value!r} has no use here: {reason}; leave it out")

@@ -35,9 +35,11 @@ def present_name(tensor: str, saved_format: int) -> str:
 def options_of_format_1(name: str, event_shape: tuple[int, ...], options: Config) -> Config:
     """The options of the architecture ``name`` as the present one takes them, for events of ``event_shape``.
 
-    In format 1 an architecture had one set of options for vectors and images together.
+    In format 1 an architecture had one set of options for vectors and images together. Those for the other kind of
+    event were saved at their defaults.
     """
-    return options
+    unused = (_ONLY_FOR_IMAGES if len(event_shape) == 1 else _ONLY_FOR_VECTORS).get(name, ())
+    return {option: value for option, value in options.items() if option not in unused}
 
 
 def _from_1_to_2(raw: Config) -> Config:
@@ -63,6 +65,32 @@ def _is_shape(sizes: list[Any]) -> bool:
 
 
 _READING_OPTIONS_OF_FORMAT_1 = ("labels", "bits", "resize", "crop", "grey", "limit", "test")
+
+# The options of format 1 that had a use for one kind of event only, in the architectures for both kinds.
+_NET = ("hidden", "activation", "dropout", "partition")
+_ONLY_FOR_VECTORS = {
+    "real_nvp": ("transforms", "linear", *_NET),
+    "glow": _NET,
+    "nsf": _NET,
+    "flowpp": ("transforms", "hidden", "activation", "partition"),
+    "vflow": _NET,
+    "cif": _NET,
+    "anf": ("hidden", "activation"),
+    "iresnet": ("hidden",),
+    "residual_flow": ("hidden",),
+}
+_ONLY_FOR_IMAGES = {
+    "real_nvp": ("channels", "blocks", "scales", "net_norm"),
+    "glow": ("channels", "scales", "memory_saving"),
+    "nsf": ("channels", "scales", "memory_saving", "blocks", "net_norm"),
+    "flowpp": ("channels", "blocks", "heads"),
+    "vflow": ("channels", "scales", "memory_saving"),
+    "cif": ("channels", "scales"),
+    "anf": ("channels", "scales"),
+    "iresnet": ("channels", "scales"),
+    "residual_flow": ("channels", "scales"),
+    "ffjord": ("scales",),
+}
 
 # Entry i takes a configuration of format i + 1 to format i + 2.
 _STEPS: tuple[Callable[[Config], Config], ...] = (_from_1_to_2,)

@@ -20,7 +20,6 @@ from pushforward.error_messages import first_problem
 from pushforward.errors import DataError, ModelError, OptionError, PushforwardError
 from pushforward.flow import Flow
 from pushforward.flow_config import FlowConfig
-from pushforward.flows.options import validated
 from pushforward.flows.registry import build, describe
 from pushforward.maps import DistributionCDF
 from pushforward.module_state import CheckedState
@@ -215,11 +214,8 @@ def _rebuild(directory: Path, config: ModelConfig) -> Flow:
 
 
 def _build(config: ArchitectureConfig) -> Flow:
-    # Validated here first, because an option that is named like an argument of `build` would be taken for it.
-    validated(describe(config.name), config.options)
-    flow = build(
-        config.name, config.event_shape, context_dim=config.context_dim, classes=config.classes, **config.options
-    )
+    options = describe(config.name).validated(config.event_shape, config.options)
+    flow = build(config.name, config.event_shape, config.context_dim, config.classes, options=options)
     return flow.to(getattr(torch, config.dtype))
 
 

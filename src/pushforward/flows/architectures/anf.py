@@ -6,87 +6,102 @@ variable models", 2020. One step is a variational autoencoder, several are a hie
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from pushforward.bases import build_base
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.data_layers import data_layers
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.scales import ScalesOptions, refuse_other_events, scale_count
+from pushforward.flows.data_layers import FlowOptions
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.fields import Activation, Channels, Hidden, Scales, Transforms
+from pushforward.flows.parts.scales import scale_count
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MLP, ActNormConvNet
 from pushforward.transforms import ActNorm, Augment, Channelwise, ConditionalFlow, Coupling, Flatten, Identity, Squeeze
-from pushforward.transforms.base import Chain, Transform
-from pushforward.transforms.partition import Partition, VectorPartition
+from pushforward.transforms.base import Transform
+from pushforward.transforms.partition import VectorPartition
 
 _LIMIT = 2.0  # of a log-scale
 
+Extra: TypeAlias = Annotated[int | None, Field(ge=1)]
 
-class ANFOptions(ScalesOptions):
-    """Options of `anf`."""
 
-    transforms: Annotated[int, Field(ge=1, description="steps: an encoder and a decoder each")] = 4
+class ANFOptions(FlowOptions):
+    """Options of `anf` on both kinds of events."""
+
+    transforms: Annotated[Transforms, Field(description="steps: an encoder and a decoder each")] = 4
+
+
+class ANFVectorOptions(ANFOptions):
+    """Options of `anf` on vectors."""
+
+    extra: Annotated[Extra, Field(description="coordinates of the noise; None: as many as the data")] = None
+    hidden: Hidden = (128, 128)
+    activation: Activation = "silu"
+
+
+class ANFImageOptions(ANFOptions):
+    """Options of `anf` on images."""
+
     extra: Annotated[
-        int | None,
-        Field(ge=1, description="coordinates, or channels after the squeezes, of the noise; None: as many as the data"),
+        Extra, Field(description="channels of the noise after the squeezes; None: as many as the data")
     ] = None
+    channels: Channels = 64
     scales: Annotated[
-        int | None,
-        Field(ge=1, le=16, description="images: squeezes before the first step; None: sides down to 4, or to odd ones"),
+        Scales, Field(description="squeezes before the first step; None: sides down to 4, or to odd ones")
     ] = None
-    hidden: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, description="vectors: widths of a net")
-    ] = (128, 128)
-    activation: Annotated[
-        Literal["relu", "tanh", "silu", "gelu", "elu"], Field(description="vectors: of the nets' hidden layers")
-    ] = "silu"
 
 
-def build(event_shape: Shape, context_dim: int, options: ANFOptions) -> Flow:
-    """Augmented normalizing flow for events ``(D,)`` or ``(C, H, W)``."""
-    refuse_other_events(event_shape, options, ("hidden", "activation"), ("channels", "scales"))
-    layers, shape = data_layers(event_shape, context_dim, options), event_shape
-    for _ in range(scale_count(event_shape, options.scales) if len(event_shape) != 1 else 0):
-        layers.append(Squeeze(shape))
-        shape = layers[-1].latent_shape
-    extra = (options.extra or shape[0], *shape[1:])
-    # Drawn from the standard normal, whatever the data are: the first encoder is what makes it depend on them.
-    layers.append(Augment(shape, ConditionalFlow(Identity(extra))))
-    joint = layers[-1].latent_shape
-    for _ in range(options.transforms):
-        layers += [*_encoder_and_decoder(joint, shape[0], context_dim, options), ActNorm(joint)]
-    if len(joint) != 1:
-        layers.append(Flatten(joint))
-    chain = Chain(layers)
-    return Flow(build_base(options.base, chain.latent_shape, context_dim), chain)
+def vector_steps(event_shape: Shape, context_dim: int, options: ANFVectorOptions) -> Steps:
+    """Encoders and decoders of fully connected nets."""
+    (size,) = event_shape
+
+    def coupling(joint: Shape, encoder: bool) -> Transform:
+        map, partition = _map(), VectorPartition(joint[0], range(size, joint[0]) if encoder else range(size))
+        net = MLP(*partition.net_sizes(map), options.hidden, context_dim, options.activation, residual=True)
+        return Coupling(partition, map, net)
+
+    return Steps(_augmented(event_shape, options.extra, options.transforms, coupling), options.base)
 
 
-def _encoder_and_decoder(joint: Shape, data: int, context_dim: int, options: ANFOptions) -> list[Transform]:
-    """``e' = e exp(s(x)) + m(x)``, then ``x' = x exp(s(e')) + m(e')``: eqs. 8 and 9."""
-    found: list[Transform] = []
-    for encoder in (True, False):
-        map = Affine(SoftClampScale(_LIMIT))
-        if len(joint) == 1:
-            changed = range(data, joint[0]) if encoder else range(data)
-            partition: Partition = VectorPartition(joint[0], changed)
-            sizes = partition.kept_shape[0], map.n_params * partition.changed_shape[0]
-            net = MLP(*sizes, options.hidden, context_dim, options.activation, residual=True)
-            found.append(Coupling(partition, map, net))
-        else:
-            partition = Channelwise(joint, keep_first=encoder, first=data)
-            sizes = partition.kept_shape[0], map.n_params * partition.changed_shape[0]
-            found.append(Coupling(partition, map, ActNormConvNet(*sizes, options.channels, context_dim)))
-    return found
+def image_steps(event_shape: Shape, context_dim: int, options: ANFImageOptions) -> Steps:
+    """Encoders and decoders of convolutional nets, on channels after the squeezes."""
+    squeezes: list[Transform] = []
+    shape = event_shape
+    for _ in range(scale_count(event_shape, options.scales)):
+        squeezes.append(Squeeze(shape))
+        shape = squeezes[-1].latent_shape
+
+    def coupling(joint: Shape, encoder: bool) -> Transform:
+        map, partition = _map(), Channelwise(joint, keep_first=encoder, first=shape[0])
+        return Coupling(partition, map, ActNormConvNet(*partition.net_sizes(map), options.channels, context_dim))
+
+    steps = _augmented(shape, options.extra, options.transforms, coupling)
+    return Steps([*squeezes, *steps, Flatten(steps[-1].latent_shape)], options.base)
+
+
+def _augmented(
+    shape: Shape, extra: int | None, count: int, coupling: Callable[[Shape, bool], Transform]
+) -> list[Transform]:
+    """Noise beside the data, then ``e' = e exp(s(x)) + m(x)`` and ``x' = x exp(s(e')) + m(e')``: eqs. 8 and 9."""
+    # Drawn from the standard normal, whatever the data are: the first encoder makes it depend on them.
+    augment = Augment(shape, ConditionalFlow(Identity((extra or shape[0], *shape[1:]))))
+    joint, transforms = augment.latent_shape, list[Transform]([augment])
+    for _ in range(count):
+        transforms += [coupling(joint, True), coupling(joint, False), ActNorm(joint)]
+    return transforms
+
+
+def _map() -> Affine:
+    return Affine(SoftClampScale(_LIMIT))
 
 
 ARCHITECTURE = Architecture(
     name="anf",
-    options=ANFOptions,
-    build=build,
     summary="data and added noise change each other in turn, as encoders and decoders; the likelihood is a bound",
     when="As the common ground of autoencoders and flows: one step is a VAE; score with many samples.",
     source="Huang, Dinh & Courville, 2020",
+    vectors=Recipe(ANFVectorOptions, vector_steps),
+    images=Recipe(ANFImageOptions, image_steps),
 )

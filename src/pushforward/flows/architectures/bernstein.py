@@ -10,36 +10,33 @@ from typing import Annotated
 from pydantic import Field
 
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.vectors import VectorOptions, autoregressive, vector_flow
-from pushforward.maps import Bernstein
-from pushforward.transforms.base import Transform
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.autoregressive import autoregressive_steps
+from pushforward.flows.parts.fields import PolynomialBound
+from pushforward.flows.parts.steps import NetOptions
+from pushforward.maps import Bernstein, Map
 
 
-class BernsteinOptions(VectorOptions):
+class BernsteinOptions(NetOptions):
     """Options of `bernstein`."""
 
     degree: Annotated[int, Field(ge=1, description="of the polynomial")] = 12
-    bound: Annotated[
-        float, Field(gt=0, description="polynomials hold on [-bound, bound] and continue linearly outside")
-    ] = 5.0
+    bound: PolynomialBound = 5.0
 
 
-def build(event_shape: Shape, context_dim: int, options: BernsteinOptions) -> Flow:
-    """Bernstein polynomial flow, autoregressive on vectors (D,)."""
+def steps(event_shape: Shape, context_dim: int, options: BernsteinOptions) -> Steps:
+    """Bernstein polynomials, autoregressive."""
 
-    def step(i: int) -> Transform:
-        return autoregressive(event_shape, context_dim, Bernstein(options.degree, options.bound), options)
+    def make_map() -> Map:
+        return Bernstein(options.degree, options.bound)
 
-    return vector_flow(event_shape, context_dim, options, step)
+    return autoregressive_steps(event_shape, context_dim, options, make_map)
 
 
 ARCHITECTURE = Architecture(
     name="bernstein",
-    options=BernsteinOptions,
-    build=build,
     summary="autoregressive Bernstein polynomials",
     when="When a smooth map with stable coefficients is wanted: errors in them do not grow, and few are needed.",
     source="Ramasinghe, Fernando, Khan & Barnes, 2021",
+    vectors=Recipe(BernsteinOptions, steps),
 )

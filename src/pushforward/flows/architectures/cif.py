@@ -12,24 +12,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from pushforward.bases import build_base
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.data_layers import data_layers
-from pushforward.flows.options import Architecture, refuse_unused
-from pushforward.flows.parts.conditional import drawn_given
-from pushforward.flows.parts.scales import FOR_VECTORS, StepsOptions, refuse_other_events, squeezed_flow
-from pushforward.flows.parts.vectors import (
-    SplineOptions,
-    autoregressive,
-    bendable,
-    couplings,
-    linear_layers,
-    refuse_mixing,
-)
-from pushforward.maps import Affine, Map, RationalQuadraticSpline, SoftClampScale
+from pushforward.flows.options import Architecture, Options, Recipe, Steps, refuse_unused
+from pushforward.flows.parts.autoregressive import autoregressive
+from pushforward.flows.parts.conditional import conditional_density
+from pushforward.flows.parts.couplings import CouplingOptions, couplings
+from pushforward.flows.parts.fields import Bins, Bound, LinearBefore, Transforms
+from pushforward.flows.parts.maps import affine_or_spline, bendable
+from pushforward.flows.parts.mixing import refuse_mixing
+from pushforward.flows.parts.scales import ConvCouplingOptions, coupling_steps, squeezed_scales
+from pushforward.flows.parts.steps import MakeStep, normalised
+from pushforward.maps import Map
 from pushforward.nets import ActNormConvNet
-from pushforward.transforms import ActNorm, Channelwise, ContinuouslyIndexed, Coupling
+from pushforward.transforms import ConditionalFlow, ContinuouslyIndexed
 from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.conditional import conditional_gaussian
 
@@ -38,104 +33,96 @@ _SPLINES = ("nsf", "nsf_ar")
 _ORDERED = ("maf", "nsf_ar")
 
 
-class CIFOptions(SplineOptions, StepsOptions):
-    """Options of `cif`."""
+class CIFVectorOptions(CouplingOptions):
+    """Options of `cif` on vectors."""
 
-    transforms: Annotated[int, Field(ge=1, description="steps with an index each; images: of every scale")] = 5
+    transforms: Annotated[Transforms, Field(description="steps with an index each")] = 5
+    linear: LinearBefore = "lu"
     inner: Annotated[
         Literal["real_nvp", "nsf", "maf", "nsf_ar"],
-        Field(description="whose steps are indexed: couplings or, for vectors, autoregressive, affine or splines"),
+        Field(description="whose steps are indexed: couplings or autoregressive, affine or splines"),
     ] = "real_nvp"
     inner_steps: Annotated[
         int | None,
-        Field(
-            ge=1,
-            description="couplings or autoregressive steps with the same index; None: 3 couplings for vectors, else 1",
-        ),
+        Field(ge=1, description="steps with the same index; None: 3 couplings, or 1 autoregressive step"),
     ] = None
-    index: Annotated[
-        int | None,
-        Field(
-            ge=1, description="numbers of an index; None: vectors, as many as coordinates, 8 at most; images, 1 each"
-        ),
-    ] = None
+    index: Annotated[int | None, Field(ge=1, description="dimension of the index u; None: min(D, 8)")] = None
+    bins: Bins = 8
+    bound: Bound = 3.0
 
 
-def build(event_shape: Shape, context_dim: int, options: CIFOptions) -> Flow:
-    """Continuously indexed flow for events ``(D,)`` or ``(C, H, W)``."""
-    refuse_other_events(event_shape, options, FOR_VECTORS, ("channels", "scales"))
-    image = len(event_shape) != 1
-    if image or options.inner in _ORDERED:
-        why = f"inner={options.inner!r} has no use for it" if not image else "it is for vectors"
-        refuse_unused(options, ("partition", "dropout"), why)
-    if image and options.inner in _ORDERED:
-        refuse_unused(options, ("inner",), "autoregressive steps are for vectors; real_nvp and nsf are for images too")
-    if options.inner not in _SPLINES:
-        refuse_unused(options, ("bins", "bound"), f"it is for splines, and inner is {options.inner!r}")
-    if image:
-        return squeezed_flow(event_shape, context_dim, options, _image_steps(context_dim, options))
+class CIFImageOptions(ConvCouplingOptions):
+    """Options of `cif` on images."""
+
+    transforms: Annotated[Transforms, Field(description="steps of every scale, with an index each")] = 5
+    inner: Annotated[
+        Literal["real_nvp", "nsf"], Field(description="whose couplings are indexed: affine ones or splines")
+    ] = "real_nvp"
+    inner_steps: Annotated[int | None, Field(ge=1, description="couplings with the same index; None: 1")] = None
+    index: Annotated[int | None, Field(ge=1, description="channels of the index u; None: 1")] = None
+    bins: Bins = 8
+    bound: Bound = 3.0
+
+
+def vector_steps(event_shape: Shape, context_dim: int, options: CIFVectorOptions) -> Steps:
+    """Couplings or autoregressive steps, in groups with an index each."""
+    if options.inner in _ORDERED:
+        refuse_unused(options, ("partition", "dropout"), f"inner={options.inner!r} has no use for it")
     refuse_mixing(event_shape, options, ("linear",))
-    layers = data_layers(event_shape, context_dim, options)
+    make_map = _maps(options, options.inner, options.bins, options.bound)
+    inner = _inner_steps(event_shape, context_dim, options, lambda: bendable(make_map(), event_shape))
     # A coupling alone changes half of the coordinates, and an index costs as much as three.
     many = options.inner_steps or (1 if options.inner in _ORDERED else 3)
-    inner = _vector_steps(event_shape, context_dim, options)
-    for i in range(options.transforms):
-        layers += [ActNorm(event_shape), *linear_layers(event_shape, options.linear, "orthogonal")]
-        layers.append(_indexed([inner(many * i + j) for j in range(many)], context_dim, options))
-    return Flow(build_base(options.base, event_shape, context_dim), Chain(layers))
+    index = (options.index or min(event_shape[0], 8),)
 
-
-def _map(options: CIFOptions) -> Map:
-    if options.inner in _SPLINES:
-        return RationalQuadraticSpline(options.bins, options.bound)
-    return Affine(SoftClampScale(_LIMIT))
-
-
-def _vector_steps(event_shape: Shape, context_dim: int, options: CIFOptions) -> Callable[[int], Transform]:
-    if options.inner in _ORDERED:
-        return lambda i: autoregressive(event_shape, context_dim, bendable(_map(options), event_shape), options)
-    return couplings(event_shape, context_dim, lambda: bendable(_map(options), event_shape), options)
-
-
-def _image_steps(context_dim: int, options: CIFOptions) -> Callable[[Shape], list[Transform]]:
-    def steps(event_shape: Shape) -> list[Transform]:
-        found: list[Transform] = []
-        many = options.inner_steps or 1
-        for i in range(options.transforms):
-            first = 0 if options.linear != "none" else many * i
-            inner = [coupling(event_shape, (first + j) % 2 == 0) for j in range(many)]
-            found += [ActNorm(event_shape), *linear_layers(event_shape, options.linear, "orthogonal")]
-            found.append(_indexed(inner, context_dim, options))
-        return found
-
-    def coupling(event_shape: Shape, keep_first: bool) -> Transform:
-        partition, map = Channelwise(event_shape, keep_first=keep_first), _map(options)
-        outputs = map.n_params * partition.changed_shape[0]
-        net: nn.Module = ActNormConvNet(partition.kept_shape[0], outputs, options.channels, context_dim)
-        return Coupling(partition, map, net)
-
-    return steps
-
-
-def _indexed(steps: list[Transform], context_dim: int, options: CIFOptions) -> ContinuouslyIndexed:
-    inner = steps[0] if len(steps) == 1 else Chain(steps)
-    shape = inner.latent_shape
-    index = (options.index or (min(shape[0], 8) if len(shape) == 1 else 1), *shape[1:])
-    if len(shape) == 1:
+    def step(i: int) -> Transform:
+        steps = [inner(many * i + j) for j in range(many)]
         # Where no index has an effect none is worth knowing, and the gradients of all that it goes through are 0.
-        by_index = conditional_gaussian(shape, index[0], context_dim, zero=False)
-    else:
-        by_index = drawn_given(shape, index, context_dim)
-    return ContinuouslyIndexed(
-        inner, by_index, drawn_given(index, shape, context_dim), drawn_given(index, shape, context_dim)
-    )
+        by_index = conditional_gaussian(event_shape, index[0], context_dim, zero=False)
+        return _indexed(steps[0] if many == 1 else Chain(steps), by_index, index, context_dim)
+
+    return Steps(normalised(event_shape, options, step), options.base)
+
+
+def image_steps(event_shape: Shape, context_dim: int, options: CIFImageOptions) -> Steps:
+    """Couplings of channels with an index each, in squeezed scales."""
+
+    def make_net(inputs: int, outputs: int) -> nn.Module:
+        return ActNormConvNet(inputs, outputs, options.channels, context_dim)
+
+    def indexed(inner: Transform) -> Transform:
+        index = (options.index or 1, *inner.latent_shape[1:])
+        return _indexed(inner, conditional_density(inner.latent_shape, index, context_dim), index, context_dim)
+
+    make_map = _maps(options, options.inner, options.bins, options.bound)
+    steps = coupling_steps(options, make_map, make_net, options.inner_steps or 1, indexed)
+    return Steps([squeezed_scales(event_shape, context_dim, options.scales, steps)], options.base)
+
+
+def _maps(options: Options, inner: str, bins: int, bound: float) -> Callable[[], Map]:
+    reason = f"it is for splines, and inner is {inner!r}"
+    return affine_or_spline(options, inner in _SPLINES, bins, bound, _LIMIT, reason)
+
+
+def _inner_steps(
+    event_shape: Shape, context_dim: int, options: CIFVectorOptions, make_map: Callable[[], Map]
+) -> MakeStep:
+    if options.inner in _ORDERED:
+        return lambda i: autoregressive(event_shape, context_dim, options, make_map())
+    return couplings(event_shape, context_dim, options, make_map)
+
+
+def _indexed(inner: Transform, by_index: ConditionalFlow, index: Shape, context_dim: int) -> ContinuouslyIndexed:
+    shape = inner.latent_shape
+    prior, posterior = (conditional_density(index, shape, context_dim) for _ in range(2))
+    return ContinuouslyIndexed(inner, by_index, prior, posterior)
 
 
 ARCHITECTURE = Architecture(
     name="cif",
-    options=CIFOptions,
-    build=build,
     summary="each step one of infinitely many bijections, chosen by a drawn index; the likelihood is a bound",
     when="To compare with the paper: in equal time its couplings alone were as good here; score with many samples.",
     source="Cornish, Caterini, Deligiannidis & Doucet, 2020",
+    vectors=Recipe(CIFVectorOptions, vector_steps),
+    images=Recipe(CIFImageOptions, image_steps),
 )

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from pushforward.bases import Base, ProductBase, StandardNormal, UniformCircle
 from pushforward.domain import CIRCLE, REAL, Domain, product
-from pushforward.errors import OptionError, ShapeError
+from pushforward.errors import OptionError
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture, Options, refuse_unused
-from pushforward.flows.parts.vectors import partitions
+from pushforward.flows.options import Architecture, Options, Recipe, Steps, refuse_unused
+from pushforward.flows.parts.couplings import partitions
+from pushforward.flows.parts.fields import Activation, Bins, Bound, Dropout, Hidden, Transforms
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.nets import MLP
 from pushforward.nets.circular import CircularFeatures, seen
 from pushforward.transforms import Angles, Coupling, Identity, Product, Standardise
-from pushforward.transforms.base import Chain, Inverse, Transform
+from pushforward.transforms.base import Inverse, Transform
 from pushforward.transforms.partition import VectorPartition
 
 Ends = Annotated[float, Field(allow_inf_nan=False)]
@@ -45,29 +45,21 @@ class CircularNSFOptions(Options):
     standardise: Annotated[
         bool, Field(description="centre and scale the coordinates that are not periodic, from the first batch")
     ] = True
-    transforms: Annotated[int, Field(ge=1, description="steps, each changing half of either kind of coordinates")] = 8
-    hidden: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, description="widths of a net")] = (
-        128,
-        128,
-    )
-    activation: Annotated[
-        Literal["relu", "tanh", "silu", "gelu", "elu"], Field(description="of the nets' hidden layers")
-    ] = "relu"
-    dropout: Annotated[float, Field(ge=0, lt=1, description="share of hidden units dropped in training")] = 0.0
-    bins: Annotated[int, Field(ge=2, description="pieces of a spline")] = 8
+    transforms: Annotated[Transforms, Field(description="steps, each changing half of either kind of coordinates")] = 8
+    hidden: Hidden = (128, 128)
+    activation: Activation = "relu"
+    dropout: Dropout = 0.0
+    bins: Bins = 8
     bound: Annotated[
-        float,
-        Field(gt=0, description="coordinates not periodic: a spline bends on [-bound, bound], identity outside"),
+        Bound, Field(description="coordinates not periodic: a spline bends on [-bound, bound], identity outside")
     ] = 3.0
 
 
-def build(event_shape: Shape, context_dim: int, options: CircularNSFOptions) -> Flow:
-    """Neural spline flow on a torus ``(D,)``, or on a torus times real coordinates."""
-    if len(event_shape) != 1:
-        raise ShapeError(f"vectors, event_shape (D,), expected, got {tuple(event_shape)}")
+def steps(event_shape: Shape, context_dim: int, options: CircularNSFOptions) -> Steps:
+    """Couplings on a torus ``(D,)``, or on a torus times real coordinates."""
     (features,) = event_shape
     circular, real = _kinds(features, options)
-    layers = [_data_layer(circular, real, options)]
+    transforms = [_data_layer(circular, real, options)]
     domain = product([CIRCLE if i in circular else REAL for i in range(features)])
     blocks = [block for block in (circular, real) if block]
     # Halves of each kind: how many coordinates of a kind a net sees must not depend on chance, its shape does on it.
@@ -75,9 +67,9 @@ def build(event_shape: Shape, context_dim: int, options: CircularNSFOptions) -> 
     for _ in range(options.transforms):
         for block, half in zip(blocks, halves, strict=True):
             partition = VectorPartition(features, [block[i] for i in next(half).indices])
-            layers.append(_coupling(domain, circular, partition, context_dim, options))
+            transforms.append(_coupling(domain, circular, partition, context_dim, options))
     bases: list[Base] = [UniformCircle((len(b),)) if b is circular else StandardNormal((len(b),)) for b in blocks]
-    return Flow(ProductBase(bases, blocks), Chain(layers))
+    return Steps(transforms, ProductBase(bases, blocks))
 
 
 def _kinds(features: int, options: CircularNSFOptions) -> tuple[list[int], list[int]]:
@@ -136,16 +128,15 @@ def _coupling(
         residual=True,
     )
     coupling = Coupling(partition, map, CircularFeatures(len(kept), seen_circular, net), domain=domain)
-    # A periodic spline rotates after it bends. Turned round it rotates first: after the last bend a rotation would do
-    # nothing to the density, as the base is uniform.
+    # A periodic spline rotates after it bends, and its inverse before: after the last bend a rotation would do nothing
+    # to the density, as the base is uniform.
     return Inverse(coupling) if periodic else coupling
 
 
 ARCHITECTURE = Architecture(
     name="circular_nsf",
-    options=CircularNSFOptions,
-    build=build,
     summary="couplings of splines on circles, alone or beside real coordinates",
     when="For angles, times of day and other periodic data: the density agrees where the period closes.",
     source="Rezende et al., 2020",
+    vectors=Recipe(CircularNSFOptions, steps),
 )

@@ -11,24 +11,23 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pushforward.bases import build_base
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.data_layers import data_layers
-from pushforward.flows.options import Architecture
+from pushforward.flows.options import Architecture, Recipe, Steps
 from pushforward.flows.parts.continuous import ContinuousOptions, continuous
-from pushforward.flows.parts.scales import MultiScaleOptions, refuse_other_events, squeezed_flow
+from pushforward.flows.parts.fields import BaseName, Scales, Transforms
+from pushforward.flows.parts.scales import squeezed_scales
 from pushforward.objectives import RegularisedLikelihood
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.base import Transform
 
 
-class FFJORDOptions(ContinuousOptions, MultiScaleOptions):
-    """Options of `ffjord`."""
+class FFJORDVectorOptions(ContinuousOptions):
+    """Options of `ffjord` on vectors."""
 
-    transforms: Annotated[int, Field(ge=1, description="velocities, one after the other; images: of every scale")] = 1
+    transforms: Annotated[Transforms, Field(description="velocities, one after the other")] = 1
+    base: BaseName = "normal"
     training_tolerance: Annotated[float, Field(gt=0, lt=1, description="the solver's in training")] = 1e-4
     kinetic: Annotated[
-        float, Field(ge=0, description="weight of the mean squared velocity on the way, in training")
+        float, Field(ge=0, description="weight of the mean squared velocity along the path, in training")
     ] = 0.01
     jacobian: Annotated[
         float, Field(ge=0, description="weight of the mean squared entry of the velocity's Jacobian, in training")
@@ -39,25 +38,38 @@ class FFJORDOptions(ContinuousOptions, MultiScaleOptions):
     ] = True
 
 
-def build(event_shape: Shape, context_dim: int, options: FFJORDOptions) -> Flow:
-    """FFJORD for events ``(D,)`` or ``(C, H, W)``."""
-    refuse_other_events(event_shape, options, (), ("scales",))
+class FFJORDImageOptions(FFJORDVectorOptions):
+    """Options of `ffjord` on images."""
 
-    def steps(shape: Shape) -> list[Transform]:
-        regularised = options.training_tolerance, options.kinetic, options.jacobian, options.adjoint
-        return [continuous(shape, context_dim, options, *regularised) for _ in range(options.transforms)]
+    transforms: Annotated[Transforms, Field(description="velocities of every scale, one after the other")] = 1
+    scales: Scales = None
 
-    if len(event_shape) != 1:
-        return squeezed_flow(event_shape, context_dim, options, steps, objective=RegularisedLikelihood)
-    layers = [*data_layers(event_shape, context_dim, options), *steps(event_shape)]
-    return Flow(build_base(options.base, event_shape, context_dim), Chain(layers), objective=RegularisedLikelihood)
+
+def vector_steps(event_shape: Shape, context_dim: int, options: FFJORDVectorOptions) -> Steps:
+    """Velocities, one after the other."""
+    return Steps(_velocities(event_shape, context_dim, options), options.base, RegularisedLikelihood)
+
+
+def image_steps(event_shape: Shape, context_dim: int, options: FFJORDImageOptions) -> Steps:
+    """Velocities in squeezed scales."""
+
+    def make_steps(shape: Shape) -> list[Transform]:
+        return _velocities(shape, context_dim, options)
+
+    scales = squeezed_scales(event_shape, context_dim, options.scales, make_steps)
+    return Steps([scales], options.base, RegularisedLikelihood)
+
+
+def _velocities(shape: Shape, context_dim: int, options: FFJORDVectorOptions) -> list[Transform]:
+    training = options.training_tolerance, options.kinetic, options.jacobian, options.adjoint
+    return [continuous(shape, context_dim, options, *training) for _ in range(options.transforms)]
 
 
 ARCHITECTURE = Architecture(
     name="ffjord",
-    options=FFJORDOptions,
-    build=build,
     summary="data follow a learned velocity; exact trace up to 8 dimensions, above them an unbiased estimate",
     when="Where one smooth, free-form motion should do; every likelihood and sample solves an equation.",
     source="Grathwohl, Chen, Bettencourt, Sutskever & Duvenaud, 2019",
+    vectors=Recipe(FFJORDVectorOptions, vector_steps),
+    images=Recipe(FFJORDImageOptions, image_steps),
 )

@@ -6,50 +6,52 @@ Dequantization and Architecture Design", 2019.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import Field
 
-from pushforward.bases import build_base
 from pushforward.errors import ShapeError
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.data_layers import data_layers
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.scales import refuse_other_events
-from pushforward.flows.parts.vectors import CouplingOptions, couplings, linear_layers, vector_flow
+from pushforward.flows.data_layers import FlowOptions
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.couplings import CouplingOptions, couplings
+from pushforward.flows.parts.fields import Dropout, LinearBefore
+from pushforward.flows.parts.mixing import linear_layers
+from pushforward.flows.parts.steps import alternating
 from pushforward.maps import LogisticMixture
 from pushforward.nets import GatedAttentionNet
 from pushforward.transforms import ActNorm, Channelwise, Checkerboard, Coupling, Flatten, Squeeze
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.base import Transform
 
-_FOR_VECTORS = ("transforms", "hidden", "activation", "partition")
-_FOR_IMAGES = ("channels", "blocks", "heads")
+Components: TypeAlias = Annotated[int, Field(ge=1, description="logistics of a map's mixture")]
 
 
-class FlowPPOptions(CouplingOptions):
-    """Options of `flowpp`. On CIFAR-10, as published: 32 components, 96 channels, 10 blocks, 4 heads, dropout 0.2."""
+class FlowPPVectorOptions(CouplingOptions):
+    """Options of `flowpp` on vectors."""
 
-    components: Annotated[int, Field(ge=1, description="logistics of a map's mixture")] = 8
-    channels: Annotated[int, Field(ge=2, description="images: of the nets")] = 32
-    blocks: Annotated[int, Field(ge=1, description="images: gated convolutions with attention in a net")] = 2
+    components: Components = 8
+
+
+class FlowPPImageOptions(FlowOptions):
+    """Options of `flowpp` on images. On CIFAR-10, as published: 32 components, 96 channels, 10 blocks, 4 heads, dropout
+    0.2."""
+
+    linear: LinearBefore = "lu"
+    dropout: Dropout = 0.0
+    components: Components = 8
+    channels: Annotated[int, Field(ge=2, description="of the nets")] = 32
+    blocks: Annotated[int, Field(ge=1, description="gated convolutions with attention in a net")] = 2
     # One head of 32 channels is no narrower than each of the published four, and takes a quarter of the time of four.
-    heads: Annotated[int, Field(ge=1, description="images: of the attention; divides channels")] = 1
+    heads: Annotated[int, Field(ge=1, description="of the attention; divides channels")] = 1
 
 
-def build(event_shape: Shape, context_dim: int, options: FlowPPOptions) -> Flow:
-    """Flow++ for events ``(D,)`` or ``(C, H, W)``."""
-    refuse_other_events(event_shape, options, _FOR_VECTORS, _FOR_IMAGES)
-    if len(event_shape) == 1:
-        step = couplings(event_shape, context_dim, lambda: LogisticMixture(options.components), options)
-        return vector_flow(event_shape, context_dim, options, step)
-    layers = data_layers(event_shape, context_dim, options)
-    layers += _image_layers(event_shape, context_dim, options)
-    chain = Chain(layers)
-    return Flow(build_base(options.base, chain.latent_shape, context_dim), chain)
+def vector_steps(event_shape: Shape, context_dim: int, options: FlowPPVectorOptions) -> Steps:
+    """Couplings of mixtures of logistics."""
+    step = couplings(event_shape, context_dim, options, lambda: LogisticMixture(options.components))
+    return alternating(event_shape, options, step)
 
 
-def _image_layers(event_shape: Shape, context_dim: int, options: FlowPPOptions) -> list[Transform]:
+def image_steps(event_shape: Shape, context_dim: int, options: FlowPPImageOptions) -> Steps:
     """Four checkerboard couplings, squeeze, two channel-wise ones and three checkerboard ones; nothing is factored out.
 
     As the paper's CIFAR-10 model. A squeezed image of a single pixel has no checkerboard: the last three are left out.
@@ -70,14 +72,13 @@ def _image_layers(event_shape: Shape, context_dim: int, options: FlowPPOptions) 
             layers.append(squeeze)
         layers += [ActNorm(partition.event_shape), *linear_layers(partition.event_shape, options.linear)]
         layers.append(_coupling(partition, context_dim, options))
-    return [*layers, Flatten(shape)]
+    return Steps([*layers, Flatten(shape)], options.base)
 
 
-def _coupling(partition: Checkerboard | Channelwise, context_dim: int, options: FlowPPOptions) -> Coupling:
+def _coupling(partition: Checkerboard | Channelwise, context_dim: int, options: FlowPPImageOptions) -> Coupling:
     map = LogisticMixture(options.components)
     net = GatedAttentionNet(
-        in_channels=partition.kept_shape[0],
-        out_channels=map.n_params * partition.changed_shape[0],
+        *partition.net_sizes(map),
         size=(partition.event_shape[1], partition.event_shape[2]),
         channels=options.channels,
         blocks=options.blocks,
@@ -91,9 +92,9 @@ def _coupling(partition: Checkerboard | Channelwise, context_dim: int, options: 
 
 ARCHITECTURE = Architecture(
     name="flowpp",
-    options=FlowPPOptions,
-    build=build,
     summary="couplings of mixtures of logistics; for images with attention between pixels in their nets",
     when="For small images when density counts more than speed: samples need a numeric root a coordinate.",
     source="Ho, Chen, Srinivas, Duan & Abbeel, 2019",
+    vectors=Recipe(FlowPPVectorOptions, vector_steps),
+    images=Recipe(FlowPPImageOptions, image_steps),
 )

@@ -9,48 +9,40 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pushforward.bases import RealBase, build_base
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.data_layers import DataOptions, data_layers
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.vectors import refuse_mixing, require_vectors
+from pushforward.flows.data_layers import FlowOptions
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.fields import Activation, Hidden, Transforms
+from pushforward.flows.parts.mixing import refuse_mixing
 from pushforward.maps import ProbitMixture
 from pushforward.nets import MLP
 from pushforward.transforms import Elementwise, Householder
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms.base import Transform
 
 
-class GaussianizationOptions(DataOptions):
+class GaussianizationOptions(FlowOptions):
     """Options of `gaussianization`."""
 
-    transforms: Annotated[int, Field(ge=1, description="steps, each changing every coordinate on its own")] = 6
+    transforms: Annotated[Transforms, Field(description="steps, each changing every coordinate on its own")] = 6
     components: Annotated[int, Field(ge=1, description="logistics in the mixture of a coordinate")] = 24
     rotation: Annotated[
         Literal["pca", "random"],
         Field(description="where the rotations between steps start: at the data's principal axes, or at random"),
     ] = "pca"
-    hidden: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        Field(min_length=1, description="with a context: widths of the nets that see it"),
-    ] = (128, 128)
-    activation: Annotated[
-        Literal["relu", "tanh", "silu", "gelu", "elu"], Field(description="with a context: of the nets' hidden layers")
-    ] = "relu"
-    base: Annotated[RealBase, Field(description="the latent's distribution")] = "normal"
+    hidden: Annotated[Hidden, Field(description="with a context: widths of its nets")] = (128, 128)
+    activation: Annotated[Activation, Field(description="with a context: of the nets' hidden layers")] = "relu"
 
 
-def build(event_shape: Shape, context_dim: int, options: GaussianizationOptions) -> Flow:
-    """Gaussianization flow on vectors (D,)."""
-    require_vectors(event_shape)
+def steps(event_shape: Shape, context_dim: int, options: GaussianizationOptions) -> Steps:
+    """Mixture distribution functions of each coordinate, with rotations between."""
     refuse_mixing(event_shape, options, ("rotation",))
     (features,) = event_shape
-    layers = data_layers(event_shape, context_dim, options)
+    transforms: list[Transform] = []
     for i in range(options.transforms):
         if i and features > 1:
-            layers.append(Householder(features, "pca" if options.rotation == "pca" else "orthogonal"))
-        layers.append(_marginals(features, context_dim, options))
-    return Flow(build_base(options.base, event_shape, context_dim), Chain(layers))
+            transforms.append(Householder(features, "pca" if options.rotation == "pca" else "orthogonal"))
+        transforms.append(_marginals(features, context_dim, options))
+    return Steps(transforms, options.base)
 
 
 def _marginals(features: int, context_dim: int, options: GaussianizationOptions) -> Transform:
@@ -63,9 +55,8 @@ def _marginals(features: int, context_dim: int, options: GaussianizationOptions)
 
 ARCHITECTURE = Architecture(
     name="gaussianization",
-    options=GaussianizationOptions,
-    build=build,
     summary="mixture distribution functions of each coordinate, between rotations",
     when="For skewed and many-peaked columns: it starts from the quantiles of the data, without any net.",
     source="Meng, Song, Song & Ermon, 2020",
+    vectors=Recipe(GaussianizationOptions, steps),
 )

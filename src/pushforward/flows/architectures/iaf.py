@@ -1,4 +1,4 @@
-"""Inverse autoregressive flow: a masked autoregressive flow turned round, so that sampling is the one pass.
+"""Inverse autoregressive flow: the inverse of a masked autoregressive flow, so that sampling is one pass.
 
 Source: Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling, "Improved Variational Inference with Inverse
 Autoregressive Flow", 2016.
@@ -7,30 +7,35 @@ Autoregressive Flow", 2016.
 from __future__ import annotations
 
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.vectors import AffineOptions, affine_map, autoregressive, vector_flow
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.autoregressive import autoregressive
+from pushforward.flows.parts.fields import LogScale, Transforms
+from pushforward.flows.parts.maps import affine_map
+from pushforward.flows.parts.steps import NetOptions, alternating
 from pushforward.transforms.base import Inverse, Transform
 
 
-class IAFOptions(AffineOptions):
+class IAFOptions(NetOptions):
     """Options of `iaf`."""
 
+    transforms: Transforms = 5
+    log_scale: LogScale = "soft-clamp"
 
-def build(event_shape: Shape, context_dim: int, options: IAFOptions) -> Flow:
-    """Inverse autoregressive flow on vectors (D,)."""
+
+def steps(event_shape: Shape, context_dim: int, options: IAFOptions) -> Steps:
+    """Inverses of autoregressive shifts and scales."""
 
     def step(i: int) -> Transform:
-        return Inverse(autoregressive(event_shape, context_dim, affine_map(event_shape, options), options))
+        map = affine_map(event_shape, options, options.log_scale)
+        return Inverse(autoregressive(event_shape, context_dim, options, map))
 
-    return vector_flow(event_shape, context_dim, options, step)
+    return alternating(event_shape, options, step)
 
 
 ARCHITECTURE = Architecture(
     name="iaf",
-    options=IAFOptions,
-    build=build,
     summary="autoregressive shifts and scales of the latent, for fast sampling",
     when="When samples and their own densities are needed, as in variational inference; scoring other data is slower.",
     source="Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling, 2016",
+    vectors=Recipe(IAFOptions, steps),
 )

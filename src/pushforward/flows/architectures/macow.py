@@ -10,11 +10,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pushforward.errors import OptionError, ShapeError
+from pushforward.errors import OptionError
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.scales import SqueezedOptions, squeezed_flow
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.fields import MemorySaving, Transforms
+from pushforward.flows.parts.scales import ConvOptions, squeezed_scales
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import ActNormConvNet, RowConvNet
 from pushforward.transforms import ActNorm, Channelwise, Coupling, LULinear, MaskedConv
@@ -23,37 +23,41 @@ from pushforward.transforms.masked_conv import Side
 
 _Size = Annotated[int, Field(ge=1)]
 
-# What no log-scale exceeds. A step has five or more: together they reach as far as one coupling with the usual 5. With
+# Limit of every log-scale. A step has five or more: together they reach as far as one coupling with the usual 5. With
 # 5 for each, two scales of random weights could not be inverted in float64, and densities of `digits` were no higher.
 _LIMIT = 1.0
 
 
-class MaCowOptions(SqueezedOptions):
+class MaCowOptions(ConvOptions):
     """Options of `macow`."""
 
     transforms: Annotated[
-        int, Field(ge=1, description="steps with a coupling each, before every portion of channels that leaves")
+        Transforms, Field(description="steps with a coupling each, before each time that channels are factored out")
     ] = 2
     units: Annotated[int, Field(ge=1, description="masked convolutions from all four sides in a step")] = 1
     kernel: Annotated[
         tuple[_Size, _Size],
-        Field(description="of a masked convolution: how many rows before each, and how wide, an odd number"),
+        Field(description="of a masked convolution: number of rows before each, and width, an odd number"),
     ] = (2, 5)
     masked_channels: Annotated[int, Field(ge=1, description="of the nets of masked convolutions")] = 32
-    portions: Annotated[int, Field(ge=1, description="in how many pieces half of a scale's channels leave")] = 2
+    portions: Annotated[
+        int, Field(ge=1, description="number of times that a scale factors out channels, half of them in all")
+    ] = 2
+    memory_saving: MemorySaving = False
 
 
-def build(event_shape: Shape, context_dim: int, options: MaCowOptions) -> Flow:
-    """MaCow for images ``(C, H, W)`` of which at least one halving is even."""
-    if len(event_shape) != 3:
-        raise ShapeError(f"images, event_shape (channels, height, width), expected, got {tuple(event_shape)}")
+def steps(event_shape: Shape, context_dim: int, options: MaCowOptions) -> Steps:
+    """Masked convolutions and couplings, in scales that factor out their channels in portions."""
     if options.kernel[1] % 2 == 0:
         raise OptionError(f"option kernel: an odd width expected, got {options.kernel}")
 
-    def steps(shape: Shape) -> list[Transform]:
+    def make_steps(shape: Shape) -> list[Transform]:
         return [layer for _ in range(options.transforms) for layer in _step(shape, context_dim, options)]
 
-    return squeezed_flow(event_shape, context_dim, options, steps, options.portions)
+    scales = squeezed_scales(
+        event_shape, context_dim, options.scales, make_steps, options.portions, options.memory_saving
+    )
+    return Steps([scales], options.base)
 
 
 def _step(shape: Shape, context_dim: int, options: MaCowOptions) -> list[Transform]:
@@ -63,13 +67,12 @@ def _step(shape: Shape, context_dim: int, options: MaCowOptions) -> list[Transfo
         layers += [ActNorm(shape), *_masked(shape, ("top", "bottom"), context_dim, options)]
         layers += [ActNorm(shape), *_masked(shape, ("left", "right"), context_dim, options)]
     partition, map = Channelwise(shape), _map()
-    outputs = map.n_params * partition.changed_shape[0]
-    net = ActNormConvNet(partition.kept_shape[0], outputs, options.channels, context_dim)
+    net = ActNormConvNet(*partition.net_sizes(map), options.channels, context_dim)
     return [*layers, Coupling(partition, map, net)]
 
 
 def _masked(shape: Shape, sides: tuple[Side, Side], context_dim: int, options: MaCowOptions) -> list[Transform]:
-    """Masked convolutions from opposite sides; none where there is one row only to go over."""
+    """Masked convolutions from opposite sides; none where there is a single row."""
     channels, rows, width = shape if "top" in sides else (shape[0], shape[2], shape[1])
     if rows == 1:
         return []
@@ -89,9 +92,8 @@ def _map() -> Affine:
 
 ARCHITECTURE = Architecture(
     name="macow",
-    options=MaCowOptions,
-    build=build,
     summary="masked convolutions from four sides, and affine couplings, for images",
     when="For images whose density counts more than the speed of sampling, which goes row by row.",
     source="Ma, Kong, Zhang & Hovy, 2019",
+    images=Recipe(MaCowOptions, steps),
 )

@@ -6,30 +6,31 @@ Source: Papamakarios, Pavlakou & Murray, "Masked Autoregressive Flow for Density
 from __future__ import annotations
 
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.vectors import AffineOptions, affine_map, autoregressive, vector_flow
-from pushforward.transforms.base import Transform
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.autoregressive import autoregressive_steps
+from pushforward.flows.parts.fields import LogScale, Transforms
+from pushforward.flows.parts.maps import affine_map
+from pushforward.flows.parts.steps import NetOptions
 
 
-class MAFOptions(AffineOptions):
+class MAFOptions(NetOptions):
     """Options of `maf`."""
 
+    transforms: Transforms = 5
+    log_scale: LogScale = "soft-clamp"
 
-def build(event_shape: Shape, context_dim: int, options: MAFOptions) -> Flow:
-    """Masked autoregressive flow on vectors (D,)."""
 
-    def step(i: int) -> Transform:
-        return autoregressive(event_shape, context_dim, affine_map(event_shape, options), options)
-
-    return vector_flow(event_shape, context_dim, options, step)
+def steps(event_shape: Shape, context_dim: int, options: MAFOptions) -> Steps:
+    """Shifts and scales, autoregressive."""
+    return autoregressive_steps(
+        event_shape, context_dim, options, lambda: affine_map(event_shape, options, options.log_scale)
+    )
 
 
 ARCHITECTURE = Architecture(
     name="maf",
-    options=MAFOptions,
-    build=build,
     summary="autoregressive shifts and scales",
     when="When a small and fast density will do: each coordinate is a Gaussian given those before, bent by depth.",
     source="Papamakarios, Pavlakou & Murray, 2017",
+    vectors=Recipe(MAFOptions, steps),
 )

@@ -10,33 +10,31 @@ from typing import Annotated
 from pydantic import Field
 
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.vectors import VectorOptions, autoregressive, vector_flow
-from pushforward.maps import DeepSigmoidal
-from pushforward.transforms.base import Transform
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.autoregressive import autoregressive_steps
+from pushforward.flows.parts.steps import NetOptions
+from pushforward.maps import DeepSigmoidal, Map
 
 
-class NAFOptions(VectorOptions):
+class NAFOptions(NetOptions):
     """Options of `naf`."""
 
     components: Annotated[int, Field(ge=1, description="sigmoids of a map")] = 8
 
 
-def build(event_shape: Shape, context_dim: int, options: NAFOptions) -> Flow:
-    """Neural autoregressive flow on vectors (D,)."""
+def steps(event_shape: Shape, context_dim: int, options: NAFOptions) -> Steps:
+    """Deep sigmoidal maps, autoregressive."""
 
-    def step(i: int) -> Transform:
-        return autoregressive(event_shape, context_dim, DeepSigmoidal(options.components), options)
+    def make_map() -> Map:
+        return DeepSigmoidal(options.components)
 
-    return vector_flow(event_shape, context_dim, options, step)
+    return autoregressive_steps(event_shape, context_dim, options, make_map)
 
 
 ARCHITECTURE = Architecture(
     name="naf",
-    options=NAFOptions,
-    build=build,
     summary="autoregressive mixtures of sigmoids",
     when="When density is all that counts: first on most tables measured; sampling needs a numeric root a coordinate.",
     source="Huang, Krueger, Lacoste & Courville, 2018",
+    vectors=Recipe(NAFOptions, steps),
 )

@@ -5,40 +5,53 @@ Source: Durkan, Bekasov, Murray & Papamakarios, "Neural spline flows", 2019; ima
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
 from torch import nn
 
 from pushforward.errors import OptionError
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.scales import (
-    FOR_IMAGES,
-    SqueezedOptions,
-    StepsOptions,
-    coupling_steps,
-    refuse_other_events,
-    squeezed_flow,
-)
-from pushforward.flows.parts.vectors import SplineOptions, couplings, vector_flow
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.couplings import CouplingOptions, couplings
+from pushforward.flows.parts.fields import Bins, Blocks, Bound, Channels, MemorySaving, NetNorm
+from pushforward.flows.parts.scales import ConvCouplingOptions, coupling_steps, squeezed_scales
+from pushforward.flows.parts.steps import alternating
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.nets import ResidualConvNet
 
 
-class NSFOptions(SplineOptions, StepsOptions, SqueezedOptions):
-    """Options of `nsf`. The published CIFAR-10 model: 3 scales of 7 steps, 96 channels, 3 blocks, 4 bins."""
+class NSFVectorOptions(CouplingOptions):
+    """Options of `nsf` on vectors."""
 
-    channels: Annotated[int, Field(ge=1, description="images: of the nets")] = 32
-    blocks: Annotated[int, Field(ge=0, description="images: residual blocks in a net")] = 2
-    net_norm: Annotated[
-        Literal["batch", "instance", "none"], Field(description="images: normalisation inside the nets")
-    ] = "batch"
+    bins: Bins = 8
+    bound: Bound = 3.0
 
 
-def build(event_shape: Shape, context_dim: int, options: NSFOptions) -> Flow:
-    """Neural spline flow with couplings, for events ``(D,)`` or ``(C, H, W)``."""
+class NSFImageOptions(ConvCouplingOptions):
+    """Options of `nsf` on images. The published CIFAR-10 model: 3 scales of 7 steps, 96 channels, 3 blocks, 4 bins."""
+
+    channels: Channels = 32
+    blocks: Blocks = 2
+    net_norm: NetNorm = "batch"
+    memory_saving: MemorySaving = False
+    bins: Bins = 8
+    bound: Bound = 3.0
+
+
+def vector_steps(event_shape: Shape, context_dim: int, options: NSFVectorOptions) -> Steps:
+    """Couplings of rational-quadratic splines."""
+
+    def make_map() -> RationalQuadraticSpline:
+        return RationalQuadraticSpline(options.bins, options.bound)
+
+    return alternating(event_shape, options, couplings(event_shape, context_dim, options, make_map))
+
+
+def image_steps(event_shape: Shape, context_dim: int, options: NSFImageOptions) -> Steps:
+    """Couplings of splines of channels, in squeezed scales."""
+    if options.memory_saving and options.net_norm == "batch":
+        raise OptionError(
+            "memory_saving runs every net twice, and batch normalisation would answer differently the second time; "
+            "choose net_norm='instance' or 'none'"
+        )
 
     def make_map() -> RationalQuadraticSpline:
         return RationalQuadraticSpline(options.bins, options.bound)
@@ -46,22 +59,16 @@ def build(event_shape: Shape, context_dim: int, options: NSFOptions) -> Flow:
     def make_net(inputs: int, outputs: int) -> nn.Module:
         return ResidualConvNet(inputs, outputs, options.channels, options.blocks, options.net_norm, context_dim)
 
-    refuse_other_events(event_shape, options, for_images=(*FOR_IMAGES, "blocks", "net_norm"))
-    if len(event_shape) != 1:
-        if options.memory_saving and options.net_norm == "batch":
-            raise OptionError(
-                "memory_saving runs every net twice, and batch normalisation would answer differently the second time; "
-                "choose net_norm='instance' or 'none'"
-            )
-        return squeezed_flow(event_shape, context_dim, options, coupling_steps(options, make_map, make_net))
-    return vector_flow(event_shape, context_dim, options, couplings(event_shape, context_dim, make_map, options))
+    steps = coupling_steps(options, make_map, make_net)
+    scales = squeezed_scales(event_shape, context_dim, options.scales, steps, memory_saving=options.memory_saving)
+    return Steps([scales], options.base)
 
 
 ARCHITECTURE = Architecture(
     name="nsf",
-    options=NSFOptions,
-    build=build,
     summary="couplings of rational-quadratic splines; multi-scale with convolutional nets for images",
     when="When density and sampling both have to be one fast pass: the first choice for posteriors.",
     source="Durkan, Bekasov, Murray & Papamakarios, 2019",
+    vectors=Recipe(NSFVectorOptions, vector_steps),
+    images=Recipe(NSFImageOptions, image_steps),
 )

@@ -6,31 +6,31 @@ Source: Durkan, Bekasov, Murray & Papamakarios, "Neural spline flows", 2019, sec
 from __future__ import annotations
 
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.vectors import SplineOptions, VectorOptions, autoregressive, vector_flow
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.autoregressive import autoregressive_steps
+from pushforward.flows.parts.fields import Bins, Bound
+from pushforward.flows.parts.steps import NetOptions
 from pushforward.maps import RationalQuadraticSpline
-from pushforward.transforms.base import Transform
 
 
-class NSFAROptions(SplineOptions, VectorOptions):
+class NSFAROptions(NetOptions):
     """Options of `nsf_ar`."""
 
+    bins: Bins = 8
+    bound: Bound = 3.0
 
-def build(event_shape: Shape, context_dim: int, options: NSFAROptions) -> Flow:
-    """Neural spline flow, autoregressive on vectors (D,)."""
 
-    def step(i: int) -> Transform:
-        return autoregressive(event_shape, context_dim, RationalQuadraticSpline(options.bins, options.bound), options)
-
-    return vector_flow(event_shape, context_dim, options, step)
+def steps(event_shape: Shape, context_dim: int, options: NSFAROptions) -> Steps:
+    """Rational-quadratic splines, autoregressive."""
+    return autoregressive_steps(
+        event_shape, context_dim, options, lambda: RationalQuadraticSpline(options.bins, options.bound)
+    )
 
 
 ARCHITECTURE = Architecture(
     name="nsf_ar",
-    options=NSFAROptions,
-    build=build,
     summary="autoregressive rational-quadratic splines",
     when="When the density matters and samples are wanted: first choice for tables; sampling costs 3 to 4 scorings.",
     source="Durkan, Bekasov, Murray & Papamakarios, 2019",
+    vectors=Recipe(NSFAROptions, steps),
 )

@@ -10,10 +10,9 @@ from typing import Annotated
 from pydantic import Field
 
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.greedy import MarginalOptions, greedy_flow, refuse_context
-from pushforward.flows.parts.vectors import refuse_mixing
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.greedy import MarginalOptions, greedy_steps, refuse_context
+from pushforward.flows.parts.mixing import refuse_mixing
 from pushforward.transforms.base import Transform
 from pushforward.transforms.marginal import MarginalGaussianization, RotationName
 
@@ -26,22 +25,21 @@ class RBIGOptions(MarginalOptions):
     ] = "pca"
 
 
-def build(event_shape: Shape, context_dim: int, options: RBIGOptions) -> Flow:
-    """RBIG on vectors (D,)."""
+def steps(event_shape: Shape, context_dim: int, options: RBIGOptions) -> Steps:
+    """Marginal Gaussianizations, each followed by a rotation."""
     refuse_context("rbig", context_dim)
     refuse_mixing(event_shape, options, ("rotation",))
 
     def step(i: int) -> Transform:
         return MarginalGaussianization(event_shape[0], options.bins, options.rotation, options.damping)
 
-    return greedy_flow(event_shape, context_dim, options, step)
+    return greedy_steps(event_shape, context_dim, options, step)
 
 
 ARCHITECTURE = Architecture(
     name="rbig",
-    options=RBIGOptions,
-    build=build,
     summary="marginals made normal and rotations in turn, fitted without gradients",
     when="For a density in seconds with nothing to tune; on the tables measured coarser than sliced_iterative.",
     source="Laparra, Camps-Valls & Malo, 2011",
+    vectors=Recipe(RBIGOptions, steps),
 )

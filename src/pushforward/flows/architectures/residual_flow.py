@@ -6,35 +6,44 @@ models have fully connected blocks after the last scale besides; here the last s
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.residual import ResidualOptions, log_det, residual_flow
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.residual import (
+    BlockImageOptions,
+    BlockVectorOptions,
+    Coefficient,
+    image_blocks,
+    vector_blocks,
+)
 
 
-class ResidualFlowOptions(ResidualOptions):
-    """Options of `residual_flow`. The published CIFAR-10 model: 3 scales of 16 blocks, 512 channels."""
+class ResidualFlowVectorOptions(BlockVectorOptions):
+    """Options of `residual_flow` on vectors."""
 
-    coefficient: Annotated[
-        float,
-        Field(gt=0, lt=1, description="what no norm of a layer exceeds; below 1 blocks are invertible"),
-    ] = 0.98
+    coefficient: Coefficient = 0.98
 
 
-def build(event_shape: Shape, context_dim: int, options: ResidualFlowOptions) -> Flow:
-    """Residual flow for events ``(D,)`` or ``(C, H, W)``."""
-    return residual_flow(event_shape, context_dim, options, log_det(event_shape, options, "roulette"))
+class ResidualFlowImageOptions(BlockImageOptions):
+    """Options of `residual_flow` on images. The published CIFAR-10 model: 3 scales of 16 blocks, 512 channels."""
+
+    coefficient: Coefficient = 0.98
+
+
+def vector_steps(event_shape: Shape, context_dim: int, options: ResidualFlowVectorOptions) -> Steps:
+    """Residual blocks of fully connected nets."""
+    return vector_blocks(event_shape, context_dim, options, "roulette")
+
+
+def image_steps(event_shape: Shape, context_dim: int, options: ResidualFlowImageOptions) -> Steps:
+    """Residual blocks of convolutional nets, in squeezed scales."""
+    return image_blocks(event_shape, context_dim, options, "roulette")
 
 
 ARCHITECTURE = Architecture(
     name="residual_flow",
-    options=ResidualFlowOptions,
-    build=build,
     summary="residual blocks that contract; exact up to 8 dimensions, above them an unbiased estimate",
     when="Where each step should change every coordinate given all others; likelihoods of many dimensions need probes.",
     source="Chen, Behrmann, Duvenaud & Jacobsen, 2019",
+    vectors=Recipe(ResidualFlowVectorOptions, vector_steps),
+    images=Recipe(ResidualFlowImageOptions, image_steps),
 )

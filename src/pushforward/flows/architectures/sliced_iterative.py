@@ -10,9 +10,8 @@ from typing import Annotated
 from pydantic import Field
 
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.greedy import MarginalOptions, greedy_flow, refuse_context
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.greedy import MarginalOptions, greedy_steps, refuse_context
 from pushforward.transforms.base import Transform
 from pushforward.transforms.marginal import SlicedGaussianization
 
@@ -23,21 +22,20 @@ class SlicedIterativeOptions(MarginalOptions):
     directions: Annotated[int, Field(ge=1, description="directions a step, at most as many as there are columns")] = 8
 
 
-def build(event_shape: Shape, context_dim: int, options: SlicedIterativeOptions) -> Flow:
-    """Sliced iterative flow on vectors (D,)."""
+def steps(event_shape: Shape, context_dim: int, options: SlicedIterativeOptions) -> Steps:
+    """Gaussianizations along directions of the data."""
     refuse_context("sliced_iterative", context_dim)
 
     def step(i: int) -> Transform:
         return SlicedGaussianization(event_shape[0], options.directions, options.bins, options.damping)
 
-    return greedy_flow(event_shape, context_dim, options, step)
+    return greedy_steps(event_shape, context_dim, options, step)
 
 
 ARCHITECTURE = Architecture(
     name="sliced_iterative",
-    options=SlicedIterativeOptions,
-    build=build,
     summary="splines along the least normal directions, fitted without gradients",
     when="For a density in seconds with nothing to tune: the best of those fitted step by step on the tables measured.",
     source="Dai & Seljak, 2021",
+    vectors=Recipe(SlicedIterativeOptions, steps),
 )

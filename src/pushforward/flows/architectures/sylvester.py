@@ -10,9 +10,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture, refuse_unused
-from pushforward.flows.parts.vectors import AmortisedOptions, refuse_mixing, turned, vector_flow
+from pushforward.flows.options import Architecture, Recipe, Steps, refuse_unused
+from pushforward.flows.parts.amortised import AmortisedOptions, directed
+from pushforward.flows.parts.fields import Transforms
+from pushforward.flows.parts.mixing import refuse_mixing
+from pushforward.flows.parts.steps import alternating
 from pushforward.transforms import Sylvester
 from pushforward.transforms.base import Transform
 from pushforward.transforms.orthonormal import FixedOrder, HouseholderColumns, OrthonormalColumns, QRColumns
@@ -23,10 +25,10 @@ _MOST_COLUMNS = 16
 class SylvesterOptions(AmortisedOptions):
     """Options of `sylvester`."""
 
-    transforms: Annotated[int, Field(ge=1, description="steps, each bending space across several planes")] = 8
+    transforms: Annotated[Transforms, Field(description="steps, each bending space across several planes")] = 8
     variant: Annotated[
         Literal["orthogonal", "householder", "triangular"],
-        Field(description="what Q is: any orthonormal columns, reflections, or the order kept and reversed in turn"),
+        Field(description="Q: any orthonormal columns, reflections, or the order kept and reversed in turn"),
     ] = "orthogonal"
     columns: Annotated[
         int | None,
@@ -34,21 +36,21 @@ class SylvesterOptions(AmortisedOptions):
     ] = None
 
 
-def build(event_shape: Shape, context_dim: int, options: SylvesterOptions) -> Flow:
-    """Sylvester flow on vectors (D,)."""
+def steps(event_shape: Shape, context_dim: int, options: SylvesterOptions) -> Steps:
+    """Sylvester transforms."""
     refuse_mixing(event_shape, options, ("variant",))
     if options.variant == "triangular":
         refuse_unused(options, ("columns",), "a triangular step that left out a column would never change a coordinate")
 
     def step(i: int) -> Transform:
-        frame = _frame(event_shape[0], i, options)
-        return turned(Sylvester(frame, context_dim, options.hidden, options.activation), options.direction)
+        columns = _columns(event_shape[0], i, options)
+        return directed(Sylvester(columns, context_dim, options.hidden, options.activation), options.direction)
 
-    return vector_flow(event_shape, context_dim, options, step)
+    return alternating(event_shape, options, step)
 
 
-def _frame(features: int, i: int, options: SylvesterOptions) -> OrthonormalColumns:
-    # On the way back every column costs a numeric root, one after the other.
+def _columns(features: int, i: int, options: SylvesterOptions) -> OrthonormalColumns:
+    # In the other direction every column costs a numeric root, one after the other.
     columns = options.columns or min(features, _MOST_COLUMNS)
     # The only orthonormal column of a single coordinate is 1: there is nothing to learn.
     if options.variant == "triangular" or features == columns == 1:
@@ -58,9 +60,8 @@ def _frame(features: int, i: int, options: SylvesterOptions) -> OrthonormalColum
 
 ARCHITECTURE = Architecture(
     name="sylvester",
-    options=SylvesterOptions,
-    build=build,
     summary="bends across several planes at once, with an inverse by numeric roots",
     when="For posteriors in variational inference, with a net of the context: stronger than planar at the same depth.",
     source="van den Berg, Hasenclever, Tomczak & Welling, 2018",
+    vectors=Recipe(SylvesterOptions, steps),
 )

@@ -11,9 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flows.options import Architecture
-from pushforward.flows.parts.greedy import GreedyOptions, greedy_flow
+from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.parts.greedy import GreedyOptions, greedy_steps
 from pushforward.transforms.base import Transform
 from pushforward.transforms.tabak_turner import LocalMaps, LocalMapShape
 
@@ -28,22 +27,20 @@ class TabakTurnerOptions(GreedyOptions):
     ] = "radial"
 
 
-def build(event_shape: Shape, context_dim: int, options: TabakTurnerOptions) -> Flow:
-    """Blocks of local maps on vectors (D,)."""
-
+def steps(event_shape: Shape, context_dim: int, options: TabakTurnerOptions) -> Steps:
+    """Blocks of local maps."""
     kinds: tuple[LocalMapShape, ...] = ("marginal", "radial") if options.maps == "both" else (options.maps,)
 
     def step(i: int) -> Transform:
         return LocalMaps(event_shape[0], options.block, kinds[i % len(kinds)], context_dim)
 
-    return greedy_flow(event_shape, context_dim, options, step)
+    return greedy_steps(event_shape, context_dim, options, step)
 
 
 ARCHITECTURE = Architecture(
     name="tabak_turner",
-    options=TabakTurnerOptions,
-    build=build,
     summary="many small local expansions, fitted without gradients",
     when="To see where normalizing flows come from; for two or three columns, with or without a context.",
     source="Tabak & Vanden-Eijnden, 2010; Tabak & Turner, 2013",
+    vectors=Recipe(TabakTurnerOptions, steps),
 )

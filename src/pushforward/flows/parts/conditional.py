@@ -1,4 +1,4 @@
-"""What the flows that draw something beside the data share: densities of a few values given the data."""
+"""Conditional densities of a few values given the data, for flows that draw noise beside the data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pushforward.transforms.conditional import conditional_gaussian
 from pushforward.transforms.partition import VectorPartition, half
 
 
-def drawn_given(
+def conditional_density(
     event_shape: Shape,
     given_shape: Shape,
     context_dim: int,
@@ -26,9 +26,9 @@ def drawn_given(
 ) -> ConditionalFlow:
     """A density of real values given others and a context, which starts at the standard normal.
 
-    Means and log-scales that a net computes from what is given, with so many couplings before, which make the values
-    depend on each other. Both shapes are of vectors, with nets of widths ``hidden``, or of images of one size, with
-    convolutional nets of ``channels``. A single value has nothing to couple.
+    A net computes means and log-scales from the given values and the context. couplings: how many precede this
+    diagonal Gaussian, so that the values may be correlated; a single value has none. Both shapes are of vectors, with
+    nets of widths ``hidden``, or of images of one size, with convolutional nets of ``channels``.
     """
     if len(event_shape) == 1:
         (size,), seen = event_shape, given_shape[0] + context_dim
@@ -37,8 +37,7 @@ def drawn_given(
         partition: VectorPartition | Checkerboard = half(size)
         for _ in range(couplings if size > 1 else 0):
             map = Affine(SoftClampScale())
-            kept, changed = partition.kept_shape[0], map.n_params * partition.changed_shape[0]
-            steps.append(Coupling(partition, map, MLP(kept, changed, hidden, seen, "silu")))
+            steps.append(Coupling(partition, map, MLP(*partition.net_sizes(map), hidden, seen, "silu")))
             partition = partition.complement()
         return ConditionalFlow(Chain([*steps, last]))
     seen, steps, partition = given_shape[0] + context_dim, [], Checkerboard(event_shape)
@@ -56,7 +55,7 @@ def drawn_given(
 
 
 class _GivenImage(nn.Module):
-    """What is given as an image, with the context's numbers as channels that are the same everywhere."""
+    """The given image, with the context's numbers as channels that are constant over the pixels."""
 
     def forward(self, given: Tensor, context: Tensor | None = None) -> Tensor:
         if context is None:

@@ -1,28 +1,25 @@
-"""What the flows in continuous time share: their options, and the step that follows a velocity."""
+"""Continuous-time steps, which follow a learned velocity, and their options."""
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from pushforward.events import Shape
 from pushforward.flows.data_layers import DataOptions
+from pushforward.flows.parts.estimates import exact_by_default
+from pushforward.flows.parts.fields import Hidden
 from pushforward.nets import ConcatSquashConvNet, ConcatSquashMLP, VectorField
 from pushforward.transforms import Continuous
 from pushforward.transforms.continuous import Trace
-
-# A Jacobian of so many columns takes about as long as many probes would, and says more.
-EXACT_LIMIT = 8
 
 
 class ContinuousOptions(DataOptions):
     """Options of a flow that solves a differential equation."""
 
     hidden: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        Field(min_length=1, description="widths of the velocity's net; images: channels of its convolutions"),
+        Hidden, Field(description="widths of the velocity's net, or for images channels of its convolutions")
     ] = (64, 64, 64)
     activation: Annotated[Literal["softplus", "tanh", "silu"], Field(description="of the net's hidden layers")] = (
         "softplus"
@@ -54,6 +51,6 @@ def continuous(
         field = ConcatSquashConvNet(event_shape, *shared)
     trace = options.trace
     if trace == "auto":
-        trace = "exact" if math.prod(event_shape) <= EXACT_LIMIT else "hutchinson"
+        trace = "exact" if exact_by_default(event_shape) else "hutchinson"
     looser = options.tolerance if training_tolerance is None else training_tolerance
     return Continuous(field, trace, options.tolerance, looser, adjoint, kinetic, jacobian)

@@ -1,0 +1,49 @@
+"""Flows on vectors: steps with linear layers between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from pushforward.events import Shape
+from pushforward.flows.data_layers import FlowOptions
+from pushforward.flows.options import Steps
+from pushforward.flows.parts.fields import Activation, Hidden, Linear, Transforms
+from pushforward.flows.parts.mixing import linear_layers, refuse_mixing
+from pushforward.transforms import ActNorm
+from pushforward.transforms.base import Transform
+
+MakeStep: TypeAlias = Callable[[int], Transform]
+
+
+class StepOptions(FlowOptions):
+    """Options of a flow on vectors whose steps alternate with linear layers."""
+
+    transforms: Transforms = 3
+    linear: Linear = "lu"
+
+
+class NetOptions(StepOptions):
+    """Options of such a flow whose steps have nets."""
+
+    hidden: Hidden = (128, 128)
+    activation: Activation = "relu"
+
+
+def alternating(event_shape: Shape, options: StepOptions, make_step: MakeStep) -> Steps:
+    """``options.transforms`` steps ``make_step(i)`` with linear layers between them."""
+    refuse_mixing(event_shape, options, ("linear",))
+    transforms: list[Transform] = []
+    for i in range(options.transforms):
+        if i:
+            transforms += linear_layers(event_shape, options.linear)
+        transforms.append(make_step(i))
+    return Steps(transforms, options.base)
+
+
+def normalised(event_shape: Shape, options: StepOptions, make_step: MakeStep) -> list[Transform]:
+    """The steps, each after an activation normalisation and a linear layer, as Glow arranges them."""
+    transforms: list[Transform] = []
+    for i in range(options.transforms):
+        transforms += [ActNorm(event_shape), *linear_layers(event_shape, options.linear, "orthogonal"), make_step(i)]
+    return transforms
