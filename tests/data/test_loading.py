@@ -120,3 +120,19 @@ def test_a_sparse_file_of_a_terabyte_is_refused_before_it_is_read(tmp_path):
             file.truncate(1 << 40)
         with pytest.raises(DataError, match=r"1,024\.0 GiB of data, at most 8 GiB"):
             load(str(tmp_path / name))
+
+
+def test_the_rows_of_a_test_file_are_the_test_part(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(40.0).reshape(20, 2))
+    np.save(tmp_path / "b.npy", np.arange(6.0).reshape(3, 2))
+    data = load(str(tmp_path / "a.npy"), test=str(tmp_path / "b.npy"), limit=10, columns=["x1"])
+    assert (len(data), data.test_rows.tolist()) == (13, [10, 11, 12])
+    assert data.x[10:, 0].tolist() == [1.0, 3.0, 5.0]
+
+
+def test_labels_that_are_asked_for_have_to_be_there():
+    assert load("digits", labels=True).labels.max() == 9
+    with pytest.raises(DataError, match="spirals has no class labels"):
+        load("spirals", labels=True)
+    with pytest.raises(OptionError, match="labels and context"):
+        load("spirals", labels=True, context=["x"])

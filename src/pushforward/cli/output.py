@@ -38,12 +38,10 @@ def write_table(columns: Table, out: Path | None) -> None:
 
     .npy holds a structured array, unless all columns are of one kind of number: then a plain matrix (N, columns).
     """
-    suffix = ".csv" if out is None else out.suffix.lower()
     if out is None:
         _write_csv(columns, sys.stdout)
-        return
-    content = _WRITERS[suffix](columns)
-    write_atomically(out, content)
+    else:
+        write_atomically(out, _WRITERS[out.suffix.lower()](columns))
 
 
 def write_array(array: np.ndarray[Any, Any], out: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from cyclopts import Group, Parameter
 
@@ -58,15 +58,15 @@ class Run:
 
         Raises OptionError for a file that cannot be read, an unknown name, or a value of the wrong kind.
         """
-        values = {} if file is None else _read(file)
+        values, known = {} if file is None else _read(file), dict(_flat(Run()))
         for name in values:
-            if name not in _names(Run):
-                hint = did_you_mean(name, _names(Run)) or f"expected one of {', '.join(_names(Run))}"
+            if name not in known:
+                hint = did_you_mean(name, known) or f"expected one of {', '.join(known)}"
                 raise OptionError(f"{file}: {name!r} is not known; {hint}")
-        for name, value in _given(self):
+        for name, value in self.given.items():
             in_file = values.get(name)
             values[name] = {**in_file, **value} if isinstance(in_file, dict) and isinstance(value, dict) else value
-        return _validated(Run, values)
+        return _validated(Run(), values)
 
     def required(self) -> tuple[str, Path]:
         """The data and the folder of the model; raises OptionError for the one that was not given."""
@@ -76,46 +76,41 @@ class Run:
         return self.data, self.out.expanduser()
 
     @property
+    def given(self) -> dict[str, Any]:
+        """The options that are not at their defaults, by name."""
+        defaults = dict(_flat(Run()))
+        return {name: value for name, value in _flat(self) if value != defaults[name]}
+
+    @property
     def training_options(self) -> dict[str, Any]:
         """The options of the training that were given: those in ``training``, the limits and the seed."""
-        limits = {name: value for name, value in _given(self) if name in LIMITS}
+        limits = {name: value for name, value in self.given.items() if name in LIMITS}
         return {"seed": self.running.chosen_seed, **self.training, **limits}
 
 
-def _groups(kind: Any) -> dict[str, Any]:
-    """The options of a class that are classes of options themselves."""
-    return {option.name: option.default_factory for option in fields(kind) if is_dataclass(option.default_factory)}
-
-
-def _names(kind: Any) -> list[str]:
-    """The names of all options, those in groups among them."""
-    groups = _groups(kind)
-    nested = (_names(groups[o.name]) if o.name in groups else [o.name] for o in fields(kind))
-    return [name for names in nested for name in names]
-
-
-def _given(options: Any) -> Iterator[tuple[str, Any]]:
-    """Name and value of each option that is not at its default."""
+def _flat(options: Any) -> Iterator[tuple[str, Any]]:
+    """Name and value of every option, those in groups among them."""
     for option in fields(options):
         value = getattr(options, option.name)
         if is_dataclass(value):
-            yield from _given(value)
-        elif value != _default(option):
+            yield from _flat(value)
+        else:
             yield option.name, value
 
 
-def _default(option: Field[Any]) -> Any:
-    return option.default if option.default_factory is MISSING else option.default_factory()
-
-
-def _validated(kind: type[_Options], values: Mapping[str, Any]) -> _Options:
+def _validated(defaults: _Options, values: Mapping[str, Any]) -> _Options:
+    """Options of the class of ``defaults`` and of its groups, with ``values`` by name for some of them."""
     from pydantic import TypeAdapter, ValidationError
 
-    groups = {name: {n: values[n] for n in _names(group) if n in values} for name, group in _groups(kind).items()}
-    own = {name: value for name, value in values.items() if not any(name in group for group in groups.values())}
-    parts = {name: _validated(group, groups[name]) for name, group in _groups(kind).items()}
+    chosen = {}
+    for option in fields(cast(Any, defaults)):
+        value = getattr(defaults, option.name)
+        if is_dataclass(value):
+            chosen[option.name] = _validated(value, values)
+        elif option.name in values:
+            chosen[option.name] = values[option.name]
     try:
-        return TypeAdapter(kind).validate_python({**own, **parts})
+        return TypeAdapter(type(defaults)).validate_python(chosen)
     except ValidationError as error:
         raise OptionError(first_problem(error)) from None
 
@@ -125,14 +120,14 @@ def pairs(given: Sequence[str] | None, flag: str) -> dict[str, Any]:
 
     Raises OptionError for a word without "=".
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for word in given or ():
         name, equals, text = word.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not name:
             raise OptionError(f"{flag}: NAME=VALUE expected, got {word!r}")
-        found[name] = _value(text.strip())
-    return found
+        values[name] = _value(text.strip())
+    return values
 
 
 def as_lists(values: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

@@ -7,5 +7,6 @@ from pushforward.data.dataset import DataSet
 from pushforward.data.loading import load
 from pushforward.data.named import DataInfo, names
 from pushforward.data.splits import Split, split
+from pushforward.preparation import Preparation
 
-__all__ = ["DataInfo", "DataSet", "Split", "load", "names", "split"]
+__all__ = ["DataInfo", "DataSet", "Preparation", "Split", "load", "names", "split"]
