@@ -56,6 +56,13 @@ def part_noise(noise: NoiseValue, parts: int) -> Sequence[NoiseValue]:
     raise ShapeError(f"noise for {parts} parts expected as a tuple with one entry each, got {type(noise).__name__}")
 
 
+def map_noise(noise: NoiseValue, function: Callable[[Tensor], Tensor]) -> NoiseValue:
+    """The noise with ``function`` applied to each tensor in it."""
+    if noise is None:
+        return None
+    return function(noise) if isinstance(noise, Tensor) else tuple(map_noise(part, function) for part in noise)
+
+
 def draw(
     spec: NoiseSpec, batch: int, dtype: torch.dtype, device: torch.device, generator: torch.Generator | None = None
 ) -> NoiseValue:

@@ -361,7 +361,7 @@ def test_an_unexplained_blank_in_the_matrix_is_found() -> None:
         ({"back_slope": 0.0}, "log_prob(sample) against sample_and_log_prob"),
         ({"latent": lambda x: 2 * (x - x.mean(0))}, "batched against one row at a time"),
         ({"log_slope": 2 * math.log(2) + math.log(0.9)}, "integral of the density"),
-        ({"latent": lambda x: x * math.nan}, "share of rows with a NaN or infinite density"),
+        ({"latent": lambda x: x * math.nan}, "fraction of rows with a NaN or infinite density"),
         ({"latent": lambda x: 2 * x + 0.1 * (x.dtype == torch.float32)}, "log_prob, float32 against float64"),
     ],
 )

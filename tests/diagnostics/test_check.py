@@ -12,7 +12,7 @@ import pushforward
 from pushforward.bases import StandardNormal
 from pushforward.diagnostics import CheckLine, CheckReport, check
 from pushforward.diagnostics.integration import continuous_part, integrate
-from pushforward.diagnostics.sampling import clamped_shares
+from pushforward.diagnostics.sampling import clamped_fractions
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
@@ -43,7 +43,7 @@ def test_a_sound_image_flow_passes_on_integer_images(images: Flow) -> None:
     report = check(images, x)
     assert report.passed, str(report)
     lines = _by_name(report)
-    assert lines["share of sampled values clamped at the ends"].passed is None
+    assert lines["fraction of sampled values clamped at the ends"].passed is None
     assert lines["integral of the density"].value is None
     assert "log term to data against the Jacobian" in lines
     assert "all checks passed" in str(report)
@@ -125,7 +125,7 @@ def test_the_report_turns_into_plain_json() -> None:
 def test_nan_in_the_data_is_reported_and_fails() -> None:
     flow, x = build("nice", (2,), hidden=(8,)), torch.randn(20, 2)
     x[3, 0] = math.nan
-    line = _by_name(check(flow, x))["share of rows with a NaN or infinite density"]
+    line = _by_name(check(flow, x))["fraction of rows with a NaN or infinite density"]
     assert line.value == pytest.approx(1 / 20)
     assert line.passed is False
 
@@ -134,18 +134,18 @@ def test_data_outside_the_support_are_counted_and_do_not_fail() -> None:
     flow = Flow(StandardNormal((2,)), Chain([Dequantize((2,), 4), Logit((2,))]))
     x = torch.tensor([[0.0, 3.0], [1.0, 2.0], [5.0, 1.0], [2.0, 2.0]])
     lines = _by_name(check(flow, x))
-    assert lines["share of rows with density 0"].value == 0.25
-    assert lines["share of rows with a NaN or infinite density"].passed
+    assert lines["fraction of rows with density 0"].value == 0.25
+    assert lines["fraction of rows with a NaN or infinite density"].passed
 
 
-def test_clamped_shares_are_those_of_the_tails() -> None:
+def test_clamped_fractions_are_those_of_the_tails() -> None:
     flow = Flow(StandardNormal((1,)), Chain([Dequantize((1,), 4), Logit((1,), 0.05)]))
     # Beyond the ends lies what is outside +-logit(0.95).
     tail = float(torch.special.ndtr(torch.tensor(-math.log(0.95 / 0.05))))
-    low, high = clamped_shares(flow, 200_000)
+    low, high = clamped_fractions(flow, 200_000)
     assert low == pytest.approx(tail, rel=0.2)
     assert high == pytest.approx(tail, rel=0.2)
-    assert clamped_shares(build("nice", (2,))) == (0.0, 0.0)
+    assert clamped_fractions(build("nice", (2,))) == (0.0, 0.0)
 
 
 def test_integrals_end_at_eight_dimensions() -> None:

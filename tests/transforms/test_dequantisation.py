@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Beta
 
 from pushforward import flows
-from pushforward.diagnostics.sampling import clamped_shares
+from pushforward.diagnostics.sampling import clamped_fractions
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows.data_layers import variational
@@ -135,7 +135,7 @@ def test_clamping_is_counted_for_both_kinds_alike() -> None:
     for kind in ("uniform", "variational"):
         torch.manual_seed(0)
         flow = flows.build("nice", (2,), levels=4, dequantisation=kind, hidden=(4,), base="logistic")
-        shares.append(clamped_shares(flow, 200))
+        shares.append(clamped_fractions(flow, 200))
     assert shares[0] == shares[1]
     assert min(shares[0]) > 0
 

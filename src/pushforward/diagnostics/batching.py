@@ -1,4 +1,4 @@
-"""Whether a row's result depends on the rows beside it, or on the dtype that it is computed in."""
+"""Differences of a row's result between batches, and between float32 and float64."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from pushforward.diagnostics.inversion import relative_error
 from pushforward.diagnostics.jacobian import take_rows
 from pushforward.flow import Flow
-from pushforward.noise import NoiseValue
+from pushforward.noise import NoiseValue, map_noise
 from pushforward.transforms.base import Direction, Transform
 
 
@@ -36,12 +36,13 @@ def batch_error(
     others = [(order, *part(order))]
     for i in range(inputs.shape[0]):
         others.append((order.new_tensor([i]), *part(slice(i, i + 1))))
-    errors = [
-        torch.cat([relative_error(value, values[rows]), relative_error(term, terms[rows])])
-        for rows, value, term in others
-    ]
-    found = torch.cat(errors)
-    return float(found.max()) if found.numel() else 0.0
+    errors = torch.cat(
+        [
+            torch.cat([relative_error(value, values[rows]), relative_error(term, terms[rows])])
+            for rows, value, term in others
+        ]
+    )
+    return float(errors.max()) if errors.numel() else 0.0
 
 
 def cast(flow: Flow, dtype: torch.dtype) -> Flow:
@@ -53,7 +54,7 @@ def cast(flow: Flow, dtype: torch.dtype) -> Flow:
 def precision_gap(flow: Flow, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> Tensor:
     """``|log_prob in float32 - log_prob in float64|`` of each row in nats, with the same weights, data and noise."""
     narrow = cast(flow, torch.float32)
-    # The wide copy gets the rounded weights, data and noise: what is compared is the arithmetic alone.
+    # The float64 copy gets the rounded weights, data and noise, so that only the arithmetic differs.
     x, noise = x.float(), noise_to(noise, torch.float32)
     a = narrow.log_prob(x, context, noise).double()
     b = cast(narrow, torch.float64).log_prob(x.double(), context, noise_to(noise, torch.float64))
@@ -63,9 +64,5 @@ def precision_gap(flow: Flow, x: Tensor, context: Tensor | None = None, noise: N
 
 
 def noise_to(noise: NoiseValue, dtype: torch.dtype) -> NoiseValue:
-    """Noise, a tensor or a tree of them, in that dtype."""
-    if noise is None:
-        return None
-    if isinstance(noise, Tensor):
-        return noise.to(dtype)
-    return tuple(noise_to(part, dtype) for part in noise)
+    """Noise in that dtype."""
+    return map_noise(noise, lambda tensor: tensor.to(dtype))

@@ -1,4 +1,4 @@
-"""The public check of a flow: can its numbers be trusted, on this data and on its own samples?"""
+"""The numerical check of a flow on data and on its own samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pushforward.diagnostics.estimates import estimated_log_terms, excess, has_p
 from pushforward.diagnostics.integration import IMPORTANCE_LIMIT, continuous_part, integrate
 from pushforward.diagnostics.inversion import data_round_trip, has_square_jacobian, latent_round_trip, returns_to_data
 from pushforward.diagnostics.jacobian import log_term_error, take_rows
-from pushforward.diagnostics.sampling import clamped_shares, sampling_error
+from pushforward.diagnostics.sampling import clamped_fractions, sampling_error
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.noise import NoiseValue
@@ -32,20 +32,20 @@ SAMPLING, BATCHING = 1e-10, 1e-12
 PRECISION_P99, PRECISION_MAX = 1e-3, 1e-2
 INTEGRAL = 1e-4
 
-# A Jacobian takes as many passes as the event has coordinates; beyond this a line would take minutes.
+# A Jacobian takes one pass a coordinate; beyond this size it would take minutes.
 _JACOBIAN_LIMIT = 4096
-# Above this it is taken in float32, many times as fast for convolutions, and judged by the bar of that precision.
+# Larger Jacobians are computed in float32, which is many times as fast for convolutions, with the bar of float32.
 _JACOBIAN_FLOAT64 = 256
-# Probes of a row whose mean is compared with the exact log term.
+# Probes of a row, whose mean estimate is compared with the exact log term.
 _PROBES = 400
-_VALUES = 50_000  # of data to check on, so that large images take seconds too
+_VALUES = 50_000  # of data to check, so that large images take seconds too
 
 _METHODS = {"quadrature": "quadrature", "importance": "importance sampling", "summation": "draws for each event"}
 
 
 @dataclass(frozen=True)
 class _Case:
-    """What every line works on: the flow in both precisions, and rows of data and of latents for it."""
+    """The subject of all measurements: the flow in both precisions, and rows of data with their noise."""
 
     flow: Flow
     wide: Flow
@@ -56,7 +56,7 @@ class _Case:
 
     @property
     def numeric(self) -> float:
-        """What the tolerances of numeric solutions add to a bar."""
+        """The tolerance of numeric solutions, which is added to a bar."""
         return numeric_error(self.flow, torch.float32)
 
     def embedded(self, rows: int | None = None) -> Tensor | None:
@@ -65,7 +65,7 @@ class _Case:
         return None if context is None else context.detach()[:rows]
 
     def back(self, rows: int | None = None) -> NoiseValue:
-        """The noise of the way to the data, for the first rows."""
+        """The noise of `to_data` for the first rows."""
         numbers = torch.arange(len(self.x) if rows is None else rows)
         return noise_source.keyed(
             self.wide.transform.noise_to_data, self.seed, numbers, torch.float64, self.wide.device
@@ -83,10 +83,10 @@ def check(
     """Check a flow's numerics on data ``x: (B, *event_shape)``, or on its own samples where none are given.
 
     Round trips, log term against the Jacobian, float32 against float64, sampling against scoring, batches, the
-    integral (up to 8 dimensions), samples clamped at the ends, non-finite values. Where the way back draws what the way
-    there dropped, latents of data take the place of data in the round trip, and there is no Jacobian. At most ``rows``
-    rows are used, fewer for large events, chosen by ``seed``. The flow itself is not touched. A line that cannot be
-    computed fails and says why. Raises ShapeError, ContextError for data or a context that the flow does not take.
+    integral (up to 8 dimensions), samples clamped at the ends, non-finite values. Where `to_data` draws what
+    `to_latent` dropped, the round trip begins with latents of data, and there is no Jacobian. At most ``rows`` rows are
+    used, fewer for large events, chosen by ``seed``. The flow itself is not changed. A line that cannot be computed
+    fails and says why. Raises ShapeError, ContextError for data or a context that the flow does not take.
     """
     if rows < 1:
         raise ShapeError(f"rows must be at least 1, got {rows}")
@@ -96,7 +96,7 @@ def check(
         try:
             lines += measure(case)
         except (RuntimeError, ValueError, ArithmeticError) as error:
-            # A flow that is broken enough breaks a measurement too, for instance of the covariance of its samples.
+            # A badly broken flow breaks measurements too, for instance the covariance of its samples.
             lines.append(CheckLine(name, None, "computable", False, str(error).splitlines()[0]))
     return CheckReport(tuple(lines))
 
@@ -145,10 +145,10 @@ def _finite_density(case: _Case) -> list[CheckLine]:
     nan, outside = int(value.isnan().sum()), int((value == -math.inf).sum())
     infinite = int((value == math.inf).sum())
     detail = f"{outside} of {len(value)} rows have density 0" if outside else ""
-    share = (nan + infinite) / len(value)
+    broken = (nan + infinite) / len(value)
     return [
-        CheckLine("share of rows with a NaN or infinite density", share, "0", share == 0, detail),
-        CheckLine("share of rows with density 0", outside / len(value), "reported", None),
+        CheckLine("fraction of rows with a NaN or infinite density", broken, "0", broken == 0, detail),
+        CheckLine("fraction of rows with density 0", outside / len(value), "reported", None),
     ]
 
 
@@ -181,7 +181,7 @@ def _latent_round_trips(case: _Case) -> list[CheckLine]:
     wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.back())
     narrow_context = case.flow.prepare_context(case.context, len(case.x))
     if dequantisation(case.flow.transform) is not None:
-        # Latents of data: samples that are clamped at the ends come from where a float32 sigmoid has few digits left.
+        # Latents of data, because samples that are clamped come from where a float32 sigmoid has few digits left.
         noise = noise_to(case.noise, torch.float32)
         z = case.flow.transform.to_latent(case.x.float(), narrow_context, noise)[0]
     narrow = latent_round_trip(case.flow.transform, z.float(), narrow_context, noise_to(case.back(), torch.float32))
@@ -189,9 +189,9 @@ def _latent_round_trips(case: _Case) -> list[CheckLine]:
 
 
 def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
-    """The round trips of latents ``z`` in float64, where the way back draws.
+    """The round trips of latents ``z`` in float64, for a flow whose `to_data` draws.
 
-    Data that are clamped on it come from where a sigmoid has few digits left, and are left out.
+    Rows that are clamped come from where a sigmoid has few digits left, and are left out.
     """
     context = case.flow.prepare_context(case.context, len(case.x))
     wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.back())
@@ -229,13 +229,13 @@ def _log_terms(case: _Case) -> list[CheckLine]:
     limit = LOG_TERM * max(1.0, size / 8) if exact else PRECISION_MAX * size / 64
     flow, dtype = (case.wide, torch.float64) if exact else (case.flow, torch.float32)
     with exactly(flow.transform):
-        # Ten times as many steps at that tolerance as at the flow's own, whose errors add up.
+        # At that tolerance a solver takes ten times as many steps, whose errors add up.
         limit += 10 * numeric_error(flow, dtype)
     bar = f"<= {limit:.2g}"
     most = _JACOBIAN_FLOAT64 if case.wide.kind == "estimate" else _JACOBIAN_LIMIT
     reason = None
     if not has_square_jacobian(case.wide.transform):
-        reason = "not computed for what is not a bijection"
+        reason = "not computed for a flow that is no bijection"
     elif size > most or case.wide.transform.data_shape == ():
         reason = f"not computed for events of {size} values (limit {most})"
     if reason is not None:
@@ -256,7 +256,7 @@ def _log_terms(case: _Case) -> list[CheckLine]:
 
 
 def _estimated_log_terms(case: _Case) -> list[CheckLine]:
-    """The mean of what is estimated, where the exact value takes few passes."""
+    """The mean of an estimated log term against its exact value, where that takes few passes."""
     size = math.prod(case.wide.event_shape)
     if not has_probes(case.wide.transform) or size > _JACOBIAN_FLOAT64:
         return []
@@ -328,7 +328,7 @@ def _integral(case: _Case) -> list[CheckLine]:
         return [CheckLine(name, integral.value, bar, passed, detail)]
     if integral.method == "summation":
         name = "sum of all probabilities"
-    # A fit that misses the density gives a standard error that says little: judge only where it is small.
+    # A fit that misses the density makes the standard error unreliable, so that only small ones are judged.
     passed = abs(integral.value - 1) <= 4 * integral.error if integral.error <= 0.02 else None
     detail = f"{_METHODS[integral.method]}, standard error {integral.error:.1e}"
     return [CheckLine(name, integral.value, "1 within 4 standard errors", passed, detail)]
@@ -339,15 +339,15 @@ def _clamped(case: _Case) -> list[CheckLine]:
         return []
     context = None if case.context is None else case.context[:256]
     n = 256 if context is None else max(1, 256 // len(context))
-    low, high = clamped_shares(case.flow, n, context, case.seed)
+    low, high = clamped_fractions(case.flow, n, context, case.seed)
     return [
-        CheckLine("share of sampled values clamped at the ends", low + high, "reported", None),
+        CheckLine("fraction of sampled values clamped at the ends", low + high, "reported", None),
         CheckLine("clamped at the low end", low, "reported", None),
         CheckLine("clamped at the high end", high, "reported", None),
     ]
 
 
-# By the name that a line has where its measurement raises an error.
+# The names are those of lines whose measurement raises an error.
 _MEASUREMENTS: dict[str, Callable[[_Case], list[CheckLine]]] = {
     "finite density": _finite_density,
     "round trips from data": _data_round_trips,

@@ -1,4 +1,4 @@
-"""What a check of a flow found, line by line."""
+"""The report of a check of a flow: lines with a value, a bar and a verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HEAD = ("check", "value", "bar", "", "")
 
 @dataclass(frozen=True)
 class CheckLine:
-    """One line of a report: what was measured, the bar, and the verdict; ``passed`` None is reported and not judged."""
+    """One line of a report: a measured value, its bar and the verdict; ``passed`` None is reported and not judged."""
 
     name: str
     value: float | None

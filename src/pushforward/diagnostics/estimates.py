@@ -1,4 +1,4 @@
-"""Whether a log term that is estimated from probes has the exact one as its mean."""
+"""Log terms estimated from probes, against the exact ones that should be their means."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def estimated_log_terms(
     with exactly(transform):
         exact = terms(torch.zeros(1, dtype=torch.long))
     at_once = max(1, _ROWS_AT_ONCE // max(1, len(rows)))
-    found = [terms(part).reshape(len(part), -1) for part in torch.arange(probes).split(at_once)]
-    return torch.cat(found), exact
+    estimates = [terms(part).reshape(len(part), -1) for part in torch.arange(probes).split(at_once)]
+    return torch.cat(estimates), exact
 
 
 def excess(values: Tensor, exact: Tensor, bias: float = 0.0, standard_errors: float = 4.0) -> Tensor:
-    """How far the mean of ``values: (n, ...)`` is from ``exact: (...)`` beyond ``bias`` and so many standard errors.
+    """The distance of the mean of ``values: (n, ...)`` from ``exact: (...)``, less ``bias`` and some standard errors.
 
-    At most 0 where the values bear out that their mean is the exact one; NaN counts as inf.
+    At most 0 where the mean agrees with the exact value; NaN counts as inf.
     """
-    # Probes without an effect leave a spread of rounding alone, of which no standard error says anything.
+    # Probes without an effect leave rounding errors alone, which are not independent.
     rounding = 64 * torch.finfo(values.dtype).eps * (1 + exact.abs())
     allowed = bias + rounding + standard_errors * values.std(0) / math.sqrt(values.shape[0])
     gap = (values.mean(0) - exact).abs() - allowed

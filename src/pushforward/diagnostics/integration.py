@@ -1,4 +1,4 @@
-"""Whether a density integrates to one: quadrature in one and two dimensions, importance sampling in a few more."""
+"""Integrals of a density: quadrature in one and two dimensions, importance sampling in a few more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pushforward.transforms.dequantisation import dequantisation
 
 IMPORTANCE_LIMIT = 8
 _CHUNK = 65536
-# Grids are doubled until the integral no longer changes; points along one axis, for 1 and 2 dimensions.
+# Points along one axis, for 1 and 2 dimensions: grids are doubled until the integral no longer changes.
 _LADDERS = {1: (25_000, 50_000, 100_000, 200_000), 2: (100, 200, 400, 800)}
 _EVENTS = 4096  # of integers that are summed over
 # A grid converges with the square of its step: a change this small leaves about a third of it as error.
@@ -30,8 +30,7 @@ _CONVERGED = 5e-5
 class Integral:
     """An integral of a density, or a sum over all events of integers.
 
-    error: the change from a grid half as fine, or the standard error of what was drawn. points: how many points, draws
-    or events.
+    error: the change from a grid half as fine, or a standard error. points: the number of points, draws or events.
     """
 
     value: float
@@ -41,9 +40,9 @@ class Integral:
 
 
 def continuous_part(flow: Flow) -> Flow:
-    """The flow without its dequantisation: the density on the continuous values that stand behind integer data.
+    """The flow without its dequantisation: the density of the continuous values of which integer data are the floors.
 
-    Shares its parameters with ``flow``. Flows on continuous data come back as they are.
+    It shares its parameters with ``flow``. A flow on continuous data is returned itself.
     """
     if dequantisation(flow.transform) is None:
         return flow
@@ -57,10 +56,10 @@ def continuous_part(flow: Flow) -> Flow:
 def integrate(flow: Flow, context: Tensor | None = None, seed: int = 0, samples: int = 20_000) -> Integral:
     """The integral of the density over its whole domain, given one context row ``(1, *context_shape)`` or none.
 
-    Up to 2 dimensions by quadrature on a grid that is stretched to infinity and only placed by samples; up to 8 by
-    importance sampling from a widened heavy-tailed fit to samples, in fewer too where the density itself is a mean over
-    noise (a bound). Raises OptionError beyond. Integer data: the integral is that of the continuous values before
-    dequantisation; where they become continuous in another way it is the sum over all events.
+    Up to 2 dimensions by quadrature, on a grid that reaches to infinity and is placed by samples. Up to 8 dimensions,
+    and for bounds, by importance sampling from a widened Student's t fitted to samples. For integer data the integral
+    is that of the continuous values before dequantisation; without a `Dequantisation` it is the sum over all events.
+    Raises OptionError for more dimensions or events.
     """
     flow = continuous_part(flow)
     size = math.prod(flow.event_shape)
@@ -79,14 +78,14 @@ def integrate(flow: Flow, context: Tensor | None = None, seed: int = 0, samples:
 
 
 def support(flow: Flow) -> Domain:
-    """Where the coordinates of the data lie: the transform's domain, or the base's support under the identity."""
+    """The set in which the data lie: the transform's domain, or the base's support under the identity."""
     return flow.base.support if isinstance(flow.transform, Identity) else flow.transform.domain
 
 
 def _ends(flow: Flow) -> list[Domain]:
-    """Where the coordinates lie that are integrated over.
+    """The ranges of the coordinates that are integrated over.
 
-    Of ordered vectors these are the first one and the steps from each to the next, by which volumes do not change.
+    Ordered vectors have their first coordinate and the differences of neighbours, which keep volumes.
     """
     domain, size = support(flow), math.prod(flow.event_shape)
     if domain.kind == "ordered":
@@ -106,12 +105,12 @@ def _density(flow: Flow, points: Tensor, context: Tensor | None, generator: torc
 
 
 def _axis(domain: Domain, drawn: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """``count`` midpoints over the whole of one coordinate's range, and the length that each stands for."""
+    """``count`` midpoints over the range of one coordinate, and the lengths of their cells."""
     step = 2 / count
     t = torch.arange(count, dtype=torch.float64, device=drawn.device).add(0.5).mul(step).sub(1)
     low, high = domain.low, domain.high
     if math.isfinite(low) and math.isfinite(high):
-        # Crowded at both ends, where densities of bounded values may rise steeply.
+        # Denser at both ends, where densities of bounded values may rise steeply.
         return low + (high - low) * (1 - (math.pi * (t + 1) / 2).cos()) / 2, (
             (high - low) * math.pi / 4 * (math.pi * (t + 1) / 2).sin() * step
         )
@@ -150,18 +149,18 @@ def _importance(
     ends = _ends(flow)
     points = torch.stack([_unbounded(drawn[:, i], end.low, end.high) for i, end in enumerate(ends)], 1)
     centre = points.mean(0)
-    spread = torch.linalg.cholesky(1.5 * torch.cov(points.T) + 1e-9 * torch.eye(points.shape[1]).to(points))
-    freedom, size = 5.0, points.shape[1]
+    factor = torch.linalg.cholesky(1.5 * torch.cov(points.T) + 1e-9 * torch.eye(points.shape[1]).to(points))
+    degrees, size = 5.0, points.shape[1]
     normal = torch.randn(samples, size, generator=generator, dtype=torch.float64, device=points.device)
     gamma = torch.zeros(samples, dtype=torch.float64, device=points.device)
-    for _ in range(int(freedom)):
+    for _ in range(int(degrees)):
         gamma += torch.randn(samples, generator=generator, dtype=torch.float64, device=points.device).square()
-    student = normal / (gamma / freedom).sqrt()[:, None]
-    constant = math.lgamma((freedom + size) / 2) - math.lgamma(freedom / 2) - size / 2 * math.log(freedom * math.pi)
+    student = normal / (gamma / degrees).sqrt()[:, None]
+    constant = math.lgamma((degrees + size) / 2) - math.lgamma(degrees / 2) - size / 2 * math.log(degrees * math.pi)
     log_q = (
-        constant - spread.diagonal().log().sum() - (freedom + size) / 2 * (student.square().sum(1) / freedom).log1p()
+        constant - factor.diagonal().log().sum() - (degrees + size) / 2 * (student.square().sum(1) / degrees).log1p()
     )
-    columns = (centre + student @ spread.T).unbind(1)
+    columns = (centre + student @ factor.T).unbind(1)
     x, log_slopes = zip(*(_bounded(y, end.low, end.high) for y, end in zip(columns, ends, strict=True)), strict=True)
     log_p = _density(flow, torch.stack(x, 1), context, generator)
     weights = (log_p + torch.stack(log_slopes).sum(0) - log_q).exp()

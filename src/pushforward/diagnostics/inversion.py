@@ -1,4 +1,4 @@
-"""How far the two directions of a transform are from being each other's inverse."""
+"""Round trips of a transform: relative errors of data and latents that go through both directions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def relative_error(got: Tensor, wanted: Tensor) -> Tensor:
 
 
 def returns_to_data(transform: Transform) -> bool:
-    """Whether x -> z -> x leads back: not where `to_data` draws what `to_latent` dropped, and returns in law only."""
+    """Whether x -> z -> x gives x: false where `to_data` draws what `to_latent` dropped."""
     return not has_role(transform.noise_to_data, "draw")
 
 

@@ -1,7 +1,7 @@
-"""A transform's log term against the log-determinant of its Jacobian, which is computed without knowing any formula.
+"""Error of a transform's log term: against the log-determinant of its Jacobian, computed without any formula.
 
-By autograd for everything that autograd differentiates on its own; by central differences of the value for what has a
-hand-written backward, where autograd would repeat the formula under test.
+By autograd; by central differences of the value for a transform with a hand-written backward, where autograd would
+repeat the formula under test.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pushforward.events import sum_event
-from pushforward.noise import NoiseValue
+from pushforward.noise import NoiseValue, map_noise
 from pushforward.transforms.base import Direction, Transform
 from pushforward.transforms.dequantisation import Dequantisation, dequantisation
 from pushforward.transforms.stochastic_log_det import exactly
@@ -25,30 +25,21 @@ _CHUNK_VALUES = 100_000
 
 
 def repeat_rows(value: NoiseValue, times: int) -> NoiseValue:
-    """Each row of a tensor, or of a tree of noise, ``times`` times in a row."""
-    if value is None:
-        return None
-    if isinstance(value, Tensor):
-        return value.repeat_interleave(times, 0)
-    return tuple(repeat_rows(part, times) for part in value)
+    """Each row of a tensor, or of every tensor in noise, ``times`` times in a row."""
+    return map_noise(value, lambda tensor: tensor.repeat_interleave(times, 0))
 
 
 def take_rows(value: NoiseValue, rows: Tensor | slice) -> NoiseValue:
-    """Some rows of a tensor, or of a tree of noise."""
-    if value is None:
-        return None
-    if isinstance(value, Tensor):
-        return value[rows]
-    return tuple(take_rows(part, rows) for part in value)
+    """Some rows of a tensor, or of every tensor in noise."""
+    return map_noise(value, lambda tensor: tensor[rows])
 
 
 def autograd_jacobian(value: Callable[[Tensor, slice], Tensor], x: Tensor, chunk: int | None = None) -> Tensor:
     """``d value / d x`` of every row, ``(B, D_out, D_in)``.
 
-    value: called as ``value(rows of x, which)`` where ``which`` says which copies these are: row ``b`` of ``x`` stands
-    at the copies ``b * D_out .. (b + 1) * D_out - 1``, one per output coordinate, so that one backward pass gives many
-    rows of the Jacobian and no assumption is made about how rows of a batch affect each other. chunk: copies in one
-    pass; None bounds their values.
+    value: called as ``value(copies, which)``, with a slice ``which`` of all copies. Row ``b`` of ``x`` has the copies
+    ``b * D_out .. (b + 1) * D_out - 1``, one for each output coordinate: one backward pass gives many rows of the
+    Jacobian, and rows of a batch may affect each other. chunk: copies in one pass; None bounds their values.
     """
     batch = x.shape[0]
     chunk = chunk or min(512, max(16, _CHUNK_VALUES // max(1, x[:1].numel())))
@@ -88,10 +79,10 @@ def log_term_error(
 ) -> Tensor:
     """``|log term - log|det J||`` of each row, ``(B,)``, for equal input and output sizes.
 
-    noise: what the direction wants; what is estimated from probes is computed `exactly`. Integer data have no
-    derivative: towards the latent it is taken in the noise of their dequantisation, whose own log-density is then part
-    of the log term; on the way back the log term is compared with that of `to_latent`, which is checked against the
-    Jacobian itself. NaN counts as inf.
+    noise: as the transform declares it for the direction; estimates from probes are computed `exactly`. Integer data
+    have no derivative. To the latent, the derivative is taken by the noise of their dequantisation, whose own
+    log-density is then part of the log term. To the data, the log term is compared with that of `to_latent`, which is
+    itself checked against the Jacobian. NaN counts as inf.
     """
     first = dequantisation(transform) if direction == "to_latent" else None
     variable = inputs if first is None else _first_leaf(noise)

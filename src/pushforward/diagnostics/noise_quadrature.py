@@ -1,4 +1,4 @@
-"""The log-likelihood that a bound is one of: an integral over the noise, by quasi-Monte Carlo quadrature."""
+"""Quadrature over the noise of a bound: the exact log-likelihood, by quasi-Monte Carlo."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from pushforward.errors import OptionError
 from pushforward.flow import Flow
 from pushforward.noise import Noise, NoiseSpec, NoiseValue
 
-# Sobol sequences have that many coordinates at most, and are of little use long before.
+# Sobol sequences in more dimensions are no better than random numbers.
 _NUMBERS = 64
 
 
 @torch.no_grad()
 def integrated_over_noise(flow: Flow, x: Tensor, context: Tensor | None = None, points: int = 2**14) -> Tensor:
-    """The log of the mean over the noise of the weight of each row of ``x: (B, *event)``: ``(B,)``.
+    """The exact log-likelihood ``(B,)`` of a bound for ``x: (B, *event)``: the log-mean-exp over its noise.
 
-    context: one row or none. points: of a scrambled Sobol sequence over the numbers that are drawn for a row. It is the
-    log-likelihood itself where the weights have the right size, which is for the integral over all data to say. Raises
-    OptionError where more than 64 numbers are drawn.
+    It is exact if the importance weights are normalised, which `integrate` checks. context: one row or none. points: of
+    a scrambled Sobol sequence over the numbers that a row draws. Raises OptionError for more than 64 numbers.
     """
     spec = flow.transform.noise_to_latent
     if _numbers(spec) > _NUMBERS:
@@ -35,12 +34,12 @@ def integrated_over_noise(flow: Flow, x: Tensor, context: Tensor | None = None, 
 
 
 def _numbers(spec: NoiseSpec) -> int:
-    """How many numbers there are in one event's noise."""
+    """The number of numbers in the noise of one event."""
     return math.prod(spec.shape) if isinstance(spec, Noise) else sum(map(_numbers, spec or ()))
 
 
 def _laid_out(spec: NoiseSpec, columns: Iterator[Tensor]) -> NoiseValue:
-    """Noise of the laws and shapes that are declared, from uniform numbers, a column each."""
+    """Noise of the declared distributions and shapes, from uniform numbers, a column each."""
     if spec is None:
         return None
     if not isinstance(spec, Noise):

@@ -1,4 +1,4 @@
-"""Whether sampling and scoring describe one and the same density."""
+"""Sampling against scoring: both must describe the same density."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pushforward.transforms.dequantisation import dequantisation
 def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int = 0) -> Tensor:
     """``|log_prob(x) - sample_and_log_prob| / max(1, |log_prob|)`` of ``n`` samples, ``(n,)`` or ``(n, B)``.
 
-    For a bound, `log_prob` is given the noise of the path that each sample came by. NaN counts as inf. Flows whose
-    `to_data` wants noise of its own are sampled twice from one seed as well.
+    For a bound, `log_prob` is given the noise with which `to_latent` returns to the sample's own latent. NaN counts as
+    inf.
     """
     generator = torch.Generator(flow.device)
     x, claimed = flow.sample_and_log_prob(n, context, generator=generator.manual_seed(seed))
@@ -43,8 +43,8 @@ def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int 
 
 
 @torch.no_grad()
-def clamped_shares(flow: Flow, n: int = 256, context: Tensor | None = None, seed: int = 0) -> tuple[float, float]:
-    """The shares of sampled values that lie below the lowest and above the highest level before they are clamped.
+def clamped_fractions(flow: Flow, n: int = 256, context: Tensor | None = None, seed: int = 0) -> tuple[float, float]:
+    """The fractions of sampled values that are clamped: below the lowest level, and above the highest.
 
     For a flow that starts with a dequantisation; ``(0.0, 0.0)`` for others.
     """
