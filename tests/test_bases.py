@@ -44,8 +44,8 @@ def _seeded(seed: int = 0) -> torch.Generator:
 @pytest.mark.parametrize(
     "base",
     [
-        StudentT((1,), freedom=1.5),
-        StudentT((1,), freedom=40.0),
+        StudentT((1,), df=1.5),
+        StudentT((1,), df=40.0),
         VonMises((1,), concentration=1e-6),
         VonMises((1,), concentration=0.7),
         VonMises((1,), concentration=5e3),
@@ -209,8 +209,8 @@ def test_what_cannot_be_is_refused() -> None:
         ConditionalNormal((2,), 3).log_prob(torch.zeros(1, 2))
     with pytest.raises(OptionError, match="context_dim of at least 1, got 0"):
         ConditionalNormal((2,), 0)
-    with pytest.raises(OptionError, match="0 < minimum < freedom"):
-        StudentT((2,), freedom=1.0)
+    with pytest.raises(OptionError, match="0 < minimum < df"):
+        StudentT((2,), df=1.0)
     with pytest.raises(OptionError, match="concentration must be above 0"):
         VonMises((2,), concentration=0.0)
     with pytest.raises(OptionError, match="components of a mixture must be at least 1"):

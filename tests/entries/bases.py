@@ -93,7 +93,7 @@ def entries() -> list[Entry]:
             "Student t",
             (2,),
             lambda dtype: _placed(
-                StudentT((2,), freedom=2.5), location=[0.5, 0.5], raw_scale=[_raw_scale(2.0), _raw_scale(2.0)]
+                StudentT((2,), df=2.5), location=[0.5, 0.5], raw_scale=[_raw_scale(2.0), _raw_scale(2.0)]
             ),
             truth=_student_truth,
             golden=True,

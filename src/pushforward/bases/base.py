@@ -1,4 +1,4 @@
-"""The contract of a base: the simple density that a flow pushes forward."""
+"""The contract of a base distribution, which a flow pushes forward."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pushforward.events import Shape
 
 @dataclass(frozen=True)
 class Source:
-    """Where a base's random numbers come from, and the dtype and device that its samples are to have."""
+    """The generator of a base's random numbers, and the dtype and device of its samples."""
 
     generator: torch.Generator | None
     dtype: torch.dtype
@@ -31,7 +31,7 @@ class Source:
         return torch.rand(*shape, generator=self.generator, dtype=self.dtype, device=self.device)
 
     def take(self, value: Tensor) -> Tensor:
-        """A weight as samples need it: in their dtype and on their device."""
+        """A weight in the dtype and on the device of the samples."""
         return value.to(dtype=self.dtype, device=self.device)
 
 
@@ -111,8 +111,8 @@ class Base(nn.Module, ABC):
         return y
 
 
-def needed(context: Tensor | None, base: Base) -> Tensor:
-    """The context of a base that cannot do without."""
+def required_context(context: Tensor | None, base: Base) -> Tensor:
+    """The context of a conditional base; raises ContextError where there is none."""
     if context is None:
         raise ContextError(f"{type(base).__name__} needs a context, got none")
     return context

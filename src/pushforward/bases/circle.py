@@ -14,9 +14,9 @@ from pushforward.errors import NumericsError, OptionError
 from pushforward.events import Shape, sum_event
 from pushforward.support import wrap_angle, zero_outside
 
-# A proposal is refused with a probability of at most 0.35, and all but never that often in a row.
+# A proposal is rejected with a probability of at most 0.35, so that as many rejections in a row mean a fault.
 _MOST_ROUNDS = 1000
-# Below the one the law is uniform as far as float64 can tell; above the other it is a normal law of variance 1 / k.
+# Below the first the distribution is uniform in float64; above the second it is normal with variance 1 / k.
 _UNIFORM_BELOW, _NORMAL_ABOVE = 1e-30, 1e12
 
 
@@ -90,9 +90,9 @@ class VonMises(Base):
 
 
 def _best_fisher(k: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Von Mises angles about 0 for concentrations ``k`` (float64), by rejection from a wrapped Cauchy law; NaN for NaN.
+    """Von Mises angles about 0 for concentrations ``k`` (float64), by rejection from a wrapped Cauchy; NaN for NaN.
 
-    Raises NumericsError where proposals are refused again and again.
+    Raises NumericsError where proposals are rejected again and again.
     """
     unknown = k.isnan()
     given = torch.where(unknown, 1.0, k)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pushforward.bases.base import Base, Source, needed
+from pushforward.bases.base import Base, Source, required_context
 from pushforward.bases.torch_base import student_cdf
 from pushforward.errors import OptionError
 from pushforward.events import Shape, log_dtype, sum_event
@@ -59,7 +59,7 @@ class ConditionalNormal(Base):
 
     def _moments(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log-scale, ``(B, *event_shape)`` each."""
-        context = needed(context, self).flatten(1)
+        context = required_context(context, self).flatten(1)
         raw = self.net(context[:, :0], context).to(log_dtype(context))
         mean, raw_scale = raw.reshape(-1, 2, *self.event_shape).unbind(1)
         return mean, self.scale(raw_scale)
@@ -81,49 +81,46 @@ class ConditionalNormal(Base):
 class StudentT(Base):
     """Independent Student's t coordinates with learned location, scale and degrees of freedom: heavy tails, learned.
 
-    freedom: degrees of freedom at the start; minimum: what they stay above (1 is the Cauchy distribution, which has no
-    mean). A flow whose transforms are Lipschitz keeps the tails of its base: heavy-tailed data need
-    such a base.
+    df: degrees of freedom at the start; minimum: their lower bound (1 is the Cauchy distribution, which has no mean).
+    A flow whose transforms are Lipschitz keeps the tails of its base: heavy-tailed data need such a base.
 
     Source: Jaini, Kobyzev, Yu & Brubaker, "Tails of Lipschitz triangular flows", 2020; Laszkiewicz, Lederer & Fischer,
     "Marginal tail-adaptive normalizing flows", 2022.
     """
 
-    def __init__(self, event_shape: Shape, freedom: float = 10.0, minimum: float = 1.0) -> None:
+    def __init__(self, event_shape: Shape, df: float = 10.0, minimum: float = 1.0) -> None:
         super().__init__()
-        if not 0 < minimum < freedom < math.inf:
-            raise OptionError(
-                f"degrees of freedom need 0 < minimum < freedom, got minimum={minimum} and freedom={freedom}"
-            )
+        if not 0 < minimum < df < math.inf:
+            raise OptionError(f"degrees of freedom need 0 < minimum < df, got minimum={minimum} and df={df}")
         self.event_shape, self.minimum = tuple(event_shape), float(minimum)
         self.location = nn.Parameter(torch.zeros(self.event_shape))
         self.raw_scale = nn.Parameter(torch.zeros(self.event_shape))
-        excess = freedom - minimum
+        excess = df - minimum
         self.raw_freedom = nn.Parameter(torch.full(self.event_shape, excess + math.log(-math.expm1(-excess))))
         self.scale = SoftClampScale(_LIMIT)
 
     @property
-    def freedom(self) -> Tensor:
+    def df(self) -> Tensor:
         """Degrees of freedom of each coordinate, above ``minimum``."""
         return self.minimum + F.softplus(self.raw_freedom)
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        freedom, log_scale = self.freedom, self.scale(self.raw_scale)
-        y = (z - self.location) * (-log_scale).exp() / freedom.sqrt()
-        constant = torch.lgamma((freedom + 1) / 2) - torch.lgamma(freedom / 2) - 0.5 * (freedom * math.pi).log()
+        df, log_scale = self.df, self.scale(self.raw_scale)
+        y = (z - self.location) * (-log_scale).exp() / df.sqrt()
+        constant = torch.lgamma((df + 1) / 2) - torch.lgamma(df / 2) - 0.5 * (df * math.pi).log()
         # log(1 + y^2), whose square would overflow where the logarithm is still small.
         tail = 2 * torch.hypot(torch.ones_like(y), y).log()
-        return sum_event(constant - log_scale - (freedom + 1) / 2 * tail)
+        return sum_event(constant - log_scale - (df + 1) / 2 * tail)
 
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
-        freedom = source.take(self.freedom).expand(n, *self.event_shape)
+        df = source.take(self.df).expand(n, *self.event_shape)
         # A normal over the root of a gamma variable; torch.distributions.Gamma has no way to pass a generator in.
-        gamma: Tensor = torch._standard_gamma(freedom / 2, generator=source.generator)
-        student = source.normal(n, *self.event_shape) * (freedom / 2 / gamma).sqrt()
+        gamma: Tensor = torch._standard_gamma(df / 2, generator=source.generator)
+        student = source.normal(n, *self.event_shape) * (df / 2 / gamma).sqrt()
         return source.take(self.location) + temperature * source.take(self.scale(self.raw_scale).exp()) * student
 
     def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        return student_cdf((z - self.location) * (-self.scale(self.raw_scale)).exp(), self.freedom)
+        return student_cdf((z - self.location) * (-self.scale(self.raw_scale)).exp(), self.df)
 
 
 def _log_normal(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:

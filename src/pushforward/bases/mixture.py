@@ -16,15 +16,15 @@ from pushforward.precision import full_precision
 from pushforward.triangular import StrictTriangle
 
 _LIMIT = 10.0  # of a log-scale
-_MOST = 1024  # coordinates: a component has half their square as parameters
+_MAX_SIZE = 1024  # numbers of an event: a component has half their square as parameters
 
 
 class GaussianMixture(Base):
     """A learned mixture of ``components`` Gaussians with full covariances.
 
-    Each component's precision matrix is kept as its Cholesky factor, ``A^T A`` with ``A`` lower triangular, so that
+    Each component's precision matrix is stored as its Cholesky factor, ``A^T A`` with ``A`` lower triangular, so that
     scoring is one matrix product. At the start the covariances are the unit matrix, the weights equal and the means
-    drawn at random: equal components would stay equal for ever. A temperature scales the deviations from the
+    drawn at random, because equal components would stay equal. A temperature scales the deviations from the
     component's own mean. Samples carry gradients to means and covariances, not to weights.
 
     Source: Papamakarios, Pavlakou & Murray, "Masked autoregressive flow for density estimation", 2017, use mixtures as
@@ -37,9 +37,9 @@ class GaussianMixture(Base):
             raise OptionError(f"components of a mixture must be at least 1, got {components}")
         self.event_shape, self.components = tuple(event_shape), components
         self.size = math.prod(self.event_shape)
-        if self.size > _MOST:
+        if self.size > _MAX_SIZE:
             raise OptionError(
-                f"a mixture with full covariances is for events of at most {_MOST:,} numbers, got {self.size:,}"
+                f"a mixture with full covariances is for events of at most {_MAX_SIZE:,} numbers, got {self.size:,}"
             )
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.Parameter(torch.randn(components, self.size))
@@ -74,6 +74,6 @@ class GaussianMixture(Base):
 
 
 def _choose(logits: Tensor, n: int, source: Source) -> Tensor:
-    """Which component each of ``n`` samples comes from: ``(n,)``."""
+    """The index of the component of each of ``n`` samples: ``(n,)``."""
     ends = source.take(logits.detach().softmax(0).cumsum(0))
     return (source.uniform(n, 1) >= ends).sum(1).clamp(max=len(logits) - 1)

@@ -1,4 +1,4 @@
-"""Bases side by side."""
+"""A product of bases: independent blocks of a vector, each with a base of its own."""
 
 from __future__ import annotations
 

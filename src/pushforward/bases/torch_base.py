@@ -86,12 +86,12 @@ def _cdf_by_name(distribution: Distribution, z: Tensor) -> Tensor:
     return shares
 
 
-def student_cdf(y: Tensor, freedom: Tensor) -> Tensor:
-    """The distribution function of Student's t with ``freedom`` degrees of freedom, by scipy, without a gradient."""
+def student_cdf(y: Tensor, df: Tensor) -> Tensor:
+    """The distribution function of Student's t with ``df`` degrees of freedom, by scipy, without a gradient."""
     from scipy.special import stdtr  # scikit-learn brings scipy
 
-    y, freedom = y.detach(), freedom.detach()
-    return torch.as_tensor(stdtr(freedom.cpu().numpy(), y.cpu().numpy())).to(y)
+    y, df = y.detach(), df.detach()
+    return torch.as_tensor(stdtr(df.cpu().numpy(), y.cpu().numpy())).to(y)
 
 
 def _domain_of(distribution: Distribution) -> Domain:
