@@ -28,6 +28,11 @@ class CoordinateBlocks(nn.Module):
         self._order = nn.Buffer(torch.tensor(order, dtype=torch.long), persistent=False)
         self._inverse = nn.Buffer(torch.tensor(self._back, dtype=torch.long), persistent=False)
 
+    @property
+    def indices(self) -> Tensor:
+        """The coordinates in the order of the blocks, ``(D,)``."""
+        return self._order
+
     def split(self, x: Tensor) -> list[Tensor]:
         """The blocks of ``x: (B, D)``, ``(B, D_i)`` each."""
         x = x if self.consecutive else x.index_select(1, self._order)

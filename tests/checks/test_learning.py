@@ -10,7 +10,7 @@ from torch import nn
 from checking import over
 from pushforward.data import toys
 from pushforward.flow import Flow
-from pushforward.nets.masked import MaskedLinear
+from pushforward.nets.made import MaskedLinear
 from pushforward.training import fit
 from pushforward.training.greedy import is_greedy
 from pushforward.transforms.block_autoregressive import BlockLinear

@@ -8,14 +8,13 @@ from entry import LABELS, Entry, flow_entry, transform_entry
 from pushforward.events import Shape
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import RowConvNet
-from pushforward.transforms import MaskedConv
-from pushforward.transforms.masked_conv import Side
+from pushforward.nets.row_conv import Side
+from pushforward.transforms import Autoregressive
 
 
-def masked_conv(event_shape: Shape, kernel: tuple[int, int], side: Side, context: int = 0) -> MaskedConv:
+def masked_conv(event_shape: Shape, kernel: tuple[int, int], side: Side, context: int = 0) -> Autoregressive:
     map = Affine(SoftClampScale())
-    net = RowConvNet(event_shape[0], map.n_params * event_shape[0], 4, kernel, context, "tanh")
-    return MaskedConv(event_shape, map, net, side)
+    return Autoregressive(map, RowConvNet(event_shape, map.n_params, 4, kernel, side, context, "tanh"))
 
 
 def entries() -> list[Entry]:

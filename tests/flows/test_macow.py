@@ -7,7 +7,7 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
 from pushforward.flows.parts.scales import remaining_channels
-from pushforward.transforms import MaskedConv, MultiScale
+from pushforward.transforms import Autoregressive, MultiScale
 
 _SMALL = {"transforms": 1, "channels": 4, "masked_channels": 4}
 
@@ -17,8 +17,8 @@ def _scales(flow: Flow) -> MultiScale:
     return found
 
 
-def _masked(flow: Flow) -> list[MaskedConv]:
-    return [module for module in flow.modules() if isinstance(module, MaskedConv)]
+def _masked(flow: Flow) -> list[Autoregressive]:
+    return [module for module in flow.modules() if isinstance(module, Autoregressive)]
 
 
 def test_half_of_the_channels_leave_in_portions() -> None:
@@ -30,9 +30,9 @@ def test_half_of_the_channels_leave_in_portions() -> None:
 
 
 def test_every_step_goes_over_the_image_from_all_sides() -> None:
-    sides = [layer.side for layer in _masked(build("macow", (1, 8, 8), units=2, **_SMALL))]
+    sides = [layer.net.side for layer in _masked(build("macow", (1, 8, 8), units=2, **_SMALL))]
     assert sides == ["top", "bottom", "left", "right"] * 2
-    assert [layer.side for layer in _masked(build("macow", (1, 2, 8), **_SMALL))] == ["left", "right"]
+    assert [layer.net.side for layer in _masked(build("macow", (1, 2, 8), **_SMALL))] == ["left", "right"]
     assert _masked(build("macow", (1, 2, 2), **_SMALL)) == [], "one pixel has none before it"
 
 

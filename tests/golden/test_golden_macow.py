@@ -10,8 +10,8 @@ from torch import Tensor
 
 from checking import golden
 from entries.macow import masked_conv
-from pushforward.transforms import MaskedConv
-from pushforward.transforms.masked_conv import Side
+from pushforward.nets.row_conv import Side
+from pushforward.transforms import Autoregressive
 from registry import BY_NAME
 from subjects import subject
 
@@ -48,14 +48,14 @@ def _parameters(w: dict[str, Array], image: Array, side: str, pixel: tuple[int, 
     return np.stack([shift, raw / (1 + np.abs(raw) / 5)])
 
 
-def _assert_both_ways(layer: MaskedConv, x: Tensor, context: Tensor | None) -> None:
+def _assert_both_ways(layer: Autoregressive, x: Tensor, context: Tensor | None) -> None:
     w = {name: value.detach().numpy() for name, value in layer.net.state_dict().items()}
     images, latents, log_dets = x.numpy(), np.zeros(x.shape), np.zeros(len(x))
     for b, image in enumerate(images):
         for i in range(image.shape[1]):
             for j in range(image.shape[2]):
                 given = None if context is None else context[b].numpy()
-                shift, log_scale = _parameters(w, image, layer.side, (i, j), given)
+                shift, log_scale = _parameters(w, image, layer.net.side, (i, j), given)
                 latents[b, :, i, j] = image[:, i, j] * np.exp(log_scale) + shift
                 log_dets[b] += log_scale.sum()
     z, log_term = layer.to_latent(x, context)
@@ -70,7 +70,7 @@ def _assert_both_ways(layer: MaskedConv, x: Tensor, context: Tensor | None) -> N
 @golden("transform: masked convolution", "transform: masked convolution, right, context")
 def test_masked_convolution_is_section_3_1_of_macow(name: str) -> None:
     made = subject(BY_NAME[f"transform: {name}"])
-    assert isinstance(made.transform, MaskedConv)
+    assert isinstance(made.transform, Autoregressive)
     _assert_both_ways(made.transform, made.data(5), made.context(5))
 
 

@@ -47,7 +47,7 @@ from pushforward.maps import (
 )
 from pushforward.maps.unconstrained_monotone import clenshaw_curtis
 from pushforward.nets import MADE, MLP
-from pushforward.nets.masked import ordered
+from pushforward.nets.masks import full_adjacency
 from pushforward.transforms import Autoregressive, Coupling, Elementwise
 from pushforward.transforms.base import Chain, Inverse
 from pushforward.transforms.partition import half
@@ -355,7 +355,7 @@ def test_distributions_of_each_coordinate_stand_in_an_elementwise_only() -> None
             Coupling(half(4), made, MLP(2, 4, (4,)))
         assert Elementwise(made, (2,)).to_latent(torch.zeros(2, 2))[0].shape == (2, 2)
     with pytest.raises(OptionError, match=r"an Autoregressive needs a map that is the same .* shape \(2,\)"):
-        Autoregressive(made, MADE(ordered(2), 2, (4,)))
+        Autoregressive(made, MADE(full_adjacency(2), 2, (4,)))
     # As many rows as the batch axis of the distributions would otherwise do.
     for shape in ((3,), (5, 2)):
         with pytest.raises(ShapeError, match="DistributionCDF is made for events that end in"):

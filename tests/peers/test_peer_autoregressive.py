@@ -13,7 +13,8 @@ from pushforward.bases import StandardNormal
 from pushforward.flow import Flow
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MADE
-from pushforward.nets.masked import MaskedLinear, ordered
+from pushforward.nets.made import MaskedLinear
+from pushforward.nets.masks import full_adjacency
 from pushforward.transforms import Autoregressive
 from pushforward.transforms.base import Chain
 
@@ -63,7 +64,7 @@ def test_masked_autoregressive_flow_is_that_of_zuko(context: int) -> None:
     for theirs in peer.transform.transforms:
         order = theirs.order.argsort().tolist()
         map = Affine(SoftClampScale(-math.log(1e-3)))  # zuko's scales are above 1e-3
-        net = MADE(ordered(_FEATURES, order), map.n_params, (_WIDTH, _WIDTH), context, residual=False)
+        net = MADE(full_adjacency(_FEATURES, order), map.n_params, (_WIDTH, _WIDTH), context, residual=False)
         _transplant(theirs.hyper, net, context)
         steps.append(Autoregressive(map, net))
     ours = Flow(StandardNormal((_FEATURES,)), Chain(steps), (context,) if context else None).double().eval()

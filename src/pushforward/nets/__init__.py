@@ -6,9 +6,10 @@ from pushforward.nets.conv import ResidualConvNet
 from pushforward.nets.data_init import DataInitialisedNet
 from pushforward.nets.gated import GatedAttentionNet, GatedFeatures
 from pushforward.nets.lipschitz import ContractiveNet, contractive_conv_net, contractive_mlp
-from pushforward.nets.masked import MADE
+from pushforward.nets.made import MADE
 from pushforward.nets.mlp import MLP
 from pushforward.nets.row_conv import RowConvNet
+from pushforward.nets.staged import StagedNet
 from pushforward.nets.vector_field import ConcatSquashConvNet, ConcatSquashMLP, VectorField
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "GatedFeatures",
     "ResidualConvNet",
     "RowConvNet",
+    "StagedNet",
     "VectorField",
     "contractive_conv_net",
     "contractive_mlp",

@@ -16,7 +16,6 @@ from pushforward.transforms.elementwise import Elementwise
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.linear import DenseLinear, Householder, LULinear
 from pushforward.transforms.marginal import MarginalGaussianization, SlicedGaussianization
-from pushforward.transforms.masked_conv import MaskedConv
 from pushforward.transforms.max_pool import MaxPool2d
 from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
 from pushforward.transforms.orthonormal import FixedOrder, HouseholderColumns, QRColumns
@@ -79,7 +78,6 @@ __all__ = [
     "LogDet",
     "Logit",
     "MarginalGaussianization",
-    "MaskedConv",
     "MaxPool2d",
     "MultiScale",
     "Partition",

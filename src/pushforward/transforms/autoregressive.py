@@ -6,81 +6,46 @@ Sources: Papamakarios, Pavlakou & Murray, "Masked Autoregressive Flow for Densit
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pushforward.errors import OptionError
-from pushforward.events import log_dtype
+from pushforward.events import sum_event
+from pushforward.maps.layout import batch_last
 from pushforward.maps.map import Map
-from pushforward.nets.masked import MADE
-from pushforward.nets.unrolled import Unrolled
+from pushforward.nets.staged import StagedNet, invert_stages
 from pushforward.noise import NoiseValue
-from pushforward.precision import full_precision
 from pushforward.transforms.base import Transform
 
 
 class Autoregressive(Transform):
-    """``z_i = map(x_i; net(x)_i)`` on vectors (D,), where ``net(x)_i`` depends on the parents of ``x_i`` only.
+    """``z_i = map(x_i; net(x)_i)`` on events of any shape, where ``net(x)_i`` depends on earlier stages of ``x`` only.
 
-    net: a `MADE`, or any module with ``features`` and ``passes`` that takes ``(x, context)`` to ``(B, n_params * D)``
-    (all first parameters, then all second ones) and keeps such an order. `to_latent` is one pass. `to_data` of a MADE
-    costs about one pass too: every hidden unit is computed once, when its inputs are known. Another net is run at most
-    ``passes`` times, from all coordinates at zero: each pass settles one more stage, and without gradients it ends as
-    soon as a pass changes nothing. Raises OptionError for a map that holds something of its own for each coordinate.
+    net: a `StagedNet`, such as a `MADE` of vectors or a `RowConvNet` of images. The Jacobian is triangular in the order
+    of the stages and diagonal within one, so that the log term is the sum of the map's log-slopes. `to_latent` is one
+    pass of the net; `to_data` inverts the map stage by stage. Raises OptionError for a map that holds something of its
+    own for each coordinate, and for a net that does not fit.
     """
 
-    def __init__(self, map: Map, net: nn.Module) -> None:
+    def __init__(self, map: Map, net: StagedNet) -> None:
         super().__init__()
         map.refuse_shape("an Autoregressive")
+        if not isinstance(net, StagedNet):
+            raise OptionError(f"an autoregressive net is a StagedNet, {type(net).__name__} is not; use a MADE")
+        if net.n_params != map.n_params:
+            raise OptionError(
+                f"{type(map).__name__} takes {map.n_params} parameters a coordinate, but the net gives {net.n_params}"
+            )
         self.map, self.net = map, net
-        features, outputs = getattr(net, "features", None), getattr(net, "n_params", map.n_params)
-        if not isinstance(features, int) or not isinstance(getattr(net, "passes", None), int):
-            raise OptionError(
-                f"an autoregressive net has attributes features and passes, {type(net).__name__} has not; use a MADE"
-            )
-        if outputs != map.n_params:
-            raise OptionError(
-                f"{type(map).__name__} takes {map.n_params} parameters a coordinate, but the net gives {outputs}"
-            )
-        self.data_shape = self.latent_shape = (features,)
+        self.data_shape = self.latent_shape = net.event_shape
         self.domain, self.codomain = map.domain, map.codomain
 
-    def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """``(P, D, B)``: the batch last, as the net's last layer wrote it."""
-        raw = self.net(x, context).t().to(x.dtype)
-        return self.map.with_start(raw.reshape(self.map.n_params, *x.t().shape))
-
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        z, log_slope = self.map(x.t().contiguous(), self._params(x, context))
-        return z.t(), log_slope.sum(0, dtype=log_dtype(x))
+        params = self.map.with_start(self.net(x, context).to(x.dtype))
+        z, log_slope = batch_last(self.map, x, params)
+        return z, sum_event(log_slope)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if isinstance(self.net, MADE):
-            return self._unrolled(self.net, z, context)
-        return self._by_passes(z, context)
+        def inverse(part: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+            return batch_last(self.map.inverse, part, self.map.with_start(params.to(part.dtype)))
 
-    def _unrolled(self, net: MADE, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        columns, found, slopes = z.t(), [], []
-        with full_precision(z):
-            unrolled = Unrolled(net, z, context)
-        for stage, chosen in enumerate(unrolled.groups):
-            with full_precision(z):
-                params = self.map.with_start(unrolled.params(stage).to(z.dtype))
-            x, log_slope = self.map.inverse(columns[chosen].contiguous(), params)
-            unrolled.append(x)
-            found.append(x)
-            slopes.append(log_slope.sum(0, dtype=log_dtype(z)))
-        return unrolled.in_order(found), torch.stack(slopes).sum(0)
-
-    def _by_passes(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        passes = int(self.net.passes)  # type: ignore[arg-type]
-        columns = z.t().contiguous()
-        x, log_slope = columns, torch.zeros_like(columns)
-        for i in range(passes):
-            # What is not settled may be anything; a masked weight of 0 hides any number, but neither infinity nor NaN.
-            seen = torch.zeros_like(z) if i == 0 else x.nan_to_num().t()
-            before, (x, log_slope) = x, self.map.inverse(columns, self._params(seen, context))
-            settled = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
-            if settled and i > 0 and torch.equal(before, x):
-                break
-        return x.t(), log_slope.sum(0, dtype=log_dtype(z))
+        return invert_stages(self.net.order, z, self.net.stages(z, context), inverse)

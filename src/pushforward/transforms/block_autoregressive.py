@@ -5,7 +5,6 @@ Source: De Cao, Titov & Aziz, "Block Neural Autoregressive Flow", 2019.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -14,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pushforward.coordinate_blocks import CoordinateBlocks
 from pushforward.errors import ContextError, OptionError
 from pushforward.events import log_dtype
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.numeric import invert
 from pushforward.nets.mlp import INPUT_LIMIT
+from pushforward.nets.staged import Stages, invert_stages
 from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
 from pushforward.transforms.base import Transform
@@ -69,6 +70,7 @@ class BlockAutoregressive(Transform):
             raise OptionError(f"hidden must be one or more numbers of units for each coordinate, got {tuple(hidden)}")
         self.data_shape = self.latent_shape = (features,)
         self.features, self.context_dim = features, context_dim
+        self.order = CoordinateBlocks([1] * features)
         widths = (1, *hidden, 1)
         self.layers = nn.ModuleList(BlockLinear(features, a, b) for a, b in itertools.pairwise(widths))
         # The output layer too: a context then reaches every coordinate, whatever the hidden units do.
@@ -115,17 +117,25 @@ class BlockAutoregressive(Transform):
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         with full_precision(z):
-            layers = self._layers(context, z)
-            known: list[list[Tensor]] = [[] for _ in layers]
-            found, slopes = [], []
-            for i in range(self.features):
-                own = [self._of_coordinate(i, layer, known[n]) for n, layer in enumerate(layers)]
-                x, log_slope = invert(functools.partial(self._value, own), z[:, i : i + 1].t())
-                for n, units in enumerate(self._along(x, own)[2]):
-                    known[n].append(units)
-                found.append(x)
-                slopes.append(log_slope)
-        return torch.cat(found).t(), torch.cat(slopes).sum(0, dtype=log_dtype(z))
+            return invert_stages(self.order, z, self._stages(self._layers(context, z)), self._inverse)
+
+    def _stages(self, layers: list[_Layer]) -> Stages[list[_Layer]]:
+        """From the coordinates so far to the next coordinate's part of each layer; units of earlier ones are cached."""
+        units: list[list[Tensor]] = [[] for _ in layers]
+        parts: list[list[_Layer]] = []
+
+        def next_part(known: Sequence[Tensor]) -> list[_Layer]:
+            if known:
+                for cache, inputs in zip(units, self._along(known[-1].t(), parts[-1])[2], strict=True):
+                    cache.append(inputs)
+            parts.append([self._of_coordinate(len(known), *pair) for pair in zip(layers, units, strict=True)])
+            return parts[-1]
+
+        return next_part
+
+    def _inverse(self, z: Tensor, part: list[_Layer]) -> tuple[Tensor, Tensor]:
+        x, log_slope = invert(lambda x: self._along(x, part)[:2], z.t())
+        return x.t(), log_slope.t()
 
     def _of_coordinate(self, i: int, layer: _Layer, known: list[Tensor]) -> _Layer:
         """A layer's part for coordinate ``i``: its positive block, the logs of it, offsets that hold all before it."""
@@ -136,10 +146,6 @@ class BlockAutoregressive(Transform):
         if known:
             offset = offset + rows[:, : i * inputs] @ torch.cat(known)
         return rows[:, i * inputs : (i + 1) * inputs], blocks[i : i + 1], offset
-
-    def _value(self, own: list[_Layer], x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the numeric inverse wants of `_along`."""
-        return self._along(x, own)[:2]
 
     def _along(self, x: Tensor, own: list[_Layer]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """One coordinate ``x: (1, B)`` given those before: its latent, the log-slope, and the inputs of all layers."""

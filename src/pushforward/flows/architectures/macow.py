@@ -17,9 +17,9 @@ from pushforward.flows.parts.fields import MemorySaving, Transforms
 from pushforward.flows.parts.scales import ConvOptions, squeezed_scales
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import ActNormConvNet, RowConvNet
-from pushforward.transforms import ActNorm, Channelwise, Coupling, LULinear, MaskedConv
+from pushforward.nets.row_conv import Side
+from pushforward.transforms import ActNorm, Autoregressive, Channelwise, Coupling, LULinear
 from pushforward.transforms.base import Transform
-from pushforward.transforms.masked_conv import Side
 
 _Size = Annotated[int, Field(ge=1)]
 
@@ -73,7 +73,7 @@ def _step(shape: Shape, context_dim: int, options: MaCowOptions) -> list[Transfo
 
 def _masked(shape: Shape, sides: tuple[Side, Side], context_dim: int, options: MaCowOptions) -> list[Transform]:
     """Masked convolutions from opposite sides; none where there is a single row."""
-    channels, rows, width = shape if "top" in sides else (shape[0], shape[2], shape[1])
+    rows, width = shape[1:] if "top" in sides else shape[:0:-1]
     if rows == 1:
         return []
     # No larger than the image: a part of the kernel would only ever see what lies beyond the border.
@@ -81,8 +81,8 @@ def _masked(shape: Shape, sides: tuple[Side, Side], context_dim: int, options: M
     found: list[Transform] = []
     for side in sides:
         map = _map()
-        net = RowConvNet(channels, map.n_params * channels, options.masked_channels, kernel, context_dim)
-        found.append(MaskedConv(shape, map, net, side))
+        net = RowConvNet(shape, map.n_params, options.masked_channels, kernel, side, context_dim)
+        found.append(Autoregressive(map, net))
     return found
 
 

@@ -9,13 +9,13 @@ from pushforward.flows.options import Steps
 from pushforward.flows.parts.steps import NetOptions, alternating
 from pushforward.maps import Map
 from pushforward.nets import MADE
-from pushforward.nets.masked import ordered
+from pushforward.nets.masks import full_adjacency
 from pushforward.transforms import Autoregressive
 
 
 def autoregressive(event_shape: Shape, context_dim: int, options: NetOptions, map: Map) -> Autoregressive:
     """The map conditioned by a residual MADE, coordinates in their order."""
-    net = MADE(ordered(event_shape[0]), map.n_params, options.hidden, context_dim, options.activation)
+    net = MADE(full_adjacency(event_shape[0]), map.n_params, options.hidden, context_dim, options.activation)
     return Autoregressive(map, net)
 
 

@@ -10,15 +10,15 @@ from torch.distributions import Normal
 from entries.macow import masked_conv
 from pushforward.errors import OptionError, ShapeError
 from pushforward.maps import Affine, DeepSigmoidal, DistributionCDF, SoftClampScale
-from pushforward.nets import MLP, RowConvNet
-from pushforward.transforms import MaskedConv
-from pushforward.transforms.masked_conv import Side
+from pushforward.nets import ResidualConvNet, RowConvNet
+from pushforward.nets.row_conv import Side
+from pushforward.transforms import Autoregressive
 
 _SIDES = get_args(Side)
 _SHAPE = (2, 4, 3)
 
 
-def _random(layer: MaskedConv) -> MaskedConv:
+def _random(layer: Autoregressive) -> Autoregressive:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -66,7 +66,7 @@ def test_the_way_back_computes_each_row_once(side: Side) -> None:
     def note(module: nn.Module, args: tuple[Any, ...], out: Tensor) -> None:
         seen.append((args[0].shape[2], out.shape[2]))
 
-    layer.net.register_forward_hook(note)
+    layer.net.first.register_forward_hook(note)
     layer.to_data(_images(3).float())
     rows = 4 if side in ("top", "bottom") else 3
     assert seen == [(2, 1)] * rows, "one row a call, from the two before it"
@@ -123,7 +123,7 @@ def test_the_way_back_holds_after_training(side: Side) -> None:
 
 def test_any_map_will_do() -> None:
     map = DeepSigmoidal(3)
-    layer = _random(MaskedConv(_SHAPE, map, RowConvNet(2, 2 * map.n_params, 4, (2, 3)), "left"))
+    layer = _random(Autoregressive(map, RowConvNet(_SHAPE, map.n_params, 4, (2, 3), "left")))
     x = _images()
     z, log_term = layer.to_latent(x)
     back, back_term = layer.to_data(z)
@@ -153,17 +153,16 @@ def test_under_autocast_nothing_is_rounded(direction: str) -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    map, net = Affine(SoftClampScale()), RowConvNet(2, 4, 4)
     with pytest.raises(ShapeError, match=r"needs events \(C, H, W\), got \(4,\)"):
-        MaskedConv((4,), map, net)
+        RowConvNet((4,), 2)
     with pytest.raises(OptionError, match=r"side 'middle' is not known; expected one of top, bottom, left, right"):
-        MaskedConv(_SHAPE, map, net, "middle")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match=r"attribute rows.*MLP has not; use a RowConvNet"):
-        MaskedConv(_SHAPE, map, MLP(2, 4))
+        RowConvNet(_SHAPE, 2, side="middle")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="is a StagedNet, ResidualConvNet is not; use"):
+        Autoregressive(Affine(SoftClampScale()), ResidualConvNet(2, 4))  # type: ignore[arg-type]
     laws = DistributionCDF(Normal(torch.zeros(3), torch.ones(3)))
-    with pytest.raises(OptionError, match=r"a MaskedConv needs a map that is the same .* shape \(3,\)"):
-        MaskedConv(_SHAPE, laws, net)
+    with pytest.raises(OptionError, match=r"an Autoregressive needs a map that is the same .* shape \(3,\)"):
+        Autoregressive(laws, RowConvNet(_SHAPE, 2))
     with pytest.raises(OptionError, match=r"one or more rows and an odd width expected, got \(2, 4\)"):
-        RowConvNet(2, 4, 4, (2, 4))
+        RowConvNet(_SHAPE, 2, 4, (2, 4))
     with pytest.raises(OptionError, match=r"one or more rows and an odd width expected, got \(0, 3\)"):
-        RowConvNet(2, 4, 4, (0, 3))
+        RowConvNet(_SHAPE, 2, 4, (0, 3))

@@ -1,0 +1,278 @@
+"""MADE: a net whose every output sees the coordinates that it may depend on, and no other.
+
+Source: Germain et al., "MADE: Masked Autoencoder for Distribution Estimation", 2015; residual layers and the gate for
+the context as in Durkan et al., "Neural Spline Flows", 2019, appendix B.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pushforward.coordinate_blocks import CoordinateBlocks
+from pushforward.errors import ContextError, ShapeError
+from pushforward.nets.masks import known_units, parent_sets, spread_units, subset_mask, topological_stages
+from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden
+from pushforward.nets.staged import StagedNet, Stages
+from pushforward.precision import full_precision
+
+# What all units before a block of stages contribute to it is one large product; within it, few units are looked at.
+# Products of a few rows with all units would read these again for every stage, and be bound by memory.
+_BLOCK = 8
+
+
+class MaskedLinear(nn.Module):
+    """``(mask * weight) h + bias`` for ``h: (in, B)``; the batch is the last axis, so that units are rows."""
+
+    def __init__(self, mask: Tensor, bias: bool = True) -> None:
+        super().__init__()
+        self.mask = nn.Buffer(mask.to(torch.bool), persistent=False)
+        # Uniform as in torch's own layers, but by the number of inputs that a unit does see.
+        bound = mask.sum(1, keepdim=True).clamp(min=1).float().rsqrt()
+        self.weight = nn.Parameter((2 * torch.rand(mask.shape) - 1) * bound * mask)
+        self.bias = nn.Parameter((2 * torch.rand(len(mask)) - 1) * bound[:, 0]) if bias else None
+
+    def masked(self) -> Tensor:
+        """The weight with what the mask forbids at 0."""
+        return self.weight * self.mask
+
+    def offset(self) -> Tensor:
+        """The bias as a column, 0 where there is none."""
+        return self.weight.new_zeros(len(self.weight), 1) if self.bias is None else self.bias[:, None]
+
+    def forward(self, h: Tensor) -> Tensor:
+        return torch.addmm(self.offset(), self.masked(), h)
+
+
+class MADE(StagedNet):
+    """A masked MLP: ``(B, D)`` and a context ``(B, context_dim)`` to ``(n_params, B, D)``; gives 0 at the start.
+
+    adjacency: ``(D, D)`` booleans without a cycle, row i the coordinates that the parameters of coordinate i may depend
+    on (see `full_adjacency`). hidden: widths of the hidden layers. residual: hidden layers as wide as the one before
+    add to it, and the context gates what they add; without, the context enters at the first layer only.
+
+    A hidden unit belongs to the set of parents of some coordinate and sees no other coordinates; units and sets are
+    sorted by stage, so that `stages` computes each unit once: all stages together cost about one pass. The context
+    reaches the first coordinate through units that see nothing else. Under autocast the net keeps the dtype of its
+    weights: half precision would round one whole pass and many small ones differently, and inverses would be off.
+    """
+
+    def __init__(
+        self,
+        adjacency: Tensor,
+        n_params: int,
+        hidden: Sequence[int] = (128, 128),
+        context_dim: int = 0,
+        activation: str = "relu",
+        residual: bool = True,
+    ) -> None:
+        super().__init__()
+        adjacency = torch.as_tensor(adjacency)
+        if adjacency.ndim != 2 or adjacency.shape[0] != adjacency.shape[1]:
+            raise ShapeError(f"adjacency of shape (D, D) expected, got {tuple(adjacency.shape)}")
+        check_hidden(hidden, activation)
+        adjacency = adjacency.to(torch.bool)
+        self.features, self.n_params, self.context_dim = len(adjacency), n_params, context_dim
+        self.event_shape = (self.features,)
+        stage = topological_stages(adjacency)
+        groups = [(stage == k).nonzero()[:, 0].tolist() for k in range(1 + int(stage.max()))]
+        self.order = CoordinateBlocks(list(map(len, groups)), groups)
+        self.activation = ACTIVATIONS[activation]()
+        sets = parent_sets(adjacency, with_empty=context_dim > 0)
+        units = [spread_units(sets, width) for width in hidden]
+        # Of each layer, the number of units that the stages before each stage determine.
+        self.known = [known_units(u, stage) for u in units]
+        layers, skips = [MaskedLinear(units[0])], [False]
+        for before, after in itertools.pairwise(units):
+            layers.append(MaskedLinear(subset_mask(before, after)))
+            skips.append(residual and len(before) == len(after))
+        self.layers, self.skips = nn.ModuleList(layers), skips
+        self.last = _zero(MaskedLinear(subset_mask(units[-1], adjacency).repeat(n_params, 1)))
+        # Fewer units than sets of parents leave some coordinate unseen by another that depends on it: they are then
+        # connected directly, as in section 4.2 of the paper.
+        few = min(map(len, units)) < len(sets)
+        self.direct = _zero(MaskedLinear(adjacency.repeat(n_params, 1), bias=False)) if few else None
+        wanted = [i == 0 or skip for i, skip in enumerate(skips)] if context_dim else []
+        self.from_context = nn.ModuleList(
+            nn.Linear(context_dim, len(u)) if w else nn.Identity() for u, w in zip(units, wanted, strict=False)
+        )
+
+    def context_terms(self, context: Tensor | None) -> list[Tensor | None]:
+        """What the context adds to the first layer and the gates of the others, ``(units, B)`` each."""
+        given = 0 if context is None else context.flatten(1).shape[1]
+        if given != self.context_dim:
+            raise ContextError(f"this MADE takes a context of {self.context_dim} numbers, got {given}")
+        if context is None:
+            return [None] * len(self.layers)
+        seen = context.flatten(1).to(self.last.weight.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        terms: list[Tensor | None] = []
+        for i, layer in enumerate(self.from_context):
+            out = layer(seen).t() if isinstance(layer, nn.Linear) else None
+            terms.append(out if i == 0 or out is None else out.sigmoid())
+        return terms
+
+    def extra_repr(self) -> str:
+        return f"{self.features} -> {', '.join(str(len(layer.mask)) for layer in (*self.layers, self.last))}"
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        h = seen = x.t().to(self.last.weight.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        with full_precision(x):
+            for i, term in enumerate(self.context_terms(context)):
+                out = self.layers[i](h if i == 0 else self.activation(h))
+                h = combine(h, out, term, self.skips[i])
+            out = self.last(self.activation(h))
+            if self.direct is not None:
+                out = out + self.direct(seen)
+        # Batch innermost in memory: map kernels then read each parameter of many rows in one stretch.
+        params: Tensor = out.reshape(self.n_params, self.features, -1).transpose(1, 2)
+        return params
+
+    def stages(self, like: Tensor, context: Tensor | None = None) -> Stages[Tensor]:
+        with full_precision(like):
+            return MADEStages(self, like, context).params
+
+
+def _zero(layer: MaskedLinear) -> MaskedLinear:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def combine(h: Tensor, out: Tensor, term: Tensor | None, skip: bool) -> Tensor:
+    """A layer's output joined with its input ``h`` and with what the context contributes."""
+    if not skip:
+        return out if term is None else out + term
+    return h + (out if term is None else out * term)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Partial sums of a block of stages, over all inputs that are known when the block begins.
+
+    One entry a hidden layer, and in ``inputs_used`` one more for the last layer: the first unit of the block, the
+    number of inputs that are summed, and the sums ``(units, B)``. outputs: the sums of the last
+    layer, ``(P, n, B)``.
+    """
+
+    first_unit: list[int]
+    inputs_used: list[int]
+    partial_sum: list[Tensor]
+    outputs: Tensor
+
+
+class MADEStages:
+    """The stages of a `MADE`, each hidden unit computed once: the cache holds the activations of earlier stages.
+
+    Without gradients, values are written into one tensor a layer; with them, pieces are put together, for autograd.
+    """
+
+    def __init__(self, net: MADE, batch: Tensor, context: Tensor | None) -> None:
+        """batch: any tensor with the rows, dtype and device of the coordinates to come, ``(B, ...)``."""
+        self.net, self.terms, self.sizes = net, net.context_terms(context), net.order.sizes
+        order = net.order.indices
+        layers = [layer for layer in net.layers if isinstance(layer, MaskedLinear)]
+        self.weights = [layer.masked() for layer in layers]
+        self.weights[0] = self.weights[0].index_select(1, order)
+        self.biases = [layer.offset() for layer in layers]
+        # Rows in the order in which coordinates become known, so that those of a stage lie next to each other.
+        self.last = net.last.masked().reshape(net.n_params, net.features, -1).index_select(1, order)
+        self.last_bias = net.last.offset().reshape(net.n_params, net.features, 1).index_select(1, order)
+        self.direct = None
+        if net.direct is not None:
+            direct = net.direct.masked().reshape(net.n_params, net.features, -1)
+            self.direct = direct.index_select(1, order).index_select(2, order)
+        none = self.last.new_zeros(0, len(batch))
+        self.inputs = UnitRows(net.features, none)
+        self.active = [UnitRows(len(bias), none) for bias in self.biases]
+        self.blocks: list[_Block] = []
+
+    def params(self, known: Sequence[Tensor]) -> Tensor:
+        """The parameters ``(P, B, n)`` of the next stage, given the coordinates of all stages before it."""
+        stage = len(known)
+        with full_precision(self.last):
+            if known:
+                self.inputs.append(known[-1].t().to(self.last.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT))
+            if stage % _BLOCK == 0:
+                self._begin_block(stage)
+            return self._stage(stage).transpose(1, 2)
+
+    def _stage(self, stage: int) -> Tensor:
+        """The parameters ``(P, n, B)`` of a stage, from the caches and the partial sums of its block."""
+        net, block, h = self.net, self.blocks[-1], None
+        for i, (weight, term) in enumerate(zip(self.weights, self.terms, strict=True)):
+            start, stop = self._known(i, stage - 1), self._known(i, stage)
+            first, used = block.first_unit[i], block.inputs_used[i]
+            seen = (self.inputs if i == 0 else self.active[i - 1]).since(used)
+            own = weight[start:stop, used : used + len(seen)]
+            out = torch.addmm(block.partial_sum[i][start - first : stop - first], own, seen)
+            h = combine(out if h is None else h, out, None if term is None else term[start:stop], net.skips[i])
+            self.active[i].append(net.activation(h))
+        seen = self.active[-1].since(block.inputs_used[-1])
+        start = self._coordinates(stage)
+        stop = start + self.sizes[stage]
+        own = self.last[:, start:stop, block.inputs_used[-1] : block.inputs_used[-1] + len(seen)]
+        first = self._coordinates(stage - stage % _BLOCK)
+        out = _product(own, seen) + block.outputs[:, start - first : stop - first]
+        if self.direct is None:
+            return out
+        return out + _product(self.direct[:, start:stop, :start], self.inputs.since(0))
+
+    def _begin_block(self, stage: int) -> None:
+        """Sums over all known inputs for the units and outputs of a block of stages."""
+        last = min(stage + _BLOCK, len(self.sizes)) - 1
+        first_unit, inputs_used, partial_sum = [], [], []
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            seen = (self.inputs if i == 0 else self.active[i - 1]).since(0)
+            rows = slice(self._known(i, stage - 1), self._known(i, last))
+            first_unit.append(rows.start)
+            inputs_used.append(len(seen))
+            partial_sum.append(torch.addmm(bias[rows], weight[rows, : len(seen)], seen))
+        seen = self.active[-1].since(0)
+        inputs_used.append(len(seen))
+        chosen = slice(self._coordinates(stage), self._coordinates(last + 1))
+        own = self.last[:, chosen, : len(seen)]
+        outputs = _product(own, seen) + self.last_bias[:, chosen]
+        self.blocks.append(_Block(first_unit, inputs_used, partial_sum, outputs))
+
+    def _known(self, layer: int, stage: int) -> int:
+        """The number of units of a layer that are known when the coordinates of ``stage`` are computed."""
+        return 0 if stage < 0 else self.net.known[layer][stage]
+
+    def _coordinates(self, stage: int) -> int:
+        """The number of coordinates before those of ``stage``."""
+        return sum(self.sizes[:stage])
+
+
+def _product(weight: Tensor, seen: Tensor) -> Tensor:
+    """``(P, n, units)`` and ``(units, B)`` to ``(P, n, B)``."""
+    return (weight.flatten(0, 1) @ seen).reshape(*weight.shape[:2], -1)
+
+
+class UnitRows:
+    """The cache of a layer: rows ``(n, B)`` of its units, appended stage by stage.
+
+    What changes here are lists, no attributes: torch.compile loses a change of an attribute where a loop was traced.
+    """
+
+    def __init__(self, size: int, none: Tensor) -> None:
+        """none: no rows, ``(0, B)``."""
+        self.pieces = [none]
+        # A compiled graph with a loop in it must not see tensors change either.
+        pure = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        self.whole = None if pure else none.new_zeros(size, none.shape[1])
+
+    def append(self, rows: Tensor) -> None:
+        if self.whole is not None:
+            count = sum(map(len, self.pieces))
+            self.whole[count : count + len(rows)] = rows
+        self.pieces.append(rows)
+
+    def since(self, start: int) -> Tensor:
+        """All rows so far, from the one numbered ``start``."""
+        if self.whole is None:
+            return torch.cat(self.pieces)[start:]
+        return self.whole[start : sum(map(len, self.pieces))]
