@@ -1,7 +1,9 @@
 """`flows.build`: names, options and what each option does."""
 
 import itertools
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +32,7 @@ from pushforward.transforms import (
 )
 from pushforward.transforms.base import Chain, Inverse
 
+ROOT = Path(__file__).resolve().parents[2]
 _ON_VECTORS = names("vectors")
 
 
@@ -261,6 +264,14 @@ def test_describe_says_what_a_flow_is_for() -> None:
         assert architecture.when.endswith(".")
         for recipe in architecture.recipes.values():
             assert all(field.description for field in recipe.options.model_fields.values())
+
+
+def test_the_table_in_the_readme_names_every_flow() -> None:
+    _, _, after = (ROOT / "README.md").read_text().partition("| name | what it is | when |")
+    table, _, _ = after.partition("\n\n")
+    first = [line.split("|")[1] for line in table.splitlines()[2:]]
+    listed = [name for cell in first for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(listed) == sorted(names())
 
 
 def test_the_l2_penalty_is_on_the_scale_parameters_only() -> None:

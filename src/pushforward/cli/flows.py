@@ -6,11 +6,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from pushforward.cli.imports import import_files
+from pushforward.cli.parameters import Imports
 
-def flows(name: Annotated[str | None, Parameter(help="show the options of this one.")] = None, /) -> None:
+
+def flows(
+    name: Annotated[str | None, Parameter(help="show the options of this one.")] = None, /, *, imports: Imports = ()
+) -> None:
     """The architectures, and what each is for; with a name, the options it has."""
     from pushforward import flows as registry
 
+    import_files(imports)
     if name is None:
         width = max(map(len, registry.names()))
         for each in registry.names():

@@ -6,18 +6,21 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Model
+from pushforward.cli.imports import import_files
+from pushforward.cli.parameters import Imports, Model
 
 
 def info(
     model: Model,
     /,
     *,
+    imports: Imports = (),
     json: Annotated[bool, Parameter(help="print its config.json.")] = False,
 ) -> None:
     """What a saved model is, after comparing every file with its manifest."""
     from pushforward.cli.summary import summary
     from pushforward.storage import load_model
 
+    import_files(imports)
     saved = load_model(model)
     print(saved.config.model_dump_json(indent=2) if json else summary(saved))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter, Token
 
+from pushforward.cli.imports import import_files
 from pushforward.errors import OptionError
 from pushforward.preparation import COLUMNS_HELP, CONTEXT_HELP
 
@@ -36,6 +37,17 @@ Labels = Annotated[
     list[int] | None,
     Parameter(name="--class", consume_multiple=True, help="class labels to draw from."),
 ]
+Imports = Annotated[
+    tuple[Path, ...],
+    Parameter(
+        name="--import",
+        consume_multiple=False,
+        show_default=False,
+        help="Python file that registers an architecture of yours (pushforward.flows.register). Its code is run.",
+    ),
+]
+# Options that a run file cannot set: it must not name code to run.
+COMMAND_LINE_ONLY = ("imports",)
 Force = Annotated[bool, Parameter(help="replace what is there.")]
 DataDir = Annotated[
     Path | None, Parameter(group=DATA, help="where named data are looked for; default: $PUSHFORWARD_DATA.")
@@ -76,6 +88,7 @@ class Running:
     )
     seed: Annotated[int | None, Parameter(help="of everything random; default 0.")] = None
     threads: Annotated[int | None, Parameter(help="processor threads; default: as torch chooses.")] = None
+    imports: Imports = ()
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
@@ -88,9 +101,10 @@ class Running:
         return 0 if self.seed is None else self.seed
 
     def start(self) -> torch.device:
-        """Set threads and seed, and return the device; raises OptionError for one that cannot be used here."""
+        """Set threads and seed, import files and return the device; raises OptionError for what cannot be used."""
         import torch
 
+        import_files(self.imports)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         torch.manual_seed(self.chosen_seed)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from cyclopts import Group, Parameter
 
-from pushforward.cli.parameters import DATA, DataDir, Force, Running
+from pushforward.cli.parameters import COMMAND_LINE_ONLY, DATA, DataDir, Force, Running
 from pushforward.error_messages import did_you_mean, first_problem
 from pushforward.errors import OptionError
 from pushforward.preparation import Preparation
@@ -58,7 +58,8 @@ class Run:
 
         Raises OptionError for a file that cannot be read, an unknown name, or a value of the wrong kind.
         """
-        values, known = {} if file is None else _read(file), dict(_flat(Run()))
+        values = {} if file is None else _read(file)
+        known = [name for name, _ in _flat(Run()) if name not in COMMAND_LINE_ONLY]
         for name in values:
             if name not in known:
                 hint = did_you_mean(name, known) or f"expected one of {', '.join(known)}"
