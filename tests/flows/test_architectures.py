@@ -238,6 +238,8 @@ def test_config_rebuilds_the_flow(name: str) -> None:
     flow = build(name, (3,), classes=4, **options_of(name, transforms=2, hidden=(5,), levels=6))
     config = flow.config
     assert config is not None
+    # Defaults are written out too: they may be others in a later version.
+    assert set(config.options) == set(describe(name).recipe((3,)).options.model_fields)
     again = build(config.name, config.event_shape, config.context_dim, config.classes, **config.options)
     assert again.config == config
     again.load_state_dict(flow.state_dict())

@@ -55,6 +55,13 @@ def test_a_gaussian_is_learned_with_the_velocity_that_theory_gives() -> None:
         assert (found - _gaussian_velocity(x, torch.tensor(time), 0.5)).square().mean().sqrt() <= 0.15
 
 
+def test_the_loss_is_the_mean_square_of_what_a_velocity_of_zero_misses() -> None:
+    flow = build("flow_matching", (3,), hidden=(4,), standardise=False)
+    x, e, t = torch.randn(6, 3), torch.randn(6, 3), torch.rand(6)
+    loss = flow.objective(x, noise=(None, e, t)).value
+    torch.testing.assert_close(loss, ((1 - 1e-4) * e - x).square().mean())
+
+
 def test_the_loss_is_shown_under_its_name_and_is_no_likelihood(capsys: pytest.CaptureFixture[str]) -> None:
     flow = build("flow_matching", (2,), hidden=(4,))
     assert isinstance(flow.objective, FlowMatching)

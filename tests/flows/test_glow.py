@@ -108,6 +108,13 @@ def test_couplings_compute_parameters_of_what_they_change_only() -> None:
         assert coupling.net(torch.randn(2, kept, 4, 4)).shape == (2, 2 * changed, 4, 4)
 
 
+@pytest.mark.parametrize(("linear", "halves"), [("none", [True, False, True]), ("lu", [True, True, True])])
+def test_where_channels_are_not_mixed_couplings_keep_the_two_halves_in_turn(linear: str, halves: list[bool]) -> None:
+    flow = build("glow", (1, 4, 4), transforms=3, channels=2, linear=linear, scales=1)
+    partitions = [m.partition for m in flow.modules() if isinstance(m, Coupling)]
+    assert [isinstance(p, Channelwise) and p.keep_first for p in partitions] == halves
+
+
 @pytest.mark.parametrize(("sides", "scales"), [((28, 28), 2), ((32, 32), 3), ((8, 8), 1), ((2, 2), 1), ((6, 10), 1)])
 def test_scales_follow_the_size_of_the_image(sides: tuple[int, int], scales: int) -> None:
     flow = build("glow", (1, *sides), transforms=1, channels=2)

@@ -238,6 +238,8 @@ def test_metrics_are_written_one_object_a_round_as_the_history_has_them(tmp_path
     assert lines == result.history
     assert [e["step"] for e in lines] == [0, 5, 10, 15, 20]
     assert lines[0]["train"] is None
+    assert lines[-1]["train_loss"] == -lines[-1]["train"]
+    assert lines[-1]["validation_nats"] == lines[-1]["validation"]
     for key in ("train", "validation", "standard_error", "lr", "gradient_norm", "rows_per_second", "seconds"):
         assert math.isfinite(lines[-1][key])
 
