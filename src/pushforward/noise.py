@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pushforward.errors import ShapeError
+from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape
 
 
@@ -54,6 +54,13 @@ def part_noise(noise: NoiseValue, parts: int) -> Sequence[NoiseValue]:
     if isinstance(noise, tuple) and len(noise) == parts:
         return noise
     raise ShapeError(f"noise for {parts} parts expected as a tuple with one entry each, got {type(noise).__name__}")
+
+
+def required_noise(noise: NoiseValue, owner: object, use: str) -> Tensor:
+    """The noise as one tensor; raises OptionError, with the owner's class and the use, for anything else."""
+    if not isinstance(noise, Tensor):
+        raise OptionError(f"{type(owner).__name__} needs its noise, {use}")
+    return noise
 
 
 def map_noise(noise: NoiseValue, function: Callable[[Tensor], Tensor]) -> NoiseValue:

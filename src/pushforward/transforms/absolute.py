@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.domain import Domain
-from pushforward.errors import OptionError
 from pushforward.events import Shape, log_dtype, sum_event, zero_log_term
-from pushforward.noise import Noise, NoiseValue
+from pushforward.noise import Noise, NoiseValue, required_noise
 from pushforward.transforms.base import Transform
 
 
@@ -50,8 +49,7 @@ class Abs(Transform):
         return z, self._log_term(z, x >= 0, self._logits(z, context))
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if not isinstance(noise, Tensor):
-            raise OptionError("Abs needs its noise, one uniform number per coordinate for the sign, in to_data")
+        noise = required_noise(noise, self, "one uniform number per coordinate for the sign, in to_data")
         logits = self._logits(z, context)
         positive = noise < (0.5 if logits is None else logits.sigmoid())
         return torch.where(positive, z, -z), -self._log_term(z, positive, logits)

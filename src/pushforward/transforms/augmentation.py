@@ -8,7 +8,7 @@ from torch import Tensor
 from pushforward.domain import REAL
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape
-from pushforward.noise import NoiseValue
+from pushforward.noise import NoiseValue, required_noise
 from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import ConditionalFlow
 
@@ -42,8 +42,7 @@ class Augment(Transform):
         self.noise_to_latent = posterior.noise
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if noise is None:
-            raise OptionError("Augment needs its noise, from which what it adds is drawn, in to_latent")
+        noise = required_noise(noise, self, "from which it draws the coordinates that it adds, in to_latent")
         e, log_q = self.posterior.draw(noise, x, context)
         return torch.cat([x, e], 1), -log_q
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pushforward.domain import REAL
 from pushforward.errors import OptionError, ShapeError
-from pushforward.noise import NoiseValue
+from pushforward.noise import NoiseValue, required_noise
 from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import ConditionalFlow
 
@@ -49,16 +49,14 @@ class ContinuouslyIndexed(Transform):
         self.eager = next((part.eager for part in (inner, by_index, prior, posterior) if part.eager is not None), None)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if noise is None:
-            raise OptionError("ContinuouslyIndexed needs its noise, from which the index is drawn, in to_latent")
+        noise = required_noise(noise, self, "from which the index is drawn, in to_latent")
         u, log_q = self.posterior.draw(noise, x, context)
         y, inner_term = self.inner.to_latent(x, context)
         z, index_term = self.by_index.transform.to_latent(y, self.by_index.seen(u, context))
         return z, inner_term + index_term + self.prior.log_prob(u, z, context) - log_q
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if noise is None:
-            raise OptionError("ContinuouslyIndexed needs its noise, from which the index is drawn, in to_data")
+        noise = required_noise(noise, self, "from which the index is drawn, in to_data")
         u, log_p = self.prior.draw(noise, z, context)
         y, index_term = self.by_index.transform.to_data(z, self.by_index.seen(u, context))
         x, inner_term = self.inner.to_data(y, context)

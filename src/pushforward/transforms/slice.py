@@ -8,7 +8,7 @@ from torch import Tensor
 from pushforward.domain import REAL, Domain, product
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape
-from pushforward.noise import NoiseValue
+from pushforward.noise import NoiseValue, required_noise
 from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import Conditional
 
@@ -44,8 +44,7 @@ class Slice(Transform):
         return z, self.rest.log_prob(rest, z, context)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if noise is None:
-            raise OptionError("Slice needs its noise, from which the rest is drawn, in to_data")
+        noise = required_noise(noise, self, "from which the rest is drawn, in to_data")
         rest, log_p = self.rest.draw(noise, z, context)
         return torch.cat([z, rest], 1), -log_p
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, zero_log_term
-from pushforward.noise import Noise, NoiseValue
+from pushforward.noise import Noise, NoiseValue, required_noise
 from pushforward.transforms.base import Transform
 
 
@@ -46,9 +46,7 @@ class StochasticPermutation(Transform):
 
 def random_order(noise: NoiseValue, transform: Transform) -> Tensor:
     """The order ``(B, n)`` of uniform noise ``(B, n)``; all are equally likely."""
-    if not isinstance(noise, Tensor):
-        raise OptionError(f"{type(transform).__name__} needs its noise, one uniform number per place")
-    return noise.argsort(dim=1, stable=True)
+    return required_noise(noise, transform, "one uniform number per place").argsort(dim=1, stable=True)
 
 
 def reordered(x: Tensor, order: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pushforward.domain import REAL
 from pushforward.errors import OptionError
-from pushforward.noise import NoiseValue
+from pushforward.noise import NoiseValue, required_noise
 from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import ConditionalFlow
 
@@ -33,14 +33,12 @@ class VAE(Transform):
         self.eager = encoder.eager or decoder.eager
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if noise is None:
-            raise OptionError("a VAE step needs its noise, from which the latent is drawn, in to_latent")
+        noise = required_noise(noise, self, "from which the latent is drawn, in to_latent")
         z, log_q = self.encoder.draw(noise, x, context)
         return z, self.decoder.log_prob(x, z, context) - log_q
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if noise is None:
-            raise OptionError("a VAE step needs its noise, from which the data are drawn, in to_data")
+        noise = required_noise(noise, self, "from which the data are drawn, in to_data")
         x, log_p = self.decoder.draw(noise, z, context)
         return x, self.encoder.log_prob(z, x, context) - log_p
 
