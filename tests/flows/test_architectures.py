@@ -124,7 +124,7 @@ def _parameters_reached(
     if isinstance(step, _Amortised):
         return _reached(lambda context: step.params(context).sum(1), context)
     batch = 2 if isinstance(step, Autoregressive) else 1
-    return _reached(lambda context: step._params(x, context).sum(batch), context)
+    return _reached(lambda context: step.map_params(x, context).sum(batch), context)
 
 
 @pytest.mark.parametrize("features", [1, 2, 5])

@@ -92,7 +92,7 @@ def test_context_reaches_every_parameter_of_every_coupling_and_prior(name: str) 
             x = torch.randn(9, *step.data_shape).double()
 
             def params(context: Tensor, step: Coupling | Elementwise = step, x: Tensor = x) -> Tensor:
-                return step._params(x, context).sum((1, 3, 4))
+                return step.map_params(x, context).sum((1, 3, 4))
 
             jacobian = torch.autograd.functional.jacobian(params, context)
             assert (jacobian != 0).flatten(2).any(2).all()

@@ -12,7 +12,6 @@ from pushforward.errors import NumericsError
 from pushforward.flow import Flow
 from pushforward.noise import NoiseValue, part_noise
 from pushforward.training.averaging import Snapshot, Statistics, WeightAverage
-from pushforward.transforms import Coupling
 from pushforward.transforms.base import Transform
 
 # So many non-finite steps in a row are no accident.
@@ -145,7 +144,8 @@ def _what(transform: Transform, z: Tensor, x: Tensor, context: Tensor | None) ->
     broken = [name for name, p in transform.named_parameters() if not p.isfinite().all()]
     if broken:
         return f"has non-finite weights ({broken[0]})"
-    if isinstance(transform, Coupling) and not transform._params(x, context).isfinite().all():
+    params = transform.map_params(x, context)
+    if params is not None and not params.isfinite().all():
         return "gets non-finite parameters from its net"
     return "gives non-finite latents" if not z.isfinite().all() else "gives a non-finite log term"
 

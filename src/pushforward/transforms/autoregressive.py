@@ -39,9 +39,11 @@ class Autoregressive(Transform):
         self.data_shape = self.latent_shape = net.event_shape
         self.domain, self.codomain = map.domain, map.codomain
 
+    def map_params(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.map.with_start(self.net(x, context).to(x.dtype))
+
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        params = self.map.with_start(self.net(x, context).to(x.dtype))
-        z, log_slope = batch_last(self.map, x, params)
+        z, log_slope = batch_last(self.map, x, self.map_params(x, context))
         return z, sum_event(log_slope)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:

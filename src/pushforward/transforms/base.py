@@ -68,6 +68,10 @@ class Transform(nn.Module, ABC):
         """The data of part ``index``: of all ``values`` that the part before it gives, those that it takes."""
         return values
 
+    def map_params(self, x: Tensor, context: Tensor | None = None) -> Tensor | None:
+        """The parameters ``(P, B, ...)`` of this transform's map for data ``x``; None for a transform without a map."""
+        return None
+
     @abstractmethod
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         """Data ``(B, *data_shape)`` to latents ``(B, *latent_shape)`` and a log term ``(B,)``.

@@ -47,13 +47,13 @@ class Coupling(Transform):
         if domain is not None:
             self.domain = self.codomain = _checked_domain(domain, partition, map)
 
-    def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
+    def map_params(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         raw = self.net(self.partition.kept(x), context)
         # Under autocast the net answers in half precision, in which exp(s) exp(-s) is not 1: widen before the map.
         return self.map.with_start(self.partition.params(raw, self.map.n_params).to(x.dtype))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        y, log_slope = batch_last(self.map, self.partition.changed(x), self._params(x, context))
+        y, log_slope = batch_last(self.map, self.partition.changed(x), self.map_params(x, context))
         log_term = sum_event(log_slope)
         if self.after is not None:
             y, term = self.after.to_latent(y, context)
@@ -64,14 +64,14 @@ class Coupling(Transform):
         y, log_term = self.partition.changed(z), zero_log_term(z)
         if self.after is not None:
             y, log_term = self.after.to_data(y, context)
-        x, log_slope = batch_last(self.map.inverse, y, self._params(z, context))
+        x, log_slope = batch_last(self.map.inverse, y, self.map_params(z, context))
         return self.partition.merge(z, x), sum_event(log_slope) + log_term
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if isinstance(self.net, DataInitialisedNet):
             self.net.initialise(self.partition.kept(x), context)
         if self.after is not None:
-            y, _ = self.map(self.partition.changed(x), self._params(x, context))
+            y, _ = self.map(self.partition.changed(x), self.map_params(x, context))
             self.after.initialise(y, context)
 
 

@@ -39,7 +39,7 @@ class Elementwise(Transform):
         self.weight = nn.Parameter(torch.zeros(map.n_params, *shape)) if map.n_params else None
         self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool)) if map.starts_from_data else None
 
-    def _params(self, x: Tensor, context: Tensor | None) -> Tensor:
+    def map_params(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         if self.weight is None:
             return x.new_zeros(0, *x.shape)
         params = self.map.with_start(self.weight[:, None])
@@ -49,11 +49,11 @@ class Elementwise(Transform):
         return params if self.map.broadcasts else params.expand(self.map.n_params, *x.shape)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        y, log_slope = self.map(x, self._params(x, context))
+        y, log_slope = self.map(x, self.map_params(x, context))
         return y, sum_event(log_slope)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        x, log_slope = self.map.inverse(z, self._params(z, context))
+        x, log_slope = self.map.inverse(z, self.map_params(z, context))
         return x, sum_event(log_slope)
 
     @torch.no_grad()
