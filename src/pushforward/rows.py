@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -37,6 +38,10 @@ class Rows:
     def event_size(self) -> int:
         """The number of values of a row."""
         return self.x[0].numel()
+
+    def values(self) -> Array:
+        """The values of all rows as numpy's float64, ``(N, D)``."""
+        return self.x.double().cpu().reshape(len(self), math.prod(self.x.shape[1:])).numpy()
 
     def take(self, rows: Tensor | Array) -> Rows:
         """The rows numbered ``rows: (B,)``, in that order."""

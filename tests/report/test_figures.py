@@ -30,7 +30,7 @@ def draw_charts() -> list[str]:
         figures.corner(x, x, ["a<script>", "b$_$"]),
         figures.scatter(x, bounds, ["a", "b"], "data"),
         figures.density_map(-np.square(np.arange(9.0)).reshape(3, 3), bounds, ["a", "b"]),
-        figures.comparison(["This flow", "Gaussian"], [1.0, 2.0], [0.1, 0.0], "nats"),
+        figures.comparison(["This flow", "Gaussian"], ["flow", "gaussian"], [1.0, 2.0], [0.1, 0.0], "nats"),
     ]
 
 

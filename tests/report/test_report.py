@@ -18,7 +18,7 @@ from pushforward.evaluation import baselines, scores
 from pushforward.evaluation.fit_baselines import dequantised, fit_baselines
 from pushforward.evaluation.samples import clamping
 from pushforward.flow import Flow
-from pushforward.report import make_report
+from pushforward.report import report_saved_model
 from pushforward.rows import rows_of
 
 HEALTHY = CheckReport((CheckLine("round trip", 1e-9, "<= 1e-4", True, "x -> z -> x"),))
@@ -42,6 +42,11 @@ def saved(flow: Flow, data: DataSet, trained_on: DataSet | None = None, split: b
     described = storage.DataConfig(name=of.name, kind=of.kind, rows=len(of), fingerprint=of.fingerprint)
     model = storage.ModelConfig(format=storage.FORMAT, flow=architecture, data=described, training={"steps": 3})
     return storage.SavedModel(flow.eval(), model, sources.split(of) if split else None, Path())
+
+
+def make_report(*arguments, **options) -> tuple[str, dict]:
+    report = report_saved_model(*arguments, **options)
+    return report.html, report.numbers
 
 
 def build(data: DataSet, name: str = "nice", **options) -> Flow:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pushforward import storage
-from pushforward.atomic_files import write_atomically
 from pushforward.cli.progress import tell
 from pushforward.data import DataSet
 from pushforward.evaluation.baselines import gaussian
 from pushforward.evaluation.fit_baselines import baseline_views
 from pushforward.evaluation.scores import score
-from pushforward.report import make_report
-from pushforward.report import report_json as said
+from pushforward.evaluation.verdict import compare_likelihoods
+from pushforward.report import report_saved_model
+from pushforward.report.report_json import as_json
 from pushforward.rows import rows_of
 from pushforward.storage import SavedModel
 from pushforward.units import better, unit_of
@@ -28,17 +28,15 @@ def save_report(model: SavedModel, data: DataSet, *, seed: int, out: Path | None
 
     Returns its numbers.
     """
-    html, numbers = make_report(
+    report = report_saved_model(
         model, data, history=read_history(model.path), seed=seed, progress=lambda step: tell(f"report: {step}")
     )
-    files = {"report.html": html, "report.json": json.dumps(numbers, indent=1, allow_nan=False) + "\n"}
-    for name, text in files.items():
-        if out is None:
-            storage.add_file(model.path, name, text.encode())
-        else:
-            out.mkdir(parents=True, exist_ok=True)
-            write_atomically(out / name, text.encode())
-    return numbers
+    if out is None:
+        storage.add_file(model.path, "report.html", report.html.encode())
+        storage.add_file(model.path, "report.json", report.json.encode())
+    else:
+        report.save(out / "report.html")
+    return report.numbers
 
 
 def read_history(path: Path) -> list[dict[str, Any]] | None:
@@ -57,9 +55,8 @@ def score_held_out(model: SavedModel, data: DataSet, *, seed: int) -> dict[str, 
     parts = {name: part.first(_BASELINE_ROWS) for name, part in parts.items()}
     scores = score(flow, parts["test"], seed)
     on_train = score(flow, parts["train"].first(1000), seed)
-    rival = gaussian(baseline_views(flow, parts, seed))
-    found = said.likelihoods(scores, on_train, [rival], unit_of(flow), math.prod(flow.event_shape))
-    return dict(said.plain(found))
+    baseline = gaussian(baseline_views(flow, parts, seed))
+    return dict(as_json(compare_likelihoods(scores, on_train, [baseline], unit_of(flow), math.prod(flow.event_shape))))
 
 
 def print_held_out(likelihood: dict[str, Any]) -> None:

@@ -60,17 +60,29 @@ def split(data: DataSet, seed: int = 0) -> Split:
     Raises:
         DataError: with fewer than ten rows to divide.
     """
-    order = np.random.default_rng(seed).permutation(len(data))
     if data.test_rows is None:
-        _require_rows(len(order), f"{data.name} has")
-        tenth = max(1, round(0.1 * len(order)))
-        test, rest = order[:tenth], order[tenth:]
-    else:
-        published = np.isin(order, data.test_rows)
-        test, rest = order[published], order[~published]
-        _require_rows(len(rest), f"{data.name} has, beside its published test part,")
-        tenth = max(1, round(0.1 * len(rest)))
-    parts = (rest[tenth:], rest[:tenth], test)
+        return random_split(len(data), seed, data.name)
+    order = np.random.default_rng(seed).permutation(len(data))
+    published = np.isin(order, data.test_rows)
+    test, rest = order[published], order[~published]
+    _require_rows(len(rest), f"{data.name} has, beside its published test part,")
+    return _split(rest, test, max(1, round(0.1 * len(rest))))
+
+
+def random_split(rows: int, seed: int, name: str) -> Split:
+    """Divide the numbers of ``rows`` rows 80/10/10 by ``seed``.
+
+    Raises:
+        DataError: with fewer than ten rows, named after `name`.
+    """
+    _require_rows(rows, f"{name} has")
+    order = np.random.default_rng(seed).permutation(rows)
+    tenth = max(1, round(0.1 * rows))
+    return _split(order[tenth:], order[:tenth], tenth)
+
+
+def _split(rest: np.ndarray, test: np.ndarray, validation: int) -> Split:
+    parts = (rest[validation:], rest[:validation], test)
     return Split(*(np.sort(part).astype(np.int64) for part in parts))
 
 

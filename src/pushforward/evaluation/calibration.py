@@ -179,7 +179,7 @@ def marginal_pit(flow: Flow, part: Rows, seed: int, rows: int = 5000, conditiona
     drawn = samples.double().cpu().numpy().reshape(*samples.shape[:2], -1)
     if not np.isfinite(drawn).all():
         return None
-    values = part.x.double().numpy().reshape(len(part), -1)
+    values = part.values()
     pits = np.empty(values.shape)
     for column, x in enumerate(values.T):
         if part.context is None:

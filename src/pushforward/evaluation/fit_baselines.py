@@ -45,7 +45,7 @@ def baseline_views(flow: Flow, parts: dict[str, Rows], seed: int) -> list[Baseli
     some = {name: part if name == "test" else part.first(most) for name, part in parts.items()}
     integers = flow.transform.domain.kind == "integers"
     if not integers:
-        given = [some[name].x.double().numpy().reshape(-1, dimensions) for name in _PARTS]
+        given = [some[name].values() for name in _PARTS]
         return [_view("", given, [np.zeros(len(x)) for x in given], flow, some)]
     # Held-out rows get the flow's own noise, keyed by the row. For the other rows any noise will do, and keyed noise
     # of many rows would take longer than the fit.

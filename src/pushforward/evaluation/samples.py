@@ -16,27 +16,34 @@ from pushforward.flow import Flow
 from pushforward.rows import Rows
 from pushforward.transforms.dequantisation import dequantisation
 
+_BATCH = 512
+
 
 @torch.no_grad()
 def draw(flow: Flow, n: int, rows: Rows, seed: int) -> tuple[Array, Rows]:
-    """``n`` samples, float64, and as many of the rows to compare them with.
+    """``n`` samples, float64, and rows to compare them with.
 
-    A conditional flow gives one sample for the context of each row, and no more samples than there are rows.
+    An unconditional flow is compared with at most ``n`` of the rows. A conditional one gives a sample for the context
+    of each of ``n`` rows, which are taken in turn where there are fewer.
     """
-    beside = _random_rows(rows, n if rows.context is None else min(n, len(rows)), seed)
-    return np.concatenate([x.double().cpu().numpy() for x in _samples(flow, beside, seed)]), beside
+    samples = np.concatenate([x.double().cpu().numpy() for x in _samples(flow, n, rows, seed)])
+    return samples, _random_rows(rows, min(n, len(rows)) if rows.context is None else n, seed)
 
 
 def _random_rows(rows: Rows, n: int, seed: int) -> Rows:
-    """``n`` rows in random order, taken again from the first where there are fewer."""
+    """``n`` rows in random order, in turn where there are fewer."""
     return rows.take(np.resize(np.random.default_rng(seed).permutation(len(rows)), n))
 
 
-def _samples(flow: Flow, beside: Rows, seed: int) -> Iterator[Tensor]:
-    """A sample for each row of ``beside``, given its context, batch by batch."""
+def _samples(flow: Flow, n: int, rows: Rows, seed: int) -> Iterator[Tensor]:
+    """``n`` samples, batch by batch, each given the context of one of the `_random_rows` where there is a context."""
     generator = torch.Generator(device=flow.device).manual_seed(seed)
-    for _, x, context in beside.batches(flow):
-        yield flow.sample(len(x) if context is None else 1, context, generator=generator).reshape(-1, *flow.event_shape)
+    if rows.context is None:
+        for start in range(0, n, _BATCH):
+            yield flow.sample(min(_BATCH, n - start), generator=generator)
+    else:
+        for _, _, context in _random_rows(rows, n, seed).batches(flow, _BATCH):
+            yield flow.sample(1, context, generator=generator)[0]
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def clamping(flow: Flow, rows: Rows, seed: int, n: int = 512) -> Clamping | None
     if first is None:
         return None
     top, below, above, at_low, at_high, clamped = first.levels - 1, 0, 0, 0, 0, 0
-    for y in _samples(unclamped, _random_rows(rows, n, seed), seed):
+    for y in _samples(unclamped, n, rows, seed):
         level = (y * first.levels).floor()
         low, high = level < 0, level > top
         below, above = below + int(low.sum()), above + int(high.sum())

@@ -1,31 +1,44 @@
-"""Putting a report together: what is measured, in which order, and the page and the numbers that come of it."""
+"""Building the report of a flow: every measurement in turn, then the page and the numbers."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
-from pushforward.data import DataSet, Split, split
-from pushforward.data.toys import TOYS
-from pushforward.errors import DataError
+from pushforward.atomic_files import write_atomically
+from pushforward.data.splits import random_split
+from pushforward.diagnostics import CheckReport
+from pushforward.diagnostics import check as run_check
+from pushforward.errors import DataError, OptionError
 from pushforward.evaluation.calibration import LEVELS, coverage, latent_fit, marginal_pit
 from pushforward.evaluation.fit_baselines import fit_baselines
 from pushforward.evaluation.latent_edits import Attribute, attribute_direction
 from pushforward.evaluation.samples import clamping, draw
 from pushforward.evaluation.scores import latents, score
+from pushforward.evaluation.verdict import compare_likelihoods, verdict
 from pushforward.flow import Flow
-from pushforward.report import report_json as said
-from pushforward.report.page import Findings, render
-from pushforward.rows import Rows, rows_of
+from pushforward.inputs import TensorLike, as_tensor
+from pushforward.report.page import Measurements, render
+from pushforward.report.report_data import DataFacts, facts_of
+from pushforward.report.report_json import (
+    as_json,
+    count_not_finite,
+    describe_columns,
+    describe_data,
+    describe_latents,
+    describe_run,
+)
+from pushforward.rows import Rows
+from pushforward.training.batches import checked_rows
 from pushforward.units import unit_of
-
-if TYPE_CHECKING:
-    from pushforward.diagnostics import CheckReport
-    from pushforward.storage import SavedModel
 
 _MAX_ROWS = 10_000
 _TRAIN_ROWS = 1000
@@ -33,119 +46,156 @@ _LATENT_VALUES = 4_000_000
 _ATTRIBUTE_ROWS = 500
 
 
-def make_report(
-    model: SavedModel,
-    data: DataSet,
-    *,
-    history: Sequence[dict[str, Any]] | None = None,
-    seed: int = 0,
-    check: CheckReport | None = None,
-    progress: Callable[[str], None] | None = None,
-    max_rows: int = _MAX_ROWS,
-) -> tuple[str, dict[str, Any]]:
-    """The report of a model on ``data``: a self-contained HTML page, and every number of it as JSON values.
+@dataclass(frozen=True)
+class Report:
+    """A report: a self-contained HTML page, and every number of it as JSON values."""
 
-    Rows are held out as the model's split says where ``data`` are those it was trained on, and by a new split drawn
-    with ``seed`` otherwise. history: entries of ``metrics.jsonl``. check: what `pushforward.check` found; run here
-    where it is None. progress: told what is being done. max_rows: of the held-out rows, at most so many are scored.
-    Raises DataError, ShapeError where data and model do not fit.
+    html: str
+    numbers: dict[str, Any]
+
+    @property
+    def json(self) -> str:
+        """The numbers as JSON text."""
+        return json.dumps(self.numbers, indent=1, allow_nan=False) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the page to ``path`` and the numbers beside it, under the same name with the ending ``.json``."""
+        page = Path(path)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(page, self.html.encode())
+        write_atomically(page.with_suffix(".json"), self.json.encode())
+
+
+def build_report(
+    flow: Flow,
+    train: Rows | TensorLike,
+    validation: Rows | TensorLike | None = None,
+    test: Rows | TensorLike | None = None,
+    *,
+    context: TensorLike | None = None,
+    validation_context: TensorLike | None = None,
+    test_context: TensorLike | None = None,
+    columns: Sequence[str] | None = None,
+    data: str | DataFacts = "data",
+    history: Sequence[dict[str, Any]] | None = None,
+    run: Mapping[str, Any] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    check: CheckReport | None = None,
+    seed: int = 0,
+    max_rows: int = _MAX_ROWS,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """The report of ``flow`` on rows ``(N, *event_shape)``: likelihoods, baselines, calibration, samples, latents.
+
+    train, validation: the baselines are fitted to and chosen on these; test: held-out rows, which are scored. Without
+    validation and test rows, ``train`` is divided 80/10/10 by ``seed``. context, validation_context, test_context: one
+    row of context, or a label, for each row; `Rows` carry their own. columns: names of the D values of a row. data: the
+    name of the data. history: the rounds of a fit, `FitResult.history`, for the training curves. run: further facts of
+    how the flow was made. out: file for the page, ending in ``.html``; the numbers go beside it (`Report.save`). check:
+    the result of `pushforward.check`, which is run here where it is None. max_rows: at most so many test rows are
+    scored. progress: called with the name of each step. Raises ShapeError, ContextError, DataError, OptionError.
+
+    >>> import torch
+    >>> from pushforward import flows
+    >>> flow = flows.build("real_nvp", event_shape=(2,), transforms=2, hidden=(8,))
+    >>> report = build_report(flow, torch.randn(100, 2))
+    >>> report.numbers["likelihood"]["kind"], report.html[:15]
+    ('exact', '<!doctype html>')
     """
     tell = progress or (lambda step: None)
-    flow = model.flow
-    parts, sizes, notes = _parts(model, data, seed, max_rows)
-    held_out, table = parts["test"], data.kind == "table"
+    if (validation is None) != (test is None):
+        raise OptionError("validation and test rows go together: give both, or neither to divide the training rows")
+    notes = []
+    if validation is None or test is None:
+        rows = _rows(flow, train, context, "training")
+        chosen = random_split(len(rows), seed, "the data")
+        parts = {name: rows.take(getattr(chosen, name)) for name in ("train", "validation", "test")}
+        notes.append(f"rows were divided by seed {seed}, and may have been trained on")
+    else:
+        parts = {
+            "train": _rows(flow, train, context, "training"),
+            "validation": _rows(flow, validation, validation_context, "validation"),
+            "test": _rows(flow, test, test_context, "test"),
+        }
+    facts = facts_of(flow, parts, data, columns) if isinstance(data, str) else data
+    sizes = {name: len(part) for name, part in parts.items()}
+    for name, size in sizes.items():
+        if size == 0:
+            raise DataError(f"{facts.name}: the split has no {name} rows, and a report needs some")
+    if sizes["test"] > max_rows:
+        parts["test"] = parts["test"].take(np.sort(np.random.default_rng(seed).permutation(sizes["test"])[:max_rows]))
+        notes.append(f"{max_rows} of {sizes['test']} held-out rows were scored, drawn by seed {seed}")
 
-    tell(f"scoring {len(held_out)} held-out rows")
-    scores = score(flow, held_out, seed)
+    test_rows, table = parts["test"], facts.kind == "table"
+    tell(f"scoring {len(test_rows)} held-out rows")
+    scores = score(flow, test_rows, seed)
     on_train = score(flow, parts["train"].first(_TRAIN_ROWS), seed)
     tell("fitting the baselines")
-    toy = data.name if data.name in TOYS and data.columns == ("x", "y") and data.context is None else None
-    others = fit_baselines(flow, parts, seed, toy)
+    baselines = fit_baselines(flow, parts, seed, facts.toy)
+    likelihood = compare_likelihoods(scores, on_train, baselines, unit_of(flow), math.prod(flow.event_shape))
     tell("comparing the latents with the base")
-    rows = max(1, min(2000, _LATENT_VALUES // math.prod(flow.event_shape)))
-    fit = latent_fit(flow.base, latents(flow, held_out.first(rows), seed), seed)
+    count = max(1, min(2000, _LATENT_VALUES // math.prod(flow.event_shape)))
+    fit = latent_fit(flow.base, latents(flow, test_rows.first(count), seed), seed)
     tell("drawing samples")
-    clamped = clamping(flow, held_out, seed)
-    samples, beside = draw(flow, 4000 if table else 64, held_out, seed)
-    pits = marginal_pit(flow, held_out, seed) if table else None
-    covered = coverage(flow, held_out, seed, log_densities=scores.nats) if table else None
+    clamped = clamping(flow, test_rows, seed)
+    samples, beside = draw(flow, 4000 if table else 64, test_rows, seed)
+    pits = marginal_pit(flow, test_rows, seed) if table else None
+    covered = coverage(flow, test_rows, seed, log_densities=scores.nats) if table else None
     attribute = None
-    if not table and flow.context_shape is None and data.labels is not None:
-        tell("looking for the direction of an attribute")
+    if not table and flow.context_shape is None:
+        tell("computing the direction of an attribute")
         attribute = _attribute(flow, parts, seed)
     if check is None:
-        from pushforward.diagnostics import check as run_check
-
         tell("checking the numerics")
-        check = run_check(flow, *held_out.first(256).on(flow), seed=seed)
-
-    found: dict[str, Any] = {
-        "format": 1,
-        "data": said.about_data(data, sizes, len(held_out), notes),
-        "likelihood": said.likelihoods(scores, on_train, others, unit_of(flow), math.prod(flow.event_shape)),
-        "training": {"history": list(history or ())},
-        "samples": {"drawn": len(samples), "not_finite": said.not_finite(samples)},
-        "clamped": None if clamped is None else asdict(clamped),
-        "latents": None if fit is None else said.about_latents(fit),
-        "columns": said.about_columns(data.columns or (), held_out, samples, pits) if table else None,
-        "coverage": covered and {f"{level:g}": share for level, share in zip(LEVELS, covered, strict=True)},
-        "attribute": None if attribute is None else attribute.classes,
-        "check": check.to_json(),
-        "run": said.about_run(model, seed),
-    }
-    found["state"], found["verdict"] = said.verdict(found, check.passed)
-    found = said.plain(found)
+        check = run_check(flow, *test_rows.first(256).on(flow), seed=seed)
+    state, sentence = verdict(likelihood, count_not_finite(samples), check.passed)
+    numbers = as_json(
+        {
+            "format": 1,
+            "data": describe_data(facts, flow.event_shape, sizes, len(test_rows), [*facts.notes, *notes]),
+            "likelihood": likelihood,
+            "training": {"history": list(history or ())},
+            "samples": {"drawn": len(samples), "not_finite": count_not_finite(samples)},
+            "clamped": None if clamped is None else asdict(clamped),
+            "latents": None if fit is None else describe_latents(fit),
+            "columns": describe_columns(facts.columns or (), test_rows, samples, pits) if table else None,
+            "coverage": covered and {f"{level:g}": share for level, share in zip(LEVELS, covered, strict=True)},
+            "attribute": None if attribute is None else attribute.classes,
+            "check": check.to_json(),
+            "run": describe_run(flow, run or {}, seed),
+            "state": state,
+            "verdict": sentence,
+        }
+    )
     tell("drawing the page")
-    return render(Findings(flow, data, parts, fit, samples, beside, pits, seed, attribute), check.lines, found), found
+    drawn = Measurements(flow, facts, parts, fit, samples, beside, pits, seed, attribute)
+    report = Report(render(drawn, check.lines, numbers), numbers)
+    if out is not None:
+        report.save(out)
+    return report
+
+
+def _rows(flow: Flow, x: Rows | TensorLike, context: TensorLike | None, name: str) -> Rows:
+    """Rows on the CPU in their own dtype, which the baselines take, once they are known to suit the flow."""
+    if isinstance(x, Rows):
+        return x
+    checked_rows(flow, x, context, name)
+    contexts = None if context is None else as_tensor(context, name).detach().cpu()
+    return Rows(as_tensor(x, name).detach().cpu(), contexts)
 
 
 def _attribute(flow: Flow, parts: dict[str, Rows], seed: int) -> Attribute | None:
     """From the most frequent class to the one after it, by training rows; None where there are no two classes."""
-    held_out, train = parts["test"], parts["train"]
-    if held_out.labels is None or train.labels is None:
+    test, train = parts["test"], parts["train"]
+    if test.labels is None or train.labels is None:
         return None
     classes, counts = np.unique(train.labels.numpy(), return_counts=True)
     classes = classes[np.argsort(-counts, kind="stable")][:2]
-    if len(classes) < 2:
+    examples = test.take(torch.nonzero(test.labels == int(classes[0])).flatten()[:4])
+    if len(classes) < 2 or not len(examples):
         return None
-    examples = held_out.take(np.flatnonzero(held_out.labels.numpy() == classes[0])[:4])
-    if not len(examples):
-        return None
-    without, having = (train.take(np.flatnonzero(train.labels.numpy() == label)[:_ATTRIBUTE_ROWS]) for label in classes)
-    direction = attribute_direction(flow, having, without, seed)
+    lacking, having = (
+        train.take(torch.nonzero(train.labels == int(label)).flatten()[:_ATTRIBUTE_ROWS]) for label in classes
+    )
+    direction = attribute_direction(flow, having, lacking, seed)
     return Attribute(examples, direction, (int(classes[0]), int(classes[1])))
-
-
-def _parts(
-    model: SavedModel, data: DataSet, seed: int, max_rows: int
-) -> tuple[dict[str, Rows], dict[str, int], list[str]]:
-    """Training, validation and held-out rows with the flow's context, their sizes, and what is to be said of them."""
-    trained_on, notes = model.config.data, []
-    same = trained_on is None or trained_on.fingerprint == data.fingerprint
-    if model.split is not None and same and _fits(model.split, len(data)):
-        chosen = model.split
-    elif trained_on is not None and not same:
-        chosen = split(data, seed)
-        notes.append(
-            f"these are not the data that the model was trained on ({trained_on.name}): the baselines are fitted to "
-            "these, the flow is not"
-        )
-    else:
-        chosen = split(data, seed)
-        notes.append(
-            f"no split was saved with the model: rows were divided by seed {seed}, and may have been trained on"
-        )
-    test = chosen.test
-    if len(test) > max_rows:
-        test = np.sort(np.random.default_rng(seed).permutation(test)[:max_rows])
-        notes.append(f"{max_rows} of {len(chosen.test)} held-out rows were scored, drawn by seed {seed}")
-    rows = {"train": chosen.train, "validation": chosen.validation, "test": test}
-    for name, part in rows.items():
-        if len(part) == 0:
-            raise DataError(f"{data.name}: the split has no {name} rows, and a report needs some")
-    sizes = {name: len(getattr(chosen, name)) for name in rows}
-    return {name: rows_of(model.flow, data, part) for name, part in rows.items()}, sizes, notes
-
-
-def _fits(chosen: Split, rows: int) -> bool:
-    return max(int(part.max(initial=-1)) for part in (chosen.train, chosen.validation, chosen.test)) < rows

@@ -71,24 +71,24 @@ def _focus(ax: Axes, values: Array, unit: Unit) -> None:
         ax.set_ylim(middle - 3 * (high - middle), high + 0.2 * (high - middle))
 
 
-def quantile_plot(expected: Array, found: Array, label: str, xlabel: str, ylabel: str) -> str:
-    """Quantiles ``found: (K, Q)`` of K samples against those of their law, ``expected: (Q,)`` or ``(K, Q)``.
+def quantile_plot(expected: Array, observed: Array, label: str, xlabel: str, ylabel: str) -> str:
+    """Quantiles ``observed: (K, Q)`` of K samples against ``expected: (Q,)`` or ``(K, Q)``, of their distribution.
 
-    Where they follow the law they lie on the diagonal; with several, the thick line is their median.
+    Equal quantiles lie on the diagonal; with several samples, the thick line is their median.
     """
     figure, [[ax]] = panel()
-    found = np.atleast_2d(found)
-    expected = np.broadcast_to(expected, found.shape)
+    observed = np.atleast_2d(observed)
+    expected = np.broadcast_to(expected, observed.shape)
     ends = [float(expected.min()), float(expected.max())]
     ax.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--", zorder=3)
-    alone = len(found) == 1
-    for x, y in zip(expected, found, strict=True):
+    alone = len(observed) == 1
+    for x, y in zip(expected, observed, strict=True):
         ax.plot(x, y, color=MODEL if alone else DATA, linewidth=1.4 if alone else 0.6, alpha=1.0 if alone else 0.5)
     if not alone:
-        ax.plot(np.median(expected, 0), np.median(found, 0), color=MODEL, linewidth=1.6, zorder=4)
-    # A few wild coordinates must not squeeze the others into a line; the numbers beside the chart tell of them.
+        ax.plot(np.median(expected, 0), np.median(observed, 0), color=MODEL, linewidth=1.6, zorder=4)
+    # A few outlying coordinates must not flatten the others into a line; the numbers beside the chart report them.
     span = ends[1] - ends[0] or 1.0
-    bottom, top = max(float(found.min()), ends[0] - span), min(float(found.max()), ends[1] + span)
+    bottom, top = max(float(observed.min()), ends[0] - span), min(float(observed.max()), ends[1] + span)
     ax.set_ylim(min(bottom, ends[0]) - 0.04 * span, max(top, ends[1]) + 0.04 * span)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     return svg(figure, label)
@@ -197,11 +197,13 @@ def scatter(
     return svg(figure, f"{what.capitalize()} in the plane")
 
 
-def comparison(names: Sequence[str], means: Sequence[float], errors: Sequence[float], unit: Unit) -> str:
-    """Mean likelihoods with two standard errors each, one line a model; the first is the flow's."""
+def comparison(
+    names: Sequence[str], roles: Sequence[str], means: Sequence[float], errors: Sequence[float], unit: Unit
+) -> str:
+    """Mean likelihoods with two standard errors each, one line a model; roles: ``flow``, or that of a baseline."""
     figure, [[ax]] = panel(4.2, 0.55 + 0.34 * len(names))
     places = np.arange(len(names))[::-1]
-    colours = [MODEL] + [THIRD if name.startswith("True") else DATA for name in names[1:]]
+    colours = [{"flow": MODEL, "truth": THIRD}.get(role, DATA) for role in roles]
     for place, mean, error, colour in zip(places, means, errors, colours, strict=True):
         ax.errorbar(mean, place, xerr=2 * error, fmt="o", color=colour, markersize=5, linewidth=1.6, capsize=3)
     ax.set_yticks(places, [_short(name, 28) for name in names])

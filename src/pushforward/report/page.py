@@ -1,4 +1,4 @@
-"""The page of a report: figures drawn from what was found, put into the template with the numbers."""
+"""The page of a report: the template filled with figures and numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from pushforward.array_types import Array
-from pushforward.data.dataset import DataSet
 from pushforward.data.image_grid import image_grid
 from pushforward.evaluation.calibration import LatentFit
 from pushforward.evaluation.interpolation import manifold
@@ -28,6 +27,7 @@ from pushforward.evaluation.latent_edits import (
 from pushforward.evaluation.scores import score
 from pushforward.flow import Flow
 from pushforward.report import figures
+from pushforward.report.report_data import DataFacts
 from pushforward.rows import Rows
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ _SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What the page draws besides the numbers.
+class Measurements:
+    """The arrays that the page draws, besides the numbers.
 
     samples: ``(M, *event)``; beside: the data rows that go with them. attribute: None where there are no two classes.
     """
 
     flow: Flow
-    data: DataSet
+    facts: DataFacts
     parts: dict[str, Rows]
     fit: LatentFit | None
     samples: Array
@@ -57,7 +57,7 @@ class Findings:
     attribute: Attribute | None = None
 
 
-def render(found: Findings, checks: Sequence[CheckLine], numbers: dict[str, Any]) -> str:
+def render(m: Measurements, checks: Sequence[CheckLine], numbers: dict[str, Any]) -> str:
     """The page, whole: no script, font or picture comes from elsewhere."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -68,18 +68,18 @@ def render(found: Findings, checks: Sequence[CheckLine], numbers: dict[str, Any]
     environment.filters["share"] = _share
     template = environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    pictures = {name: [Markup(svg) for svg in svgs] for name, svgs in _charts(found, numbers).items()}
+    pictures = {name: [Markup(svg) for svg in svgs] for name, svgs in _charts(m, numbers).items()}
     return template.render(
         n=numbers,
         checks=checks,
         style=Markup(style),
         charts=pictures,
-        images=_images(found) if found.data.kind == "image" else {},
+        images=_images(m) if m.facts.kind == "image" else {},
         temperatures=TEMPERATURES,
         amounts=AMOUNTS,
         corner_columns=_CORNER_COLUMNS,
         pit_columns=_PIT_COLUMNS,
-        conditional=found.flow.context_shape is not None,
+        conditional=m.flow.context_shape is not None,
     )
 
 
@@ -100,23 +100,24 @@ def _share(value: float) -> str:
     return f"{100 * value:.2f} %" if value == 0 or value >= 1e-4 else f"{100 * value:.1g} %"
 
 
-def _charts(found: Findings, numbers: dict[str, Any]) -> dict[str, list[str]]:
-    charts = {"likelihood": _likelihood_chart(numbers["likelihood"]), "latents": _latent_charts(found.fit)}
+def _charts(m: Measurements, numbers: dict[str, Any]) -> dict[str, list[str]]:
+    charts = {"likelihood": _likelihood_chart(numbers["likelihood"]), "latents": _latent_charts(m.fit)}
     history = numbers["training"]["history"]
     charts["curves"] = figures.curves(history) if history else []
     charts["plane"] = charts["corner"] = charts["pit"] = []
-    if found.data.kind == "table":
-        names = found.data.columns or ()
-        samples = found.samples[np.isfinite(found.samples).all(1)]
-        if len(samples) and len(names) == 2:
-            charts["plane"] = _plane(found, samples, names)
+    if m.facts.kind == "table":
+        names = m.facts.columns or ()
+        samples = m.samples.reshape(len(m.samples), -1)
+        samples = samples[np.isfinite(samples).all(1)]
+        if len(samples) and len(names) == 2 and m.facts.levels is None:
+            charts["plane"] = _plane(m, samples, names)
         if len(samples):
             shown = _worst_columns(numbers["columns"], _CORNER_COLUMNS)
-            data = found.parts["test"].x[:, shown].numpy()
+            data = m.parts["test"].values()[:, shown]
             charts["corner"] = [figures.corner(data, samples[:, shown], [names[i] for i in shown])]
-        if found.pits is not None:
+        if m.pits is not None:
             shown = _worst_columns(numbers["columns"], _PIT_COLUMNS)
-            charts["pit"] = [figures.pit_histogram(found.pits[:, i], names[i]) for i in shown]
+            charts["pit"] = [figures.pit_histogram(m.pits[:, i], names[i]) for i in shown]
     return charts
 
 
@@ -126,14 +127,15 @@ def _worst_columns(columns: list[dict[str, Any]], most: int) -> list[int]:
     return sorted(order[:most])
 
 
-def _likelihood_chart(found: dict[str, Any]) -> list[str]:
-    lines = [("This flow", found["value"]), *((b["name"], b["value"]) for b in found["baselines"])]
-    lines = [(name, value) for name, value in lines if value["mean"] is not None]
-    if found["value"]["mean"] is None or len(lines) < 2:
+def _likelihood_chart(likelihood: dict[str, Any]) -> list[str]:
+    models = [{"role": "flow", "name": "This flow", "value": likelihood["value"]}, *likelihood["baselines"]]
+    finite = [model for model in models if model["value"]["mean"] is not None]
+    if likelihood["value"]["mean"] is None or len(finite) < 2:
         return []
-    means = [value["mean"] for _, value in lines]
-    errors = [value["standard_error"] or 0.0 for _, value in lines]
-    return [figures.comparison([name for name, _ in lines], means, errors, found["unit"])]
+    names, roles = ([model[key] for model in finite] for key in ("name", "role"))
+    means = [model["value"]["mean"] for model in finite]
+    errors = [model["value"]["standard_error"] or 0.0 for model in finite]
+    return [figures.comparison(names, roles, means, errors, likelihood["unit"])]
 
 
 def _latent_charts(fit: LatentFit | None) -> list[str]:
@@ -144,7 +146,7 @@ def _latent_charts(fit: LatentFit | None) -> list[str]:
     return [
         figures.quantile_plot(fit.expected, fit.observed, f"Quantiles of {which}", fit.name, "held-out latents"),
         figures.quantile_plot(
-            fit.norm_expected[None],
+            fit.norm_expected,
             fit.norm_observed[None],
             "Quantiles of |z|²",
             f"|z|² under the {fit.name}",
@@ -153,16 +155,18 @@ def _latent_charts(fit: LatentFit | None) -> list[str]:
     ]
 
 
-def _plane(found: Findings, samples: Array, names: Sequence[str]) -> list[str]:
+def _plane(m: Measurements, samples: Array, names: Sequence[str]) -> list[str]:
     """For two columns: held-out rows, samples, and the density on a grid (at the median context, if there is one)."""
-    part = found.parts["test"]
-    x, context = part.x.numpy(), part.context
+    part = m.parts["test"]
+    x, context = part.values(), part.context
     bounds = figures.bounds_of(x)
     points = np.stack(np.meshgrid(*(np.linspace(low, high, _GRID) for low, high in bounds)), -1).reshape(-1, 2)
     if context is not None:
-        middle = context[[len(context) // 2]] if found.flow.embedding is not None else context.quantile(0.5, 0, True)
+        middle = context[[len(context) // 2]] if m.flow.embedding is not None else context.quantile(0.5, 0, True)
         context = middle.expand(len(points), *context.shape[1:])
-    values = score(found.flow, Rows(torch.as_tensor(points), context), found.seed).nats.reshape(_GRID, _GRID)
+    values = score(
+        m.flow, Rows(torch.as_tensor(points).reshape(-1, *m.flow.event_shape), context), m.seed
+    ).nats.reshape(_GRID, _GRID)
     return [
         figures.scatter(x, bounds, names, "data"),
         figures.scatter(samples, bounds, names, "samples"),
@@ -170,32 +174,34 @@ def _plane(found: Findings, samples: Array, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _images(found: Findings) -> dict[str, str]:
+def _images(m: Measurements) -> dict[str, str]:
     """Grids of data and of samples, and what changed latents give, where there is enough to show."""
-    levels, flow, part = found.data.levels or 256, found.flow, found.parts["test"]
+    flow, part = m.flow, m.parts["test"]
+    # Images without levels are taken to be in [0, 1].
+    levels, scale = (256, 255) if m.facts.levels is None else (m.facts.levels, 1)
     pictures = {
-        "data": image_grid(found.beside.x.numpy(), levels),
-        "samples": image_grid(found.samples, levels),
+        "data": image_grid(scale * m.beside.x.numpy(), levels),
+        "samples": image_grid(scale * m.samples, levels),
     }
 
     def add(name: str, sheet: Tensor, marked: Sequence[int] = ()) -> None:
-        """A sheet ``(rows, columns, *event)``."""
+        """Add a sheet ``(rows, columns, *event)``."""
         flat = sheet.flatten(0, 1).double().cpu().numpy()
-        pictures[name] = image_grid(flat, levels, sheet.shape[1], marked=marked)
+        pictures[name] = image_grid(scale * flat, levels, sheet.shape[1], marked=marked)
 
-    chosen = part.take(np.sort(np.random.default_rng(found.seed).permutation(len(part))[:_SHOWN]))
+    chosen = part.take(np.sort(np.random.default_rng(m.seed).permutation(len(part))[:_SHOWN]))
     x, given = chosen.on(flow)
     if len(chosen) >= 4:
         four = None if given is None else given[:4]
-        add("manifold", manifold(flow, x[:4], 8, four, found.seed), (0, 2, 16, 18))
+        add("manifold", manifold(flow, x[:4], 8, four, m.seed), (0, 2, 16, 18))
     if flow.base.tempered:
         count = 1 if given is not None else _SHOWN
-        add("temperatures", temperature_sweep(flow, TEMPERATURES, count, given, found.seed))
+        add("temperatures", temperature_sweep(flow, TEMPERATURES, count, given, m.seed))
     scales = scale_count(flow)
     if scales > 1:
-        rebuilt = partial_reconstruction(flow, x, range(scales, -1, -1), given, 1.0, found.seed)
+        rebuilt = partial_reconstruction(flow, x, range(scales, -1, -1), given, 1.0, m.seed)
         add("scales", rebuilt.transpose(0, 1))
-    if found.attribute is not None:
-        examples, _ = found.attribute.examples.on(flow)
-        add("attribute", along_direction(flow, examples, found.attribute.direction, AMOUNTS, None, found.seed))
+    if m.attribute is not None:
+        examples, _ = m.attribute.examples.on(flow)
+        add("attribute", along_direction(flow, examples, m.attribute.direction, AMOUNTS, None, m.seed))
     return {name: figures.data_uri(picture) for name, picture in pictures.items()}

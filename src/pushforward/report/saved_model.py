@@ -1,0 +1,67 @@
+"""The report of a saved model on a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pushforward.data import DataSet, Split, split
+from pushforward.diagnostics import CheckReport
+from pushforward.report.build_report import Report, build_report
+from pushforward.report.report_data import facts_of_data_set
+from pushforward.rows import rows_of
+from pushforward.storage import SavedModel
+
+
+def report_saved_model(
+    model: SavedModel,
+    data: DataSet,
+    *,
+    history: Sequence[dict[str, Any]] | None = None,
+    seed: int = 0,
+    check: CheckReport | None = None,
+    progress: Callable[[str], None] | None = None,
+    max_rows: int = 10_000,
+) -> Report:
+    """The report (`build_report`) of a model on ``data``.
+
+    Rows are held out as the model's split says where ``data`` are those that it was trained on, else by a new split
+    drawn with ``seed``. history: entries of ``metrics.jsonl``. Raises DataError, ShapeError where data and model do not
+    fit.
+    """
+    chosen, notes = _split(model, data, seed)
+    config = model.config
+    return build_report(
+        model.flow,
+        *(rows_of(model.flow, data, numbers) for numbers in (chosen.train, chosen.validation, chosen.test)),
+        data=facts_of_data_set(data, notes),
+        history=history,
+        run={
+            "training": dict(config.training),
+            "trained_with": dict(config.versions),
+            "trained_on": None if config.data is None else config.data.model_dump(mode="json"),
+        },
+        check=check,
+        seed=seed,
+        max_rows=max_rows,
+        progress=progress,
+    )
+
+
+def _split(model: SavedModel, data: DataSet, seed: int) -> tuple[Split, list[str]]:
+    """The saved split, or a new one with a note that says why."""
+    trained_on = model.config.data
+    same = trained_on is None or trained_on.fingerprint == data.fingerprint
+    if model.split is not None and same and _fits(model.split, len(data)):
+        return model.split, []
+    note = f"no split was saved with the model: rows were divided by seed {seed}, and may have been trained on"
+    if trained_on is not None and not same:
+        note = (
+            f"these are not the data that the model was trained on ({trained_on.name}): the baselines are fitted to "
+            "these, the flow is not"
+        )
+    return split(data, seed), [note]
+
+
+def _fits(chosen: Split, rows: int) -> bool:
+    return max(int(part.max(initial=-1)) for part in (chosen.train, chosen.validation, chosen.test)) < rows
