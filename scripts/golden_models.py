@@ -73,10 +73,10 @@ class Case:
         return f"{self.flow}-{self.what}"
 
 
-def vector_options(name: str) -> dict[str, Any]:
-    """The smallest sizes that an architecture on vectors takes, of the options that it has."""
-    known = pushforward.flows.describe(name).recipe((3,)).options.model_fields
-    wanted = {"transforms": 2, "hidden": (4,), "components": 3, "integrand": (4,), "bins": 4}
+def small_options(name: str, event_shape: tuple[int, ...]) -> dict[str, Any]:
+    """Small sizes of an architecture, of the options that it has for such events."""
+    known = pushforward.flows.describe(name).recipe(event_shape).options.model_fields
+    wanted = {"transforms": 2, "hidden": (4,), "components": 3, "integrand": (4,), "bins": 4, "channels": 3}
     unused = ("bins",) if name in ("vflow", "cif") else ()
     return {key: value for key, value in wanted.items() if key in known and key not in unused}
 
@@ -86,7 +86,7 @@ def cases() -> list[Case]:
     found = []
     for name in pushforward.flows.names():
         if name in pushforward.flows.names("vectors"):
-            options = vector_options(name)
+            options = small_options(name, (3,))
             found += [
                 Case(name, "vectors", options=options),
                 Case(name, "float64", options=options, dtype=torch.float64),
@@ -100,8 +100,9 @@ def cases() -> list[Case]:
             found += [
                 Case(name, f"variant-{i}", options={**options, **more}) for i, more in enumerate(VARIANTS.get(name, []))
             ]
-        if name in IMAGES:
-            found.append(Case(name, "images", (1, 8, 8), {**IMAGES[name], "levels": 8}, classes=3, context_dim=2))
+        if name in pushforward.flows.names("images"):
+            options = IMAGES.get(name) or small_options(name, (1, 8, 8))
+            found.append(Case(name, "images", (1, 8, 8), {**options, "levels": 8}, classes=3, context_dim=2))
     return [case for case in found if allowed(case)]
 
 

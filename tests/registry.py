@@ -14,10 +14,11 @@ from importlib import import_module
 import entries
 from entry import LABELS, Entry, Reason
 
-__all__ = ["BY_NAME", "CHAINS", "ENTRIES", "LABELS", "Entry", "Reason"]
+__all__ = ["BY_NAME", "CHAINS", "ENTRIES", "FAMILIES", "LABELS", "Entry", "Reason"]
 
-_FAMILIES = [import_module(f"{entries.__name__}.{module.name}") for module in pkgutil.iter_modules(entries.__path__)]
-ENTRIES: tuple[Entry, ...] = tuple(entry for family in _FAMILIES for entry in family.entries())
+# The files of entries.
+FAMILIES = [import_module(f"{entries.__name__}.{module.name}") for module in pkgutil.iter_modules(entries.__path__)]
+ENTRIES: tuple[Entry, ...] = tuple(entry for family in FAMILIES for entry in family.entries())
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in ENTRIES}
 assert len(BY_NAME) == len(ENTRIES), "two entries have the same name"
 

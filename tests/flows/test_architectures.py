@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from effects import EFFECTS, GREEDY, IMAGE, PIXELS, VECTOR, options_of
+from effects import EFFECTS, GREEDY, IMAGE, PIXELS, VECTOR, options_of, owner
 from pushforward import flows
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
-from pushforward.flows import build, describe, names
+from pushforward.flows import Options, build, describe, names
 from pushforward.flows.architectures.nsf import NSFVectorOptions
+from pushforward.flows.options import Kind
 from pushforward.objectives import MaximumLikelihood
 from pushforward.transforms import (
     Autoregressive,
@@ -82,12 +83,33 @@ def test_every_option_has_an_effect(
     assert plain != changed
 
 
-@pytest.mark.parametrize("name", sorted({*names()} - {*GREEDY}))  # of those, see test_greedy_flows.py
-def test_no_option_is_left_out_of_the_test_of_effects(name: str) -> None:
-    tried = {option for flow, _, _, change in EFFECTS if flow == name for option in change}
-    # A regression trains no dequantisation, so that one value is left.
-    tried |= {"dequantisation"} if name == "flow_matching" else set()
-    assert tried == {option for recipe in describe(name).recipes.values() for option in recipe.options.model_fields}
+_RECIPES = [(name, kind) for name in names() if name not in GREEDY for kind in describe(name).recipes]
+
+
+def test_no_option_is_left_out_of_the_test_of_effects() -> None:
+    tried = {(owner(describe(n).recipe(shape).options, o), o) for n, shape, _, change in EFFECTS for o in change}
+    for name, kind in _RECIPES:
+        schema = describe(name).recipes[kind].options
+        untried = [option for option in schema.model_fields if (owner(schema, option), option) not in tried]
+        assert not untried, f"{name} on {kind}: no flow in effects.py tries {untried}"
+
+
+@pytest.mark.parametrize(("name", "kind"), _RECIPES)
+def test_every_option_is_read_where_a_flow_is_built(name: str, kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An inherited option is tried once, where it is declared first: no recipe may forget to pass it on.
+    shape = (4,) if kind == "vectors" else (1, 8, 8)
+    schema, read = describe(name).recipes[kind].options, set[str]()
+    plain = Options.__getattribute__
+
+    def recorded(options: Options, attribute: str) -> Any:
+        read.add(attribute)
+        return plain(options, attribute)
+
+    monkeypatch.setattr(Options, "__getattribute__", recorded)
+    build(name, shape, context_dim=2, **options_of(name, shape, levels=4))
+    build(name, shape, **options_of(name, shape, circular=(0,), map="spline", inner="nsf", log_det="truncated"))
+    build(name, shape, **options_of(name, shape, log_det="roulette"))
+    assert set(schema.model_fields) <= read
 
 
 _Amortised: TypeAlias = Planar | Radial | Sylvester
