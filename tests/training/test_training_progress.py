@@ -11,13 +11,9 @@ from pushforward.training.progress import Live, Plain, Silent, Status, clock, ma
 
 STATUS = Status(
     step=1234,
-    epoch=3.25,
     fraction=0.5,
-    unit="bits/dim",
-    kind="bound",
-    train=2.5,
-    validation=2.6,
-    best=2.55,
+    epoch=3.25,
+    figures=("train 2.500 bits/dim", "validation 2.600, best 2.550 bits/dim (bound)"),
     gradient_norm=12.3,
     rate=812.0,
     left=3725.0,
@@ -32,7 +28,7 @@ def test_status_says_everything_with_unit_and_kind():
 
 
 def test_what_is_not_known_yet_is_left_out():
-    assert str(Status(0, 0.0, 0.0, "nats", "exact")) == "step 0 · epoch 0.0"
+    assert str(Status(0, 0.0)) == "step 0"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599.7, "1:00:00"), (83, "1:23")])

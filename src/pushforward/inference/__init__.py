@@ -13,15 +13,15 @@ from pushforward.inference.options import InferenceOptions
 
 if TYPE_CHECKING:
     from pushforward.inference import energies
+    from pushforward.inference.fit_to_density import fit
     from pushforward.inference.importance_sampling import Importance, importance
-    from pushforward.inference.loop import fit
     from pushforward.inference.result import InferenceResult
     from pushforward.training.result import FitFailed
 
 __all__ = ["FitFailed", "Importance", "InferenceOptions", "InferenceResult", "energies", "fit", "importance"]
 
 _WHERE = {
-    "fit": "pushforward.inference.loop",
+    "fit": "pushforward.inference.fit_to_density",
     "importance": "pushforward.inference.importance_sampling",
     "Importance": "pushforward.inference.importance_sampling",
     "InferenceResult": "pushforward.inference.result",

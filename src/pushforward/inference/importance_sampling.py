@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
-from pushforward.inference.target import LogDensity, Target, require_exact
 from pushforward.inputs import TensorLike
 from pushforward.likelihood import log_mean_exp
+from pushforward.objectives.target import LogDensity, Target, require_exact
 from pushforward.training.batches import context_rows
 
 # Samples are drawn in chunks of about this many values.

@@ -3,6 +3,7 @@
 from pushforward.objectives.flow_matching import FlowMatching, Interpolant, Pairing
 from pushforward.objectives.likelihood import MaximumLikelihood, RegularisedLikelihood
 from pushforward.objectives.objective import Loss, MakeObjective, Objective
+from pushforward.objectives.path_elbo import PathELBO
 
 __all__ = [
     "FlowMatching",
@@ -12,5 +13,6 @@ __all__ = [
     "MaximumLikelihood",
     "Objective",
     "Pairing",
+    "PathELBO",
     "RegularisedLikelihood",
 ]

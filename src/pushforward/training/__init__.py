@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pushforward.training.options import TrainingOptions
 
 if TYPE_CHECKING:
-    from pushforward.training.loop import fit
+    from pushforward.training.fit_to_data import fit
     from pushforward.training.result import FitFailed, FitResult
 
 __all__ = ["FitFailed", "FitResult", "TrainingOptions", "fit"]
 
 _WHERE = {
-    "fit": "pushforward.training.loop",
+    "fit": "pushforward.training.fit_to_data",
     "FitFailed": "pushforward.training.result",
     "FitResult": "pushforward.training.result",
 }

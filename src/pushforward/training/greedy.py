@@ -16,13 +16,15 @@ from pushforward.events import zero_log_term
 from pushforward.flow import Flow, evaluation
 from pushforward.noise import part_noise
 from pushforward.rows import Rows
+from pushforward.training.averaging import Snapshot
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.options import TrainingOptions
 from pushforward.training.progress import Status
-from pushforward.training.result import StopReason
-from pushforward.training.run import Run
+from pushforward.training.result import FitResult, StopReason
+from pushforward.training.run import Reporting, Run
 from pushforward.training.schedule import Budget
 from pushforward.training.validation import Score, Validator
+from pushforward.training.validation_record import ValidationRecord
 from pushforward.transforms.base import Transform, steps
 from pushforward.transforms.greedy import GreedyTransform
 
@@ -50,7 +52,7 @@ class _Walkers:
         self.log_term = self.log_term + term
 
 
-class GreedyRun(Run):
+class GreedyRun(Run[FitResult]):
     """A fit step by step: a step of the run is a step of the flow, fitted once and never changed again.
 
     After each, training and validation rows move on through that step alone, and the validation log-likelihood says
@@ -62,19 +64,36 @@ class GreedyRun(Run):
     ones. An embedding of labels stays as it was drawn.
     """
 
-    def __init__(self, flow: Flow, train: Rows, validation: Rows, options: TrainingOptions, *more: Any) -> None:
-        super().__init__(flow, train, validation, options, *more)
+    def __init__(
+        self,
+        flow: Flow,
+        train: Rows,
+        held_out: Rows,
+        options: TrainingOptions,
+        record: ValidationRecord,
+        reporting: Reporting,
+    ) -> None:
+        super().__init__(flow, reporting, record.result)
+        self.train, self.options, self.record = train, options, record
         self.steps = _checked_steps(flow)
-        self.validator = Validator(flow, validation, options, self.clock)
+        self.validator = Validator(flow, held_out, options, self.clock)
         self.generator = torch.Generator().manual_seed(options.seed)
         free = sum(isinstance(step, GreedyTransform) and not bool(step.fitted) for step in self.steps)
         # At least one, of which to have done a part: of a flow that is fitted already no step is left.
         wanted = max(1, free if options.steps is None else min(free, options.steps))
         epochs = None if options.epochs is None else math.ceil(options.epochs)
         self.budget = Budget(wanted, epochs, None if options.minutes is None else 60 * options.minutes)
-        self.score = Score(-math.inf, math.nan, 0, 0.0)
+        self.step = 0
         self.train_value: float | None = None
         self.speed: float | None = None
+
+    @property
+    def steps_taken(self) -> int:
+        return self.step
+
+    @property
+    def kept(self) -> Snapshot | None:
+        return self.record.best
 
     @torch.no_grad()
     def _train(self, interrupt: Interrupt) -> StopReason:
@@ -106,7 +125,7 @@ class GreedyRun(Run):
             self._validate(train, held_out, self.clock() - started)
             if self.progress.due():
                 self.progress.show(self._status())
-            if self.options.patience is not None and self.misses >= self.options.patience:
+            if self.options.patience is not None and self.record.misses >= self.options.patience:
                 return "patience"
         return "steps"
 
@@ -136,14 +155,12 @@ class GreedyRun(Run):
 
     def _validate(self, train: _Walkers, held_out: _Walkers, seconds: float) -> None:
         """Score both, keep the flow up to here if it is the best so far, and record the round."""
-        self.score = score = Score.of(self._values(held_out), 0.0)
+        self.record.take(Score.of(self._values(held_out), 0.0), self.step)
         self.train_value = float(self._values(train).mean())
         self.speed = len(train.x) / max(seconds, 1e-9) if self.step else None
-        improved = self._keep_if_best(score)
-        self.misses = 0 if improved else self.misses + 1
-        self._record(
-            score,
-            improved,
+        self.record.write(
+            self.step,
+            self._elapsed(),
             self.train_value if self.step else None,
             float(self.step),
             validation_total=self.validator.total,
@@ -154,17 +171,17 @@ class GreedyRun(Run):
             skipped=0,
         )
 
+    def _conclude(self) -> None:
+        for message in self.record.conclude(self.step):
+            self._note(message)
+
     def _status(self) -> Status:
         elapsed = self._elapsed()
         return Status(
             step=self.step,
-            epoch=float(self.step),
             fraction=self.budget.fraction(self.step, elapsed),
-            unit=self.unit,
-            kind=self.flow.kind_in_words,
-            train=None if self.train_value is None else self._in_unit(self.train_value),
-            validation=self._in_unit(self.score.mean),
-            best=self._in_unit(self.result.best_validation),
+            epoch=float(self.step),
+            figures=self.record.figures(self.train_value),
             rate=self.speed,
             left=self.budget.left(self.step, elapsed),
         )

@@ -6,50 +6,37 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 _PLAIN_SECONDS = 10.0
 
 
-class Shown(Protocol):
-    """What can be shown of a run: its text is the line, ``fraction`` of it is done (0 to 1)."""
-
-    fraction: float
-
-
 @dataclass
 class Status:
-    """How a run stands. Values are in ``unit``; ``left`` is in seconds; what is not known yet is None.
+    """The state of a run: its text is the line to show. A value that is not known yet is None.
 
-    loss: what the run brings down, with its name, where that is no likelihood.
+    fraction: of the run that is done, 0 to 1. figures: of the density, as text with units. rate: ``rows`` a second.
+    left: seconds to the end.
     """
 
     step: int
-    epoch: float
     fraction: float
-    unit: str
-    kind: str
-    train: float | None = None
-    loss: tuple[str, float] | None = None
-    validation: float | None = None
-    best: float | None = None
+    epoch: float | None = None
+    figures: tuple[str, ...] = ()
     gradient_norm: float | None = None
     rate: float | None = None
+    rows: str = "rows"
     left: float | None = None
 
     def __str__(self) -> str:
-        parts = [f"step {self.step:,}", f"epoch {self.epoch:.1f}"]
-        if self.train is not None:
-            parts.append(f"train {self.train:.3f} {self.unit}")
-        if self.loss is not None:
-            parts.append(f"{self.loss[0]} {self.loss[1]:.4g}")
-        if self.validation is not None:
-            best = "" if self.best is None else f", best {self.best:.3f}"
-            parts.append(f"validation {self.validation:.3f}{best} {self.unit} ({self.kind})")
+        parts = [f"step {self.step:,}"]
+        if self.epoch is not None:
+            parts.append(f"epoch {self.epoch:.1f}")
+        parts += self.figures
         if self.gradient_norm is not None:
             parts.append(f"gradient {self.gradient_norm:.2g}")
         if self.rate is not None:
-            parts.append(f"{self.rate:,.0f} rows/s")
+            parts.append(f"{self.rate:,.0f} {self.rows}/s")
         if self.left is not None:
             parts.append(f"{clock(self.left)} left")
         return " · ".join(parts)
@@ -66,7 +53,7 @@ class Progress(ABC):
     """Where a run reports to. Used as a context manager."""
 
     @abstractmethod
-    def show(self, status: Shown, final: bool = False) -> None:
+    def show(self, status: Status, final: bool = False) -> None:
         """Show how it stands; called often, and cheap. ``final``: the last word, always shown."""
 
     @abstractmethod
@@ -87,7 +74,7 @@ class Progress(ABC):
 class Silent(Progress):
     """Says nothing."""
 
-    def show(self, status: Shown, final: bool = False) -> None:
+    def show(self, status: Status, final: bool = False) -> None:
         return None
 
     def note(self, message: str) -> None:
@@ -107,7 +94,7 @@ class Plain(Progress):
     def due(self) -> bool:
         return time.monotonic() - self._last >= self.every
 
-    def show(self, status: Shown, final: bool = False) -> None:
+    def show(self, status: Status, final: bool = False) -> None:
         if final or self.due():
             self._last = time.monotonic()
             print(status, file=sys.stderr, flush=True)
@@ -136,7 +123,7 @@ class Live(Progress):
     def due(self) -> bool:
         return time.monotonic() - self._last >= 0.2
 
-    def show(self, status: Shown, final: bool = False) -> None:
+    def show(self, status: Status, final: bool = False) -> None:
         if not (final or self.due()):
             return
         from rich.progress_bar import ProgressBar

@@ -1,4 +1,4 @@
-"""What a fit gives back."""
+"""The results of fits."""
 
 from __future__ import annotations
 
@@ -12,21 +12,27 @@ StopReason: TypeAlias = Literal["patience", "minutes", "epochs", "steps", "inter
 Result = TypeVar("Result")
 
 
-@dataclass
-class FitResult:
-    """The outcome of a fit; the flow itself holds the best weights.
+@dataclass(kw_only=True)
+class RunResult:
+    """The outcome of any fit. history: one entry a round; notes: what went wrong and what was done about it."""
 
-    best_validation: mean log-likelihood in nats of the validation rows, at ``best_step``. history: one entry a
-    validation round, as `metrics.jsonl` has them (see `Metrics`). notes: what went wrong and what was done about it.
-    """
-
-    best_validation: float = -math.inf
-    best_step: int = 0
     steps: int = 0
     seconds: float = 0.0
     stopped_by: StopReason = "steps"
     history: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class FitResult(RunResult):
+    """The outcome of a fit to data; the flow itself holds the best weights.
+
+    best_validation: mean log-likelihood in nats of the validation rows, at ``best_step``. history: one entry a
+    validation round, as `metrics.jsonl` has them (see `Metrics`).
+    """
+
+    best_validation: float = -math.inf
+    best_step: int = 0
 
 
 class FitFailed(NumericsError, Generic[Result]):

@@ -21,7 +21,7 @@ from pushforward.errors import DataError, OptionError
 from pushforward.flow import Flow
 from pushforward.maps.affine import Affine, Scale, SoftClampScale, TanhScale
 from pushforward.nets import ResidualConvNet
-from pushforward.training import FitResult, TrainingOptions, fit, loop
+from pushforward.training import FitResult, TrainingOptions, fit, stepper
 from pushforward.transforms import (
     BatchNorm,
     Checkerboard,
@@ -168,14 +168,14 @@ def test_a_time_limit_includes_validation_and_the_rate_ends_near_zero():
 
 def test_the_rate_follows_warm_up_and_cosine(monkeypatch):
     seen = []
-    original = loop.make_optimiser
+    original = stepper.make_optimiser
 
     def watched(parameters, options):
         optimiser = original(parameters, options)
         optimiser.register_step_pre_hook(lambda o, *_: seen.append(o.param_groups[0]["lr"]))
         return optimiser
 
-    monkeypatch.setattr(loop, "make_optimiser", watched)
+    monkeypatch.setattr(stepper, "make_optimiser", watched)
     quick(vector_flow(), steps=10, warmup_steps=4, lr=1.0)
     cosine = [0.5 * (1 + math.cos(math.pi * t / 10)) for t in range(10)]
     assert seen == pytest.approx([c * min(1, (t + 1) / 4) for t, c in enumerate(cosine)])
@@ -183,7 +183,7 @@ def test_the_rate_follows_warm_up_and_cosine(monkeypatch):
 
 def test_gradients_are_clipped_and_their_norm_recorded_unclipped(monkeypatch):
     norms = []
-    original = loop.make_optimiser
+    original = stepper.make_optimiser
 
     def watched(parameters, options):
         optimiser = original(parameters, options)
@@ -192,7 +192,7 @@ def test_gradients_are_clipped_and_their_norm_recorded_unclipped(monkeypatch):
         )
         return optimiser
 
-    monkeypatch.setattr(loop, "make_optimiser", watched)
+    monkeypatch.setattr(stepper, "make_optimiser", watched)
     clipped = quick(vector_flow(), clip=1e-3, steps=5)
     assert norms == pytest.approx([1e-3] * 5, rel=1e-2)
     free = quick(vector_flow(), clip=None, steps=5)
@@ -272,7 +272,7 @@ def test_on_best_sees_the_best_weights_also_when_they_are_averages(tmp_path):
 
 def test_the_weights_that_are_kept_are_the_average_of_those_after_each_step(monkeypatch):
     seen = []
-    original = loop.make_optimiser
+    original = stepper.make_optimiser
 
     def watched(parameters, options):
         optimiser = original(parameters, options)
@@ -280,7 +280,7 @@ def test_the_weights_that_are_kept_are_the_average_of_those_after_each_step(monk
         optimiser.register_step_post_hook(lambda *_: seen.append([p.detach().clone() for p in parameters]))
         return optimiser
 
-    monkeypatch.setattr(loop, "make_optimiser", watched)
+    monkeypatch.setattr(stepper, "make_optimiser", watched)
     flow = vector_flow()
     result = quick(flow, steps=5, validate_every=5, lr=1e-2, ema=0.999)
     assert result.best_step == 5

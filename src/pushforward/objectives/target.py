@@ -1,4 +1,4 @@
-"""The target of inference: a log-density that can be evaluated and need not be normalised, checked at each call."""
+"""An unnormalised log-density as the target of inference, checked at each call."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from pushforward.density import Density
 from pushforward.errors import OptionError, ShapeError
-from pushforward.flow import Flow
 
 # Called as log_density(x), or as log_density(x, context) for a flow with a context.
 LogDensity: TypeAlias = Callable[..., Tensor]
@@ -49,10 +49,10 @@ class Target:
         return value.detach(), found
 
 
-def require_exact(flow: Flow) -> None:
+def require_exact(flow: Density) -> None:
     """Raise OptionError for a flow whose own density is not exact, and so not known at its samples."""
-    if flow.kind != "exact":
+    if flow.transform.kind != "exact":
         raise OptionError(
-            f"inference needs a flow whose log_prob is exact, this one's is of kind {flow.kind}; "
+            f"inference needs a flow whose log_prob is exact, this one's is of kind {flow.transform.kind}; "
             "build it for real values, without levels"
         )

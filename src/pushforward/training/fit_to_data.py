@@ -1,0 +1,266 @@
+"""`fit`: maximum likelihood, by stochastic gradients or greedily, with the best weights kept."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from pushforward.errors import DataError, OptionError
+from pushforward.flow import Flow, evaluation
+from pushforward.inputs import TensorLike
+from pushforward.objectives import Loss
+from pushforward.rows import Rows
+from pushforward.training.averaging import Snapshot, normalisations, recompute_statistics
+from pushforward.training.batches import Batches, checked_rows, split_rows
+from pushforward.training.checkpoint import write_weights
+from pushforward.training.greedy import GreedyRun, is_greedy
+from pushforward.training.interrupt import Interrupt
+from pushforward.training.metrics import Metrics
+from pushforward.training.numerics import locate_nonfinite
+from pushforward.training.options import TrainingOptions
+from pushforward.training.progress import Status, make_progress
+from pushforward.training.result import FitResult, StopReason
+from pushforward.training.run import GradientRun, Reporting
+from pushforward.training.schedule import Budget, Cadence
+from pushforward.training.stepper import Stepper
+from pushforward.training.validation import Validator
+from pushforward.training.validation_record import ValidationRecord
+from pushforward.units import Unit
+
+# Where no validation rows are given, one in so many training rows is held out.
+_HELD_OUT = 10
+# Statistics of averaged weights are recomputed over at most so many batches.
+_STATISTICS_BATCHES = 30
+# Values from which `initialise` takes moments, where there are as many; and the rows that it gets at the least.
+_INITIAL_VALUES, _INITIAL_ROWS = 1_000_000, 256
+
+
+def fit(
+    flow: Flow,
+    train: TensorLike,
+    validation: TensorLike | None = None,
+    *,
+    context: TensorLike | None = None,
+    validation_context: TensorLike | None = None,
+    options: TrainingOptions | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+    unit: Unit | None = None,
+    on_best: Callable[[Flow, int, float], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> FitResult:
+    """Fit ``flow`` to ``train: (N, *event_shape)`` in place; it ends with the best weights and in evaluation mode.
+
+    validation: rows that choose the best weights; None holds out a random tenth of ``train``. context and
+    validation_context: one row of context, or a label, for each row. out: a directory for ``metrics.jsonl`` (an earlier
+    one is replaced) and, unless ``on_best`` is given, the best weights so far in ``best.safetensors``. progress: False
+    for silence, else a live line on a terminal and plain lines elsewhere, on stderr. unit: of what is shown and
+    recorded; None: bits/dim for flows of integers, else nats. on_best: called with the flow, which holds the best
+    weights so far at that moment, the step and its mean validation log-likelihood in nats. clock: gives the seconds
+    that ``minutes`` limits; ``time.process_time`` counts only this process's work, for comparisons on a busy machine.
+
+    A flow of greedy steps (`rbig` and others) is fitted step by step instead of by gradients, in its own way
+    (`GreedyRun`): ``steps`` limits how many, and options such as ``lr`` and ``batch_size`` have no use.
+
+    Ctrl-C ends the run after the step, with the best weights kept; a second one aborts with KeyboardInterrupt. On a
+    CPU the same seed gives the same weights to the bit, except where ``minutes`` limits the run. Raises ShapeError,
+    ContextError, DataError, OptionError for what does not fit, and FitFailed (a NumericsError) if it keeps diverging.
+
+    >>> import torch
+    >>> from pushforward import flows
+    >>> from pushforward.training import TrainingOptions
+    >>> flow = flows.build("real_nvp", event_shape=(2,), transforms=2, hidden=(8,))
+    >>> result = fit(flow, torch.randn(100, 2), options=TrainingOptions(steps=5), progress=False)
+    >>> result.steps, result.stopped_by
+    (5, 'steps')
+    """
+    options = options or TrainingOptions()
+    rows = checked_rows(flow, train, context, "training")
+    if validation is not None:
+        held_out = checked_rows(flow, validation, validation_context, "validation")
+    elif validation_context is not None:
+        raise OptionError("validation_context was given without validation rows")
+    elif len(rows) < _HELD_OUT:
+        raise DataError(f"without validation rows at least {_HELD_OUT} training rows are needed, got {len(rows)}")
+    else:
+        rows, held_out = split_rows(rows, len(rows) // _HELD_OUT, torch.Generator().manual_seed(options.seed))
+
+    folder = None if out is None else Path(out)
+
+    def keep(best: Snapshot, step: int, value: float) -> None:
+        if on_best is not None:
+            on_best(flow, step, value)
+        elif folder is not None:
+            write_weights(best, folder / "best.safetensors")
+
+    with (
+        contextlib.closing(Metrics(folder)) as metrics,
+        make_progress(progress) as shown,
+        Interrupt() as interrupt,
+        _own_random_state(flow, options.seed),
+    ):
+        kind = GreedyRun if is_greedy(flow) else _GradientRun
+        record = ValidationRecord(flow, metrics, unit, keep)
+        return kind(flow, rows, held_out, options, record, Reporting(metrics, shown, clock)).go(interrupt)
+
+
+class _GradientRun(GradientRun[FitResult]):
+    """A fit to data by stochastic gradients."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        train: Rows,
+        held_out: Rows,
+        options: TrainingOptions,
+        record: ValidationRecord,
+        reporting: Reporting,
+    ) -> None:
+        super().__init__(flow, reporting, record.result)
+        self.train, self.options, self.record = train, options, record
+        parameters = [p for p in flow.parameters() if p.requires_grad]
+        if not parameters:
+            raise OptionError("the flow has no parameters to train")
+        self.objective = flow.objective
+        self.model: Callable[..., Loss] = self._compiled() if options.compile else self.objective
+        self.batches = Batches(flow, train, options.batch_size, options.seed, options.flips, self.objective.noise)
+        self.budget = Budget.of(options, len(train), self.batches.size)
+        self.validator = Validator(flow, held_out, options, self.clock)
+        self._initialise()
+        if self.budget.seconds is not None:
+            self.validator.fit_to(self.budget.seconds)
+        self.cadence = Cadence.of(options, self.budget, len(self.validator), self.batches.size)
+        self.objective.train()
+        self.stepper = Stepper(flow, parameters, options, self.objective.shown, self.clock)
+
+    @property
+    def kept(self) -> Snapshot | None:
+        return self.record.best
+
+    def _train(self, interrupt: Interrupt) -> StopReason:
+        try:
+            self._round()
+            reason = self._loop(interrupt)
+            if self.stepper.step > self.stepper.window.first:
+                if reason == "interrupted":
+                    self.progress.note("stopping; the last weights are being validated (Ctrl-C again aborts)")
+                self._round()
+        except RuntimeError as error:
+            if self.options.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
+                reason_text = " ".join(str(error).strip().partition("\n\n")[0].split())
+                raise OptionError(f"torch.compile failed ({reason_text}); train without compile") from error
+            raise
+        return reason
+
+    def _compiled(self) -> Callable[..., Loss]:
+        """The objective through torch.compile, or as it is, with a note, where it cannot be compiled."""
+        if self.objective.eager is not None:
+            self._note(f"training goes on without compile, which has no use here: {self.objective.eager}")
+            return self.objective
+        model: Callable[..., Loss] = torch.compile(self.objective, dynamic=False)
+        return model
+
+    def _initialise(self) -> None:
+        """Set what transforms take from data, from all training rows, or from a sample where they are many values."""
+        count = min(len(self.train), max(_INITIAL_ROWS, _INITIAL_VALUES // max(1, self.train.event_size)))
+        chosen = torch.arange(count)
+        if count < len(self.train):
+            chosen = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self.options.seed))[:count]
+        x, context = self.train.take(chosen).on(self.flow)
+        with evaluation(self.flow):
+            self.flow.initialise(x, context, torch.Generator(self.flow.device).manual_seed(self.options.seed))
+
+    def _step(self, fraction: float) -> str | None:
+        x, context, noise = self.batches.draw()
+
+        def compute() -> Loss:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.options.autocast):
+                return self.model(x, context, noise)
+
+        def locate() -> str:
+            return locate_nonfinite(self.flow, x, context, self.objective.transform_noise(noise))
+
+        return self.stepper.advance(compute, fraction, locate, self.record.best)
+
+    def _round(self) -> StopReason | None:
+        """Score the validation rows, keep the weights if they are the best so far, and record the round."""
+        start, stepper = self.clock(), self.stepper
+        window = stepper.window
+        window.close(stepper.step)
+        with stepper.averaged() as averaged:
+            if averaged:
+                self._recompute_statistics()
+            self.record.take(self.validator.score(), stepper.step)
+        value, loss_name = window.value(), self.objective.loss_name
+        self.record.write(
+            stepper.step,
+            self._elapsed(),
+            None if loss_name else value,
+            self._epoch(),
+            loss=value if loss_name else None,
+            loss_name=loss_name,
+            validation_total=self.validator.total,
+            averaged=averaged,
+            lr=stepper.lr if stepper.step else None,
+            gradient_norm=window.norm(),
+            rows_per_second=self._rows_per_second(),
+            skipped=stepper.recovery.skipped,
+        )
+        cost = self.clock() - start
+        self.budget.reserve = 1.2 * cost
+        self.cadence.follow_cost(self.budget, cost)
+        window.restart(stepper.step)
+        patience = self.options.patience
+        return "patience" if patience is not None and self.record.misses >= patience else None
+
+    def _recompute_statistics(self) -> None:
+        if not normalisations(self.flow):
+            return
+        # The same batches each time, and none taken from the training stream.
+        count = min(_STATISTICS_BATCHES, math.ceil(len(self.train) / self.batches.size))
+        again = Batches(self.flow, self.train, self.batches.size, self.options.seed, self.options.flips)
+        recompute_statistics(self.flow, lambda: again.some(count))
+
+    def _conclude(self) -> None:
+        for message in self.record.conclude(self.stepper.step):
+            self._note(message)
+
+    def _status(self) -> Status:
+        stepper, elapsed = self.stepper, self._elapsed()
+        recent, loss_name = stepper.window.recent(), self.objective.loss_name
+        loss = (loss_name, recent) if loss_name is not None and recent is not None else None
+        return Status(
+            step=stepper.step,
+            fraction=self.budget.fraction(stepper.step, elapsed),
+            epoch=self._epoch(),
+            figures=self.record.figures(recent if loss_name is None else None, loss),
+            gradient_norm=stepper.gradient_norm,
+            rate=self._rows_per_second(),
+            left=self.budget.left(stepper.step, elapsed),
+        )
+
+    def _epoch(self) -> float:
+        return self.stepper.step * self.batches.size / len(self.train)
+
+    def _rows_per_second(self) -> float | None:
+        steps = self.stepper.window.steps_per_second(self.stepper.step)
+        return None if steps is None else steps * self.batches.size
+
+
+@contextlib.contextmanager
+def _own_random_state(flow: Flow, seed: int) -> Iterator[None]:
+    """Dropout can only draw from torch's global generators: seed copies of them, and put them back afterwards."""
+    device = flow.device
+    on_cuda = device.type == "cuda"
+    index = (device.index if device.index is not None else torch.cuda.current_device()) if on_cuda else 0
+    with torch.random.fork_rng(devices=[index] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            torch.cuda.default_generators[index].manual_seed(seed)
+        yield
