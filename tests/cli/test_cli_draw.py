@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 from PIL import Image
-from small_models import Run, write_csv
+from small_models import SMALL, Run, write_csv
 
+from pushforward.cli import sampling
 from pushforward.data import load
 
 
@@ -59,6 +60,25 @@ def test_a_conditional_model_is_sampled_given_values_or_a_file(
     file = write_csv(tmp_path / "ages.csv", {"age": np.array([1.0, 2.0]), "more": np.zeros(2)})
     drawn = table(run("sample", conditional_model, "-n", 3, "--given", file)[1])
     assert sorted(drawn["age"]) == [1, 1, 1, 2, 2, 2]
+
+
+def test_values_of_a_context_are_given_by_name_in_any_order(run: Run, houses_csv: Path, tmp_path: Path) -> None:
+    words = ("fit", houses_csv, "--columns", "price", "--context", "area,age", "--out", tmp_path / "m", *SMALL)
+    assert run(*words)[0] == 0
+    first, second = (
+        table(run("sample", tmp_path / "m", "-n", 3, "--given", given)[1])
+        for given in ("area=100,age=7", "age=7, area=100")
+    )
+    assert {name: column.tolist() for name, column in first.items()} == {
+        name: column.tolist() for name, column in second.items()
+    }
+    assert (first["area"][0], first["age"][0]) == (100, 7)
+
+
+def test_a_sample_in_pieces_repeats_no_draw(run: Run, table_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "_PIECE_VALUES", 8)
+    drawn = table(run("sample", table_model, "-n", 30)[1])
+    assert len(set(drawn["area"].tolist())) == 30
 
 
 def test_a_model_of_classes_is_sampled_from_those_asked_for(run: Run, labelled_model: Path, tmp_path: Path) -> None:
@@ -139,6 +159,7 @@ def test_conditional_latents_need_their_context(
     assert run("encode", conditional_model, houses_csv, "--out", z)[0] == 0
     _, out, _ = run("decode", conditional_model, z, "--given", houses_csv)
     assert np.allclose(table(out)["price"], houses["price"], rtol=1e-5)
+    assert np.allclose(table(out)["age"], houses["age"], rtol=1e-5)
     assert run("decode", conditional_model, z)[0] == 2
     ages = write_csv(tmp_path / "ages.csv", {"age": np.ones(3)})
     assert run("decode", conditional_model, z, "--given", ages)[0] == 3

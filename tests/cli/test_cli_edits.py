@@ -49,6 +49,8 @@ def test_without_an_amount_of_the_attribute_an_example_stays(run: Run, image_mod
     sheet = np.load(tmp_path / "a.npy").reshape(2, 2, 1, 8, 8)
     assert (sheet[:, 0] == load("digits").x[[5, 9]]).mean() > 0.98
     assert (sheet[:, 1] != sheet[:, 0]).any()
+    assert run(*words, "--rows", 5, 9, "--amounts", 1, 0, "--out", tmp_path / "b.npy")[0] == 0
+    assert np.array_equal(np.load(tmp_path / "b.npy").reshape(2, 2, 1, 8, 8), sheet[:, ::-1])
     assert run(*words, "--out", tmp_path / "a.png")[0] == 0
     with Image.open(tmp_path / "a.png") as image:
         assert image.size == (8 * (5 * 9 + 1), 8 * (4 * 9 + 1))
@@ -59,6 +61,12 @@ def test_images_are_rebuilt_from_their_coarse_latents(run: Run, two_scales: Path
     assert run(*words, "--out", tmp_path / "r.npy")[0] == 0
     sheet = np.load(tmp_path / "r.npy").reshape(2, 3, 1, 8, 8)
     assert (sheet[:, 0] == load("digits").x[[5, 9]]).mean() > 0.98
+    drawn = []
+    for temperature in (1e-3, 2e-3, 1.0):
+        assert run(*words, "--keep", 0, "--temperature", temperature, "--out", tmp_path / "k.npy", "--force")[0] == 0
+        drawn.append(np.load(tmp_path / "k.npy").astype(int))
+    # Close to 0 all draws are the one in the middle.
+    assert np.abs(drawn[0] - drawn[1]).mean() < 0.1 < np.abs(drawn[0] - drawn[2]).mean()
     assert run(*words, "--keep", 1, "--temperature", 0.5, "--out", tmp_path / "r.png")[0] == 0
     with Image.open(tmp_path / "r.png") as image:
         assert image.size == (8 * (9 + 1), 8 * (2 * 9 + 1))

@@ -78,6 +78,8 @@ def test_the_same_seed_gives_the_same_weights(run: Run, houses_csv: Path, tmp_pa
         assert run("fit", houses_csv, "--out", tmp_path / name, "--seed", seed, *SMALL)[0] == 0
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "abc"]
     assert weights[0] == weights[1] != weights[2]
+    splits = [(tmp_path / name / "split.json").read_bytes() for name in "abc"]
+    assert splits[0] == splits[1] != splits[2]
 
 
 def test_columns_are_chosen_by_name_in_the_order_given(run: Run, houses_csv: Path, tmp_path: Path) -> None:
@@ -109,6 +111,10 @@ def test_a_test_file_is_the_test_part(
     assert found is not None
     assert found.test.tolist() == list(range(120, 140))
     assert len(found.train) + len(found.validation) == 120
+    # The file is remembered: the test part is scored without being told of it.
+    code, scores, _ = run("score", tmp_path / "m", houses_csv, "--part", "test")
+    assert code == 0
+    assert len(scores.splitlines()) == 21
 
 
 def test_a_test_file_of_other_columns_is_refused(run: Run, houses_csv: Path, tmp_path: Path) -> None:

@@ -212,3 +212,13 @@ def test_a_broken_model_is_exit_code_4(run: Run, table_model: Path, houses_csv: 
     code, _, err = run("score", tmp_path, houses_csv)
     assert code == 4
     assert "manifest.json is missing" in err
+
+
+def test_as_many_probes_are_averaged_as_are_asked_for(run: Run, houses_csv: Path, tmp_path: Path) -> None:
+    words = ("--flow", "ffjord", "--option", "hidden=4", "--option", "trace=hutchinson", "--steps", 1, "--no-report")
+    assert run("fit", houses_csv, "--columns", "area,price", "--out", tmp_path / "m", *words)[0] == 0
+    code, out, _ = run("score", tmp_path / "m", houses_csv, "--probes", 3)
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert {row["probes"] for row in rows} == {"3"}
+    assert all(float(row["standard_error"]) >= 0 for row in rows)

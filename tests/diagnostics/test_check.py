@@ -11,6 +11,7 @@ import torch
 import pushforward
 from pushforward.bases import StandardNormal
 from pushforward.diagnostics import CheckLine, CheckReport, check
+from pushforward.diagnostics.check import _round_trip_lines
 from pushforward.diagnostics.integration import continuous_part, integrate
 from pushforward.diagnostics.sampling import clamped_fractions
 from pushforward.errors import ContextError, OptionError, ShapeError
@@ -171,3 +172,9 @@ def test_a_flow_on_784_values_is_checked_whole() -> None:
     lines = _by_name(check(flow, torch.randint(0, 256, (300, 1, 28, 28)).to(torch.uint8)))
     assert lines["log term to latent against the Jacobian"].passed
     assert lines["log term to data against the Jacobian"].passed
+
+
+@pytest.mark.parametrize(("narrow", "passed"), [(5e-6, True), (5e-5, False)])
+def test_a_round_trip_is_judged_by_its_typical_error_too(narrow: float, passed: bool) -> None:
+    lines = _round_trip_lines("there and back", torch.zeros(5).double(), torch.full((5,), narrow), 0.0)
+    assert [line.passed for line in lines] == [True, passed]

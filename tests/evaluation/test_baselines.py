@@ -2,11 +2,15 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import multivariate_normal
 
+from pushforward import flows
 from pushforward.data import toys
 from pushforward.evaluation import baselines
 from pushforward.evaluation.baselines import BaselineData, gaussian, kernel_density, mixture
+from pushforward.evaluation.fit_baselines import baseline_views
+from pushforward.rows import Rows
 
 
 def view(x: np.ndarray, context: np.ndarray | None = None) -> BaselineData:
@@ -30,6 +34,27 @@ def test_gaussian_finds_the_density_of_a_gaussian(correlated):
     data = view(x)
     truth = multivariate_normal([1, 2, 3], covariance).logpdf(data.test)
     assert abs(gaussian([data]).nats.mean() - truth.mean()) < 0.01
+
+
+def test_baselines_are_fitted_to_the_training_rows_alone():
+    rng = np.random.default_rng(0)
+    train, other = rng.normal(size=(400, 2)), rng.normal(8, 1, size=(400, 2))
+    none = (np.zeros((400, 0)),) * 3
+    data = BaselineData("", train, train[::-1], other, (np.zeros(400), np.zeros(400)), none)
+    truth = multivariate_normal([0, 0], np.eye(2)).logpdf(other).mean()
+    assert gaussian([data]).nats.mean() == pytest.approx(truth, rel=0.2)
+    assert mixture([data], 0, seconds=5).nats.mean() < -20
+
+
+def test_baselines_of_labelled_rows_are_given_the_class_means_of_the_training_rows():
+    flow = flows.build("nice", (2,), classes=2)
+    rng, labels = np.random.default_rng(0), np.arange(20) % 2
+    x = {name: torch.from_numpy(rng.normal(size=(20, 2))) for name in ("train", "validation", "test")}
+    parts = {name: Rows(values, torch.from_numpy(labels)) for name, values in x.items()}
+    (data,) = baseline_views(flow, parts, 0)
+    means = np.stack([x["train"].numpy()[labels == label].mean(0) for label in (0, 1)])
+    np.testing.assert_allclose(data.test, x["test"].numpy() - means[labels])
+    np.testing.assert_allclose(data.train, x["train"].numpy() - means[labels])
 
 
 def test_gaussian_given_a_context_is_the_conditional_gaussian(correlated):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kstest
+from scipy.stats import kstest, kstwobign
 from torch.distributions import Laplace, MultivariateNormal
 
 from pushforward import flows
@@ -87,6 +87,10 @@ def test_at_most_the_asked_number_of_coordinates_is_shown():
     assert fit.shown[0] == 0
     assert fit.shown[-1] == 499
     assert len(fit.distances) == 500
+
+
+def test_one_column_in_a_hundred_lies_beyond_the_band():
+    assert kolmogorov_band(100) == pytest.approx(kstwobign.isf(0.01) / 10, rel=5e-3)
 
 
 def test_kolmogorov_distance_is_scipys():

@@ -68,6 +68,13 @@ def test_a_target_within_reach_is_found(options: dict[str, Any]) -> None:
     assert result.notes == []
 
 
+def test_the_last_figures_come_from_samples_of_their_own() -> None:
+    flow = affine_flow()
+    figures = quick(flow, seed=5, batch_size=1000).importance
+    assert figures.elbo == inference.importance(flow, gaussian, samples=1000, seed=6).elbo
+    assert figures.elbo != inference.importance(flow, gaussian, samples=1000, seed=5).elbo
+
+
 def test_the_path_gradient_comes_closer_than_the_plain_one() -> None:
     divergences = []
     for gradient in ("path", "reparameterised"):

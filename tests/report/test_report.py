@@ -19,7 +19,8 @@ from pushforward.evaluation.fit_baselines import dequantised, fit_baselines
 from pushforward.evaluation.samples import clamping
 from pushforward.flow import Flow
 from pushforward.report import report_saved_model
-from pushforward.rows import rows_of
+from pushforward.report.build_report import _attribute
+from pushforward.rows import Rows, rows_of
 
 HEALTHY = CheckReport((CheckLine("round trip", 1e-9, "<= 1e-4", True, "x -> z -> x"),))
 HISTORY = [
@@ -162,6 +163,8 @@ def test_the_numbers_are_those_of_the_flow(made):
     else:
         assert like["nats"]["standard_error"] is None
     assert like["kind"] == flow.kind
+    in_training = flow.likelihood(*rows_of(flow, data, sources.split(data).train).on(flow), seed=0).value.double()
+    assert like["training_rows"]["nats"]["mean"] == pytest.approx(float(in_training.mean()), abs=1e-4)
     if data.kind == "image":
         expected = -nats.mean() / (math.prod(data.event_shape) * math.log(2))
         assert like["unit"] == "bits/dim"
@@ -355,3 +358,14 @@ def test_baselines_are_the_same_whatever_the_flows_dequantisation():
         part = rows_of(flow, data, np.arange(8))
         values.append(dequantised(flow, part.x, 3))
     np.testing.assert_array_equal(*values)
+
+
+def test_the_attribute_leads_from_the_most_frequent_class_to_the_next():
+    flow = flows.build("nice", (2,), standardise=False, hidden=(4,)).eval()
+    labels = torch.tensor([3] * 6 + [7] * 4)
+    x = torch.where((labels == 3)[:, None], 0.0, 1.0).expand(-1, 2)
+    parts = {"train": Rows(x, labels=labels), "test": Rows(x, labels=labels)}
+    attribute = _attribute(flow, parts, 0)
+    assert attribute.classes == (3, 7)
+    torch.testing.assert_close(attribute.direction, torch.ones(2))
+    assert torch.equal(attribute.examples.x, torch.zeros(4, 2))
