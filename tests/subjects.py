@@ -203,7 +203,7 @@ def train(subject: Subject, steps: int = 20, n: int = 256, lr: float = 1e-2) -> 
         return
     optimiser = torch.optim.Adam(parameters, lr)
     objective = subject.flow.train().objective
-    n = n if subject.entry.size <= 64 else 64
+    n = n if subject.entry.size <= 8 else 64
     for step in range(steps):
         x, context, noise = subject.data(n, step), subject.context(n, step), subject.noise_of(objective.noise, n, step)
         loss = objective(x, context, noise).value
