@@ -41,7 +41,7 @@ _TRACED = (
     "base: von Mises",
     "flow: real_nvp, levels",
 )
-_TWICE = ("map: bernstein", "transform: coupling, half", "transform: Glow step", "flow: maf, 3 features, context")
+_TWICE = ("map: quadratic spline", "transform: coupling, half", "transform: Glow step", "transform: autoregressive")
 
 
 @pytest.fixture(autouse=True)
