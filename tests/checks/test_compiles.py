@@ -26,7 +26,7 @@ _TRACED = (
     "transform: autoregressive, context",
     "transform: batch norm",
     "transform: Glow step",
-    "transform: linear, QR, image",
+    "transform: linear, LU, image",
     "transform: linear, rotation",
     "transform: top prior, context",
     "transform: sylvester, context",
