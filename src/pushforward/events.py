@@ -20,6 +20,11 @@ def log_dtype(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32) if x.is_floating_point() else torch.get_default_dtype()
 
 
+def leading_axis(values: Tensor, ndim: int) -> Tensor:
+    """``values: (n,)`` as ``(n, 1, ..., 1)`` of ``ndim`` axes, to broadcast along the first axis of another tensor."""
+    return values.reshape(-1, *(1,) * (ndim - 1))
+
+
 def sum_event(log_slope: Tensor) -> Tensor:
     """Sum ``(B, *event)`` over the event to ``(B,)``, accumulating in at least float32."""
     if log_slope.ndim == 1:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError
+from pushforward.events import leading_axis
 from pushforward.maps.slopes import positive_slope
 
 # No slope is steeper: a raw slope of 1e6, which a net fed with wild input may give, would overflow float32 downstream.
@@ -55,7 +56,7 @@ def search(t: Tensor, parts: Tensor, minimum: float) -> Tensor:
     """
     bins = parts.shape[0]
     t = torch.where(t >= 1, math.inf, t)
-    ramp = minimum * torch.arange(1, bins, dtype=t.dtype, device=t.device).reshape(-1, *(1,) * t.ndim)
+    ramp = leading_axis(minimum * torch.arange(1, bins, dtype=t.dtype, device=t.device), t.ndim + 1)
     return t >= torch.add(ramp, parts[:-1].cumsum(0), alpha=1 - bins * minimum)
 
 
@@ -141,7 +142,7 @@ class _OwnBin(torch.autograd.Function):
         bins, slopes = ctx.bins, ctx.slopes
         g_before, g_part, g_ends = (before.new_zeros(before.shape) if g is None else g for g in grads[:3])
         g_parts, own, knots = grads[4], index.expand(2, 1, *index.shape), _knots(index, bins, slopes)
-        ended = torch.arange(bins, device=index.device).reshape(-1, *(1,) * index.ndim) < index
+        ended = leading_axis(torch.arange(bins, device=index.device), index.ndim + 1) < index
         # The softmax's own derivative: the gradient less its mean under the softmax, times the softmax.
         mean = g_before * before + g_part * part
         if torch.is_grad_enabled() or g_parts is not None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
-from pushforward.events import Shape
+from pushforward.events import Shape, leading_axis
 
 
 class Map(nn.Module, ABC):
@@ -44,7 +44,7 @@ class Map(nn.Module, ABC):
 
     def with_start(self, params: Tensor) -> Tensor:
         """A net's output ``(n_params, ...)`` as params: offset by the map's ``start``."""
-        return params + self.start.to(params).reshape(-1, *(1,) * (params.ndim - 1))
+        return params + leading_axis(self.start.to(params), params.ndim)
 
     def refuse_shape(self, user: str) -> None:
         """Raise OptionError for a map with something of its own for each coordinate; ``user`` names who refuses it."""

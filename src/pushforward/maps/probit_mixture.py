@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.channel_moments import channel_moments
+from pushforward.events import leading_axis
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.logistic_mixture import logit_of_mixture
 from pushforward.maps.map import Map
@@ -79,7 +80,7 @@ class ProbitMixture(Map):
             around = torch.cat([gaps[:1], (gaps[1:] + gaps[:-1]) / 2, gaps[-1:]])
             scales = torch.minimum(_OF_GAP * around, scales).maximum(_NARROWEST * scales)
         # Where many values are the same, several quantiles are, and components that are the same would stay so.
-        apart = (self._levels() - 0.5).to(anchors).reshape(-1, *(1,) * (anchors.ndim - 1))
+        apart = leading_axis((self._levels() - 0.5).to(anchors), anchors.ndim)
         return torch.cat(
             [torch.zeros_like(anchors), anchors + _NARROWEST * widest * apart, self.log_scale.raw(scales.log())]
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
+from pushforward.events import leading_axis
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
 from pushforward.maps.slopes import positive_slope
@@ -58,9 +59,8 @@ class UnconstrainedMonotone(Map):
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         inside = x.clamp(-self.bound, self.bound)
-        over_nodes = (-1, *(1,) * x.ndim)
-        f = self._integrand(inside.new_tensor(self._nodes).reshape(over_nodes) * inside, params[:-1])
-        mean = (inside.new_tensor(self._weights).reshape(over_nodes) * f).sum(0)
+        f = self._integrand(leading_axis(inside.new_tensor(self._nodes), x.ndim + 1) * inside, params[:-1])
+        mean = (leading_axis(inside.new_tensor(self._weights), x.ndim + 1) * f).sum(0)
         slope = f[-1]  # the last node is x itself
         return params[-1] + mean * inside + slope * (x - inside), slope.log()
 

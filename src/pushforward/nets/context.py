@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pushforward.errors import ContextError
-from pushforward.nets.mlp import MLP
+from pushforward.nets.mlp import INPUT_LIMIT, MLP
+
+
+def flat_context(context: Tensor | None, context_dim: int, owner: str) -> Tensor | None:
+    """A context as vectors ``(B, context_dim)``, clamped as all inputs of nets; None where ``context_dim`` is 0.
+
+    Raises ContextError, naming ``owner``, for a context of another size.
+    """
+    given = 0 if context is None else context.flatten(1).shape[1]
+    if given != context_dim:
+        raise ContextError(f"this {owner} takes a context of {context_dim} numbers, got {given}")
+    return None if context is None else context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
 
 
 class ContextParameters(nn.Module):
@@ -26,11 +37,9 @@ class ContextParameters(nn.Module):
         self.net = MLP(context_dim, len(start), hidden, activation=activation) if context_dim else None
 
     def forward(self, context: Tensor | None = None) -> Tensor:
-        given = 0 if context is None else context.flatten(1).shape[1]
-        if given != self.context_dim:
-            raise ContextError(f"this transform takes a context of {self.context_dim} numbers, got {given}")
+        context = flat_context(context, self.context_dim, "transform")
         values = self.values[:, None]
         if context is None or self.net is None:
             return values
-        from_context: Tensor = self.net(context.flatten(1))
+        from_context: Tensor = self.net(context)
         return values + from_context.t()

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pushforward.errors import ContextError, OptionError
+from pushforward.errors import OptionError
 from pushforward.module_state import ChangesInTraining
+from pushforward.nets.context import flat_context
 from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.spectral_norm import Operator, krylov_vectors, leading_vectors, power_iteration, unit
 
@@ -201,14 +202,11 @@ class ContractiveNet(nn.Module):
 
         context: ``(B, *context_shape)`` or None. Raises ContextError.
         """
-        given = 0 if context is None else context.flatten(1).shape[1]
-        if given != self.context_dim:
-            raise ContextError(f"this net takes a context of {self.context_dim} numbers, got {given}")
+        context = flat_context(context, self.context_dim, "net")
         layers = [cast(LipschitzLayer, layer) for layer in self.layers]
         weights, biases = [layer.normalised() for layer in layers], [cast(Tensor, layer.bias) for layer in layers]
         if context is not None:
-            seen = context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
-            biases = [bias + F.linear(seen, shift) for bias, shift in zip(biases, self.shifts, strict=True)]
+            biases = [bias + F.linear(context, shift) for bias, shift in zip(biases, self.shifts, strict=True)]
 
         def g(x: Tensor, rows: Tensor | None = None) -> Tensor:
             h = x.clamp(-INPUT_LIMIT, INPUT_LIMIT)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.coordinate_blocks import CoordinateBlocks
-from pushforward.errors import ContextError, ShapeError
+from pushforward.errors import ShapeError
+from pushforward.nets.context import flat_context
 from pushforward.nets.masks import known_units, parent_sets, spread_units, subset_mask, topological_stages
 from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden
 from pushforward.nets.staged import StagedNet, Stages
@@ -103,12 +104,10 @@ class MADE(StagedNet):
 
     def context_terms(self, context: Tensor | None) -> list[Tensor | None]:
         """What the context adds to the first layer and the gates of the others, ``(units, B)`` each."""
-        given = 0 if context is None else context.flatten(1).shape[1]
-        if given != self.context_dim:
-            raise ContextError(f"this MADE takes a context of {self.context_dim} numbers, got {given}")
+        context = flat_context(context, self.context_dim, "MADE")
         if context is None:
             return [None] * len(self.layers)
-        seen = context.flatten(1).to(self.last.weight.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        seen = context.to(self.last.weight.dtype)
         terms: list[Tensor | None] = []
         for i, layer in enumerate(self.from_context):
             out = layer(seen).t() if isinstance(layer, nn.Linear) else None

@@ -11,7 +11,7 @@ from torch import Tensor
 from pushforward import noise as noise_source
 from pushforward.density import Density
 from pushforward.errors import OptionError
-from pushforward.events import zero_log_term
+from pushforward.events import leading_axis, zero_log_term
 from pushforward.inputs import TensorLike
 from pushforward.noise import Noise, NoiseSpec, NoiseValue
 from pushforward.objectives.objective import Loss, Objective
@@ -74,7 +74,7 @@ class FlowMatching(Objective):
         step, y = _before(self.flow.transform, *inputs)
         if self.coupling == "optimal":
             e = e[assigned(y, e)]
-        at, velocity = along(self.path, y, e, t.reshape(-1, *(1,) * (y.ndim - 1)))
+        at, velocity = along(self.path, y, e, leading_axis(t, y.ndim))
         error: Tensor = step.field(t, at, inputs.context) - velocity
         loss = error.square().flatten(1).mean()
         return Loss(loss, {"flow_matching": loss.detach()})

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from pushforward.domain import integers
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, sum_event
-from pushforward.noise import Noise, NoiseValue
+from pushforward.noise import Noise, NoiseValue, part_noise, required_noise
 from pushforward.support import zero_outside
 from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import ConditionalFlow
@@ -65,12 +65,12 @@ class Argmax(Transform):
         self.noise_to_latent = (self.posterior.noise, choice)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if not isinstance(noise, tuple):
-            raise OptionError("Argmax needs its noise, of the posterior and of the spelling, in to_latent")
+        for_posterior, for_spelling = part_noise(noise, 2)
+        normal = required_noise(for_posterior, self, "of the posterior, in to_latent")
         valid = (x >= 0) & (x <= self.categories - 1) & (x == x.round())
         category = torch.where(valid, x, 0.0)
-        spelt = self.code.spelt(category, noise[1])
-        u, log_q = self.posterior.draw(noise[0], self._joined(self.code.shown(spelt, x)), context)
+        spelt = self.code.spelt(category, for_spelling)
+        u, log_q = self.posterior.draw(normal, self._joined(self.code.shown(spelt, x)), context)
         v, log_slope = self.code.placed(self._split(u), spelt)
         log_term = sum_event(log_slope.sum(-1) + self.code.log_ways(category)) - log_q
         # NaN stays NaN; anything else that is not a category has probability 0.

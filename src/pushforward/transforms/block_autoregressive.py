@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.coordinate_blocks import CoordinateBlocks
-from pushforward.errors import ContextError, OptionError
+from pushforward.errors import OptionError
 from pushforward.events import log_dtype
 from pushforward.maps.affine import SoftClampScale
 from pushforward.maps.numeric import invert
+from pushforward.nets.context import flat_context
 from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.staged import Stages, invert_stages
 from pushforward.noise import NoiseValue
@@ -81,17 +82,14 @@ class BlockAutoregressive(Transform):
 
     def _layers(self, context: Tensor | None, like: Tensor) -> list[_Layer]:
         """Each layer as what it computes with: matrix, logs of its diagonal blocks, offsets ``(units, B or 1)``."""
-        given = 0 if context is None else context.flatten(1).shape[1]
-        if given != self.context_dim:
-            raise ContextError(f"this BlockAutoregressive takes a context of {self.context_dim} numbers, got {given}")
+        context = flat_context(context, self.context_dim, "BlockAutoregressive")
         made = []
         for i, layer in enumerate(self.layers):
             assert isinstance(layer, BlockLinear)
             matrix, blocks = layer.matrix()
             offset = layer.bias[:, None]
             if context is not None:
-                seen = context.flatten(1).clamp(-INPUT_LIMIT, INPUT_LIMIT)
-                offset = offset + self.from_context[i](seen).t()
+                offset = offset + self.from_context[i](context).t()
             made.append((matrix, blocks, offset.expand(-1, len(like))))
         return made
 

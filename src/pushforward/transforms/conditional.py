@@ -15,7 +15,7 @@ from pushforward.errors import OptionError
 from pushforward.events import Shape, log_dtype, sum_event
 from pushforward.maps.affine import Affine, SoftClampScale
 from pushforward.nets.mlp import MLP
-from pushforward.noise import Noise, NoiseValue
+from pushforward.noise import Noise
 from pushforward.support import zero_outside
 from pushforward.transforms.base import Transform
 from pushforward.transforms.elementwise import Elementwise
@@ -44,7 +44,7 @@ class Conditional(nn.Module, ABC):
         """Log-density (B,) of ``value: (B, *event_shape)`` given ``given: (B, ...)``; -inf outside the support."""
 
     @abstractmethod
-    def draw(self, noise: NoiseValue, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def draw(self, noise: Tensor, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The value that the noise stands for, and its log-density."""
 
 
@@ -87,8 +87,7 @@ class ConditionalFlow(Conditional):
     def log_prob(self, value: Tensor, given: Tensor, context: Tensor | None = None) -> Tensor:
         return self.noise_of(value, given, context)[1]
 
-    def draw(self, noise: NoiseValue, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        assert isinstance(noise, Tensor)
+    def draw(self, noise: Tensor, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y = noise if self.law == "normal" else as_logistic(noise)
         value, log_term = self.transform.to_data(y, self.seen(given, context))
         return value, self._log_law(y) - log_term
@@ -140,8 +139,7 @@ class HalfLine(Conditional):
         log_value = self._log_unit(value.clamp(min=0) * (-log_scale).exp()) - log_scale
         return sum_event(zero_outside(value >= 0, log_value, value))
 
-    def draw(self, noise: NoiseValue, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        assert isinstance(noise, Tensor)
+    def draw(self, noise: Tensor, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y = noise.abs() if self.law == "half-normal" else -torch.log1p(-noise)
         log_scale = self._log_scale(given, context)
         return y * log_scale.exp().to(y), sum_event(self._log_unit(y) - log_scale)

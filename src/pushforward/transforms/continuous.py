@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.func import functional_call
 
 from pushforward.errors import NumericsError, OptionError
-from pushforward.events import log_dtype, sum_event
+from pushforward.events import leading_axis, log_dtype, sum_event
 from pushforward.likelihood import Estimator
 from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.vector_field import VectorField
-from pushforward.noise import Noise, NoiseValue
+from pushforward.noise import Noise, NoiseValue, required_noise
 from pushforward.precision import full_precision
 from pushforward.transforms.derivatives import evaluated, jacobian_row
 from pushforward.transforms.stochastic_log_det import StochasticLogDet
@@ -126,16 +126,16 @@ class Continuous(StochasticLogDet):
         regularised: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The end of the way of x, the integral of the divergence, and RNODE's terms (B, 2), else 0."""
-        if self.trace == "hutchinson" and not self.exact and not isinstance(noise, Tensor):
-            raise OptionError("this Continuous needs its noise, the probes of its trace, in both directions")
-        probe = noise if isinstance(noise, Tensor) and not self.exact else None
+        probe = None
+        if self.trace == "hutchinson" and not self.exact:
+            probe = required_noise(noise, self, "the probes of its trace, in both directions")
         # One row that is not a number would leave no step small enough for all, and one far away nearly none.
         sound, moving = x.isfinite().flatten(1).all(1), (x.abs() <= INPUT_LIMIT).flatten(1).all(1)
         if context is not None:
             seen = context.isfinite().flatten(1).all(1)
             sound, moving = sound & seen, moving & seen
-            context = torch.where(_as_rows(moving, context), context, 0)
-        start, size = torch.where(_as_rows(moving, x), x, 0), x[:1].numel()
+            context = torch.where(leading_axis(moving, context.ndim), context, 0)
+        start, size = torch.where(leading_axis(moving, x.ndim), x, 0), x[:1].numel()
         # As they are now: the way back of `functional_call`, or of averaged weights, may find others in the module.
         weights: dict[str, Tensor] = dict(self.field.named_parameters())
 
@@ -158,7 +158,7 @@ class Continuous(StochasticLogDet):
         state = torch.cat([start.flatten(1), x.new_zeros(x.shape[0], 3 if regularised else 1)], 1)
         with full_precision(x):
             end = self._integrated(rates, state, x.new_tensor(times), list(weights.values()), context)
-        z = torch.where(_as_rows(moving, x), end[:, :size].reshape(x.shape), x)
+        z = torch.where(leading_axis(moving, x.ndim), end[:, :size].reshape(x.shape), x)
         integral = torch.where(moving, end[:, size], torch.where(sound, 0.0, torch.nan)).to(log_dtype(x))
         return z, integral, end[:, size + 1 :] if regularised else x.new_zeros(x.shape[0], 2)
 
@@ -215,10 +215,6 @@ def _rates(f: Callable[..., Tensor], t: Tensor, x: Tensor, context: Tensor | Non
         divergence, jacobian = sum_event(row * probe), sum_event(row.square())
     found = _Rates(velocity, divergence, sum_event(velocity.square()) / size, jacobian / size)
     return found if wanted else _Rates(*(value.detach() for value in found))
-
-
-def _as_rows(kept: Tensor, value: Tensor) -> Tensor:
-    return kept.reshape(-1, *(1,) * (value.ndim - 1))
 
 
 def _solvers() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:

@@ -66,5 +66,5 @@ class ContinuouslyIndexed(Transform):
         self.inner.initialise(x, context)
 
     def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
-        u, _ = self.prior.draw(back, z, context)
+        u, _ = self.prior.draw(required_noise(back, self, "from which the index is drawn, of to_data"), z, context)
         return self.posterior.noise_of(u, x, context)[0]

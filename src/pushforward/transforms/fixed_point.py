@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import NumericsError
+from pushforward.events import leading_axis
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -34,7 +35,7 @@ def solve(g: Callable[[Tensor], Tensor], z: Tensor, lipschitz: float) -> Tensor:
     factor = max(1.0, lipschitz / (1 - lipschitz)) / math.sqrt(size)
     # As many as take the largest first step below rounding, and as many again where the bound is tight.
     most = 20 + math.ceil(math.log(1e-3 * eps) / math.log(max(lipschitz, 1e-300)))
-    x, wide = z, (-1, *(1,) * (z.ndim - 1))
+    x = z
     active = z.new_ones(z.shape[0], dtype=torch.bool)
     step = z.new_full((z.shape[0],), math.inf)
     certified = torch.zeros_like(active)
@@ -43,7 +44,7 @@ def solve(g: Callable[[Tensor], Tensor], z: Tensor, lipschitz: float) -> Tensor:
         length = factor * torch.linalg.vector_norm((moved - x).flatten(1), dim=1)
         scale = 1 + x.abs().flatten(1).amax(1) if x.numel() else length
         certified = torch.where(active, length <= tolerance(z.dtype) * scale, certified)
-        x = torch.where(active.reshape(wide), moved, x)
+        x = torch.where(leading_axis(active, z.ndim), moved, x)
         resting = (length <= 0.1 * eps * scale) | (certified & (length >= step))
         step, active = length, active & ~resting & ~length.isnan()
         if not z.is_meta and not bool(active.any()):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pushforward.domain import Domain
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, zero_log_term
-from pushforward.noise import Noise, NoiseValue
+from pushforward.noise import Noise, NoiseValue, part_noise, required_noise
 from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import Conditional, HalfLine
 
@@ -63,11 +63,11 @@ class MaxPool2d(Transform):
         return z, self.rest.log_prob(excess, z, context) - self._log_places
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if not isinstance(noise, tuple) or not isinstance(noise[0], Tensor):
-            raise OptionError("MaxPool2d needs its noise, of the places and of the rest, in to_data")
-        excess, log_p = self.rest.draw(noise[1], z, context)
+        for_places, for_rest = part_noise(noise, 2)
+        uniform = required_noise(for_places, self, "of the places, in to_data")
+        excess, log_p = self.rest.draw(required_noise(for_rest, self, "of the rest, in to_data"), z, context)
         others = z[..., None] - excess.unflatten(1, (-1, 3)).movedim(2, 4)
-        place = (4 * noise[0]).long().clamp(0, 3)
+        place = (4 * uniform).long().clamp(0, 3)
         blocks = torch.cat([z[..., None], others], 4).gather(4, self._places[place])
         x = blocks.unflatten(4, (2, 2)).movedim(4, 3).flatten(4, 5).flatten(2, 3)
         return x, zero_log_term(z) + self._log_places - log_p

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pushforward.channel_moments import channel_moments, channel_rows
 from pushforward.errors import OptionError
-from pushforward.events import Shape, zero_log_term
+from pushforward.events import Shape, leading_axis, zero_log_term
 from pushforward.module_state import ChangesInTraining
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
@@ -27,7 +27,7 @@ class _PerChannel(Transform):
             self.positions *= size
 
     def _wide(self, v: Tensor) -> Tensor:
-        return v.reshape(-1, *(1,) * (len(self.data_shape) - 1))
+        return leading_axis(v, len(self.data_shape))
 
     def _affine(self, x: Tensor, mean: Tensor, log_std: Tensor) -> tuple[Tensor, Tensor]:
         z = (x - self._wide(mean)) * self._wide((-log_std).exp())

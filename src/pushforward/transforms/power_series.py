@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pushforward.errors import OptionError, ShapeError
-from pushforward.events import Shape, log_dtype, sum_event
+from pushforward.errors import OptionError
+from pushforward.events import Shape, leading_axis, log_dtype, sum_event
 from pushforward.likelihood import Estimator, Kind
 from pushforward.nets.lipschitz import Contraction
-from pushforward.noise import Noise, NoiseSpec, NoiseValue
+from pushforward.noise import Noise, NoiseSpec, NoiseValue, part_noise, required_noise
 from pushforward.transforms.derivatives import evaluated, jacobian_row
 
 # Of a uniform number as float32 holds it; two of them are put together to one with twice the digits.
@@ -107,7 +107,7 @@ class TruncatedLogDet(LogDet):
     def value(
         self, g: Contraction, x: Tensor, noise: NoiseValue, lipschitz: float, training: bool
     ) -> tuple[Tensor, Tensor]:
-        probe = _given(noise, self)
+        probe = required_noise(noise, self, "the probe of its series")
         # Weights of J^0, J^1, ...: the gradient has one power less than the value.
         inside = torch.ones(self.terms + 1, x.shape[0], dtype=log_dtype(x), device=x.device)
         inside[-1] = 0
@@ -146,9 +146,9 @@ class RouletteLogDet(LogDet):
     def value(
         self, g: Contraction, x: Tensor, noise: NoiseValue, lipschitz: float, training: bool
     ) -> tuple[Tensor, Tensor]:
-        if not (isinstance(noise, tuple) and len(noise) == 2):
-            raise ShapeError(f"{type(self).__name__} needs a pair of probes and uniform numbers, got {_kind(noise)}")
-        probe, uniform = _given(noise[0], self), _given(noise[1], self)
+        first, second = part_noise(noise, 2)
+        probe = required_noise(first, self, "the probe of its series")
+        uniform = required_noise(second, self, "uniform numbers for its number of terms")
         sure = (self.exact_terms if training else self.evaluation_terms) + 1
         survival = self.survival if training else max(self.survival, lipschitz**1.5)
         terms = sure + geometric(uniform, survival)
@@ -203,9 +203,8 @@ def _summed(
 
     Rows whose weights have ended are left out as soon as they are more than half: few rows go on for long.
     """
-    wide = (-1, *(1,) * (x.ndim - 1))
     log_det = x.new_zeros(x.shape[0], dtype=value_weights.dtype)
-    solved = probe * gradient_weights[0].reshape(wide)
+    solved = probe * leading_axis(gradient_weights[0], x.ndim)
     (at, y), power, rows = evaluated, probe, torch.arange(x.shape[0], device=x.device)
     ends = ((value_weights != 0) | (gradient_weights != 0)).sum(0)
     for k in range(1, len(value_weights)):
@@ -218,15 +217,5 @@ def _summed(
         (power,) = torch.autograd.grad(y, at, power, retain_graph=True)
         sign = (-1) ** k
         log_det.index_add_(0, rows, -sign / k * value_weights[k][rows] * sum_event(power * probe[rows]))
-        solved.index_add_(0, rows, (sign * gradient_weights[k][rows].reshape(wide) * power).to(solved.dtype))
+        solved.index_add_(0, rows, (sign * leading_axis(gradient_weights[k][rows], x.ndim) * power).to(solved.dtype))
     return log_det, solved
-
-
-def _given(noise: NoiseValue, wanting: LogDet) -> Tensor:
-    if not isinstance(noise, Tensor):
-        raise ShapeError(f"{type(wanting).__name__} needs its noise as a tensor, got {_kind(noise)}")
-    return noise
-
-
-def _kind(noise: NoiseValue) -> str:
-    return "none" if noise is None else type(noise).__name__

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError
-from pushforward.events import Shape
+from pushforward.events import Shape, leading_axis
 from pushforward.nets.lipschitz import Contraction, ContractiveNet
 from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision, strict_precision
@@ -75,7 +75,7 @@ def _inverse(g: Contraction, z: Tensor, lipschitz: float) -> Tensor:
             raise OptionError("the inverse of a Residual has derivatives of the first order only")
         # At unit size, which is what the solution's accuracy is relative to.
         size = gradient.abs().flatten(1).amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)
-        size = size.reshape(-1, *(1,) * (gradient.ndim - 1))
+        size = leading_axis(size, gradient.ndim)
         with strict_precision(gradient):
             with torch.enable_grad():
                 at = fixed.detach().requires_grad_()
