@@ -7,7 +7,7 @@ from small_models import Run
 
 from pushforward import storage
 from pushforward.cli.run_file import Run as RunFile
-from pushforward.cli.run_file import as_lists, pairs
+from pushforward.cli.run_file import as_field_values, pairs
 from pushforward.errors import OptionError
 from pushforward.flows import describe
 
@@ -79,4 +79,12 @@ def test_words_become_values() -> None:
 
 def test_a_single_width_is_a_list_of_one() -> None:
     fields = describe("real_nvp").recipe((2,)).options.model_fields
-    assert as_lists({"hidden": 64, "transforms": 4}, fields) == {"hidden": [64], "transforms": 4}
+    assert as_field_values({"hidden": 64, "transforms": 4}, fields) == {"hidden": [64], "transforms": 4}
+
+
+def test_the_word_none_is_a_choice_where_it_is_one() -> None:
+    fields = describe("real_nvp").recipe((1, 8, 8)).options.model_fields
+    given = pairs(["norm=none", "net_norm=none", "scales=none", "depth=none"], "--option")
+    assert as_field_values(given, fields) == {"norm": "none", "net_norm": "none", "scales": None, "depth": None}
+    linear = describe("maf").recipe((2,)).options.model_fields
+    assert as_field_values(pairs(["linear=none"], "--option"), linear) == {"linear": "none"}

@@ -15,7 +15,7 @@ from pushforward import flows, storage
 from pushforward.cli.defaults import default_flow, defaults
 from pushforward.cli.progress import tell
 from pushforward.cli.reporting import print_held_out, save_report, score_held_out
-from pushforward.cli.run_file import LIMITS, Run, as_lists
+from pushforward.cli.run_file import LIMITS, Run, as_field_values
 from pushforward.data import DataSet, Split, load, split
 from pushforward.flow import Flow
 from pushforward.rows import rows_of
@@ -98,7 +98,7 @@ def _prepare(run: Run, device: torch.device) -> _Job:
     options = TrainingOptions.checked({**training, **run.training_options})
     architecture = flows.describe(name)
     fields = architecture.recipe(data.event_shape).options.model_fields
-    chosen = architecture.validated(data.event_shape, {**model, **as_lists(run.option, fields)})
+    chosen = architecture.validated(data.event_shape, {**model, **as_field_values(run.option, fields)})
     flow = flows.build(name, data.event_shape, **_context(run, data), options=chosen)
     count = sum(p.numel() for p in flow.parameters())
     limits = {name: getattr(options, name) for name in LIMITS}

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from cyclopts import Group, Parameter
 
@@ -131,14 +131,21 @@ def pairs(given: Sequence[str] | None, flag: str) -> dict[str, Any]:
     return values
 
 
-def as_lists(values: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """``values`` with a single value made a list where the pydantic field of that name wants several."""
+def as_field_values(values: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """``values`` as the pydantic fields of their names have them: a single value is a list where the field has several,
+    and the word none is a choice where it is one."""
     return {
-        name: [value]
-        if isinstance(value, int | float) and name in fields and _is_tuple(fields[name].annotation)
-        else value
+        name: _as_field_value(value, fields[name].annotation) if name in fields else value
         for name, value in values.items()
     }
+
+
+def _as_field_value(value: Any, annotation: Any) -> Any:
+    parts = {annotation, *get_args(annotation)}
+    if isinstance(value, int | float) and any(get_origin(part) is tuple for part in parts):
+        return [value]
+    choices = {choice for part in parts if get_origin(part) is Literal for choice in get_args(part)}
+    return "none" if value is None and "none" in choices else value
 
 
 def _value(text: str) -> Any:
@@ -146,10 +153,6 @@ def _value(text: str) -> Any:
         return None if text in ("none", "None") else json.loads(text)
     except ValueError:
         return [_value(part.strip()) for part in text.split(",")] if "," in text else text
-
-
-def _is_tuple(annotation: Any) -> bool:
-    return get_origin(annotation) is tuple or any(get_origin(part) is tuple for part in get_args(annotation))
 
 
 def _read(file: Path) -> dict[str, Any]:

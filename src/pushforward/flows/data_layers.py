@@ -72,7 +72,7 @@ def variational(event_shape: Shape, context_dim: int, levels: int) -> Variationa
     """
     image = len(event_shape) == 3
     first: Partition = Checkerboard(event_shape, 1) if image else half(event_shape[0])
-    seen = _NOISE_CHANNELS if image else event_shape[0] + context_dim
+    given = _NOISE_CHANNELS if image else event_shape[0] + context_dim
     steps = []
     for i in range(_NOISE_COUPLINGS):
         partition, map = first if i % 2 == 0 else first.complement(), Affine(SoftClampScale())
@@ -82,10 +82,16 @@ def variational(event_shape: Shape, context_dim: int, levels: int) -> Variationa
         if isinstance(partition, Checkerboard):
             size = (event_shape[1], event_shape[2])
             net = GatedAttentionNet(
-                inputs, outputs, size, _NOISE_CHANNELS, _NOISE_BLOCKS, context_channels=seen, mask=partition.mask
+                inputs,
+                outputs,
+                size,
+                _NOISE_CHANNELS,
+                _NOISE_BLOCKS,
+                context_channels=given,
+                mask=partition.mask,
             )
             steps.append(Coupling(partition, map, net))
         else:
-            steps.append(Coupling(partition, map, MLP(inputs, outputs, _NOISE_HIDDEN, seen, "silu")))
+            steps.append(Coupling(partition, map, MLP(inputs, outputs, _NOISE_HIDDEN, given, "silu")))
     features = GatedFeatures(event_shape, _NOISE_CHANNELS, context_dim) if image else None
     return VariationalDequantize(event_shape, levels, Chain(steps), features)

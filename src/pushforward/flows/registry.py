@@ -27,13 +27,13 @@ _EMBEDDING_WIDTH = 16
 
 def discover(package: ModuleType) -> dict[str, Architecture]:
     """The architectures in the modules of a package by name: each module has one, ``ARCHITECTURE``, of its own name."""
-    found = {}
+    architectures_by_name = {}
     for module in pkgutil.iter_modules(package.__path__):
         architecture = import_module(f"{package.__name__}.{module.name}").ARCHITECTURE
         if architecture.name != module.name:
             raise OptionError(f"{package.__name__}.{module.name} holds an architecture named {architecture.name!r}")
-        found[module.name] = architecture
-    return found
+        architectures_by_name[module.name] = architecture
+    return architectures_by_name
 
 
 _ARCHITECTURES = discover(architectures)
@@ -69,9 +69,10 @@ def names(kind: Kind | None = None) -> tuple[str, ...]:
 def describe(name: str) -> Architecture:
     """The architecture of that name: its summary, when to choose it, and its recipes with their options."""
     if name not in _ARCHITECTURES:
+        hint = did_you_mean(name, names()) or f"expected one of {', '.join(names())}."
         raise OptionError(
-            f"flow {name!r} is not known; {did_you_mean(name, names()) or 'expected one of ' + ', '.join(names())}; "
-            "one of your own is known after pushforward.flows.register, on the command line with --import FILE"
+            f"flow {name!r} is not known; {hint} "
+            "One of your own is known after pushforward.flows.register, on the command line with --import FILE"
         )
     return _ARCHITECTURES[name]
 

@@ -72,14 +72,14 @@ def vector_steps(event_shape: Shape, context_dim: int, options: CIFVectorOptions
     make_map = _maps(options, options.inner, options.bins, options.bound)
     inner = _inner_steps(event_shape, context_dim, options, lambda: bendable(make_map(), event_shape))
     # A coupling alone changes half of the coordinates, and an index costs as much as three.
-    many = options.inner_steps or (1 if options.inner in _ORDERED else 3)
+    group = options.inner_steps or (1 if options.inner in _ORDERED else 3)
     index = (options.index or min(event_shape[0], 8),)
 
     def step(i: int) -> Transform:
-        steps = [inner(many * i + j) for j in range(many)]
+        steps = [inner(group * i + j) for j in range(group)]
         # Where no index has an effect none is worth knowing, and the gradients of all that it goes through are 0.
         by_index = conditional_gaussian(event_shape, index[0], context_dim, zero=False)
-        return _indexed(steps[0] if many == 1 else Chain(steps), by_index, index, context_dim)
+        return _indexed(steps[0] if group == 1 else Chain(steps), by_index, index, context_dim)
 
     return Steps(normalised(event_shape, options, step), options.base)
 

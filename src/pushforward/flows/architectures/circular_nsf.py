@@ -62,7 +62,7 @@ def steps(event_shape: Shape, context_dim: int, options: CircularNSFOptions) -> 
     transforms = [_data_layer(circular, real, options)]
     domain = product([CIRCLE if i in circular else REAL for i in range(features)])
     blocks = [block for block in (circular, real) if block]
-    # Halves of each kind: how many coordinates of a kind a net sees must not depend on chance, its shape does on it.
+    # Halves of each kind: the number of coordinates of a kind decides the shape of a net and must not be random.
     halves = [partitions(len(block), "random") for block in blocks]
     for _ in range(options.transforms):
         for block, half in zip(blocks, halves, strict=True):

@@ -1,7 +1,7 @@
 """Glow: activation normalisation, a learned matrix across channels and an affine coupling in every step.
 
 Source: Kingma & Dhariwal, "Glow: Generative flow with invertible 1x1 convolutions", 2018, and the authors' code, whose
-couplings have the log-scale ``sigmoid``; what is the default here starts at the identity, and is bounded on both sides.
+couplings have the log-scale ``sigmoid``; the default here starts at the identity and is bounded on both sides.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pushforward.flows.parts.steps import normalised
 from pushforward.maps import Affine, Map, SoftClampScale
 from pushforward.nets import ActNormConvNet
 
-# Wider limits let a coupling answer what is unlike the training images with scales that the next ones multiply: with 5,
-# after 20 minutes, one of 10,000 test images of MNIST had a likelihood of 1e13 bits/dim.
+# With wider limits couplings multiply each other's scales on images unlike the training images: with 5, after 20
+# minutes, one of 10,000 test images of MNIST had a likelihood of 1e13 bits/dim.
 _LIMIT = 2.0
 Limit: TypeAlias = Annotated[
     float, Field(gt=0, allow_inf_nan=False, description="soft-clamp: no log-scale lies beyond it")

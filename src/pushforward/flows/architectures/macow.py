@@ -78,12 +78,12 @@ def _masked(shape: Shape, sides: tuple[Side, Side], context_dim: int, options: M
         return []
     # No larger than the image: a part of the kernel would only ever see what lies beyond the border.
     kernel = (min(options.kernel[0], rows - 1), min(options.kernel[1], 2 * width - 1))
-    found: list[Transform] = []
+    transforms: list[Transform] = []
     for side in sides:
         map = _map()
         net = RowConvNet(shape, map.n_params, options.masked_channels, kernel, side, context_dim)
-        found.append(Autoregressive(map, net))
-    return found
+        transforms.append(Autoregressive(map, net))
+    return transforms
 
 
 def _map() -> Affine:

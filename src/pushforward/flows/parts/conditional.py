@@ -31,25 +31,25 @@ def conditional_density(
     nets of widths ``hidden``, or of images of one size, with convolutional nets of ``channels``.
     """
     if len(event_shape) == 1:
-        (size,), seen = event_shape, given_shape[0] + context_dim
+        (size,), given = event_shape, given_shape[0] + context_dim
         last = conditional_gaussian(event_shape, given_shape[0], context_dim, hidden).transform
         steps: list[Transform] = []
         partition: VectorPartition | Checkerboard = half(size)
         for _ in range(couplings if size > 1 else 0):
             map = Affine(SoftClampScale())
-            steps.append(Coupling(partition, map, MLP(*partition.net_sizes(map), hidden, seen, "silu")))
+            steps.append(Coupling(partition, map, MLP(*partition.net_sizes(map), hidden, given, "silu")))
             partition = partition.complement()
         return ConditionalFlow(Chain([*steps, last]))
-    seen, steps, partition = given_shape[0] + context_dim, [], Checkerboard(event_shape)
+    given, steps, partition = given_shape[0] + context_dim, [], Checkerboard(event_shape)
     for _ in range(couplings if event_shape[1:] != (1, 1) else 0):
         map = Affine(SoftClampScale())
         net = ResidualConvNet(
-            event_shape[0] + seen, map.n_params * event_shape[0], channels, 1, "none", mask=partition.mask
+            event_shape[0] + given, map.n_params * event_shape[0], channels, 1, "none", mask=partition.mask
         )
         steps.append(Coupling(partition, map, _BesideKept(net)))
         partition = partition.complement()
     map = Affine(SoftClampScale())
-    net = ResidualConvNet(seen, map.n_params * event_shape[0], channels, 1, "none")
+    net = ResidualConvNet(given, map.n_params * event_shape[0], channels, 1, "none")
     steps.append(Elementwise(map, event_shape, nn.Sequential(net, nn.Flatten())))
     return ConditionalFlow(Chain(steps), _GivenImage())
 
@@ -65,12 +65,12 @@ class _GivenImage(nn.Module):
 
 
 class _BesideKept(nn.Module):
-    """A net of a coupling's kept part and, as its context, an image of the same size."""
+    """A net of a coupling's kept part and an image of the same size, side by side."""
 
     def __init__(self, net: ResidualConvNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, kept: Tensor, seen: Tensor) -> Tensor:
-        out: Tensor = self.net(torch.cat([kept, seen], 1))
+    def forward(self, kept: Tensor, given: Tensor) -> Tensor:
+        out: Tensor = self.net(torch.cat([kept, given], 1))
         return out

@@ -60,15 +60,15 @@ def squeezed_scales(
     of one channel at the least, in which a scale factors out its half; steps on the remaining channels precede each.
     """
     join = Reversible if memory_saving else Chain
-    count, found, shape = scale_count(event_shape, scales), [], event_shape
+    count, parts, shape = scale_count(event_shape, scales), [], event_shape
     for i in range(count):
         before: list[Transform] = [Squeeze(shape)]
         shape = before[0].latent_shape
         for remaining in remaining_channels(shape[0], factor_out_steps) if i < count - 1 else ():
-            found.append(Chain([*before, join(make_steps(shape)), split_prior(shape, context_dim, remaining)]))
+            parts.append(Chain([*before, join(make_steps(shape)), split_prior(shape, context_dim, remaining)]))
             before, shape = [], (remaining, *shape[1:])
-    found.append(Chain([*before, join(make_steps(shape)), top_prior(shape, context_dim)]))
-    return MultiScale(found)
+    parts.append(Chain([*before, join(make_steps(shape)), top_prior(shape, context_dim)]))
+    return MultiScale(parts)
 
 
 def remaining_channels(channels: int, factor_out_steps: int) -> list[int]:
