@@ -16,8 +16,8 @@ from pushforward.maps.affine import Affine, TanhScale
 from pushforward.nets import MLP
 from pushforward.objectives import MaximumLikelihood
 from pushforward.training import FitFailed, TrainingOptions, fit
-from pushforward.training.numerics import locate_nonfinite
-from pushforward.transforms import Coupling, Identity, Reversible
+from pushforward.training.numerics import Recovery, locate_nonfinite
+from pushforward.transforms import BatchNorm, Coupling, Elementwise, Identity, Reversible
 from pushforward.transforms.base import Chain
 from pushforward.transforms.partition import half
 
@@ -146,6 +146,35 @@ def test_going_back_restores_weights_and_optimiser_from_before_the_failure():
     # The copy of the 100th finite step is from before its update, and serves again after ten failures.
     assert torch.equal(seen[114], seen[99])
     assert not torch.equal(seen[104], seen[99])
+
+
+def test_a_batch_that_is_not_finite_leaves_the_running_statistics_as_they_were():
+    flow = Flow(StandardNormal((2,)), BatchNorm((2,))).train()
+    weight = torch.nn.Parameter(torch.zeros(1))
+    recovery = Recovery(flow, torch.optim.Adam([weight]), None)
+    flow(torch.randn(20, 2) + 3)
+    before = {name: value.clone() for name, value in flow.state_dict().items()}
+    recovery.before_batch()
+    flow(torch.full((20, 2), math.inf))
+    assert not flow.transform.running_mean.isfinite().any()
+    assert recovery.after_failure(lambda: "", None) is None
+    assert all(torch.equal(value, before[name]) for name, value in flow.state_dict().items())
+
+
+def test_going_back_forgets_the_moments_that_the_optimiser_has_gathered():
+    flow = Flow(StandardNormal((1,)), Elementwise(Affine(TanhScale()), (1,)))
+    parameter = flow.transform.weight
+    optimiser = torch.optim.Adam(flow.parameters())
+    recovery = Recovery(flow, optimiser, None)
+    (-flow(torch.ones(4, 1)).mean()).backward()
+    recovery.before_step()
+    optimiser.step()
+    assert optimiser.state[parameter]["exp_avg"].abs().sum() > 0
+    messages = [recovery.after_failure(lambda: "here", None) for _ in range(10)]
+    assert messages[:9] == [None] * 9
+    assert "last good weights" in messages[9]
+    assert not parameter.any()
+    assert parameter not in optimiser.state or not optimiser.state[parameter]
 
 
 def test_after_several_times_it_gives_up_and_keeps_the_best():
