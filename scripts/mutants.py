@@ -36,7 +36,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 300.0  # of one run of pytest; a fault that makes the tests take longer counts as found
 WHOLE_SECONDS = 3600.0
-_PASSED, _NO_TESTS = 0, 5
+# Exit codes of pytest: all passed; an argument that is no test; no test selected.
+_PASSED, _NO_TESTS = 0, (4, 5)
 _LATE = "ran out of time"
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 # Loaded before the forks. None of pytest's plugins: their assertions are rewritten when pytest loads them.
@@ -91,7 +92,10 @@ def mutants(folder: Path) -> list[Mutant]:
 def stale(mutant: Mutant, source: Path) -> str | None:
     """Why a mutant cannot be planted any more; None where it can."""
     where = source / "pushforward" / mutant.file
-    for path in (where, *(source.parent / a for a in shlex.split(mutant.tests) if a.startswith("tests/"))):
+    for path in (
+        where,
+        *(source.parent / a.split("::")[0] for a in shlex.split(mutant.tests) if a.startswith("tests/")),
+    ):
         if not path.exists():
             return f"there is no {path.relative_to(source.parent)}"
     if mutant.before == mutant.after:
@@ -158,7 +162,7 @@ def judge(mutant: Mutant, root: Path, whole: bool, seconds: float) -> Outcome:
         found_by = None
         for arguments, limit in selections:
             code, output = run_tests(root, source, arguments, limit)
-            if code == _NO_TESTS:
+            if code in _NO_TESTS:
                 raise SystemExit(f"mutant {mutant.number} selects no tests: {mutant.tests}")
             if code != _PASSED:
                 found_by = f"{_LATE} ({limit:g} s)" if code is None else first_failure(output)
