@@ -13,7 +13,7 @@ ROWS = np.random.default_rng(0).normal(size=200)
 
 
 def scores(nats: np.ndarray) -> Scores:
-    return Scores(nats, "exact", None, "exact")
+    return Scores(nats, "exact", False, None, "exact")
 
 
 def likelihood(nats: np.ndarray, *baselines: Baseline, unit: str = "nats") -> dict:

@@ -38,9 +38,9 @@ def check(
     saved = load_model(model, running.start())
     flow, x, given = saved.flow, None, None
     if data is not None:
-        found = read_for(saved, data, source)
-        chosen = np.random.default_rng(running.chosen_seed).permutation(len(found))[:rows]
-        part = rows_of(flow, found, np.sort(chosen))
+        dataset = read_for(saved, data, source)
+        chosen = np.random.default_rng(running.chosen_seed).permutation(len(dataset))[:rows]
+        part = rows_of(flow, dataset, np.sort(chosen))
         x, given = part.x, part.context
     elif flow.context_shape is not None:
         raise OptionError("this model is conditional: name the data to check it on, for their context")

@@ -30,10 +30,10 @@ def decode(
     """Latents to data: a picture of images, or rows under the columns' names."""
     from pushforward.cli.conditions import given_context
     from pushforward.cli.events import require_event_output, write_events
-    from pushforward.cli.latents import decoded
+    from pushforward.cli.latents import decode_file
     from pushforward.storage import load_model
 
     saved = load_model(model, running.start())
     require_event_output(saved, out, force)
-    x, beside = decoded(saved, latents, given_context(saved, given, labels), running.chosen_seed)
+    x, beside = decode_file(saved, latents, given_context(saved, given, labels), running.chosen_seed)
     write_events(saved, x, out, beside)

@@ -27,7 +27,7 @@ from pushforward.rows import Rows, rows_of
 _MOST_VALUES = 1 << 24
 
 
-def swept(
+def sweep_sheet(
     flow: Flow, temperatures: Sequence[float] | None, n: int, context: Array | None, seed: int
 ) -> tuple[Array, Array | None]:
     """Events ``(T, n * B, *event)`` and the context of each one, if any."""
@@ -41,7 +41,7 @@ def swept(
     return x, None if context is None else np.concatenate([context] * (n * len(chosen)))
 
 
-def manipulated(
+def attribute_sheet(
     flow: Flow,
     data: DataSet,
     label: int,
@@ -76,7 +76,7 @@ def manipulated(
     return np.asarray(moved.cpu().numpy())
 
 
-def reconstructed(
+def reconstruction_sheet(
     flow: Flow, data: DataSet, rows: Sequence[int] | None, keep: Sequence[int] | None, temperature: float, seed: int
 ) -> Array:
     """The examples from fewer and fewer of their scales, ``(B, K, *event)``. Raises DataError, OptionError."""

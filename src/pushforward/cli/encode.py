@@ -28,7 +28,7 @@ def encode(
     """
     import numpy as np
 
-    from pushforward.cli.latents import encoded
+    from pushforward.cli.latents import encode_data
     from pushforward.cli.output import TABLES, require_output, write_table
     from pushforward.cli.reading import read_for
     from pushforward.storage import load_model
@@ -36,5 +36,5 @@ def encode(
     require_output(out, TABLES, force)
     saved = load_model(model, running.start())
     rows = read_for(saved, data, source)
-    z = encoded(saved, rows, running.chosen_seed)
+    z = encode_data(saved, rows, running.chosen_seed)
     write_table({f"z{i}": np.ascontiguousarray(column) for i, column in enumerate(z.T)}, out)

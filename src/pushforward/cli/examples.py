@@ -1,4 +1,4 @@
-"""The job of `pushforward interpolate`: which examples, and the walk between them."""
+"""The job of `pushforward interpolate`: reading the examples, and the walk between them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pushforward.storage import SavedModel
 _MOST_STEPS = 64
 
 
-def chosen_examples(
+def read_examples(
     model: SavedModel,
     images: Sequence[str],
     data: str | None,
@@ -34,8 +34,8 @@ def chosen_examples(
         what = "rows (--rows 0 1 2 3)" if data is not None else "image files"
         raise OptionError(f"two or four {what} expected, got {count}")
     if data is not None and rows is not None:
-        found = read_for(model, data, source)
-        return rows_of(model.flow, found.take(np.asarray(rows)), np.arange(count))
+        dataset = read_for(model, data, source)
+        return rows_of(model.flow, dataset.take(np.asarray(rows)), np.arange(count))
     parts = [rows_of(model.flow, read_for(model, image), np.arange(1)) for image in images]
     return Rows(torch.cat([part.x for part in parts]))
 

@@ -1,4 +1,4 @@
-"""`pushforward interpolate`: what lies between two or four examples in the latent space."""
+"""`pushforward interpolate`: walks through the latent space between two or four examples."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def interpolate(
     the circle: the figure of the Real NVP paper. Two are joined by the arc between their latents.
     """
     from pushforward.cli.events import require_event_output, write_events
-    from pushforward.cli.examples import chosen_examples, walk
+    from pushforward.cli.examples import read_examples, walk
     from pushforward.storage import load_model
 
     saved = load_model(model, running.start())
     require_event_output(saved, out, force)
-    examples = chosen_examples(
+    examples = read_examples(
         saved,
         images or [],
         data,

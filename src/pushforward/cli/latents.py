@@ -9,18 +9,18 @@ import numpy as np
 import torch
 
 from pushforward.array_types import Array
-from pushforward.cli.progress import counted
+from pushforward.cli.progress import show_progress
 from pushforward.data import DataSet, load
 from pushforward.errors import DataError
 from pushforward.rows import Rows, row_latents, rows_of
 from pushforward.storage import SavedModel
 
 
-def encoded(model: SavedModel, data: DataSet, seed: int) -> Array:
+def encode_data(model: SavedModel, data: DataSet, seed: int) -> Array:
     """Latents ``(N, size of a latent)`` of every row, with noise keyed by ``seed`` and the row."""
     flow = model.flow
     rows, latents = rows_of(flow, data, np.arange(len(data))), []
-    with counted("encoding", len(rows)) as advance:
+    with show_progress("encoding", len(rows)) as advance:
         for z in row_latents(flow, rows, seed):
             latents.append(z.flatten(1).cpu().numpy())
             advance(len(z))
@@ -28,7 +28,7 @@ def encoded(model: SavedModel, data: DataSet, seed: int) -> Array:
 
 
 @torch.no_grad()
-def decoded(model: SavedModel, path: Path, context: Array | None, seed: int) -> tuple[Array, Array | None]:
+def decode_file(model: SavedModel, path: Path, context: Array | None, seed: int) -> tuple[Array, Array | None]:
     """The data ``(N, *event_shape)`` of the latents in a file, and beside them their contexts.
 
     Raises DataError where the file does not hold latents of this model, or contexts do not match them.
@@ -45,7 +45,7 @@ def decoded(model: SavedModel, path: Path, context: Array | None, seed: int) -> 
         beside = context if len(context) == len(data) else np.repeat(context, len(data), 0)
     rows = Rows(torch.as_tensor(data.x), None if beside is None else torch.as_tensor(beside))
     generator, events = torch.Generator(device=flow.device).manual_seed(seed), []
-    with counted("decoding", len(rows)) as advance:
+    with show_progress("decoding", len(rows)) as advance:
         for _, z, contexts in rows.batches(flow):
             events.append(flow.data(z.reshape(-1, *shape), contexts, generator=generator).cpu().numpy())
             advance(len(z))

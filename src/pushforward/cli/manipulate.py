@@ -33,13 +33,13 @@ def manipulate(
     example with growing amounts of it; negative amounts take it away. The examples are rows of the data, by default the
     first four that lack the attribute.
     """
-    from pushforward.cli.edits import manipulated
+    from pushforward.cli.edits import attribute_sheet
     from pushforward.cli.events import require_event_output, write_events
     from pushforward.cli.reading import read_for
     from pushforward.storage import load_model
 
     saved = load_model(model, running.start())
     require_event_output(saved, out, force)
-    found = read_for(saved, data, source)
-    x = manipulated(saved.flow, found, label, against, rows, amounts, most, running.chosen_seed)
+    dataset = read_for(saved, data, source)
+    x = attribute_sheet(saved.flow, dataset, label, against, rows, amounts, most, running.chosen_seed)
     write_events(saved, x.reshape(-1, *x.shape[2:]), out, columns=x.shape[1])

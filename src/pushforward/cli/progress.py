@@ -1,4 +1,4 @@
-"""Showing how far a long job is: a bar on a terminal, a line now and then elsewhere. Written to stderr."""
+"""Progress of a long job on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _PLAIN_SECONDS = 10.0
 
 
 def tell(message: str) -> None:
-    """One line for the person who waits; results go to stdout, this does not."""
+    """Print a line on stderr; stdout is for results."""
     print(message, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a function that is told of each further number of rows done, out of ``total``."""
+def show_progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show the progress of ``total`` rows; the function that it yields is called with each number of finished rows."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress
 
         with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=total)
+            task = bar.add_task(name, total=total)
             yield lambda n: bar.advance(task, n)
         return
     done, last = 0, time.monotonic()
@@ -33,6 +33,6 @@ def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
         done += n
         if time.monotonic() - last >= _PLAIN_SECONDS:
             last = time.monotonic()
-            tell(f"{what}: {done:,} of {total:,}")
+            tell(f"{name}: {done:,} of {total:,}")
 
     yield advance

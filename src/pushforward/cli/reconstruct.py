@@ -1,4 +1,4 @@
-"""`pushforward reconstruct`: examples from their coarse latents, the fine ones drawn anew."""
+"""`pushforward reconstruct`: partial reconstruction of examples from their coarse latents."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def reconstruct(
 ) -> None:
     """Rebuild images from the coarsest scales of their latents.
 
-    What the finer scales held is drawn anew, so that a line of the picture shows what the model stores where: from the
-    image itself, with all scales kept, to a sample that owes it nothing. For models with several scales.
+    The latents of the finer scales are drawn anew. A line of the picture goes from the image itself, with all scales
+    kept, to a sample that is independent of it, with none. For models with several scales.
     """
-    from pushforward.cli.edits import reconstructed
+    from pushforward.cli.edits import reconstruction_sheet
     from pushforward.cli.events import require_event_output, write_events
     from pushforward.cli.reading import read_for
     from pushforward.storage import load_model
 
     saved = load_model(model, running.start())
     require_event_output(saved, out, force)
-    found = read_for(saved, data, DataSource(data_dir=data_dir))
-    x = reconstructed(saved.flow, found, rows, keep, temperature, running.chosen_seed)
+    dataset = read_for(saved, data, DataSource(data_dir=data_dir))
+    x = reconstruction_sheet(saved.flow, dataset, rows, keep, temperature, running.chosen_seed)
     write_events(saved, x.reshape(-1, *x.shape[2:]), out, columns=x.shape[1])

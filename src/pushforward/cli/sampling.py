@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pushforward.array_types import Array
-from pushforward.cli.progress import counted
+from pushforward.cli.progress import show_progress
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
 
@@ -30,7 +30,7 @@ def draw(flow: Flow, n: int, context: Array | None, temperature: float, seed: in
     piece = max(1, _PIECE_VALUES // (size * conditions))
     given = None if context is None else torch.as_tensor(context, device=flow.device)
     samples = []
-    with counted("sampling", n * conditions) as advance:
+    with show_progress("sampling", n * conditions) as advance:
         for start in range(0, n, piece):
             count = min(piece, n - start)
             x = flow.sample(count, given, temperature, generator)

@@ -11,7 +11,7 @@ import numpy as np
 from pushforward.array_types import Array
 from pushforward.cli.output import TABLES, require_output, write_table
 from pushforward.cli.parameters import DataSource, Running
-from pushforward.cli.progress import counted, tell
+from pushforward.cli.progress import show_progress, tell
 from pushforward.cli.reading import read_for
 from pushforward.data import DataSet
 from pushforward.errors import DataError, OptionError
@@ -43,7 +43,7 @@ def run_score(
     data = read_for(model, name, source, as_fitted=part != "all")
     rows = _rows(model, data, part)
     # Noise is keyed by a row's place among these, as in a report: the mean over the test part is the report's.
-    with counted("scoring", len(rows)) as advance:
+    with show_progress("scoring", len(rows)) as advance:
         likelihood = row_likelihoods(
             model.flow,
             rows_of(model.flow, data, rows),

@@ -26,16 +26,16 @@ def sweep(
 ) -> None:
     """Draw the same latents at several temperatures.
 
-    A temperature scales how far latents lie from the middle of the base: low ones give typical samples, 1 the model's
-    own. Down a column of the picture nothing else changes.
+    A temperature scales the distance of latents from the centre of the base: low ones give typical samples, 1 the
+    model's own. Each column of the picture has one draw, each row one temperature.
     """
     from pushforward.cli.conditions import given_context
-    from pushforward.cli.edits import swept
+    from pushforward.cli.edits import sweep_sheet
     from pushforward.cli.events import require_event_output, write_events
     from pushforward.storage import load_model
 
     saved = load_model(model, running.start())
     require_event_output(saved, out, force)
     context = given_context(saved, given, labels)
-    x, beside = swept(saved.flow, temperatures, n, context, running.chosen_seed)
+    x, beside = sweep_sheet(saved.flow, temperatures, n, context, running.chosen_seed)
     write_events(saved, x.reshape(-1, *x.shape[2:]), out, beside, columns=x.shape[1])

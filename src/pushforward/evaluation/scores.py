@@ -10,6 +10,7 @@ import numpy as np
 from pushforward.array_types import Array
 from pushforward.flow import Flow
 from pushforward.likelihood import Kind
+from pushforward.noise import has_role
 from pushforward.rows import Rows, row_latents, row_likelihoods
 
 
@@ -27,11 +28,15 @@ class Summary:
 
 @dataclass(frozen=True)
 class Scores:
-    """Log-likelihoods (N,) in nats of held-out rows, with their kind, also as it is printed, and with the
-    dequantisation of a bound."""
+    """Log-likelihoods ``nats: (N,)`` of rows with their kind.
+
+    bound: whether they, or the values that they estimate, are lower bounds. dequantisation: that of a bound. in_words:
+    the kind as it is printed.
+    """
 
     nats: Array
     kind: Kind
+    bound: bool
     dequantisation: str | None
     in_words: str
 
@@ -57,7 +62,9 @@ def summarise(values: Array) -> Summary:
 def score(flow: Flow, rows: Rows, seed: int) -> Scores:
     """The log-likelihood of every row, of one draw of the noise, keyed by ``seed`` and the row's place in ``rows``."""
     likelihood = row_likelihoods(flow, rows, seed)
-    return Scores(likelihood.value.numpy(), flow.kind, flow.dequantisation, flow.kind_in_words)
+    drawn = has_role(flow.transform.noise_to_latent, "draw")
+    bound = flow.kind == "bound" or (flow.kind == "estimate" and drawn)
+    return Scores(likelihood.value.numpy(), flow.kind, bound, flow.dequantisation, flow.kind_in_words)
 
 
 def latents(flow: Flow, rows: Rows, seed: int) -> Array:

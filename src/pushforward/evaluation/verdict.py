@@ -24,6 +24,7 @@ def compare_likelihoods(
     return {
         "unit": unit,
         "kind": scores.kind,
+        "bound": scores.bound,
         "dequantisation": scores.dequantisation,
         "kind_in_words": scores.in_words,
         "dimensions": dimensions,

@@ -159,7 +159,7 @@ def build_report(
             "clamped": None if clamped is None else asdict(clamped),
             "latents": None if fit is None else describe_latents(fit),
             "columns": describe_columns(facts.columns or (), test_rows, samples, pits) if table else None,
-            "coverage": covered and {f"{level:g}": share for level, share in zip(LEVELS, covered, strict=True)},
+            "coverage": covered and {f"{level:g}": fraction for level, fraction in zip(LEVELS, covered, strict=True)},
             "attribute": None if attribute is None else attribute.classes,
             "check": check.to_json(),
             "run": describe_run(flow, run or {}, seed),
@@ -176,7 +176,7 @@ def build_report(
 
 
 def _rows(flow: Flow, x: Rows | TensorLike, context: TensorLike | None, name: str) -> Rows:
-    """Rows on the CPU in their own dtype, which the baselines take, once they are known to suit the flow."""
+    """Rows on the CPU in their own dtype, as the baselines take them; raises where they do not suit the flow."""
     if isinstance(x, Rows):
         return x
     checked_rows(flow, x, context, name)

@@ -54,8 +54,8 @@ def curves(history: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _series(history: Sequence[dict[str, Any]], key: str) -> tuple[Array, Array]:
-    found = [(e["seconds"] / 60, e[key]) for e in history if e.get(key) is not None and e.get("seconds") is not None]
-    array = np.asarray(found, dtype=np.float64).reshape(-1, 2)
+    points = [(e["seconds"] / 60, e[key]) for e in history if e.get(key) is not None and e.get("seconds") is not None]
+    array = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     array = array[np.isfinite(array).all(1)]
     return array[:, 0], array[:, 1]
 
@@ -161,13 +161,13 @@ def _pair(
     ax.set(xlim=bounds[0], ylim=bounds[1])
 
 
-def _region_levels(density: Array, shares: Sequence[float]) -> list[float]:
-    """The heights above which lie the given shares of the mass, ascending and distinct; none for an empty density."""
+def _region_levels(density: Array, fractions: Sequence[float]) -> list[float]:
+    """Heights whose regions above hold the given fractions of the mass, ascending; none for an empty density."""
     heights = np.sort(density.ravel())[::-1]
     mass = np.cumsum(heights)
     if not mass[-1] > 0:
         return []
-    levels = {float(heights[np.searchsorted(mass, share * mass[-1])]) for share in shares}
+    levels = {float(heights[np.searchsorted(mass, fraction * mass[-1])]) for fraction in fractions}
     return sorted(level for level in levels if 0 < level < heights[0])
 
 

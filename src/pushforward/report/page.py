@@ -65,7 +65,7 @@ def render(m: Measurements, checks: Sequence[CheckLine], numbers: dict[str, Any]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = _number
     environment.filters["signed"] = _signed
-    environment.filters["share"] = _share
+    environment.filters["percent"] = _percent
     template = environment.from_string(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     style = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     pictures = {name: [Markup(svg) for svg in svgs] for name, svgs in _charts(m, numbers).items()}
@@ -96,7 +96,7 @@ def _signed(value: float) -> str:
     return ("+" if value > 0 else "") + _number(value)
 
 
-def _share(value: float) -> str:
+def _percent(value: float) -> str:
     return f"{100 * value:.2f} %" if value == 0 or value >= 1e-4 else f"{100 * value:.1g} %"
 
 

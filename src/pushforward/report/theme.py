@@ -21,7 +21,7 @@ _FONT = 9.0
 def panel(width: float = 3.6, height: float = 2.7, rows: int = 1, columns: int = 1) -> tuple[Figure, list[list[Axes]]]:
     """A figure of ``width`` x ``height`` inches and its axes by row and column, in the page's colours.
 
-    It belongs to nobody but the caller: pyplot and its global list of figures are not involved. Panels are kept narrow,
+    It belongs to the caller alone: pyplot and its global list of figures are not involved. Panels are kept narrow,
     so that their text is still readable on a phone.
     """
     from matplotlib.figure import Figure
