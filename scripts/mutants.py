@@ -65,10 +65,11 @@ class Mutant:
     tests: str
 
     def plant(self, source: Path) -> None:
-        """Plant the fault in the package in the folder ``source``."""
+        """Plant the fault in the package in the folder ``source``; raises ValueError where its text does not fit."""
         where = source / "pushforward" / self.file
-        text = where.read_text(encoding="utf-8")
-        where.write_text(text.replace(self.before, self.after), encoding="utf-8")
+        head, *tails = where.read_text(encoding="utf-8").split(self.before)
+        (tail,) = tails
+        where.write_text(head + self.after + tail, encoding="utf-8")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -168,3 +168,9 @@ def test_the_unusable_samples_are_left_out_and_the_others_count_alone() -> None:
         assert int(loss.parts["left_out"]) == 8 - int(kept.sum())
         assert loss.parts["elbo"].item() == pytest.approx((curved(drawn.x) - drawn.log_q)[kept].mean().item())
         assert all(p.grad.isfinite().all() for p in flow.parameters() if p.grad is not None)
+        among_others = torch.cat([p.grad.flatten() for p in flow.parameters() if p.grad is not None])
+        flow.zero_grad()
+        alone = PathELBO(flow, curved, route)(drawn.z.detach()[kept])
+        alone.value.backward()  # type: ignore[no-untyped-call]
+        wanted = torch.cat([p.grad.flatten() for p in flow.parameters() if p.grad is not None])
+        torch.testing.assert_close(among_others, wanted)
