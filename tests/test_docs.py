@@ -14,7 +14,6 @@ import doctest
 import importlib
 import io
 import json
-import os
 import pkgutil
 import re
 import shlex
@@ -27,6 +26,7 @@ from typing import Any
 import pytest
 
 import pushforward
+from pushforward.cli import main
 from pushforward.flows import registry
 
 ROOT = Path(__file__).parent.parent
@@ -122,17 +122,11 @@ def run_command(command: list[str], directory: Path, where: str) -> None:
             run_command(fit, directory, where)
         return
     assert command[0] == "pushforward", f"{where}: the tests do not know how to run {command[0]!r}"
-    program = Path(sys.executable).parent / "pushforward"
-    done = subprocess.run(
-        [str(program), *command[1:]],
-        cwd=directory,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, f"{where}: {shlex.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}"
+    printed = io.StringIO()
+    # In this process, which has loaded what every one of the commands would load.
+    with contextlib.chdir(directory), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        code = main(command[1:])
+    assert code == 0, f"{where}: {shlex.join(command)} ended with {code}: {printed.getvalue()[-2000:]}"
 
 
 @pytest.mark.timeout(600)
@@ -148,6 +142,11 @@ def test_every_example_of_the_page_runs(page: Path, tmp_path: Path, monkeypatch:
                 run_command(command, tmp_path, f"{page.name}:{block.line}")
         else:
             assert block.language in ("text", "toml"), f"{page.name}:{block.line}: a block of {block.language!r}"
+
+
+def test_the_program_of_the_pages_is_installed_beside_python() -> None:
+    program = Path(sys.executable).parent / "pushforward"
+    assert subprocess.run([str(program), "--version"], check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
