@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.domain import UNIT
-from pushforward.maps.knots import along, bin_of, check_bins, in_memory_order, search, through_interval
+from pushforward.maps.knots import along, bin_of, check_bins, find_bin, through_interval
 from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
 from pushforward.option_checks import above_zero, between_zero_and_one
@@ -69,12 +69,6 @@ class CubicSpline(Map):
         return f"bins={self.bins}, bound={self.bound:g}"
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return in_memory_order(self._forth, x, params)
-
-    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return in_memory_order(self._back, y, params)
-
-    def _forth(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         def curve(t: Tensor) -> tuple[Tensor, Tensor]:
             piece = self._piece(t, params, axis=0)
             value, log_slope = piece.rise(along(t, piece.left, piece.width))
@@ -82,7 +76,7 @@ class CubicSpline(Map):
 
         return through_interval(curve, x, self.bound)
 
-    def _back(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         def curve(u: Tensor) -> tuple[Tensor, Tensor]:
             piece = self._piece(u, params, axis=1)
             xi, log_slope = invert(piece.rise, along(u, piece.bottom, piece.height), UNIT)
@@ -96,10 +90,7 @@ class CubicSpline(Map):
     def _piece(self, t: Tensor, params: Tensor, axis: int) -> _Piece:
         """The piece in which ``t`` lies among the widths (``axis`` 0) or the heights (1)."""
         bins, minima = self.bins, (self.min_width, self.min_height)
-        parts = params[: 2 * bins].unflatten(0, (2, bins)).softmax(1)
-        ended = search(t, parts[axis], minima[axis])
-        index = ended.sum(0)
-        before = (parts[:, :-1] * ended.to(t.dtype)).sum(1)
+        parts, index, before = find_bin(t, params, bins, axis, minima[axis])
         # The piece between its neighbours; at the ends it stands in for the one that is missing.
         three = torch.stack([index - 1, index, index + 1]).clamp(0, bins - 1)
         near = parts.gather(1, three.expand(2, *three.shape))

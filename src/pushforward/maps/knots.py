@@ -1,4 +1,4 @@
-"""What splines share: knots from unconstrained numbers, the search for a bin, and positive slopes.
+"""Knots of splines: from unconstrained numbers to the bin of each coordinate, and slopes at the knots.
 
 A spline is worked out on the unit interval: its bins' widths and heights are parts of 1, and the bin of a value is
 described by few numbers per coordinate, which alone go through the formulas.
@@ -37,27 +37,18 @@ def knot_slope(raw: Tensor, minimum: float) -> Tensor:
     return positive_slope(raw.clamp(max=LARGEST_SLOPE), minimum)
 
 
-def in_memory_order(
-    function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, params: Tensor
-) -> tuple[Tensor, Tensor]:
-    """``function(x, params)`` of (B, D) and (P, B, D), computed as (D, B) and (P, D, B) where that is how the
-    parameters lie in memory: an element-wise ``function`` is several times faster when its reads are consecutive."""
-    if params.ndim != 3 or params.stride(1) != 1 or params.stride(2) == 1:
-        return function(x, params)
-    y, log_slope = function(x.t().contiguous(), params.transpose(1, 2))
-    return y.t(), log_slope.t()
+def find_bin(t: Tensor, params: Tensor, bins: int, axis: int, minimum: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The softmax of raw widths and heights, the bin of each coordinate, and the sum of the softmax before that bin.
 
-
-def search(t: Tensor, parts: Tensor, minimum: float) -> Tensor:
-    """``(K - 1, *t.shape)``: for each of the bins 0 .. K - 2 whether it ends at or below ``t``.
-
-    t: in [0, 1]. parts: (K, *t.shape), a softmax; bin k is ``minimum + (1 - K minimum) parts[k]`` wide. A knot belongs
-    to the bin that begins there, and 1 to the last one, however the sums are rounded.
+    t: in [0, 1]; params: K = ``bins`` raw widths, K raw heights, and more. axis: 0 to look for ``t`` among the widths,
+    1 among the heights, of which bin k is ``minimum + (1 - K minimum) softmax[k]`` wide. A knot belongs to the bin that
+    begins there, and 1 to the last one, however the sums are rounded. Returns (2, K, *shape), (*shape), (2, *shape).
     """
-    bins = parts.shape[0]
+    parts = params[: 2 * bins].unflatten(0, (2, bins)).softmax(1)
     t = torch.where(t >= 1, math.inf, t)
     ramp = leading_axis(minimum * torch.arange(1, bins, dtype=t.dtype, device=t.device), t.ndim + 1)
-    return t >= torch.add(ramp, parts[:-1].cumsum(0), alpha=1 - bins * minimum)
+    ended = t >= torch.add(ramp, parts[axis, :-1].cumsum(0), alpha=1 - bins * minimum)
+    return parts, ended.sum(0), (parts[:, :-1] * ended.to(t.dtype)).sum(1)
 
 
 def bin_of(part: Tensor, before: Tensor, index: Tensor, bins: int, minimum: float) -> tuple[Tensor, Tensor]:
@@ -106,10 +97,7 @@ def own_bin(
 def _own_bin(
     t: Tensor, params: Tensor, bins: int, slopes: int, axis: int, minimum: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    parts = params[: 2 * bins].unflatten(0, (2, bins)).softmax(1)
-    ended = search(t, parts[axis], minimum)
-    index = ended.sum(0)
-    before = (parts[:, :-1] * ended.to(t.dtype)).sum(1)
+    parts, index, before = find_bin(t, params, bins, axis, minimum)
     part = parts.gather(1, index.expand(2, 1, *index.shape)).squeeze(1)
     ends = params[2 * bins : 2 * bins + slopes].gather(0, _knots(index, bins, slopes))
     return before, part, ends, index, parts

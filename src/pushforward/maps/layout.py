@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from torch import Tensor
 
+# A map's forward or its inverse: values and params to values and log-slopes.
+Direction: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-def batch_last(
-    direction: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], x: Tensor, params: Tensor
-) -> tuple[Tensor, Tensor]:
+
+def batch_last(direction: Direction, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
     """A map's direction at ``x: (B, *event)`` with ``params: (P, B, *event)``, for vectors with the batch axis last.
 
     Nets on vectors write their output with the batch innermost, and a map then reads each parameter in one stretch.

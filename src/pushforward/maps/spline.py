@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
-from pushforward.maps.knots import along, bin_of, check_bins, in_memory_order, knot_slope, own_bin
+from pushforward.maps.knots import along, bin_of, check_bins, knot_slope, own_bin
 from pushforward.maps.map import Map
 from pushforward.option_checks import above_zero, between_zero_and_one
 
@@ -116,19 +116,13 @@ class RationalQuadraticSpline(Map):
         return f"bins={self.bins}, [{self.low:g}, {self.high:g}], tails={self.tails}"
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return in_memory_order(self._forth, x, params)
-
-    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return in_memory_order(self._back, y, params)
-
-    def _forth(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         source, target = self._intervals(params)
         if self.tails != "circular":
             return self._through(x, params, source, target)
         y, log_slope = self._through(self._wrap(x), params, source, target)
         return self._wrap(y + self._rotation(params)), log_slope
 
-    def _back(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         target, source = self._intervals(params)
         if self.tails != "circular":
             return self._through(y, params, source, target, back=True)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, sum_event
+from pushforward.maps.layout import Direction, batch_last
 from pushforward.maps.map import Map
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
@@ -49,12 +50,18 @@ class Elementwise(Transform):
         return params if self.map.broadcasts else params.expand(self.map.n_params, *x.shape)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        y, log_slope = self.map(x, self.map_params(x, context))
+        y, log_slope = self._run(self.map, x, self.map_params(x, context))
         return y, sum_event(log_slope)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        x, log_slope = self.map.inverse(z, self.map_params(z, context))
+        x, log_slope = self._run(self.map.inverse, z, self.map_params(z, context))
         return x, sum_event(log_slope)
+
+    def _run(self, direction: Direction, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        # Parameters without a net are the same for all rows, and a map with a shape needs the event's axes last.
+        if self.net is None or self.map.shape is not None:
+            return direction(x, params)
+        return batch_last(direction, x, params)
 
     @torch.no_grad()
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
