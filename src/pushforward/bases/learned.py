@@ -13,10 +13,8 @@ from pushforward.bases.base import Base, Source, required_context
 from pushforward.bases.torch_base import student_cdf
 from pushforward.errors import OptionError
 from pushforward.events import Shape, log_dtype, sum_event
-from pushforward.maps.affine import SoftClampScale
+from pushforward.maps.affine import DENSITY_LIMIT, SoftClampScale
 from pushforward.nets.mlp import MLP
-
-_LIMIT = 10.0  # of a log-scale
 
 
 class DiagonalNormal(Base):
@@ -27,7 +25,7 @@ class DiagonalNormal(Base):
         self.event_shape = tuple(event_shape)
         self.mean = nn.Parameter(torch.zeros(self.event_shape))
         self.raw_scale = nn.Parameter(torch.zeros(self.event_shape))
-        self.scale = SoftClampScale(_LIMIT)
+        self.scale = SoftClampScale(DENSITY_LIMIT)
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return sum_event(_log_normal(z, self.mean, self.scale(self.raw_scale)))
@@ -55,7 +53,7 @@ class ConditionalNormal(Base):
             raise OptionError(f"a conditional base needs a context: context_dim of at least 1, got {context_dim}")
         self.event_shape = tuple(event_shape)
         self.net = MLP(0, 2 * math.prod(self.event_shape), hidden, context_dim, activation="silu")
-        self.scale = SoftClampScale(_LIMIT)
+        self.scale = SoftClampScale(DENSITY_LIMIT)
 
     def _moments(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log-scale, ``(B, *event_shape)`` each."""
@@ -97,7 +95,7 @@ class StudentT(Base):
         self.raw_scale = nn.Parameter(torch.zeros(self.event_shape))
         excess = df - minimum
         self.raw_freedom = nn.Parameter(torch.full(self.event_shape, excess + math.log(-math.expm1(-excess))))
-        self.scale = SoftClampScale(_LIMIT)
+        self.scale = SoftClampScale(DENSITY_LIMIT)
 
     @property
     def df(self) -> Tensor:

@@ -11,11 +11,10 @@ from torch.nn import functional as F
 from pushforward.bases.base import Base, Source
 from pushforward.errors import OptionError
 from pushforward.events import Shape, log_dtype
-from pushforward.maps.affine import SoftClampScale
+from pushforward.maps.affine import DENSITY_LIMIT, SoftClampScale
 from pushforward.precision import full_precision
 from pushforward.triangular import StrictTriangle
 
-_LIMIT = 10.0  # of a log-scale
 _MAX_SIZE = 1024  # numbers of an event: a component has half their square as parameters
 
 
@@ -45,7 +44,7 @@ class GaussianMixture(Base):
         self.means = nn.Parameter(torch.randn(components, self.size))
         self.raw_scale = nn.Parameter(torch.zeros(components, self.size))
         self.below = StrictTriangle(self.size, components)
-        self.scale = SoftClampScale(_LIMIT)
+        self.scale = SoftClampScale(DENSITY_LIMIT)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         """The factors ``A: (K, D, D)`` and the logs of their diagonals ``(K, D)``."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
 from pushforward.events import Shape, log_dtype, sum_event
-from pushforward.maps.affine import Affine, SoftClampScale
+from pushforward.maps.affine import DENSITY_LIMIT, Affine, SoftClampScale
 from pushforward.nets.mlp import MLP
 from pushforward.noise import Noise
 from pushforward.support import zero_outside
@@ -22,7 +22,6 @@ from pushforward.transforms.elementwise import Elementwise
 from pushforward.transforms.logistic_noise import as_logistic, as_normal, log_logistic
 
 PositiveLaw: TypeAlias = Literal["half-normal", "exponential"]
-_LIMIT = 10.0  # of a log-scale
 _FAR = 1e15
 
 
@@ -118,7 +117,7 @@ class HalfLine(Conditional):
         # One a channel of images, one a coordinate of vectors.
         shared = self.event_shape[:1] + (1,) * (len(self.event_shape) - 1)
         self.raw_scale = nn.Parameter(torch.zeros(shared))
-        self.scale = SoftClampScale(_LIMIT)
+        self.scale = SoftClampScale(DENSITY_LIMIT)
 
     def extra_repr(self) -> str:
         return self.law

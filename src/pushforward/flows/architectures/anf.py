@@ -17,12 +17,11 @@ from pushforward.flows.options import Architecture, Recipe, Steps
 from pushforward.flows.parts.fields import Activation, Channels, Hidden, Scales, Transforms
 from pushforward.flows.parts.scales import scale_count
 from pushforward.maps import Affine, SoftClampScale
+from pushforward.maps.affine import STACKED_LIMIT
 from pushforward.nets import MLP, ActNormConvNet
 from pushforward.transforms import ActNorm, Augment, Channelwise, ConditionalFlow, Coupling, Flatten, Identity, Squeeze
 from pushforward.transforms.base import Transform
 from pushforward.transforms.partition import VectorPartition
-
-_LIMIT = 2.0  # of a log-scale
 
 Extra: TypeAlias = Annotated[int | None, Field(ge=1)]
 
@@ -94,7 +93,7 @@ def _augmented(
 
 
 def _map() -> Affine:
-    return Affine(SoftClampScale(_LIMIT))
+    return Affine(SoftClampScale(STACKED_LIMIT))
 
 
 ARCHITECTURE = Architecture(

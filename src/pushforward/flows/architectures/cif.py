@@ -23,12 +23,12 @@ from pushforward.flows.parts.mixing import refuse_mixing
 from pushforward.flows.parts.scales import ConvCouplingOptions, coupling_steps, squeezed_scales
 from pushforward.flows.parts.steps import MakeStep, normalised
 from pushforward.maps import Map
+from pushforward.maps.affine import STACKED_LIMIT
 from pushforward.nets import ActNormConvNet
 from pushforward.transforms import ConditionalFlow, ContinuouslyIndexed
 from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.conditional import conditional_gaussian
 
-_LIMIT = 2.0  # of a log-scale of an affine map
 _SPLINES = ("nsf", "nsf_ar")
 _ORDERED = ("maf", "nsf_ar")
 
@@ -101,7 +101,7 @@ def image_steps(event_shape: Shape, context_dim: int, options: CIFImageOptions) 
 
 def _maps(options: Options, inner: str, bins: int, bound: float) -> Callable[[], Map]:
     reason = f"it is for splines, and inner is {inner!r}"
-    return affine_or_spline(options, inner in _SPLINES, bins, bound, _LIMIT, reason)
+    return affine_or_spline(options, inner in _SPLINES, bins, bound, STACKED_LIMIT, reason)
 
 
 def _inner_steps(

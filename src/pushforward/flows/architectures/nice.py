@@ -17,6 +17,7 @@ from pushforward.flows.parts.couplings import partitions
 from pushforward.flows.parts.fields import Activation, BaseName, Dropout, Hidden, Transforms
 from pushforward.flows.parts.maps import bendable
 from pushforward.maps import Additive, Scale, SoftClampScale
+from pushforward.maps.affine import DENSITY_LIMIT
 from pushforward.nets import MLP
 from pushforward.transforms import Coupling, Elementwise, Flatten
 from pushforward.transforms.base import Transform
@@ -41,7 +42,7 @@ def steps(event_shape: Shape, context_dim: int, options: NICEOptions) -> Steps:
         partition, map = next(turns), bendable(Additive(), (features,))
         net = MLP(*partition.net_sizes(map), options.hidden, context_dim, options.activation, options.dropout)
         transforms.append(Coupling(partition, map, net))
-    transforms.append(Elementwise(Scale(SoftClampScale(limit=10.0)), (features,)))
+    transforms.append(Elementwise(Scale(SoftClampScale(limit=DENSITY_LIMIT)), (features,)))
     return Steps(transforms, options.base)
 
 

@@ -20,11 +20,9 @@ from pushforward.flows.parts.fields import Bins, Bound, LinearBefore, MapName, M
 from pushforward.flows.parts.maps import affine_or_spline
 from pushforward.flows.parts.scales import ConvCouplingOptions, coupling_steps, squeezed_scales
 from pushforward.flows.parts.steps import normalised
+from pushforward.maps.affine import STACKED_LIMIT
 from pushforward.nets import ActNormConvNet
 from pushforward.transforms import Augment
-
-# Of the log-scales of affine couplings; wider limits let outliers of images run away from step to step.
-_LIMIT = 2.0
 
 Extra: TypeAlias = Annotated[int | None, Field(ge=1)]
 Posterior: TypeAlias = Annotated[int, Field(ge=0, description="couplings of the flow that draws them")]
@@ -55,7 +53,7 @@ class VFlowImageOptions(ConvCouplingOptions):
 def vector_steps(event_shape: Shape, context_dim: int, options: VFlowVectorOptions) -> Steps:
     """Glow's steps on the data and the added coordinates."""
     reason = f"it is for couplings of splines, and map is {options.map!r}"
-    make_map = affine_or_spline(options, options.map == "spline", options.bins, options.bound, _LIMIT, reason)
+    make_map = affine_or_spline(options, options.map == "spline", options.bins, options.bound, STACKED_LIMIT, reason)
     augment = _augment(event_shape, context_dim, options, options.extra, options.posterior)
     coupling = couplings(augment.latent_shape, context_dim, options, make_map)
     return Steps([augment, *normalised(augment.latent_shape, options, coupling)], options.base)
@@ -64,7 +62,7 @@ def vector_steps(event_shape: Shape, context_dim: int, options: VFlowVectorOptio
 def image_steps(event_shape: Shape, context_dim: int, options: VFlowImageOptions) -> Steps:
     """Glow's steps on the data and the added channels, in squeezed scales."""
     reason = f"it is for couplings of splines, and map is {options.map!r}"
-    make_map = affine_or_spline(options, options.map == "spline", options.bins, options.bound, _LIMIT, reason)
+    make_map = affine_or_spline(options, options.map == "spline", options.bins, options.bound, STACKED_LIMIT, reason)
     augment = _augment(event_shape, context_dim, options, options.extra, options.posterior)
 
     def make_net(inputs: int, outputs: int) -> nn.Module:
