@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 from pushforward.errors import OptionError
 from pushforward.maps.map import Map
+from pushforward.scale_parameters import HasScaleParameters
 
 # Limits of log-scales other than the usual 5. A learned density of one step: scales from e^-10 to e^10.
 DENSITY_LIMIT = 10.0
 # Affine steps in a row, which multiply each other's scales on events unlike the training data: with 5, after 20 minutes
 # of training, one of 10,000 test images of MNIST had a likelihood of 1e13 bits/dim.
 STACKED_LIMIT = 2.0
-from pushforward.scale_parameters import HasScaleParameters
 
 
 class LogScale(nn.Module, ABC):
