@@ -115,7 +115,7 @@ class Continuous(StochasticLogDet):
     ) -> tuple[Tensor, Tensor, Regularisation]:
         """Latents and log term as `to_latent` returns them, and the regularisation of the way of each row."""
         z, integral, terms = self._solve(x, context, noise, (0.0, 1.0), self.kinetic > 0 or self.jacobian > 0)
-        return z, integral, Regularisation(*terms.unbind(1))
+        return z, integral, Regularisation(self.kinetic * terms[:, 0], self.jacobian * terms[:, 1])
 
     def _solve(
         self,
@@ -125,7 +125,7 @@ class Continuous(StochasticLogDet):
         times: tuple[float, float],
         regularised: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The end of the way of x, the integral of the divergence, and RNODE's terms (B, 2), else 0."""
+        """The end of the way of x, the integral of the divergence, and RNODE's two integrals (B, 2), else 0."""
         probe = None
         if self.trace == "hutchinson" and not self.exact:
             probe = required_noise(noise, self, "the probes of its trace, in both directions")
@@ -152,7 +152,7 @@ class Continuous(StochasticLogDet):
             found = _rates(field, t, state[:, :size].reshape(x.shape), context, probe)
             parts = [found.velocity.flatten(1), found.divergence[:, None]]
             if regularised:
-                parts += [torch.stack([self.kinetic * found.kinetic, self.jacobian * found.jacobian], 1)]
+                parts += [found.kinetic[:, None], found.jacobian[:, None]]
             return torch.cat(parts, 1)
 
         state = torch.cat([start.flatten(1), x.new_zeros(x.shape[0], 3 if regularised else 1)], 1)
