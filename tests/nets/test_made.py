@@ -91,11 +91,13 @@ def test_stages_with_a_cache_equal_as_many_passes(name: str, context: int, resid
 
 
 @pytest.mark.parametrize("grad", [False, True], ids=["without gradients", "with gradients"])
+@pytest.mark.parametrize("mixed", [False, True], ids=["in order", "in a mixed order"])
 @pytest.mark.parametrize(("features", "hidden"), [(20, (30, 30)), (20, (6, 6)), (9, (5,))])
 def test_blocks_of_stages_and_direct_connections_change_nothing(
-    features: int, hidden: tuple[int, ...], grad: bool
+    features: int, hidden: tuple[int, ...], mixed: bool, grad: bool
 ) -> None:
-    net = _random(MADE(full_adjacency(features), 2, hidden))
+    order = [*range(1, features, 2), *range(0, features, 2)[::-1]] if mixed else None
+    net = _random(MADE(full_adjacency(features, order), 2, hidden))
     assert (net.direct is not None) == (min(hidden) < features - 1)
     unrolled, repeated = (Autoregressive(Affine(SoftClampScale()), n).double() for n in (net, OtherNet(net)))
     z = torch.randn(4, features, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
