@@ -20,10 +20,10 @@ from subjects import Stage, Subject, subject
 _AUTOCAST_MEAN, _AUTOCAST_P99 = 5e-2, 0.5
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @over("h")
-def test_outputs_have_the_dtype_of_the_input(entry: Entry, dtype: torch.dtype) -> None:
-    made, n = subject(entry, dtype), 3
+def test_outputs_have_the_dtype_of_the_input(entry: Entry) -> None:
+    # Of float64, which any narrower dtype on the way would cost its digits, the other checks ask for most of them.
+    made, n = subject(entry, torch.float32), 3
     context = made.embedded(n)
     for value in (
         *made.transform.to_latent(made.data(n), context, made.noise(n)),
@@ -31,7 +31,7 @@ def test_outputs_have_the_dtype_of_the_input(entry: Entry, dtype: torch.dtype) -
         made.flow.log_prob(made.data(n), made.context(n), made.noise(n)),
         *made.flow.sample_and_log_prob(2, made.context(n)),
     ):
-        assert value.dtype == dtype
+        assert value.dtype == torch.float32
 
 
 # With 64 features it is the same code and slow, and a solver chooses its steps by values, which that device has not.
@@ -60,8 +60,10 @@ def _to_meta(noise: object) -> object:
 def test_float32_agrees_with_float64(entry: Entry, stage: Stage) -> None:
     made, n = subject(entry, torch.float32, stage), 256
     gap = precision_gap(made.flow, made.data(n), made.context(n), made.noise(n))
-    assert gap.quantile(0.99) <= PRECISION_P99 + entry.tolerance
-    assert gap.max() <= PRECISION_MAX + entry.tolerance
+    # The bars are for 64 coordinates, of which the rounding adds up.
+    part = 0.1 if entry.size <= 8 else 1.0
+    assert gap.quantile(0.99) <= part * PRECISION_P99 + entry.tolerance
+    assert gap.max() <= part * PRECISION_MAX + entry.tolerance
 
 
 @pytest.mark.parametrize("stage", ["start", "trained"])
