@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -24,12 +24,24 @@ class Noise:
 
     shape: of one event; a batch of noise is ``(B, *shape)``. law: ``uniform`` on [0, 1), ``normal`` (standard) or
     ``rademacher`` (-1 or 1). role: a ``draw`` decides where the path leads, and makes a bound of the log term; a
-    ``probe`` decides only how the log term is estimated.
+    ``probe`` decides only how the log term is estimated. displaced: whether a transform also takes `DisplacedNoise`.
     """
 
     shape: Shape
     law: Literal["uniform", "normal", "rademacher"]
     role: Literal["draw", "probe"] = "draw"
+    displaced: bool = False
+
+
+class DisplacedNoise(NamedTuple):
+    """Noise, and a displacement of the values that it is turned into, for values that no noise leads to.
+
+    A transform that clamps on the way to the data gives it as the path noise of clamped values, and declares that with
+    ``Noise.displaced``. Both tensors are ``(B, *shape)``.
+    """
+
+    noise: Tensor
+    displacement: Tensor
 
 
 # What a transform declares, and what it is then given: nothing, one tensor, or a tuple with one entry per part.
@@ -51,7 +63,7 @@ def part_noise(noise: NoiseValue, parts: int) -> Sequence[NoiseValue]:
     """The noise of each of ``parts`` parts, from what `join_noise` declared."""
     if noise is None:
         return (None,) * parts
-    if isinstance(noise, tuple) and len(noise) == parts:
+    if isinstance(noise, tuple) and not isinstance(noise, DisplacedNoise) and len(noise) == parts:
         return noise
     raise ShapeError(f"noise for {parts} parts expected as a tuple with one entry each, got {type(noise).__name__}")
 
@@ -67,6 +79,8 @@ def map_noise(noise: NoiseValue, function: Callable[[Tensor], Tensor]) -> NoiseV
     """The noise with ``function`` applied to each tensor in it."""
     if noise is None:
         return None
+    if isinstance(noise, DisplacedNoise):
+        return DisplacedNoise(*map(function, noise))
     return function(noise) if isinstance(noise, Tensor) else tuple(map_noise(part, function) for part in noise)
 
 
@@ -130,17 +144,14 @@ def keyed(
 
 
 def require(noise: NoiseValue, spec: NoiseSpec, batch: int) -> None:
-    """Raise ShapeError where ``noise`` is not what ``spec`` declares for ``batch`` rows: it would be broadcast.
-
-    A pair in the place of one tensor is what `path_noise` may give: two of the declared shape.
-    """
+    """Raise ShapeError where ``noise`` is not what ``spec`` declares for ``batch`` rows: it would be broadcast."""
     if isinstance(spec, tuple):
-        if not isinstance(noise, tuple) or len(noise) != len(spec):
+        if not isinstance(noise, tuple) or isinstance(noise, DisplacedNoise) or len(noise) != len(spec):
             raise ShapeError(f"noise: a tuple of {len(spec)} parts expected, got {_described(noise)}")
         for part, own in zip(noise, spec, strict=True):
             require(part, own, batch)
         return
-    if spec is not None and isinstance(noise, tuple) and len(noise) == 2:
+    if spec is not None and spec.displaced and isinstance(noise, DisplacedNoise):
         for part in noise:
             require(part, spec, batch)
         return
@@ -150,6 +161,8 @@ def require(noise: NoiseValue, spec: NoiseSpec, batch: int) -> None:
 
 
 def _described(noise: NoiseValue) -> str:
+    if isinstance(noise, DisplacedNoise):
+        return "displaced noise"
     if isinstance(noise, tuple):
         return f"a tuple of {len(noise)} parts"
     return "none" if noise is None else f"shape {tuple(noise.shape)}"

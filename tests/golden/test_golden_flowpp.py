@@ -101,7 +101,7 @@ def test_variational_dequantisation_is_section_3_1_of_the_paper() -> None:
     v, log_slope = logit(norm.cdf(eps)), (norm.logpdf(eps) - norm.logcdf(eps) - norm.logsf(eps)).sum(1)
     for i in (3, 2, 1, 0):
         kept, changed = (0, 1) if i % 2 == 0 else (1, 0)
-        name = f"noise_flow.transforms.{i}.net"
+        name = f"density.transform.transforms.{i}.net"
         h = np.concatenate([v[:, [kept]], seen], 1) @ w[f"{name}.layers.0.weight"].T + w[f"{name}.layers.0.bias"]
         t, raw = ((h * expit(h)) @ w[f"{name}.last.weight"].T + w[f"{name}.last.bias"]).T
         s = raw / (1 + abs(raw) / 5)

@@ -63,3 +63,11 @@ def test_options_of_reading_are_an_object_of_their_own_since_format_2(tmp_path: 
     assert data is not None
     assert (data.name, data.columns, data.seed) == ("a.csv", ("a", "b"), 3)
     assert data.preparation == Preparation(test="b.csv", columns=("a", "b"), crop=(0, 8, 0, 8), grey=True, limit=5)
+
+
+def test_every_tensor_of_variational_dequantisation_has_had_another_name() -> None:
+    flow = flows.build("flowpp", (1, 4, 4), levels=4, dequantisation="variational", blocks=1, channels=4)
+    present = [name for name in flow.state_dict() if ".density." in name]
+    former = [name.replace(".density.transform.", ".noise_flow.").replace(".density.", ".") for name in present]
+    assert any(".features." in name for name in former)
+    assert [migration.present_name(name, 1) for name in former] == present

@@ -13,6 +13,7 @@ from pushforward.diagnostics.sampling import clamped_fractions
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows.data_layers import variational
+from pushforward.noise import DisplacedNoise
 from pushforward.transforms import Dequantize, Logit, VariationalDequantize
 from pushforward.transforms.base import Chain
 from pushforward.transforms.logistic_noise import as_logistic, as_normal
@@ -119,6 +120,21 @@ def test_a_sample_beyond_the_range_is_scored_on_its_own_path() -> None:
     there, back = first.to_latent(x, None, first.path_noise(x, y))
     torch.testing.assert_close(there, y, atol=1e-12, rtol=0)
     torch.testing.assert_close(back, -term, atol=1e-9, rtol=0)
+
+
+def test_displaced_noise_is_taken_only_where_it_is_declared() -> None:
+    x, noise = torch.zeros(2, 2), torch.zeros(2, 2)
+    for kind in ("uniform", "variational"):
+        flow = flows.build("maf", (2,), levels=4, dequantisation=kind, hidden=(4,), transforms=1)
+        others = (None,) * (len(flow.transform.noise_to_latent) - 1)  # type: ignore[arg-type]
+        with pytest.raises(ShapeError, match=r"noise: shape .* expected, got a tuple of 2 parts"):
+            flow.log_prob(x, None, ((noise, noise), *others))
+        displaced = (DisplacedNoise(noise, noise), *others)
+        if kind == "variational":
+            assert torch.equal(flow.log_prob(x, None, displaced), flow.log_prob(x, None, (noise, *others)))
+        else:
+            with pytest.raises(ShapeError, match=r"noise: shape .* expected, got displaced noise"):
+                flow.log_prob(x, None, displaced)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

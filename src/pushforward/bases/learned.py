@@ -52,13 +52,13 @@ class ConditionalNormal(Base):
         if context_dim < 1:
             raise OptionError(f"a conditional base needs a context: context_dim of at least 1, got {context_dim}")
         self.event_shape = tuple(event_shape)
-        self.net = MLP(0, 2 * math.prod(self.event_shape), hidden, context_dim, activation="silu")
+        self.net = MLP(context_dim, 2 * math.prod(self.event_shape), hidden, activation="silu")
         self.scale = SoftClampScale(DENSITY_LIMIT)
 
     def _moments(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log-scale, ``(B, *event_shape)`` each."""
         context = required_context(context, self).flatten(1)
-        raw = self.net(context[:, :0], context).to(log_dtype(context))
+        raw = self.net(context).to(log_dtype(context))
         mean, raw_scale = raw.reshape(-1, 2, *self.event_shape).unbind(1)
         return mean, self.scale(raw_scale)
 

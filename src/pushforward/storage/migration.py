@@ -96,4 +96,7 @@ _ONLY_FOR_IMAGES = {
 _STEPS: tuple[Callable[[Config], Config], ...] = (_from_1_to_2,)
 
 # Entry i: pattern -> replacement (both as in `re.sub`), for the tensors that format i + 2 names in another way.
-_RENAMED_TENSORS: tuple[dict[str, str], ...] = ({},)
+_RENAMED_TENSORS: tuple[dict[str, str], ...] = (
+    # The flow of variational dequantisation and its features became a conditional density.
+    {r"\.noise_flow\.": ".density.transform.", r"(\.transforms\.\d+)\.features\.": r"\1.density.features."},
+)

@@ -144,15 +144,15 @@ class HalfLine(Conditional):
         return y * log_scale.exp().to(y), sum_event(self._log_unit(y) - log_scale)
 
 
-class _Moments(nn.Module):
-    """What `Elementwise` calls: parameters of its map from a context alone."""
+class _NetOfContext(nn.Module):
+    """An MLP of the context alone, under the name that its tensors have in saved models: ``net.net``."""
 
-    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int], zero: bool) -> None:
+    def __init__(self, net: MLP) -> None:
         super().__init__()
-        self.net = MLP(0, outputs, hidden, inputs, activation="silu", zero=zero)
+        self.net = net
 
     def forward(self, context: Tensor) -> Tensor:
-        out: Tensor = self.net(context[:, :0], context)
+        out: Tensor = self.net(context)
         return out
 
 
@@ -171,5 +171,6 @@ def conditional_gaussian(
     if given + context_dim < 1:
         raise OptionError("conditional_gaussian needs inputs or a context, got neither")
     map = Affine(SoftClampScale())
-    net = _Moments(given + context_dim, map.n_params * math.prod(event_shape), hidden, zero)
+    outputs = map.n_params * math.prod(event_shape)
+    net = _NetOfContext(MLP(given + context_dim, outputs, hidden, activation="silu", zero=zero))
     return ConditionalFlow(Elementwise(map, tuple(event_shape), net), law=law)

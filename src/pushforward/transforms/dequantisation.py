@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from pushforward.domain import REAL, UNIT, integers
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, sum_event, zero_log_term
-from pushforward.noise import Noise, NoiseValue
+from pushforward.noise import DisplacedNoise, Noise, NoiseValue, required_noise
 from pushforward.support import zero_outside
 from pushforward.transforms.base import Transform, steps
-from pushforward.transforms.logistic_noise import as_logistic, as_normal, log_logistic
+from pushforward.transforms.conditional import ConditionalFlow
+from pushforward.transforms.logistic_noise import log_logistic
 
 Law: TypeAlias = Literal["uniform", "variational"]
 
@@ -35,31 +36,29 @@ class Dequantisation(Transform):
     law: Law
     noise_to_latent: Noise
 
-    def __init__(self, event_shape: Shape, levels: int, noise: Literal["uniform", "normal"]) -> None:
+    def __init__(self, event_shape: Shape, levels: int, noise: Noise) -> None:
         super().__init__()
         if levels < 2:
             raise OptionError(f"levels must be at least 2, got {levels}")
         self.levels = levels
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.domain = integers(levels)
-        self.noise_to_latent = Noise(self.data_shape, noise)
+        self.noise_to_latent = noise
+        self._wanted = f"one {noise.law} number per coordinate, in to_latent"
         self._log_levels = math.prod(event_shape) * math.log(levels)
 
     @abstractmethod
-    def _drawn(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
+    def _draw(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
         """``u`` within the cells of the levels ``x``, and ``ln q(u | x)``, ``(B,)``."""
 
     @abstractmethod
-    def _found(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
-        """The noise from which `_drawn` makes ``u``, also beyond [0, 1] where `to_data` clamps; and ``ln q(u | x)``."""
+    def _noise_of(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
+        """The noise from which `_draw` makes ``u``, also beyond [0, 1] where `to_data` clamps; and ``ln q(u | x)``."""
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if noise is None:
-            wanted = f"one {self.noise_to_latent.law} number per coordinate"
-            raise OptionError(f"{type(self).__name__} needs its noise, {wanted}, in to_latent")
         valid = (x >= 0) & (x <= self.levels - 1) & (x == x.round())
         level = x.clamp(0, self.levels - 1)
-        u, log_q = self._drawn(level, context, noise)
+        u, log_q = self._draw(level, context, noise)
         log_term = -log_q - self._log_levels
         # NaN stays NaN; anything else that is not a level has probability 0.
         log_term = log_term + sum_event(zero_outside(valid, torch.zeros_like(x, dtype=log_term.dtype), x))
@@ -67,10 +66,10 @@ class Dequantisation(Transform):
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         x = (z * self.levels).floor().clamp(0, self.levels - 1)
-        return x, self._found(z * self.levels - x, x, context)[1] + self._log_levels
+        return x, self._noise_of(z * self.levels - x, x, context)[1] + self._log_levels
 
     def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
-        return self._found(z * self.levels - x, x, context)[0]
+        return self._noise_of(z * self.levels - x, x, context)[0]
 
 
 class Dequantize(Dequantisation):
@@ -82,27 +81,26 @@ class Dequantize(Dequantisation):
     law = "uniform"
 
     def __init__(self, event_shape: Shape, levels: int) -> None:
-        super().__init__(event_shape, levels, "uniform")
+        super().__init__(event_shape, levels, Noise(tuple(event_shape), "uniform"))
 
-    def _drawn(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
-        assert isinstance(noise, Tensor)
-        return noise, zero_log_term(x)
+    def _draw(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
+        return required_noise(noise, self, self._wanted), zero_log_term(x)
 
-    def _found(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
+    def _noise_of(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
         return u, zero_log_term(x)
 
 
 class VariationalDequantize(Dequantisation):
-    """Variational dequantisation: u is drawn by a flow that sees the data, which makes the bound tighter.
+    """Variational dequantisation: a flow conditioned on the data draws u, which makes the bound tighter.
 
     Normal noise becomes logistic noise, which ``noise_flow.to_data`` takes to ``logit(u)``: as long as that is the
     identity, u is uniform and the bound is that of `Dequantize` (in the paper u starts as the sigmoid of a normal).
     noise_flow: a bijection of events, whose `to_latent` serves the log terms of samples. Its context is
     ``features(x, context)``, with the levels x scaled to [-1, 1]; without features it is ``(B, D + K)``, those levels
-    with the context's K numbers after them.
+    with the context's K numbers after them (see `ConditionalFlow`).
 
-    `path_noise` gives a pair, which `to_latent` takes too: the noise, and for what `to_data` clamped the u beyond
-    [0, 1] that no noise reaches; NaN elsewhere.
+    `path_noise` gives `DisplacedNoise`, which `to_latent` takes too: for values that `to_data` clamped, u lies beyond
+    [0, 1], where no noise leads.
 
     Source: Ho, Chen, Srinivas, Duan & Abbeel, "Flow++", 2019, section 3.1. Raises OptionError, ShapeError.
     """
@@ -112,46 +110,36 @@ class VariationalDequantize(Dequantisation):
     def __init__(
         self, event_shape: Shape, levels: int, noise_flow: Transform, features: nn.Module | None = None
     ) -> None:
-        super().__init__(event_shape, levels, "normal")
+        super().__init__(event_shape, levels, Noise(tuple(event_shape), "normal", displaced=True))
         if not noise_flow.data_shape == noise_flow.latent_shape == self.data_shape:
             raise ShapeError(
                 f"noise_flow must map events {self.data_shape} to themselves, "
                 f"it maps {noise_flow.data_shape} to {noise_flow.latent_shape}"
             )
-        if (
-            not noise_flow.is_bijection
-            or noise_flow.kind != "exact"
-            or not noise_flow.domain == noise_flow.codomain == REAL
-        ):
+        exact = noise_flow.is_bijection and noise_flow.kind == "exact"
+        if not exact or not noise_flow.domain == noise_flow.codomain == REAL:
             raise OptionError(
                 f"noise_flow must be a bijection of the real line, {type(noise_flow).__name__} is not one"
             )
         self.eager = noise_flow.eager
-        self.noise_flow, self.features = noise_flow, features
+        self.density = ConditionalFlow(noise_flow, features, law="logistic")
 
-    def _seen(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """What the noise flow knows of levels ``x`` and of the context."""
-        scaled = x * (2 / (self.levels - 1)) - 1
-        if self.features is not None:
-            seen: Tensor = self.features(scaled, context)
-            return seen
-        return scaled.flatten(1) if context is None else torch.cat([scaled.flatten(1), context.flatten(1)], 1)
+    def _scaled(self, x: Tensor) -> Tensor:
+        return x * (2 / (self.levels - 1)) - 1
 
-    def _drawn(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
-        noise, clamped = noise if isinstance(noise, tuple) else (noise, None)
-        assert isinstance(noise, Tensor)
-        logistic = as_logistic(noise)
-        logit, log_term = self.noise_flow.to_data(logistic, self._seen(x, context))
-        u = _off_the_edges(logit.sigmoid(), x)
-        u = torch.where(clamped.isnan(), u, clamped) if isinstance(clamped, Tensor) else u
-        return u, sum_event(log_logistic(logistic) - log_logistic(logit)) - log_term
+    def _draw(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
+        beyond: Tensor | float = 0.0
+        if isinstance(noise, DisplacedNoise):
+            noise, beyond = noise
+        normal = required_noise(noise, self, self._wanted)
+        logit, log_q = self.density.draw(normal, self._scaled(x), context)
+        return _off_the_edges(logit.sigmoid(), x) + beyond, log_q - sum_event(log_logistic(logit))
 
-    def _found(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
+    def _noise_of(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
         inside = _off_the_edges(u, x)
         logit = inside.logit()
-        logistic, log_term = self.noise_flow.to_latent(logit, self._seen(x, context))
-        log_q = sum_event(log_logistic(logistic) - log_logistic(logit)) + log_term
-        return (as_normal(logistic), torch.where(u == inside, math.nan, u)), log_q
+        noise, log_q = self.density.noise_of(logit, self._scaled(x), context)
+        return DisplacedNoise(noise, u - inside), log_q - sum_event(log_logistic(logit))
 
 
 def dequantisation(transform: Transform) -> Dequantisation | None:
