@@ -1,9 +1,11 @@
 """Writes the golden models of the tests: one small trained model of every architecture and kind of input.
 
 Models that earlier versions saved stay in `tests/golden/models` for ever, and a test loads every one of them. This
-script adds what is missing there, with the code as it is now; it never replaces a model that is there.
+script adds what is missing there, with the code as it is now; it never replaces a model that is there. With --compare
+it changes nothing, and prints how far the present code is from the stored log-likelihoods.
 
     python scripts/golden_models.py
+    python scripts/golden_models.py --compare
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import pushforward
@@ -159,7 +161,27 @@ def make(case: Case) -> None:
     save_file(stored, MODELS / f"{case.name}.safetensors")
 
 
+def compare() -> None:
+    """Print the number of models and the largest difference from the stored log-likelihoods and latents."""
+    differences: dict[str, tuple[float, str]] = {}
+    paths = sorted(MODELS.glob("*.safetensors"))
+    for path in paths:
+        flow, stored = pushforward.load(MODELS / path.stem).double(), load_file(path)
+        now = {"log_likelihood": flow.likelihood(stored["x"], stored.get("context"), samples=4, seed=5).value}
+        if "latent" in stored:
+            now["latent"] = flow.latent(stored["x"], stored.get("context"))
+        for what, value in now.items():
+            difference = float((value - stored[what]).abs().max().detach())
+            differences[what] = max(differences.get(what, (0.0, "")), (difference, path.stem))
+    print(f"{len(paths)} models of {len({path.stem.split('-')[0] for path in paths})} architectures")
+    for what, (difference, name) in differences.items():
+        print(f"{what}: largest difference {difference:.1e} ({name or 'equal to the bit'})")
+
+
 def main() -> None:
+    if sys.argv[1:] == ["--compare"]:
+        compare()
+        return
     MODELS.mkdir(exist_ok=True)
     for case in cases():
         if not (MODELS / case.name).exists():
