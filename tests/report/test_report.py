@@ -13,6 +13,7 @@ from pushforward import data as sources
 from pushforward import flows, storage
 from pushforward.data.dataset import DataSet, image_set, table_set
 from pushforward.diagnostics import CheckLine, CheckReport
+from pushforward.diagnostics.integration import continuous_part
 from pushforward.errors import DataError, ShapeError
 from pushforward.evaluation import baselines, scores
 from pushforward.evaluation.fit_baselines import dequantised, fit_baselines
@@ -239,6 +240,24 @@ def test_clamped_values_are_counted_by_end():
         assert abs(share - 0.05) < 4 * math.sqrt(0.05 * 0.95 / (400 * 16))
     assert found.rows > 0.5
     assert clamping(build(table()), rows_of(build(table()), table(), np.arange(9)), 0) is None
+
+
+def test_clamped_values_are_those_outside_of_the_unit_interval():
+    data = images()
+    data = replace(data, x=data.x // 64, levels=4)
+    flow = build(data)
+    found = clamping(flow, rows_of(flow, data, np.arange(60)), 5, 400)
+    with torch.no_grad():
+        y = continuous_part(flow).sample(400, generator=torch.Generator().manual_seed(5)).double()
+    wanted = (
+        (y < 0).double().mean(),
+        (y >= 1).double().mean(),
+        (y < 0.25).double().mean(),
+        (y >= 0.75).double().mean(),
+    )
+    assert (found.low, found.high, found.at_low, found.at_high) == tuple(map(pytest.approx, map(float, wanted)))
+    assert found.rows == ((y < 0) | (y >= 1)).flatten(1).any(1).double().mean()
+    assert (found.data_low, found.data_high) == ((data.x == 0).mean(), (data.x == 3).mean())
 
 
 def test_rows_without_density_are_said_and_not_averaged_away():
