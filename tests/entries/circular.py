@@ -17,7 +17,7 @@ from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.maps import Affine, RationalQuadraticSpline, TanhScale
 from pushforward.nets import MLP
-from pushforward.nets.circular import CircularFeatures, seen
+from pushforward.nets.circular import CircularFeatures, circular_inputs
 from pushforward.transforms import (
     Angles,
     Coupling,
@@ -48,7 +48,7 @@ def _known_torus() -> Flow:
     """Degrees (a, b): a von Mises about 30; b, turned by 40 + 45 cos a degrees, von Mises about 0."""
     partition = half(2)
     map = RationalQuadraticSpline(2, tails="circular")
-    net = MLP(seen(1, 1), map.n_params, (2,))
+    net = MLP(circular_inputs(1, 1), map.n_params, (2,))
     base = VonMises((2,))
     with torch.no_grad():
         # relu(h) - relu(-h) = h, of the cosine; the rotation is the last parameter.
@@ -89,7 +89,7 @@ def _mixed_coupling() -> Coupling:
     """Changes one real coordinate, given an angle and another real one."""
     transform = _side_by_side_domain()
     map = Affine(TanhScale())
-    net = CircularFeatures(2, [1], MLP(seen(2, 1), map.n_params, (8,), activation="tanh"))
+    net = CircularFeatures(2, [1], MLP(circular_inputs(2, 1), map.n_params, (8,), activation="tanh"))
     return Coupling(VectorPartition(3, (1,)), map, net, domain=transform)
 
 

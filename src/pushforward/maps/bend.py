@@ -1,4 +1,4 @@
-"""The map that planar and Sylvester flows bend a line with: the identity and a hyperbolic tangent."""
+"""The identity plus a hyperbolic tangent: the map of one unit of a planar or Sylvester flow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several maps as one."""
+"""Composition of element-wise maps."""
 
 from __future__ import annotations
 

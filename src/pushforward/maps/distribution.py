@@ -1,4 +1,4 @@
-"""Distribution functions as maps: the probability integral transform, and inverse transform sampling turned round."""
+"""Distribution functions as maps: the probability integral transform, and inverse transform sampling as its inverse."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ _CELLS, _MARGIN = 400, 60
 _WIDTHS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4)
 # A tail has at least so many rows, and so large a part of all; fewer rows than this times 5 are no sample to go by.
 _TAIL_ROWS, _TAIL_PART = 10, 0.002
-# So many imagined rows, spread as a normal would spread them, count beside the rows that are there.
-_IMAGINED = 1.0
+# Pseudo-observations from a standard normal, beside the given rows.
+_PSEUDO_ROWS = 1.0
 _LOG_2PI = math.log(2 * math.pi)
 _STEEPEST = 1e3
 
@@ -74,7 +74,7 @@ def _density(v: Tensor, low: Tensor, spread: Tensor, reach: float) -> tuple[Tens
     inside = counts[_MARGIN : _MARGIN + _CELLS]
     centres = (torch.arange(_CELLS, dtype=v.dtype, device=v.device) + 0.5) / _CELLS
     scores = reach * (2 * centres - 1)
-    imagined = _IMAGINED * 2 * reach / _CELLS * (-0.5 * (scores.square() + _LOG_2PI)).exp()[:, None]
+    pseudo = _PSEUDO_ROWS * 2 * reach / _CELLS * (-0.5 * (scores.square() + _LOG_2PI)).exp()[:, None]
     steps = torch.arange(cells, device=v.device)
     between = (steps[_MARGIN : _MARGIN + _CELLS, None] - steps).abs()
     best = torch.full_like(low, -math.inf)
@@ -82,14 +82,14 @@ def _density(v: Tensor, low: Tensor, spread: Tensor, reach: float) -> tuple[Tens
     for part in _WIDTHS:
         width = max(0.7, part * 1.06 * v.shape[0] ** -0.2 * _CELLS / (2 * reach))
         kernel = (-0.5 * (steps.to(v.dtype) / width).square()).exp() / (math.sqrt(2 * math.pi) * width)
-        smooth = kernel[between] @ counts + imagined
-        others = (smooth - kernel[0]).clamp(min=imagined)
+        smooth = kernel[between] @ counts + pseudo
+        others = (smooth - kernel[0]).clamp(min=pseudo)
         score = (inside * others.log()).sum(0)
         better = score > best
         best, density = torch.where(better, score, best), torch.where(better, smooth, density)
     x = low + spread * centres[:, None]
     normal = (inside * (-0.5 * (x.square() + _LOG_2PI) + (spread / _CELLS).log())).sum(0)
-    return density, best - inside.sum(0) * math.log(v.shape[0] - 1 + _IMAGINED) - normal
+    return density, best - inside.sum(0) * math.log(v.shape[0] - 1 + _PSEUDO_ROWS) - normal
 
 
 def _chosen(y: Tensor, bins: int) -> Tensor:
@@ -108,15 +108,15 @@ def _chosen(y: Tensor, bins: int) -> Tensor:
 def _tail_slope(rows: Tensor, x: Tensor, y: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """The slope of an upper tail, ``y + slope (v - x)`` for its rows ``v: (M, D)``, and its gain over the identity.
 
-    Of the log-likelihood ``sum log(slope) - (y + slope e)^2 / 2`` the maximum is the root of a quadratic. As many rows
-    as there are imagined ones per three, as far out as normal rows of that ``scale`` would be, keep it in bounds.
+    Of the log-likelihood ``sum log(slope) - (y + slope e)^2 / 2`` the maximum is the root of a quadratic. Three
+    pseudo-rows, as far out as normal rows of that ``scale`` would be, keep it in bounds.
     """
     excess = (rows - x).clamp(min=0)
     hazard = (-0.5 * (y.square() + _LOG_2PI)).exp() / torch.special.ndtr(-y)
-    imagined = 3 * _IMAGINED
-    first = excess.sum(0) + imagined * (hazard - y) * scale
-    second = excess.square().sum(0) + imagined * (1 + y * (y - hazard)) * scale.square()
-    count = len(rows) + imagined
+    pseudo = 3 * _PSEUDO_ROWS
+    first = excess.sum(0) + pseudo * (hazard - y) * scale
+    second = excess.square().sum(0) + pseudo * (1 + y * (y - hazard)) * scale.square()
+    count = len(rows) + pseudo
     slope = 2 * count / (y * first + ((y * first).square() + 4 * second * count).sqrt())
     moved = slope.log() - 0.5 * (y + slope * excess).square()
     return slope, (moved + 0.5 * rows.square()).sum(0) - 1

@@ -52,15 +52,17 @@ def find_bin(t: Tensor, params: Tensor, bins: int, axis: int, minimum: float) ->
 
 
 def bin_of(part: Tensor, before: Tensor, index: Tensor, bins: int, minimum: float) -> tuple[Tensor, Tensor]:
-    """Beginning and width of the bin ``index``, given its softmax ``part`` and the sum of those ``before`` it; as
-    `up_to_the_end` has them."""
+    """Left end and width of the bin ``index``, given its softmax ``part`` and the sum of those ``before`` it.
+
+    The last bin ends at exactly 1, see `up_to_the_end`.
+    """
     share = 1 - bins * minimum
     left = torch.add(minimum * index.to(part.dtype), before, alpha=share)
     return up_to_the_end(left, minimum + share * part, index == bins - 1)
 
 
 def up_to_the_end(left: Tensor, width: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """``left`` and ``width`` of bins, those which are the ``last`` widened or narrowed to end at exactly 1.
+    """Left ends and widths of bins, with the ``last`` bin widened or narrowed to end at exactly 1.
 
     A sum is rounded, and in a narrow bin that is much: of one of 0.001 it is 1e-4 in float32, within which the slope
     may fall to a fraction. Gradients are those of the given width, which is the same number before rounding.
@@ -71,8 +73,11 @@ def up_to_the_end(left: Tensor, width: Tensor, last: Tensor) -> tuple[Tensor, Te
 
 
 def along(t: Tensor, left: Tensor, width: Tensor) -> Tensor:
-    """Where ``t`` lies in its bin, from 0 to 1. The end 1 is the end of its bin whatever the parameters, so that they
-    have no gradient there: what rounding leaves of it would be multiplied with the distance of what lies beyond."""
+    """The position of ``t`` within its bin, in [0, 1].
+
+    At ``t`` = 1 the gradient by the parameters is cut: rounding of it would be multiplied by the distance of clamped
+    inputs.
+    """
     end = t >= 1
     return ((t - torch.where(end, 1.0, left)) / width + end.to(t.dtype)).clamp(0, 1)
 

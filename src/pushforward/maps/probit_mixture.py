@@ -1,4 +1,4 @@
-"""The distribution function of a mixture of logistics, followed by the probit: what makes one coordinate normal."""
+"""A mixture-of-logistics distribution function followed by the probit: a learned Gaussianization of a coordinate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sum-of-squares polynomials: increasing because they are integrals of something positive."""
+"""Sum-of-squares polynomials: monotone, as integrals of a positive polynomial."""
 
 from __future__ import annotations
 

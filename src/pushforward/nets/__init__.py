@@ -1,4 +1,4 @@
-"""Nets that compute the parameters of maps from what a transform keeps and from a context."""
+"""Conditioners: nets that compute the parameters of maps from kept coordinates and from a context."""
 
 from pushforward.nets.act_norm_conv import ActNormConvNet
 from pushforward.nets.context import ContextParameters

@@ -1,4 +1,4 @@
-"""How a net sees angles: by cosine and sine, which agree where the circle closes."""
+"""Circular features: a net sees angles by their cosine and sine, which agree where the circle closes."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ class CircularFeatures(nn.Module, CheckedState):
         return out
 
 
-def seen(features: int, circular: int) -> int:
-    """How many inputs a net behind `CircularFeatures` has."""
+def circular_inputs(features: int, circular: int) -> int:
+    """The number of inputs of a net behind `CircularFeatures`."""
     return features + circular

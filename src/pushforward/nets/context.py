@@ -1,4 +1,4 @@
-"""Parameters of a transform that are its own, or depend on the context: amortised, as variational inference has it."""
+"""Parameters of a transform that may depend on the context (amortised parameters), and contexts as flat vectors."""
 
 from __future__ import annotations
 

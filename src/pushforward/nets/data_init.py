@@ -1,4 +1,4 @@
-"""The contract of a net that takes something of its own from data."""
+"""Data-dependent initialisation of nets: the contract."""
 
 from __future__ import annotations
 

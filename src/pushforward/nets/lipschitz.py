@@ -1,4 +1,4 @@
-"""Nets that contract: what they give differs by less than their inputs do, by the spectral norms of their layers.
+"""Contractive nets: Lipschitz constant below 1 by bounds on the spectral norms of their layers.
 
 Sources: Behrmann, Grathwohl, Chen, Duvenaud & Jacobsen, "Invertible residual networks", 2019, section 2.1; Gouk, Frank,
 Pfahringer & Cree, "Regularisation of neural networks by enforcing Lipschitz continuity", 2018, for convolutions; Chen,
@@ -23,11 +23,11 @@ from pushforward.nets.context import flat_context
 from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.spectral_norm import Operator, krylov_vectors, leading_vectors, power_iteration, unit
 
-# A layer's norm is taken for this much more than what is found of it, which is never more than it is.
+# Safety margin: an estimate never exceeds the true spectral norm, so it is inflated by 0.5 %.
 MARGIN = 5e-3
 _KRYLOV_STEPS = 32
-# At the start: an activation's steepness for an input of unit spread, and the share of its variance that it passes on.
-_BEND, _PASSED = 1.5, 0.25
+# At the start: the slope of an activation for inputs of unit deviation, and the fraction of variance that it keeps.
+_START_SLOPE, _VARIANCE_KEPT = 1.5, 0.25
 
 ContractiveActivation: TypeAlias = Literal["lipswish", "elu"]
 
@@ -185,7 +185,7 @@ class ContractiveNet(nn.Module):
         self.context_dim = context_dim
         spreads = _start_biases(layers)
         self.activations = nn.ModuleList(
-            nn.ELU() if activation == "elu" else LipSwish(_BEND / spread) for spread in spreads[:-1]
+            nn.ELU() if activation == "elu" else LipSwish(_START_SLOPE / spread) for spread in spreads[:-1]
         )
         widths = [layer.bias.shape[0] for layer in layers]
         shifts = [nn.Linear(context_dim, n, bias=False).weight for n in widths] if context_dim else []
@@ -234,7 +234,7 @@ def _start_biases(layers: Sequence[LipschitzLayer]) -> list[Tensor]:
         variance = variance * layer.normalised().square().sum() / layer.bias.shape[0]
         spreads.append(variance.sqrt())
         layer.bias.uniform_(-1, 1).mul_(2 * spreads[-1])
-        variance = _PASSED * variance
+        variance = _VARIANCE_KEPT * variance
     return spreads
 
 

@@ -1,4 +1,4 @@
-"""The largest singular value of a linear operator that is known by what it does to vectors, with its two vectors."""
+"""Leading singular triplet of a matrix-free linear operator: power iteration and Golub-Kahan bidiagonalisation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Operator: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def unit(vector: Tensor, otherwise: Tensor) -> Tensor:
-    """``vector`` at length 1, or ``otherwise`` where it is zero, as is all that a zero operator gives."""
+    """``vector`` normalised to length 1, or ``otherwise`` where it is zero, as are all images of a zero operator."""
     norm = torch.linalg.vector_norm(vector)
     return torch.where(norm > torch.finfo(vector.dtype).tiny, vector / norm, otherwise)
 
@@ -21,7 +21,7 @@ def unit(vector: Tensor, otherwise: Tensor) -> Tensor:
 def power_iteration(
     apply: Operator, adjoint: Operator, left: Tensor, right: Tensor, iterations: int
 ) -> tuple[Tensor, Tensor]:
-    """Left and right vectors of length 1, nearer to the first singular ones by so many iterations from ``right``."""
+    """Approximate leading left and right singular vectors, after power iterations from ``right``."""
     for _ in range(iterations):
         left = unit(apply(right), left)
         right = unit(adjoint(left), right)
@@ -45,9 +45,9 @@ def leading_vectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
 def krylov_vectors(apply: Operator, adjoint: Operator, start: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """The first left and right singular vectors of an operator, by ``steps`` of Golub-Kahan bidiagonalisation.
 
-    Of all vectors in the space that power iteration from ``start`` spans these give the largest value: it is exact for
-    as many steps as ``start`` has entries, and soon far nearer than what the same number of iterations reaches. Each
-    vector is made orthogonal to all before it, twice. Source: Golub & Kahan, "Calculating the singular values and
+    The pair gives the largest singular value within the Krylov space of ``start``. It is exact after as many steps as
+    ``start`` has entries, and converges much faster than power iteration. Each vector is made orthogonal to all before
+    it, twice. Source: Golub & Kahan, "Calculating the singular values and
     pseudo-inverse of a matrix", 1965, section 4.
     """
     steps = min(steps, start.numel())
@@ -80,7 +80,7 @@ def _orthogonal(vector: Tensor, others: Tensor) -> Tensor:
 
 
 def _direction(remainder: Tensor, whole: Tensor) -> Tensor:
-    """The direction of what is left of ``whole``; zero where that is its rounding, and the space is exhausted."""
+    """The unit vector of ``remainder``; zero where that is the rounding of ``whole``, and the space is exhausted."""
     norm = torch.linalg.vector_norm(remainder)
     least = 16 * torch.finfo(whole.dtype).eps * torch.linalg.vector_norm(whole)
     return torch.where(norm > least, remainder / norm.clamp(min=torch.finfo(whole.dtype).tiny), 0.0)

@@ -1,4 +1,4 @@
-"""Nets that give the velocity of a point at a time, for flows that follow a differential equation."""
+"""Vector fields: nets that compute the velocity of a point at a time, for continuous flows and flow matching."""
 
 from __future__ import annotations
 

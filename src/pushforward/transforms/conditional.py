@@ -1,4 +1,4 @@
-"""Densities of some values given others, drawn from noise that is passed in: of what a surjection drops, and others."""
+"""Conditional densities whose samples are functions of noise that is passed in, for surjections and augmentation."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def conditional_gaussian(
 ) -> ConditionalFlow:
     """Independent values whose means and log-scales a net computes from ``given`` numbers and the context's.
 
-    zero: it starts at the standard law for all that may be given; else at means and scales at random, near it.
+    zero: start at the standard distribution, whatever is conditioned on; else at random means and scales near it.
     """
     if given + context_dim < 1:
         raise OptionError("conditional_gaussian needs inputs or a context, got neither")

@@ -19,8 +19,8 @@ class Whiten(Transform):
     """``z = L^-1 (x - mean - slope (c - centre))`` on vectors, all set once by `initialise`.
 
     ``mean + slope (c - centre)`` is the least-squares prediction of the data from the context ``c: (context_dim,)``,
-    and ``L`` the Cholesky factor of the covariance of what is left. As many imagined rows as there are coordinates, in
-    which these are uncorrelated, count beside the rows given, which alone may be too few to tell.
+    and ``L`` the Cholesky factor of the covariance of the residuals, which is shrunk towards its diagonal by
+    ``D`` pseudo-observations: the given rows may be few.
 
     Source: the preconditioning of Tabak & Turner, "A family of nonparametric density estimation algorithms", 2013.
     """

@@ -21,7 +21,7 @@ from pushforward.flows.parts.couplings import partitions
 from pushforward.flows.parts.fields import Activation, Bins, Bound, Dropout, Hidden, Transforms
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.nets import MLP
-from pushforward.nets.circular import CircularFeatures, seen
+from pushforward.nets.circular import CircularFeatures, circular_inputs
 from pushforward.transforms import Angles, Coupling, Identity, Product, Standardise
 from pushforward.transforms.base import Inverse, Transform
 from pushforward.transforms.partition import VectorPartition
@@ -119,7 +119,7 @@ def _coupling(
     periodic = changed[0] in circular
     map = RationalQuadraticSpline(options.bins, options.bound, "circular" if periodic else "linear")
     net = MLP(
-        seen(len(kept), len(seen_circular)),
+        circular_inputs(len(kept), len(seen_circular)),
         map.n_params * len(changed),
         options.hidden,
         context_dim,
