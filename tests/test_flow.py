@@ -9,10 +9,11 @@ from torch.distributions import Gamma, Laplace, MultivariateNormal, Normal, Pois
 
 from pushforward.bases import StandardLogistic, StandardNormal, TorchBase, UniformBox, build_base
 from pushforward.errors import ContextError, OptionError, ShapeError
-from pushforward.flow import Flow, evaluation
+from pushforward.flow import Flow
 from pushforward.flows import build
 from pushforward.likelihood import Estimator
 from pushforward.noise import Noise, NoiseValue, keyed
+from pushforward.precision import evaluation
 from pushforward.transforms import ActNorm, BatchNorm, Dequantize, Identity, Logit, Standardise
 from pushforward.transforms.base import Chain
 

@@ -17,7 +17,7 @@ LAYERS = (
     "maps nets kernels data",
     "transforms bases structure density",
     "objectives",
-    "flow flow_config distribution units rows",
+    "flow distribution units rows",
     "flows",
     "training inference",
     "evaluation diagnostics",

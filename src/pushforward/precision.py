@@ -1,4 +1,4 @@
-"""Where less than full precision must not come in: half precision, and TensorFloat-32."""
+"""Full precision where it is needed, without half precision and TensorFloat-32, and evaluation mode with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
@@ -71,3 +71,22 @@ def present_precision(x: Tensor) -> Callable[[], AbstractContextManager[object]]
         return nullcontext
     dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
     return partial(torch.autocast, device, dtype, enabled, cache_enabled=False)
+
+
+@contextmanager
+def evaluation(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, without autocast and TensorFloat-32; each module's own mode again outside.
+
+    Less than full precision is for training: a net then answers differently to inputs that differ in the last bit, so
+    that `to_data` would not invert `to_latent`.
+    """
+    trained = [part for part in module.modules() if part.training]
+    for part in trained:
+        part.training = False
+    one = next(iter((*module.parameters(), *module.buffers())), torch.empty(0))
+    try:
+        with strict_precision(one):
+            yield
+    finally:
+        for part in trained:
+            part.training = True

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from operators import operator_matrix
 from pushforward.domain import REAL
 from pushforward.errors import ContextError, OptionError
-from pushforward.flow import Flow, evaluation
+from pushforward.flow import Flow
 from pushforward.flows import build
 from pushforward.nets import contractive_conv_net, contractive_mlp
 from pushforward.nets.lipschitz import (
@@ -23,6 +23,7 @@ from pushforward.nets.lipschitz import (
     LipSwish,
 )
 from pushforward.nets.spectral_norm import krylov_vectors
+from pushforward.precision import evaluation
 from subjects import structured
 
 

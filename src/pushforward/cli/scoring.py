@@ -79,7 +79,7 @@ def _rows(model: SavedModel, data: DataSet, part: str) -> Array:
         raise OptionError(f"part {part}: no split was saved with this model; score all rows")
     if config.fingerprint != data.fingerprint:
         raise DataError(f"part {part}: {data.name} are not the data that this model was fitted to; score all rows")
-    return np.asarray(getattr(model.split, part))
+    return model.split.parts[part]
 
 
 def _tell_mean(values: Array, unit: str, kind: str) -> None:

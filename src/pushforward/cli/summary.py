@@ -30,7 +30,7 @@ def summary(model: SavedModel) -> str:
         if data.columns is not None:
             facts.append(("columns", ", ".join(data.columns)))
     if model.split is not None:
-        sizes = [f"{len(getattr(model.split, name)):,} {name}" for name in ("train", "validation", "test")]
+        sizes = [f"{len(rows):,} {name}" for name, rows in model.split.parts.items()]
         facts.append(("split", ", ".join(sizes)))
     if config.training:
         facts.append(("training", _named({k: v for k, v in config.training.items() if k != "options" and v != []})))

@@ -21,9 +21,14 @@ class Split:
     validation: np.ndarray
     test: np.ndarray
 
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """The three parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
     def to_json(self) -> str:
         """The three lists as a JSON object."""
-        return json.dumps({part: getattr(self, part).tolist() for part in _PARTS})
+        return json.dumps({part: rows.tolist() for part, rows in self.parts.items()})
 
     @classmethod
     def from_json(cls, text: str) -> "Split":

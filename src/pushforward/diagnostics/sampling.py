@@ -7,7 +7,8 @@ from torch import Tensor
 
 from pushforward import noise as noise_source
 from pushforward.diagnostics.integration import continuous_part
-from pushforward.flow import Flow, evaluation
+from pushforward.flow import Flow
+from pushforward.precision import evaluation
 from pushforward.transforms.dequantisation import dequantisation
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError, ShapeError
-from pushforward.flow import Flow, evaluation
+from pushforward.flow import Flow
+from pushforward.precision import evaluation
 from pushforward.rows import Rows, row_latents
 
 

@@ -15,8 +15,7 @@ from pushforward.bases import Base, build_base
 from pushforward.error_messages import did_you_mean
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape
-from pushforward.flow import Flow
-from pushforward.flow_config import FlowConfig
+from pushforward.flow import Flow, FlowConfig
 from pushforward.flows import architectures
 from pushforward.flows.data_layers import DataOptions, data_layers
 from pushforward.flows.options import Architecture, Kind, Options

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
-from pushforward.flow import Flow, evaluation
+from pushforward.flow import Flow
 from pushforward.inference.gradients import choose_route, reached
 from pushforward.inference.importance_sampling import importance
 from pushforward.inference.options import InferenceOptions
@@ -25,6 +25,7 @@ from pushforward.inference.result import InferenceResult
 from pushforward.inputs import TensorLike
 from pushforward.objectives.path_elbo import PathELBO
 from pushforward.objectives.target import LogDensity, require_exact
+from pushforward.precision import evaluation
 from pushforward.training.averaging import Snapshot
 from pushforward.training.batches import context_rows
 from pushforward.training.checkpoint import write_weights

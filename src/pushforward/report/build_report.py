@@ -108,8 +108,7 @@ def build_report(
     notes = []
     if validation is None or test is None:
         rows = _rows(flow, train, context, "training")
-        chosen = random_split(len(rows), seed, "the data")
-        parts = {name: rows.take(getattr(chosen, name)) for name in ("train", "validation", "test")}
+        parts = {name: rows.take(part) for name, part in random_split(len(rows), seed, "the data").parts.items()}
         notes.append(f"rows were divided by seed {seed}, and may have been trained on")
     else:
         parts = {

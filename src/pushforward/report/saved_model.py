@@ -33,7 +33,7 @@ def report_saved_model(
     config = model.config
     return build_report(
         model.flow,
-        *(rows_of(model.flow, data, numbers) for numbers in (chosen.train, chosen.validation, chosen.test)),
+        *(rows_of(model.flow, data, numbers) for numbers in chosen.parts.values()),
         data=facts_of_data_set(data, notes),
         history=history,
         run={
@@ -52,7 +52,7 @@ def _split(model: SavedModel, data: DataSet, seed: int) -> tuple[Split, list[str
     """The saved split, or a new one with a note that says why."""
     trained_on = model.config.data
     same = trained_on is None or trained_on.fingerprint == data.fingerprint
-    if model.split is not None and same and _fits(model.split, len(data)):
+    if model.split is not None and same and all((part < len(data)).all() for part in model.split.parts.values()):
         return model.split, []
     note = f"no split was saved with the model: rows were divided by seed {seed}, and may have been trained on"
     if trained_on is not None and not same:
@@ -61,7 +61,3 @@ def _split(model: SavedModel, data: DataSet, seed: int) -> tuple[Split, list[str
             "these, the flow is not"
         )
     return split(data, seed), [note]
-
-
-def _fits(chosen: Split, rows: int) -> bool:
-    return max(int(part.max(initial=-1)) for part in (chosen.train, chosen.validation, chosen.test)) < rows

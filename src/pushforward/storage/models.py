@@ -18,8 +18,7 @@ from pushforward.bases import BASES, TorchBase, is_registered
 from pushforward.data.splits import Split
 from pushforward.error_messages import first_problem
 from pushforward.errors import DataError, ModelError, OptionError, PushforwardError
-from pushforward.flow import Flow
-from pushforward.flow_config import FlowConfig
+from pushforward.flow import Flow, FlowConfig
 from pushforward.flows.registry import build, describe
 from pushforward.maps import DistributionCDF
 from pushforward.module_state import CheckedState

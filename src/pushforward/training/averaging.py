@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from pushforward.flow import Flow, evaluation
+from pushforward.flow import Flow
 from pushforward.noise import NoiseValue
+from pushforward.precision import evaluation
 from pushforward.transforms import BatchNorm
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from pushforward.errors import DataError, OptionError
-from pushforward.flow import Flow, evaluation
+from pushforward.flow import Flow
 from pushforward.inputs import TensorLike
 from pushforward.objectives import Loss
+from pushforward.precision import evaluation
 from pushforward.rows import Rows
 from pushforward.training.averaging import Snapshot, normalisations, recompute_statistics
 from pushforward.training.batches import Batches, checked_rows, split_rows

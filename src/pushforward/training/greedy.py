@@ -13,8 +13,9 @@ from pushforward import noise as noise_source
 from pushforward.bases import StandardNormal
 from pushforward.errors import OptionError
 from pushforward.events import zero_log_term
-from pushforward.flow import Flow, evaluation
+from pushforward.flow import Flow
 from pushforward.noise import part_noise
+from pushforward.precision import evaluation
 from pushforward.rows import Rows
 from pushforward.training.averaging import Snapshot
 from pushforward.training.interrupt import Interrupt

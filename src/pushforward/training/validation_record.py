@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from pushforward.flow import Flow, evaluation
+from pushforward.flow import Flow
+from pushforward.precision import evaluation
 from pushforward.training.averaging import Snapshot
 from pushforward.training.metrics import Metrics
 from pushforward.training.result import FitResult
