@@ -24,14 +24,15 @@ assert len(BY_NAME) == len(ENTRIES), "two entries have the same name"
 
 
 def _chains() -> frozenset[str]:
-    """All flows built by name but one on vectors and one on images of each architecture, with a context if possible."""
+    """All flows built by name but one on vectors and one on images of each: with a context, if any, and small."""
     groups: dict[tuple[str, int], list[Entry]] = defaultdict(list)
     for entry in ENTRIES:
         if entry.architecture is not None:
             groups[entry.architecture, len(entry.event_shape)].append(entry)
-    return frozenset(
-        entry.name for group in groups.values() for entry in sorted(group, key=lambda entry: entry.context is None)[1:]
-    )
+    representatives = {
+        min(group, key=lambda entry: (entry.context is None, entry.size > 4)).name for group in groups.values()
+    }
+    return frozenset(entry.name for group in groups.values() for entry in group) - representatives
 
 
 # Flows that skip the checks that a chain of sound parts passes: their parts run all of them, and so does another flow

@@ -80,10 +80,9 @@ def test_autocast_costs_little(entry: Entry, stage: Stage) -> None:
     assert gap.quantile(0.99) <= _AUTOCAST_P99
 
 
-@pytest.mark.parametrize("stage", ["perturbed", "trained"])
 @over("h")
-def test_autocast_leaves_the_round_trip_unchanged(entry: Entry, stage: Stage) -> None:
-    made, n = subject(entry, torch.float32, stage), 64
+def test_autocast_leaves_the_round_trip_unchanged(entry: Entry) -> None:
+    made, n = subject(entry, torch.float32), 64
     x, context, noise = made.data(n), made.context(n), made.noise(n)
     z, noise_back = made.flow.latent(x, context, noise), made.noise(n, back=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -15,7 +15,7 @@ from subjects import Stage, subject
 def test_density_integrates_to_one(entry: Entry, stage: Stage) -> None:
     made = subject(entry, stage=stage)
     # Every value of a numeric solution takes many evaluations of a net.
-    samples = 10_000 if entry.tolerance else 60_000
+    samples = 5_000 if entry.tolerance else 60_000
     # The exponential of an estimate that is right on average is too large on average.
     with exactly(made.flow):
         integral = integrate(made.flow, made.context(1), samples=samples)

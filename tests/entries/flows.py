@@ -45,7 +45,7 @@ def entries() -> list[Entry]:
         *(image(f"image, log-scale {s}", (1, 4, 4), scales=2, log_scale=s) for s in ("sigmoid", "soft-clamp")),
         vector_entry("nice", "2 features"),
         vector_entry("nice", "1 feature", 1, base="normal"),
-        vector_entry("nice", "5 features, context", 5, context=2, base="normal"),
+        vector_entry("nice", "3 features, context", 3, context=2, base="normal"),
         vector_entry("nice", "64 features", 64),
         flow_entry("nice", "image, levels", (1, 4, 4), classes=LABELS, levels=17, hidden=(16,)),
     ]

@@ -44,26 +44,23 @@ def entries() -> list[Entry]:
     found = []
     for flow, small in _FLOWS.items():
         options: dict[str, Any] = {"transforms": 2, "hidden": (16, 16), **small}
-        # Compiling takes longer than all other checks. Each flow is compiled once: those with a numeric root a
-        # coordinate on their one coordinate, but for `naf`, for several of them; with a context, each kind of net once.
-        single = flow in ("umnn", "sos", "bernstein", "bnaf")
-        skips = {} if flow in ("nsf", "maf") else {"i": Reason.COMPILED_ALREADY}
-        more: dict[str, Any] = {"mixtures": _MIXTURES[flow]} if flow in _MIXTURES else {}
-        more |= compiled if single else {}
+        # Compiling takes long: a coupling and an autoregressive step are compiled, and one with a root by coordinate.
+        skips = {} if flow in ("nsf", "maf", "naf") else compiled
+        mixtures: dict[str, Any] = {"mixtures": _MIXTURES[flow]} if flow in _MIXTURES else {}
         found += [
-            vector_entry(flow, "2 features", more=more, **options),
-            vector_entry(flow, "1 feature", 1, more={} if single else compiled, **options),
-            vector_entry(flow, "3 features, context", 3, context=2, more={"skips": skips}, **options),
+            vector_entry(flow, "2 features", more=mixtures, **options),
+            vector_entry(flow, "1 feature", 1, **options),
+            vector_entry(flow, "3 features, context", 3, context=2, more=skips, **options),
             vector_entry(flow, "64 features", 64, **{**options, "transforms": 1}),
         ]
     return [
         *found,
-        vector_entry("nsf_ar", "3 features, labels", 3, classes=LABELS, bins=4, transforms=2, more=compiled),
-        vector_entry("nsf", "levels", levels=4, bins=4, transforms=2, more=compiled),
-        vector_entry("nsf", "partition half", 3, partition="half", bins=4, transforms=2, more=compiled),
+        vector_entry("nsf_ar", "3 features, labels", 3, classes=LABELS, bins=4, transforms=2),
+        vector_entry("nsf", "levels", levels=4, bins=4, transforms=2),
+        vector_entry("nsf", "partition half", 3, partition="half", bins=4, transforms=2),
         *(
-            vector_entry("maf", f"linear {linear}", 3, linear=linear, transforms=3, more=compiled)
+            vector_entry("maf", f"linear {linear}", 3, linear=linear, transforms=3)
             for linear in ("permutation", "reverse", "none")
         ),
-        vector_entry("real_nvp", "linear lu", 3, linear="lu", more=compiled),
+        vector_entry("real_nvp", "linear lu", 3, linear="lu"),
     ]
