@@ -49,5 +49,5 @@ def entries() -> list[Entry]:
         vector_entry("residual_flow", "2 features, levels, roulette", 2, levels=4, log_det="roulette", **small),
         vector_entry("residual_flow", "64 features", 64, **{**small, "transforms": 1}),
         flow_entry("iresnet", "image 1 x 4 x 4", (1, 4, 4), **image),
-        flow_entry("residual_flow", "image 2 x 4 x 4, labels", (2, 4, 4), 0, LABELS, scales=2, **image),
+        flow_entry("residual_flow", "image 1 x 4 x 4, labels", (1, 4, 4), 0, LABELS, scales=2, **image),
     ]
