@@ -1,11 +1,12 @@
-"""What a module says about its state: whether loaded buffers fit together, and whether training mode changes it."""
+"""Contracts of modules on their state: which buffers fit together, what training changes, which parameters scale."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class CheckedState(ABC):
@@ -18,6 +19,17 @@ class CheckedState(ABC):
 
 class ChangesInTraining:
     """A module that changes its own buffers in each pass in training mode, so that a second pass differs."""
+
+
+class HasScaleParameters(ABC):
+    """A module with parameters that scale its output, for an L2 penalty.
+
+    Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, section 4.1.
+    """
+
+    @abstractmethod
+    def scale_parameters(self) -> Sequence[nn.Parameter]:
+        """The scale parameters of this module alone, not of its children."""
 
 
 def once_each(count: int, *indices: Tensor) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -17,7 +18,30 @@ from pushforward.maps.affine import DENSITY_LIMIT, SoftClampScale
 from pushforward.nets.mlp import MLP
 
 
-class DiagonalNormal(Base):
+class _Normal(Base):
+    """Independent normal coordinates."""
+
+    @abstractmethod
+    def _moments(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean and log-scale, ``(*event_shape)`` or ``(B, *event_shape)`` each."""
+
+    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        mean, log_scale = self._moments(context)
+        each = -0.5 * ((z - mean) * (-log_scale).exp()).square() - log_scale - 0.5 * math.log(2 * math.pi)
+        return sum_event(each)
+
+    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
+        mean, log_scale = self._moments(context)
+        noise = source.normal(n, *self.event_shape)
+        return source.take(mean) + temperature * source.take(log_scale.exp()) * noise
+
+    def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        mean, log_scale = self._moments(context)
+        probabilities: Tensor = torch.special.ndtr((z - mean) * (-log_scale).exp())
+        return probabilities
+
+
+class DiagonalNormal(_Normal):
     """Independent normal coordinates with a learned mean and log-scale each; starts at the standard normal."""
 
     def __init__(self, event_shape: Shape) -> None:
@@ -27,19 +51,11 @@ class DiagonalNormal(Base):
         self.raw_scale = nn.Parameter(torch.zeros(self.event_shape))
         self.scale = SoftClampScale(DENSITY_LIMIT)
 
-    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        return sum_event(_log_normal(z, self.mean, self.scale(self.raw_scale)))
-
-    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
-        scale = source.take(self.scale(self.raw_scale).exp())
-        return source.take(self.mean) + temperature * scale * source.normal(n, *self.event_shape)
-
-    def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        shares: Tensor = torch.special.ndtr((z - self.mean) * (-self.scale(self.raw_scale)).exp())
-        return shares
+    def _moments(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self.mean, self.scale(self.raw_scale)
 
 
-class ConditionalNormal(Base):
+class ConditionalNormal(_Normal):
     """Independent normal coordinates whose means and log-scales a net computes from the context.
 
     context_dim: how many numbers a context has, at least one. Starts at the standard normal for every context.
@@ -52,28 +68,14 @@ class ConditionalNormal(Base):
         if context_dim < 1:
             raise OptionError(f"a conditional base needs a context: context_dim of at least 1, got {context_dim}")
         self.event_shape = tuple(event_shape)
-        self.net = MLP(context_dim, 2 * math.prod(self.event_shape), hidden, activation="silu")
+        self.net = MLP(0, 2 * math.prod(self.event_shape), hidden, context_dim, activation="silu")
         self.scale = SoftClampScale(DENSITY_LIMIT)
 
     def _moments(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Mean and log-scale, ``(B, *event_shape)`` each."""
         context = required_context(context, self).flatten(1)
-        raw = self.net(context).to(log_dtype(context))
+        raw = self.net(context[:, :0], context).to(log_dtype(context))
         mean, raw_scale = raw.reshape(-1, 2, *self.event_shape).unbind(1)
         return mean, self.scale(raw_scale)
-
-    def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        return sum_event(_log_normal(z, *self._moments(context)))
-
-    def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
-        mean, log_scale = self._moments(context)
-        noise = source.normal(n, *self.event_shape)
-        return source.take(mean) + temperature * source.take(log_scale.exp()) * noise
-
-    def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        mean, log_scale = self._moments(context)
-        shares: Tensor = torch.special.ndtr((z - mean) * (-log_scale).exp())
-        return shares
 
 
 class StudentT(Base):
@@ -119,8 +121,3 @@ class StudentT(Base):
 
     def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return student_cdf((z - self.location) * (-self.scale(self.raw_scale)).exp(), self.df)
-
-
-def _log_normal(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Log-density of each coordinate."""
-    return -0.5 * ((z - mean) * (-log_scale).exp()).square() - log_scale - 0.5 * math.log(2 * math.pi)

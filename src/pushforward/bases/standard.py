@@ -33,8 +33,8 @@ class StandardNormal(Base):
         return temperature * source.normal(n, *self.event_shape)
 
     def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        shares: Tensor = torch.special.ndtr(z)
-        return shares
+        probabilities: Tensor = torch.special.ndtr(z)
+        return probabilities
 
     def quantiles(self, levels: Tensor) -> Tensor | None:
         values: Tensor = torch.special.ndtri(levels)

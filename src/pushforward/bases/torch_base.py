@@ -82,8 +82,8 @@ def _cdf_by_name(distribution: Distribution, z: Tensor) -> Tensor:
     """Student's t, which torch.distributions has no distribution function for."""
     if not isinstance(distribution, StudentT):
         raise OptionError(f"{type(distribution).__name__} has no cumulative distribution function")
-    shares = student_cdf((z - distribution.loc) / distribution.scale, distribution.df)
-    return shares
+    probabilities = student_cdf((z - distribution.loc) / distribution.scale, distribution.df)
+    return probabilities
 
 
 def student_cdf(y: Tensor, df: Tensor) -> Tensor:

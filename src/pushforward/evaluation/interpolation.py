@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
+from pushforward.inputs import inner
 from pushforward.precision import evaluation
 from pushforward.rows import Rows, row_latents
 
@@ -28,7 +29,7 @@ def manifold(flow: Flow, x4: Tensor, n: int = 8, context: Tensor | None = None, 
     OptionError, ContextError.
     """
     if tuple(x4.shape) != (4, *flow.event_shape):
-        raise ShapeError(f"four examples of shape (4, {_inner(flow)}) expected, got {tuple(x4.shape)}")
+        raise ShapeError(f"four examples of shape (4, {inner(flow.event_shape)}) expected, got {tuple(x4.shape)}")
     if n < 1:
         raise OptionError(f"n must be at least 1, got {n}")
     z, contexts = encode(flow, x4, context, seed)
@@ -53,7 +54,7 @@ def spherical_path(
     ends = []
     for name, x in (("x0", x0), ("x1", x1)):
         if tuple(x.shape) not in (flow.event_shape, (1, *flow.event_shape)):
-            raise ShapeError(f"{name} of shape ({_inner(flow)}) expected, got {tuple(x.shape)}")
+            raise ShapeError(f"{name} of shape ({inner(flow.event_shape)}) expected, got {tuple(x.shape)}")
         ends.append(x.reshape(1, *flow.event_shape))
     if n < 2:
         raise OptionError(f"a path needs n of at least 2, got {n}")
@@ -93,7 +94,3 @@ def decode(flow: Flow, y: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
     """Data ``(B, *event)`` of latents ``y: (B, *latent)`` in the coordinates that `encode` gives."""
     generator = torch.Generator(device=y.device).manual_seed(seed)
     return flow.data(flow.base.from_unbounded(y), contexts, generator=generator)
-
-
-def _inner(flow: Flow) -> str:
-    return ", ".join(map(str, flow.event_shape))

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pushforward.errors import DataError, OptionError, ShapeError
 from pushforward.evaluation.interpolation import decode, encode
+from pushforward.events import leading_axis
 from pushforward.flow import Flow
+from pushforward.inputs import inner
 from pushforward.rows import Rows, row_latents
 from pushforward.transforms import MultiScale
 from pushforward.transforms.base import steps
@@ -73,7 +75,7 @@ def along_direction(
     """
     _require_events(flow, x)
     z, contexts = encode(flow, x, context, seed)
-    scales = torch.tensor(list(amounts), dtype=z.dtype, device=z.device).reshape(-1, *(1,) * direction.ndim)
+    scales = leading_axis(torch.tensor(list(amounts), dtype=z.dtype, device=z.device), direction.ndim + 1)
     moved = (z[:, None] + scales * direction.to(z)).flatten(0, 1)
     repeated = None if contexts is None else contexts.repeat_interleave(len(amounts), 0)
     return decode(flow, moved, repeated, seed).reshape(len(x), len(amounts), *flow.event_shape)
@@ -130,5 +132,4 @@ def partial_reconstruction(
 
 def _require_events(flow: Flow, x: Tensor) -> None:
     if tuple(x.shape[1:]) != flow.event_shape or not len(x):
-        inner = ", ".join(map(str, flow.event_shape))
-        raise ShapeError(f"one or more examples of shape ({inner}) expected, got {tuple(x.shape)}")
+        raise ShapeError(f"one or more examples of shape ({inner(flow.event_shape)}) expected, got {tuple(x.shape)}")

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from pushforward.errors import OptionError
 from pushforward.maps.map import Map
-from pushforward.scale_parameters import HasScaleParameters
+from pushforward.module_state import HasScaleParameters
 
 # Limits of log-scales other than the usual 5. A learned density of one step: scales from e^-10 to e^10.
 DENSITY_LIMIT = 10.0

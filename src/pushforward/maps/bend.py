@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pushforward.maps.map import Map
-from pushforward.maps.numeric import invert
+from pushforward.maps.map import NumericMap
 from pushforward.maps.slopes import positive_slope
 
 # cosh of more would overflow when squared; 1 / cosh^2 is nothing there.
 _FAR = 40.0
 
 
-class Bend(Map):
+class Bend(NumericMap):
     """``y = x + (s - 1) tanh(x)``: slope ``s`` at 0, and 1 far out; the inverse is numeric.
 
     params[0]: the raw ``s = softplus(raw + const) + 0.001``, 1 at raw = 0, which is the identity and the start. It is
@@ -33,6 +32,3 @@ class Bend(Map):
         # 1 + (s - 1) (1 - tanh^2) as a sum of what is not negative; 1 / cosh^2 has digits where 1 - tanh^2 has none.
         left = x.clamp(-_FAR, _FAR).cosh().square().reciprocal()
         return x + (slope - 1) * bent, (bent.square() + slope * left).log()
-
-    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return invert(lambda x: self(x, params), y)

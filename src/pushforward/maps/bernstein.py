@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pushforward.maps.map import Map
-from pushforward.maps.numeric import invert
+from pushforward.maps.map import NumericMap
 from pushforward.maps.slopes import positive_slope
 from pushforward.option_checks import above_zero, at_least_one
 
 
-class Bernstein(Map):
+class Bernstein(NumericMap):
     """``y = sum_m theta_m C(M, m) t^m (1 - t)^(M - m)`` with ``t = (x + bound) / (2 bound)``, linear beyond ``bound``.
 
     degree: M, at least 1. bound (> 0): outside ``[-bound, bound]`` the map goes on with the slope that it has there.
@@ -38,9 +37,6 @@ class Bernstein(Map):
         thetas = torch.cat([torch.zeros_like(rises[:1]), rises]) - self.bound
         slope = _casteljau(slopes, t, rest)
         return params[0] + _casteljau(thetas, t, rest) + slope * (x - inside), slope.log()
-
-    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return invert(lambda x: self(x, params), y)
 
 
 def _casteljau(coefficients: Tensor, t: Tensor, rest: Tensor) -> Tensor:

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.maps.logistic_mixture import evenly, logit_of_mixture
-from pushforward.maps.map import Map
-from pushforward.maps.numeric import invert
+from pushforward.maps.map import NumericMap
 from pushforward.maps.slopes import positive_slope
 from pushforward.option_checks import at_least_one
 
 
-class DeepSigmoidal(Map):
+class DeepSigmoidal(NumericMap):
     """``y = logit(sum_j w_j sigmoid(a_j x + b_j))``: one hidden layer of ``components`` sigmoid units.
 
     params: ``components`` rows each of logits of w, of raw a and of b; ``a = softplus(raw + const) + 0.001`` is 1 at
@@ -35,6 +34,3 @@ class DeepSigmoidal(Map):
         logits, raw_rates, offsets = params.chunk(3)
         rates = positive_slope(raw_rates)
         return logit_of_mixture(rates * x + offsets, logits, rates.log())
-
-    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return invert(lambda x: self(x, params), y)

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.maps.affine import SoftClampScale
-from pushforward.maps.map import Map
-from pushforward.maps.numeric import invert
+from pushforward.maps.map import NumericMap
 from pushforward.option_checks import at_least_one
 
 
-class LogisticMixture(Map):
+class LogisticMixture(NumericMap):
     """``y = e^a logit(sum_k pi_k sigmoid((x - mu_k) e^-s_k)) + b``: the map of Flow++'s couplings.
 
     params: ``components`` rows each of logits of pi, of mu and of raw s, then raw a and b. Raw s and a pass through
@@ -42,9 +41,6 @@ class LogisticMixture(Map):
         value, log_slope = logit_of_mixture((x - means) * log_rates.exp(), logits, log_rates)
         a = self.log_scale(raw_a)
         return value * a.exp() + b, log_slope + a
-
-    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return invert(lambda x: self(x, params), y)
 
 
 def logit_of_mixture(u: Tensor, logits: Tensor, log_rates: Tensor) -> tuple[Tensor, Tensor]:

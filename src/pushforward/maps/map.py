@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
 from pushforward.events import Shape, leading_axis
+from pushforward.maps.numeric import invert
 
 
 class Map(nn.Module, ABC):
@@ -53,3 +54,10 @@ class Map(nn.Module, ABC):
                 f"{user} needs a map that is the same for all coordinates; this {type(self).__name__} is made for "
                 f"events of shape {self.shape}; put it in an Elementwise before or after"
             )
+
+
+class NumericMap(Map, ABC):
+    """A map of the real line whose inverse is the numeric root of `forward`."""
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return invert(lambda x: self(x, params), y)

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.maps.affine import SoftClampScale
-from pushforward.maps.map import Map
-from pushforward.maps.numeric import invert
+from pushforward.maps.map import NumericMap
 from pushforward.maps.slopes import LEAST_SLOPE
 from pushforward.option_checks import above_zero, at_least_one
 
 _SPREAD = 0.1
 
 
-class SumOfSquares(Map):
+class SumOfSquares(NumericMap):
     """``y = c + integral from 0 to x of 0.001 + sum_k (sum_l a_kl (u / bound)^l)^2 du``, linear beyond ``bound``.
 
     polynomials: how many squares are summed. degree: of each polynomial that is squared, so that y is one of degree
@@ -60,9 +59,6 @@ class SumOfSquares(Map):
         mean_slope = sum(weight * _slope(coefficients, node * t) for node, weight in self._rule)
         slope = _slope(coefficients, t)
         return params[-1] + mean_slope * inside + slope * (x - inside), slope.log()
-
-    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return invert(lambda x: self(x, params), y)
 
 
 def _slope(coefficients: tuple[Tensor, ...], t: Tensor) -> Tensor:

@@ -11,14 +11,13 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError
 from pushforward.events import leading_axis
-from pushforward.maps.map import Map
-from pushforward.maps.numeric import invert
+from pushforward.maps.map import NumericMap
 from pushforward.maps.slopes import positive_slope
 from pushforward.option_checks import above_zero, at_least_one
 from pushforward.precision import full_precision
 
 
-class UnconstrainedMonotone(Map):
+class UnconstrainedMonotone(NumericMap):
     """``y = b + integral from 0 to x of f(t; h) dt``, f a positive network of the position t and an embedding h.
 
     The map owns the network, an MLP of widths ``hidden`` with tanh between, shared by all coordinates; what differs
@@ -63,9 +62,6 @@ class UnconstrainedMonotone(Map):
         mean = (leading_axis(inside.new_tensor(self._weights), x.ndim + 1) * f).sum(0)
         slope = f[-1]  # the last node is x itself
         return params[-1] + mean * inside + slope * (x - inside), slope.log()
-
-    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        return invert(lambda x: self(x, params), y)
 
     def _integrand(self, t: Tensor, embedding: Tensor) -> Tensor:
         """f at ``t: (nodes, *shape)`` with ``embedding: (E, *shape)``."""

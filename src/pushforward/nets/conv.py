@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.errors import OptionError
+from pushforward.module_state import HasScaleParameters
 from pushforward.nets.mlp import INPUT_LIMIT
-from pushforward.scale_parameters import HasScaleParameters
 
 NORMS = ("batch", "instance", "none")
 

@@ -153,8 +153,7 @@ class _Block:
     """Partial sums of a block of stages, over all inputs that are known when the block begins.
 
     One entry a hidden layer, and in ``inputs_used`` one more for the last layer: the first unit of the block, the
-    number of inputs that are summed, and the sums ``(units, B)``. outputs: the sums of the last
-    layer, ``(P, n, B)``.
+    number of inputs that are summed, and the sums ``(units, B)``. outputs: the sums of the last layer, ``(P, n, B)``.
     """
 
     first_unit: list[int]

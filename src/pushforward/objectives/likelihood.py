@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from pushforward.density import Density
 from pushforward.errors import OptionError
 from pushforward.inputs import TensorLike
+from pushforward.module_state import HasScaleParameters
 from pushforward.noise import NoiseValue
 from pushforward.objectives.objective import Loss, Objective
-from pushforward.scale_parameters import modules_with_scales
 from pushforward.transforms.base import Transform
 from pushforward.transforms.continuous import Continuous, Regularisation
 
@@ -27,7 +27,7 @@ class MaximumLikelihood(Objective):
         if not 0 <= l2 < float("inf"):
             raise OptionError(f"l2 must be finite and not negative, got {l2}")
         self.l2 = l2
-        self._scaled = modules_with_scales(flow) if l2 else []
+        self._scaled = [part for part in flow.modules() if isinstance(part, HasScaleParameters)] if l2 else []
 
     def forward(self, x: TensorLike, context: TensorLike | None = None, noise: NoiseValue = None) -> Loss:
         log_likelihood: Tensor = self.flow(x, context, noise).mean()

@@ -7,6 +7,7 @@ bijection, and nothing is cached between calls.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -30,10 +31,9 @@ class Transform(nn.Module, ABC):
 
     Attributes that a subclass sets: ``data_shape`` and ``latent_shape``; ``domain`` (where the data lie) and
     ``codomain`` (where the latents lie); ``kind`` of the likelihood that it allows; ``estimators``, how a log term of
-    kind ``estimate`` is computed; ``noise_to_latent`` and
-    ``noise_to_data``, what it wants to be given for a direction; ``eager``, the reason why ``torch.compile`` cannot
-    make one graph of it, or None; ``clamps``, whether `to_data` also takes values outside ``codomain``, by moving
-    them to its nearest end.
+    kind ``estimate`` is computed; ``noise_to_latent`` and ``noise_to_data``, the noise of each direction; ``eager``,
+    the reason why ``torch.compile`` cannot make one graph of it, or None; ``clamps``, whether `to_data` also takes
+    values outside ``codomain``, by moving them to its nearest end.
     """
 
     data_shape: Shape
@@ -178,17 +178,13 @@ class Chain(Transform):
             x, _ = transform.to_latent(x, context, part)
 
     def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
-        # Walk back from the latent as far as the last transform with noise; what lies before is walked from the data.
-        transforms, n = list(self), len(self)
-        after, given = [z], part_noise(back, n)
-        for transform, part in zip(transforms[:0:-1], given[:0:-1], strict=True):
-            z, _ = transform.to_data(z, context, part)
-            after.insert(0, z)
-        parts: list[NoiseValue] = []
-        for i in range(n):
-            before = x if i == 0 else after[i - 1]
-            parts.append(transforms[i].path_noise(before, after[i], context, given[i]))
-        return None if self.noise_to_latent is None else tuple(parts)
+        if self.noise_to_latent is None:
+            return None
+        given, values = part_noise(back, len(self)), [z]
+        for transform, part in list(zip(self, given, strict=True))[:0:-1]:
+            values.insert(0, transform.to_data(values[0], context, part)[0])
+        ends = zip(self, itertools.pairwise([x, *values]), given, strict=True)
+        return tuple(part.path_noise(before, after, context, own) for part, (before, after), own in ends)
 
 
 class Inverse(Transform):

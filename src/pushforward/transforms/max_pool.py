@@ -13,6 +13,7 @@ from pushforward.events import Shape, zero_log_term
 from pushforward.noise import Noise, NoiseValue, part_noise, required_noise
 from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import Conditional, HalfLine
+from pushforward.transforms.spatial import halved
 
 # For each place of the maximum: which pixels of a block are listed, it first and the others after it; and where each
 # pixel stands in that list.
@@ -35,14 +36,8 @@ class MaxPool2d(Transform):
 
     def __init__(self, event_shape: Shape, rest: Conditional | None = None) -> None:
         super().__init__()
-        if len(event_shape) != 3:
-            raise ShapeError(f"MaxPool2d needs events (C, H, W), got {tuple(event_shape)}")
-        channels, height, width = event_shape
-        if height % 2 or width % 2:
-            raise ShapeError(f"MaxPool2d needs an even height and width, got {height} x {width}; pad or crop before")
-        self.data_shape = tuple(event_shape)
-        self.latent_shape = (channels, height // 2, width // 2)
-        dropped = (3 * channels, *self.latent_shape[1:])
+        self.data_shape, self.latent_shape = tuple(event_shape), halved(event_shape, "MaxPool2d")
+        dropped = (3 * event_shape[0], *self.latent_shape[1:])
         self.rest: Conditional = HalfLine(dropped) if rest is None else rest
         if self.rest.event_shape != dropped:
             raise ShapeError(f"rest of a MaxPool2d must be of events {dropped}, it is of {self.rest.event_shape}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -22,9 +24,7 @@ class _PerChannel(Transform):
             raise OptionError(f"{type(self).__name__} needs an event with at least one axis, got shape ()")
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.channels = event_shape[0]
-        self.positions = 1
-        for size in event_shape[1:]:
-            self.positions *= size
+        self.positions = math.prod(event_shape[1:])
 
     def _wide(self, v: Tensor) -> Tensor:
         return leading_axis(v, len(self.data_shape))

@@ -19,17 +19,23 @@ from pushforward.transforms.base import Transform
 _STEEP = 2.0**20
 
 
-class Log(Transform):
+class _HalfLine(Transform):
+    """A bijection of the numbers above ``low`` to the real line."""
+
+    def __init__(self, event_shape: Shape, low: float = 0.0) -> None:
+        super().__init__()
+        if not math.isfinite(low):
+            raise OptionError(f"low must be a finite number, got {low}")
+        self.data_shape = self.latent_shape = tuple(event_shape)
+        self.low = float(low)
+        self.domain = Domain("real", self.low)
+
+
+class Log(_HalfLine):
     """``z = log(x - low)`` for ``x > low``: for values whose ratios matter. At or below ``low`` the density is 0.
 
     A latent beyond the logarithm of the dtype's largest number goes to that number.
     """
-
-    def __init__(self, event_shape: Shape, low: float = 0.0) -> None:
-        super().__init__()
-        self.data_shape = self.latent_shape = tuple(event_shape)
-        self.domain = _above(low)
-        self.low = float(low)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         distance = x - self.low
@@ -42,17 +48,11 @@ class Log(Transform):
         return self.low + z.exp(), sum_event(z)
 
 
-class InverseSoftplus(Transform):
+class InverseSoftplus(_HalfLine):
     """``z = log(exp(x - low) - 1)`` for ``x > low``: the logarithm near ``low``, the identity far above it.
 
     At or below ``low`` the density is 0.
     """
-
-    def __init__(self, event_shape: Shape, low: float = 0.0) -> None:
-        super().__init__()
-        self.data_shape = self.latent_shape = tuple(event_shape)
-        self.domain = _above(low)
-        self.low = float(low)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         distance = x - self.low
@@ -79,9 +79,3 @@ def inverse_softplus(distance: Tensor) -> tuple[Tensor, Tensor]:
     # derivative is taken for 0.
     log_share = torch.where(distance < _STEEP * tiny, (-torch.expm1(-safe.detach())).log(), (-torch.expm1(-far)).log())
     return safe + log_share, -log_share
-
-
-def _above(low: float) -> Domain:
-    if not math.isfinite(low):
-        raise OptionError(f"low must be a finite number, got {low}")
-    return Domain("real", low, math.inf)

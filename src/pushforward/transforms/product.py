@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar, cast
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -12,8 +12,6 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.events import zero_log_term
 from pushforward.noise import NoiseValue, part_noise
 from pushforward.transforms.base import Transform, join_parts
-
-T = TypeVar("T")
 
 
 class Product(Transform):
@@ -48,35 +46,29 @@ class Product(Transform):
         self.clamps = all(t.clamps for t in transforms)
         join_parts(self, transforms)
 
-    def _parts(self) -> list[Transform]:
-        return [cast(Transform, part) for part in self.transforms]
+    def _each(self, values: list[Tensor], noise: NoiseValue) -> list[tuple[Transform, Tensor, NoiseValue]]:
+        """Each part with its own coordinates of ``values`` and its noise."""
+        parts = [cast(Transform, part) for part in self.transforms]
+        return list(zip(parts, values, part_noise(noise, len(parts)), strict=True))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        log_term, latents = zero_log_term(x), []
-        given = part_noise(noise, len(self.transforms))
-        for part, own, own_noise in zip(self._parts(), self._data.split(x), given, strict=True):
-            z, term = part.to_latent(own, context, own_noise)
-            latents.append(z)
-            log_term = log_term + term
-        return self._latent.join(latents), log_term
+        results = [part.to_latent(own, context, given) for part, own, given in self._each(self._data.split(x), noise)]
+        return self._latent.join([z for z, _ in results]), _sum_terms(x, results)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        log_term, data = zero_log_term(z), []
-        given = part_noise(noise, len(self.transforms))
-        for part, own, own_noise in zip(self._parts(), self._latent.split(z), given, strict=True):
-            x, term = part.to_data(own, context, own_noise)
-            data.append(x)
-            log_term = log_term + term
-        return self._data.join(data), log_term
+        results = [part.to_data(own, context, given) for part, own, given in self._each(self._latent.split(z), noise)]
+        return self._data.join([x for x, _ in results]), _sum_terms(z, results)
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
-        given = part_noise(noise, len(self.transforms))
-        for part, own, own_noise in zip(self._parts(), self._data.split(x), given, strict=True):
-            part.initialise(own, context, own_noise)
+        for part, own, given in self._each(self._data.split(x), noise):
+            part.initialise(own, context, given)
 
     def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
         if self.noise_to_latent is None:
             return None
-        given = part_noise(back, len(self.transforms))
-        ends = zip(self._parts(), self._data.split(x), self._latent.split(z), given, strict=True)
-        return tuple(part.path_noise(data, latent, context, own) for part, data, latent, own in ends)
+        ends = zip(self._each(self._data.split(x), back), self._latent.split(z), strict=True)
+        return tuple(part.path_noise(data, latent, context, given) for (part, data, given), latent in ends)
+
+
+def _sum_terms(values: Tensor, results: list[tuple[Tensor, Tensor]]) -> Tensor:
+    return sum((term for _, term in results), zero_log_term(values))

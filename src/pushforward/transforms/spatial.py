@@ -26,14 +26,9 @@ class Squeeze(Transform):
 
     def __init__(self, event_shape: Shape, ordered: bool = False) -> None:
         super().__init__()
-        if len(event_shape) != 3:
-            raise ShapeError(f"Squeeze needs events (C, H, W), got {tuple(event_shape)}")
-        channels, height, width = event_shape
-        if height % 2 or width % 2:
-            raise ShapeError(f"Squeeze needs an even height and width, got {height} x {width}")
+        channels, height, width = halved(event_shape, "Squeeze")
         self.ordered = ordered
-        self.data_shape = tuple(event_shape)
-        self.latent_shape = (4 * channels, height // 2, width // 2)
+        self.data_shape, self.latent_shape = tuple(event_shape), (4 * channels, height, width)
         self._order, self._back = _orders(channels)
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
@@ -46,6 +41,16 @@ class Squeeze(Transform):
             z = z[:, self._back]
         z = z.unflatten(1, (self.data_shape[0], 2, 2)).permute(0, 1, 4, 2, 5, 3)
         return z.flatten(4, 5).flatten(2, 3), zero_log_term(z)
+
+
+def halved(event_shape: Shape, owner: str) -> tuple[int, int, int]:
+    """The sizes of images ``(C, H, W)`` with the sides halved; raises ShapeError, naming ``owner``, for odd ones."""
+    if len(event_shape) != 3:
+        raise ShapeError(f"{owner} needs events (C, H, W), got {tuple(event_shape)}")
+    channels, height, width = event_shape
+    if height % 2 or width % 2:
+        raise ShapeError(f"{owner} needs an even height and width, got {height} x {width}; pad or crop before")
+    return channels, height // 2, width // 2
 
 
 def _orders(channels: int) -> tuple[list[int], list[int]]:
