@@ -74,11 +74,15 @@ class Mutant:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a mutant: the first test that failed, or how else it was found; None: it survived."""
+    """What became of a mutant: the first test that failed, or how else it was found; None: it survived.
+
+    selected: whether its arguments select any test.
+    """
 
     mutant: Mutant
     found_by: str | None
     seconds: float
+    selected: bool = True
 
 
 def mutants(folder: Path) -> list[Mutant]:
@@ -164,7 +168,7 @@ def judge(mutant: Mutant, root: Path, whole: bool, seconds: float) -> Outcome:
         for arguments, limit in selections:
             code, output = run_tests(root, source, arguments, limit)
             if code in _NO_TESTS:
-                raise SystemExit(f"mutant {mutant.number} selects no tests: {mutant.tests}")
+                return Outcome(mutant, None, time.monotonic() - started, selected=False)
             if code != _PASSED:
                 found_by = f"{_LATE} ({limit:g} s)" if code is None else first_failure(output)
                 break
@@ -188,7 +192,9 @@ def unsound(outcomes: Sequence[Outcome], root: Path, seconds: float) -> list[str
 
 def shown(outcome: Outcome, markdown: bool) -> str:
     """One line of the table."""
-    m, found_by = outcome.mutant, outcome.found_by or "SURVIVED"
+    m, found_by = outcome.mutant, outcome.found_by
+    if found_by is None:
+        found_by = "SURVIVED" if outcome.selected else f"SELECTS NO TESTS: {m.tests}"
     if markdown:
         cells = (str(m.number), f"`{m.file}`", m.what, found_by if outcome.found_by is None else f"`{found_by}`")
         return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
