@@ -14,7 +14,7 @@ from pushforward.flows import build
 from pushforward.likelihood import Estimator
 from pushforward.noise import Noise, NoiseValue, keyed
 from pushforward.precision import evaluation
-from pushforward.transforms import ActNorm, BatchNorm, Dequantize, Identity, Logit, Standardise
+from pushforward.transforms import ActNorm, BatchNorm, Dequantise, Identity, Logit, Standardise
 from pushforward.transforms.base import Chain
 
 
@@ -27,7 +27,7 @@ def _conditional(classes: int = 0) -> Flow:
 
 
 def _dequantised(features: int = 3) -> Flow:
-    return Flow(StandardNormal((features,)), Chain([Dequantize((features,), 4), Logit((features,))])).eval()
+    return Flow(StandardNormal((features,)), Chain([Dequantise((features,), 4), Logit((features,))])).eval()
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +203,7 @@ def test_an_estimate_is_the_mean_of_log_values_over_its_probes() -> None:
 
 
 def test_an_estimate_of_a_bound_averages_probes_within_each_log_weight() -> None:
-    flow = Flow(StandardNormal((3,)), Chain([Dequantize((3,), 4), Logit((3,)), _Estimated((3,))])).double().eval()
+    flow = Flow(StandardNormal((3,)), Chain([Dequantise((3,), 4), Logit((3,)), _Estimated((3,))])).double().eval()
     x, without = torch.tensor([[0.0, 1, 2]]).double(), _dequantised().double()
     assert flow.kind_in_words == "estimate of a bound, unbiased, for this test, uniform dequantisation"
     values = torch.stack([flow.likelihood(x, samples=50, probes=400, seed=seed).value for seed in range(4)])
@@ -402,7 +402,7 @@ def test_base_and_transform_must_fit() -> None:
     with pytest.raises(ShapeError, match=r"\(3,\).*\(2,\)"):
         Flow(StandardNormal((3,)), Identity((2,)))
     with pytest.raises(OptionError, match="part of its mass would be lost"):
-        Flow(StandardNormal((2,)), Dequantize((2,), 4))
+        Flow(StandardNormal((2,)), Dequantise((2,), 4))
     with pytest.raises(OptionError, match="low < high"):
         UniformBox((2,), 1.0, 1.0)
     with pytest.raises(OptionError, match="base 'cauchy' is not known"):

@@ -17,7 +17,7 @@ from pushforward.transforms import (
     Channelwise,
     Checkerboard,
     Coupling,
-    Dequantize,
+    Dequantise,
     Identity,
     Logit,
     MultiScale,
@@ -46,7 +46,7 @@ def test_a_chain_refuses_values_outside_the_next_domain_by_name() -> None:
     with pytest.raises(OptionError, match=r"transform 1 \(Logit\) takes interval .* but transform 0 \(Identity\)"):
         Chain([Identity((2,)), Logit((2,))])
     with pytest.raises(OptionError, match=r"integers 0\.\.3"):
-        Chain([Identity((2,)), Dequantize((2,), 4)])
+        Chain([Identity((2,)), Dequantise((2,), 4)])
 
 
 def test_a_chain_refuses_to_lose_mass() -> None:
@@ -56,7 +56,7 @@ def test_a_chain_refuses_to_lose_mass() -> None:
 
 
 def test_dequantisation_may_be_followed_by_a_wider_domain_because_it_clamps() -> None:
-    chain = Chain([Dequantize((2,), 4), Logit((2,), 0.05)])
+    chain = Chain([Dequantise((2,), 4), Logit((2,), 0.05)])
     assert (chain.domain, chain.codomain, chain.kind) == (integers(4), REAL, "bound")
     x, _ = chain.to_data(torch.tensor([[-50.0, 50.0]]))
     assert x.tolist() == [[0.0, 3.0]]
@@ -68,7 +68,7 @@ def test_an_empty_chain_is_refused() -> None:
 
 
 def test_noise_goes_to_the_part_that_declares_it() -> None:
-    chain = Chain([Dequantize((2,), 4), Logit((2,))])
+    chain = Chain([Dequantise((2,), 4), Logit((2,))])
     x, u = torch.tensor([[1.0, 3.0]]), torch.tensor([[0.25, 0.5]])
     z, _ = chain.to_latent(x, None, (u, None))
     torch.testing.assert_close(chain.path_noise(x, z)[0], u)  # type: ignore[index]
@@ -79,8 +79,8 @@ def test_noise_goes_to_the_part_that_declares_it() -> None:
 
 
 def test_only_a_bijection_can_be_turned_round() -> None:
-    with pytest.raises(OptionError, match="Dequantize is not one"):
-        Inverse(Dequantize((2,), 4))
+    with pytest.raises(OptionError, match="Dequantise is not one"):
+        Inverse(Dequantise((2,), 4))
     turned = Inverse(Squeeze((1, 2, 4)))
     assert (turned.data_shape, turned.latent_shape) == ((4, 1, 2), (1, 2, 4))
 
@@ -102,8 +102,8 @@ def test_the_inverse_of_a_bijection_with_an_estimated_log_term_keeps_its_kind_an
 def test_what_draws_or_changes_size_is_no_bijection() -> None:
     assert Identity((2,)).is_bijection
     assert Squeeze((1, 2, 4)).is_bijection
-    assert not Dequantize((2,), 4).is_bijection
-    assert not Chain([Dequantize((2,), 4), Logit((2,))]).is_bijection
+    assert not Dequantise((2,), 4).is_bijection
+    assert not Chain([Dequantise((2,), 4), Logit((2,))]).is_bijection
     assert not Sort((3,)).is_bijection
     assert not Slice((3,), 2, conditional_gaussian((1,), 2, hidden=(8,))).is_bijection
 
@@ -207,7 +207,7 @@ def test_transforms_refuse_options_out_of_range() -> None:
     with pytest.raises(OptionError, match="alpha must be"):
         Logit((2,), 0.5)
     with pytest.raises(OptionError, match="levels must be at least 2"):
-        Dequantize((2,), 1)
+        Dequantise((2,), 1)
     with pytest.raises(OptionError, match="momentum"):
         BatchNorm((2,), momentum=0.0)
     with pytest.raises(OptionError, match="eps"):

@@ -1,4 +1,4 @@
-"""Blocks of the coordinates of a vector, for what acts on them side by side."""
+"""Blocks of the coordinates of a vector."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pushforward.errors import OptionError, ShapeError
 
 
 class CoordinateBlocks(nn.Module):
-    """Blocks of the coordinates of a vector: ``sizes`` of them, consecutive, or those that ``indices`` lists."""
+    """Consecutive blocks of ``sizes`` coordinates of a vector, or blocks of the coordinates that ``indices`` lists.
+
+    Attribute: ``indices``, the coordinates in the order of the blocks, ``(D,)``.
+    """
 
     def __init__(self, sizes: Sequence[int], indices: Sequence[Sequence[int]] | None = None) -> None:
         super().__init__()
@@ -25,21 +28,16 @@ class CoordinateBlocks(nn.Module):
             raise OptionError(f"indices must hold each of the coordinates 0..{total - 1} once, got {order}")
         self._back = sorted(range(total), key=order.__getitem__)
         self.consecutive = order == self._back == list(range(total))
-        self._order = nn.Buffer(torch.tensor(order, dtype=torch.long), persistent=False)
+        self.indices = nn.Buffer(torch.tensor(order, dtype=torch.long), persistent=False)
         self._inverse = nn.Buffer(torch.tensor(self._back, dtype=torch.long), persistent=False)
-
-    @property
-    def indices(self) -> Tensor:
-        """The coordinates in the order of the blocks, ``(D,)``."""
-        return self._order
 
     def split(self, x: Tensor) -> list[Tensor]:
         """The blocks of ``x: (B, D)``, ``(B, D_i)`` each."""
-        x = x if self.consecutive else x.index_select(1, self._order)
+        x = x if self.consecutive else x.index_select(1, self.indices)
         return list(x.split(self.sizes, 1))
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
-        """What `split` makes the blocks of."""
+        """The inverse of `split`."""
         x = torch.cat(list(parts), 1)
         return x if self.consecutive else x.index_select(1, self._inverse)
 

@@ -180,18 +180,18 @@ class Flow(Density):
         draws, each = samples if has_role(spec, "draw") else 1, 1
         if has_role(spec, "probe"):
             each = probes or (1 if draws == 1 else _PROBES) if has_role(spec, "draw") else samples * (probes or 1)
-        found = []
+        estimates = []
         with evaluation(self):
             context = self.prepare_context(context, x.shape[0])
             for start in range(0, max(1, x.shape[0]), batch_size):
                 part = slice(start, min(start + batch_size, x.shape[0]))
                 first, own = first_row + start, None if context is None else context[part]
                 values = self._keyed_values(x[part], own, (draws, each), seed, first, batch_size)
-                found.append(combined(values.reshape(draws, each, -1)))
-        value, standard_error = (torch.cat(parts) for parts in zip(*found, strict=True))
-        known = None if draws * each == 1 else standard_error
+                estimates.append(combined(values.reshape(draws, each, -1)))
+        value, standard_error = (torch.cat(parts) for parts in zip(*estimates, strict=True))
+        error = None if draws * each == 1 else standard_error
         used = draws if has_role(spec, "draw") else each
-        return Likelihood(value, self.kind, used, known, self._in_words(draws, each), each)
+        return Likelihood(value, self.kind, used, error, self._in_words(draws, each), each)
 
     @torch.no_grad()
     def initialise(

@@ -112,8 +112,8 @@ def keyed(
 ) -> NoiseValue:
     """Noise for the rows numbered ``rows: (B,)``: a function of (seed, row number, repetition) and of nothing else.
 
-    repetition: 0 or more, of all rows or one of each, (B,). probe: the same, for the noise that is a probe: one
-    repetition has as many different ones as are asked for.
+    repetition: 0 or more, of all rows or one of each, (B,). probe: the index of the trace probe, on which the
+    noise of role ``probe`` alone depends.
     """
     if spec is None:
         return None
@@ -124,9 +124,9 @@ def keyed(
     streams: dict[str, list[np.random.Generator]] = {role: [] for role in ("draw", "probe") if has_role(spec, role)}
     for row, repeated, probed in zip(*numbers, strict=True):
         words[1], counter[3] = row, repeated
-        for role, found in streams.items():
+        for role, generators in streams.items():
             counter[2] = 0 if role == "draw" else 1 + probed
-            found.append(np.random.Generator(np.random.Philox(key=words, counter=counter)))
+            generators.append(np.random.Generator(np.random.Philox(key=words, counter=counter)))
 
     def one(noise: Noise) -> Tensor:
         values = np.empty((len(rows), *noise.shape), dtype=np.float64)
@@ -148,8 +148,8 @@ def require(noise: NoiseValue, spec: NoiseSpec, batch: int) -> None:
     if isinstance(spec, tuple):
         if not isinstance(noise, tuple) or isinstance(noise, DisplacedNoise) or len(noise) != len(spec):
             raise ShapeError(f"noise: a tuple of {len(spec)} parts expected, got {_described(noise)}")
-        for part, own in zip(noise, spec, strict=True):
-            require(part, own, batch)
+        for part, declared in zip(noise, spec, strict=True):
+            require(part, declared, batch)
         return
     if spec is not None and spec.displaced and isinstance(noise, DisplacedNoise):
         for part in noise:

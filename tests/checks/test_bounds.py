@@ -17,7 +17,7 @@ from pushforward.diagnostics.integration import continuous_part, integrate
 from pushforward.diagnostics.noise_quadrature import integrated_over_noise
 from pushforward.flow import Flow
 from pushforward.noise import has_role
-from pushforward.transforms import Dequantize
+from pushforward.transforms import Dequantise
 from pushforward.transforms.dequantisation import dequantisation
 from pushforward.transforms.stochastic_log_det import exactly
 from registry import Entry
@@ -131,7 +131,7 @@ def test_probabilities_of_all_events_sum_to_the_mass_inside_the_range(entry: Ent
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
 def test_bound_is_exact_where_the_density_is_flat(levels: int) -> None:
-    flow = Flow(UniformBox((3,)), Dequantize((3,), levels))
+    flow = Flow(UniformBox((3,)), Dequantise((3,), levels))
     x = torch.randint(0, levels, (20, 3)).float()
     for seed in range(3):
         value = flow.likelihood(x, seed=seed).value

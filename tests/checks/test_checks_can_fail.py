@@ -31,7 +31,7 @@ from pushforward.likelihood import Estimator
 from pushforward.maps import Affine, TanhScale
 from pushforward.noise import Noise, NoiseValue
 from pushforward.rows import Rows
-from pushforward.transforms import Abs, Argmax, Dequantize, Identity, Log, LULinear, Standardise, StochasticPermutation
+from pushforward.transforms import Abs, Argmax, Dequantise, Identity, Log, LULinear, Standardise, StochasticPermutation
 from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.stochastic_log_det import StochasticLogDet
 from registry import Entry
@@ -205,16 +205,16 @@ def test_a_parameter_that_does_not_move_and_equal_components_are_found() -> None
 
 
 def test_a_bound_above_the_exact_value_is_found() -> None:
-    class Generous(Dequantize):
+    class Generous(Dequantise):
         def to_latent(
             self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None
         ) -> tuple[Tensor, Tensor]:
             y, term = super().to_latent(x, context, noise)
             return y, term + 0.5
 
-    entry = Entry("generous", "transform", lambda dtype: Dequantize((1,), 3), (1,))
+    entry = Entry("generous", "transform", lambda dtype: Dequantise((1,), 3), (1,))
     flow = Flow(_Ramp(), Generous((1,), 3)).double()
-    exact = exact_log_probability(Subject(entry, Flow(_Ramp(), Dequantize((1,), 3)).double()), _levels())
+    exact = exact_log_probability(Subject(entry, Flow(_Ramp(), Dequantise((1,), 3)).double()), _levels())
     claimed = torch.stack([flow.likelihood(_levels(), seed=seed).value for seed in range(200)])
     error = claimed.std(0) / math.sqrt(200)
     assert (claimed.mean(0) > exact + 4 * error).all()
@@ -274,7 +274,7 @@ class _Ramp(Base):
 
     def __init__(self) -> None:
         super().__init__()
-        self.support = Dequantize((1,), 2).codomain
+        self.support = Dequantise((1,), 2).codomain
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return (0.5 + z[:, 0]).log()

@@ -17,7 +17,7 @@ from pushforward.diagnostics.sampling import clamped_fractions
 from pushforward.errors import ContextError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows import build
-from pushforward.transforms import Continuous, Dequantize, Logit
+from pushforward.transforms import Continuous, Dequantise, Logit
 from pushforward.transforms.base import Chain
 
 
@@ -132,7 +132,7 @@ def test_nan_in_the_data_is_reported_and_fails() -> None:
 
 
 def test_data_outside_the_support_are_counted_and_do_not_fail() -> None:
-    flow = Flow(StandardNormal((2,)), Chain([Dequantize((2,), 4), Logit((2,))]))
+    flow = Flow(StandardNormal((2,)), Chain([Dequantise((2,), 4), Logit((2,))]))
     x = torch.tensor([[0.0, 3.0], [1.0, 2.0], [5.0, 1.0], [2.0, 2.0]])
     lines = _by_name(check(flow, x))
     assert lines["fraction of rows with density 0"].value == 0.25
@@ -140,7 +140,7 @@ def test_data_outside_the_support_are_counted_and_do_not_fail() -> None:
 
 
 def test_clamped_fractions_are_those_of_the_tails() -> None:
-    flow = Flow(StandardNormal((1,)), Chain([Dequantize((1,), 4), Logit((1,), 0.05)]))
+    flow = Flow(StandardNormal((1,)), Chain([Dequantise((1,), 4), Logit((1,), 0.05)]))
     # Beyond the ends lies what is outside +-logit(0.95).
     tail = float(torch.special.ndtr(torch.tensor(-math.log(0.95 / 0.05))))
     low, high = clamped_fractions(flow, 200_000)

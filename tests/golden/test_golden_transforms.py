@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 
 from checking import golden
 from formulas import as_numpy, weights_of
-from pushforward.transforms import BatchNorm, Coupling, Dequantize, Logit, Squeeze
+from pushforward.transforms import BatchNorm, Coupling, Dequantise, Logit, Squeeze
 from registry import BY_NAME
 from subjects import subject
 
@@ -107,7 +107,7 @@ def test_logit_and_its_log_term_in_50_digits(alpha: float) -> None:
 def test_dequantised_integers_have_the_density_of_the_recipe() -> None:
     # y = (x + u) / L, then logit(alpha + (1 - 2 alpha) y) with alpha = 0.05, then a standard normal.
     made = subject(BY_NAME["transform: dequantise, logit"])
-    first = next(t for t in made.transform.modules() if isinstance(t, Dequantize))
+    first = next(t for t in made.transform.modules() if isinstance(t, Dequantise))
     alpha, levels, n = 0.05, first.levels, 25
     x = as_numpy(made.data(n))
     noise = made.noise(n)

@@ -26,7 +26,7 @@ from pushforward.transforms import (
     BatchNorm,
     Checkerboard,
     Coupling,
-    Dequantize,
+    Dequantise,
     Elementwise,
     Identity,
     Logit,
@@ -58,7 +58,7 @@ def one_image_coupling():
     shape, partition = (1, 4, 4), Checkerboard((1, 4, 4))
     net = ResidualConvNet(1, 2, channels=2, blocks=0, mask=partition.mask)
     coupling = Coupling(partition, Affine(TanhScale()), net, BatchNorm(partition.changed_shape))
-    return Flow(StandardNormal(shape), Chain([Dequantize(shape, 4), Logit(shape, 0.05), coupling]))
+    return Flow(StandardNormal(shape), Chain([Dequantise(shape, 4), Logit(shape, 0.05), coupling]))
 
 
 def images(n=200):

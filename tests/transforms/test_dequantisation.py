@@ -14,7 +14,7 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.flows.data_layers import variational
 from pushforward.noise import DisplacedNoise
-from pushforward.transforms import Dequantize, Logit, VariationalDequantize
+from pushforward.transforms import Dequantise, Logit, VariationalDequantise
 from pushforward.transforms.base import Chain
 from pushforward.transforms.logistic_noise import as_logistic, as_normal
 from pushforward.transforms.permutation import reverse
@@ -22,7 +22,7 @@ from pushforward.transforms.permutation import reverse
 _LEVELS = 3
 
 
-def _perturbed(transform: VariationalDequantize) -> VariationalDequantize:
+def _perturbed(transform: VariationalDequantise) -> VariationalDequantise:
     with torch.no_grad():
         for parameter in transform.parameters():
             step = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
@@ -30,7 +30,7 @@ def _perturbed(transform: VariationalDequantize) -> VariationalDequantize:
     return transform
 
 
-def _beta_flow(first: Dequantize | VariationalDequantize) -> Flow:
+def _beta_flow(first: Dequantise | VariationalDequantise) -> Flow:
     """Two independent values of the density ``12 y (1 - y)^2``, in levels."""
     ends = (torch.full(first.latent_shape, end, dtype=torch.float64) for end in (2.0, 3.0))
     return Flow(Beta(*ends), first).double()
@@ -44,7 +44,7 @@ def _truth(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("shape", [(1,), (3,), (1, 1, 1), (2, 4, 3)])
 @pytest.mark.parametrize("context_dim", [0, 2])
 def test_it_starts_as_uniform_dequantisation(shape: tuple[int, ...], context_dim: int) -> None:
-    first, uniform = variational(shape, context_dim, 7).double(), Dequantize(shape, 7)
+    first, uniform = variational(shape, context_dim, 7).double(), Dequantise(shape, 7)
     x, eps = torch.randint(0, 7, (5, *shape)).double(), torch.randn(5, *shape, dtype=torch.float64)
     context = torch.randn(5, context_dim, dtype=torch.float64) if context_dim else None
     found, wanted = first.to_latent(x, context, eps), uniform.to_latent(x, None, torch.special.ndtr(eps))
@@ -54,7 +54,7 @@ def test_it_starts_as_uniform_dequantisation(shape: tuple[int, ...], context_dim
 
 def test_a_learned_bound_is_tighter_and_still_a_bound() -> None:
     torch.manual_seed(0)
-    flow, uniform = _beta_flow(variational((2,), 0, _LEVELS)), _beta_flow(Dequantize((2,), _LEVELS))
+    flow, uniform = _beta_flow(variational((2,), 0, _LEVELS)), _beta_flow(Dequantise((2,), _LEVELS))
     x = torch.cartesian_prod(*[torch.arange(_LEVELS, dtype=torch.float64)] * 2)
     truth = _truth(x)
     optimiser = torch.optim.Adam(flow.parameters(), 1e-2)
@@ -171,11 +171,11 @@ def test_a_flow_says_which_bound_it_gives() -> None:
 
 def test_what_cannot_make_noise_is_refused() -> None:
     with pytest.raises(ShapeError, match=r"noise_flow must map events \(2,\) to themselves, it maps \(3,\) to \(3,\)"):
-        VariationalDequantize((2,), 4, reverse((3,)))
-    for wrong in (Logit((2,)), Dequantize((2,), 4), Chain([Dequantize((2,), 4), Logit((2,))])):
+        VariationalDequantise((2,), 4, reverse((3,)))
+    for wrong in (Logit((2,)), Dequantise((2,), 4), Chain([Dequantise((2,), 4), Logit((2,))])):
         with pytest.raises(OptionError, match="noise_flow must be a bijection of the real line"):
-            VariationalDequantize((2,), 4, wrong)
-    with pytest.raises(OptionError, match="VariationalDequantize needs its noise, one normal number per coordinate"):
-        VariationalDequantize((2,), 4, reverse((2,))).to_latent(torch.zeros(1, 2))
+            VariationalDequantise((2,), 4, wrong)
+    with pytest.raises(OptionError, match="VariationalDequantise needs its noise, one normal number per coordinate"):
+        VariationalDequantise((2,), 4, reverse((2,))).to_latent(torch.zeros(1, 2))
     with pytest.raises(OptionError, match="option dequantisation='variational' has no use here: it is for data with"):
         flows.build("maf", (2,), dequantisation="variational")

@@ -13,7 +13,7 @@ from pushforward.maps import Affine, RationalQuadraticSpline, TanhScale
 from pushforward.nets import MLP
 from pushforward.transforms import (
     Coupling,
-    Dequantize,
+    Dequantise,
     Identity,
     InverseSoftplus,
     Log,
@@ -37,7 +37,7 @@ def test_a_product_applies_each_part_to_its_own_coordinates() -> None:
 
 
 def test_a_product_initialises_its_parts_and_passes_noise_on() -> None:
-    dequantise = Chain([Dequantize((1,), 4), Logit((1,))])
+    dequantise = Chain([Dequantise((1,), 4), Logit((1,))])
     standardise = Standardise((2,))
     flow = Flow(StandardNormal((3,)), Product([standardise, dequantise], [(0, 2), (1,)]))
     x = torch.tensor([[1.0, 3.0, 10.0], [3.0, 0.0, 30.0]])

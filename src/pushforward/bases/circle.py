@@ -110,10 +110,10 @@ def _best_fisher(k: Tensor, generator: torch.Generator | None) -> Tensor:
         cosine = (math.pi * u[0]).cos()
         f = (1 + r * cosine) / (r + cosine)
         c = k * (r - f)
-        kept = (c * (2 - c) > u[1]) | ((c / u[1].clamp(min=1e-300)).log() + 1 - c >= 0)
+        accept = (c * (2 - c) > u[1]) | ((c / u[1].clamp(min=1e-300)).log() + 1 - c >= 0)
         proposal = torch.where(u[2] < 0.5, -1.0, 1.0) * f.clamp(-1, 1).acos()
-        angle = torch.where(kept & ~accepted, proposal, angle)
-        accepted = accepted | kept
+        angle = torch.where(accept & ~accepted, proposal, angle)
+        accepted = accepted | accept
     raise NumericsError(
         f"no von Mises angle was accepted in {_MOST_ROUNDS} rounds for {int((~accepted).sum())} of {k.numel()} "
         f"coordinates; expected concentrations above 0, got {given.amin():g} to {given.amax():g}"

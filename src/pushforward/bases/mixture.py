@@ -12,6 +12,7 @@ from pushforward.bases.base import Base, Source
 from pushforward.errors import OptionError
 from pushforward.events import Shape, log_dtype
 from pushforward.maps.affine import DENSITY_LIMIT, SoftClampScale
+from pushforward.option_checks import at_least_one
 from pushforward.precision import full_precision
 from pushforward.triangular import StrictTriangle
 
@@ -32,9 +33,8 @@ class GaussianMixture(Base):
 
     def __init__(self, event_shape: Shape, components: int = 8) -> None:
         super().__init__()
-        if components < 1:
-            raise OptionError(f"components of a mixture must be at least 1, got {components}")
-        self.event_shape, self.components = tuple(event_shape), components
+        self.event_shape = tuple(event_shape)
+        self.components = at_least_one(components, "components of a mixture")
         self.size = math.prod(self.event_shape)
         if self.size > _MAX_SIZE:
             raise OptionError(

@@ -18,13 +18,11 @@ from pushforward.support import zero_outside
 class StandardNormal(Base):
     """The normal distribution with zero mean and unit covariance."""
 
+    label = "standard normal"
+
     def __init__(self, event_shape: Shape) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-
-    @property
-    def label(self) -> str:
-        return "standard normal"
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         return sum_event(-0.5 * z.square() - 0.5 * math.log(2 * math.pi))
@@ -47,13 +45,11 @@ class StandardLogistic(Base):
     Source: Dinh, Krueger & Bengio, "NICE: Non-linear Independent Components Estimation", 2015, section 3.4.
     """
 
+    label = "standard logistic"
+
     def __init__(self, event_shape: Shape) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
-
-    @property
-    def label(self) -> str:
-        return "standard logistic"
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         # Even in z: written with |z|, it is accurate in both tails.
@@ -75,6 +71,7 @@ class StandardLogistic(Base):
 class UniformBox(Base):
     """The uniform distribution on the box ``(low, high)`` in every coordinate."""
 
+    label = "uniform"
     tempered = False
 
     def __init__(self, event_shape: Shape, low: float = 0.0, high: float = 1.0) -> None:
@@ -84,10 +81,6 @@ class UniformBox(Base):
         self.event_shape = tuple(event_shape)
         self.low, self.high = float(low), float(high)
         self.support = UNIT if (low, high) == (0.0, 1.0) else Domain("real", self.low, self.high)
-
-    @property
-    def label(self) -> str:
-        return "uniform"
 
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         level = torch.full_like(z, -math.log(self.high - self.low))

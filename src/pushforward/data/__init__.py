@@ -3,10 +3,10 @@
 Nothing here needs torch. scikit-learn, pyarrow and Pillow are loaded only when they are used.
 """
 
-from pushforward.data.dataset import DataSet
-from pushforward.data.loading import load
-from pushforward.data.named import DataInfo, names
-from pushforward.data.splits import Split, split
-from pushforward.preparation import Preparation
-
-__all__ = ["DataInfo", "DataSet", "Preparation", "Split", "load", "names", "split"]
+from pushforward.data.dataset import DataSet as DataSet
+from pushforward.data.loading import load as load
+from pushforward.data.named import DataInfo as DataInfo
+from pushforward.data.named import names as names
+from pushforward.data.splits import Split as Split
+from pushforward.data.splits import split as split
+from pushforward.preparation import Preparation as Preparation

@@ -16,8 +16,6 @@ import numpy as np
 from pushforward.data.reading import expansion_limit, file_size, foreign, read_all, read_exactly, require_size
 from pushforward.errors import DataError
 
-__all__ = ["as_images", "looks_like_idx", "read_idx", "read_npy", "read_npz"]
-
 _HEADER_LIMIT = 10_000  # NumPy's own bound on a header that is to be evaluated safely
 _HEADER_LEAST = len("{'descr':'u1','fortran_order':True,'shape':()}")
 _MAX_MEMBERS = 1_000

@@ -14,8 +14,6 @@ import numpy as np
 from pushforward.data.reading import foreign, read_all
 from pushforward.errors import DataError
 
-__all__ = ["read_binary_batch", "read_python_batch"]
-
 _PIXELS = 3 * 32 * 32
 _TEXTS = ("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINUNICODE", "SHORT_BINUNICODE")
 _COUNTS = ("BININT", "BININT1", "BININT2")

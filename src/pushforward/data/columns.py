@@ -10,8 +10,6 @@ from pushforward.data.dataset import DataSet, table_set
 from pushforward.error_messages import did_you_mean
 from pushforward.errors import DataError, OptionError
 
-__all__ = ["MAX_COLUMNS", "Choice", "choose", "default_names", "finish", "from_matrix"]
-
 MAX_COLUMNS = 100_000
 
 

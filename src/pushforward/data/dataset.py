@@ -10,8 +10,6 @@ import numpy as np
 
 from pushforward.errors import DataError, OptionError
 
-__all__ = ["DataSet", "detect_levels", "image_set", "subset", "table_set"]
-
 
 @dataclass(frozen=True, eq=False)
 class DataSet:

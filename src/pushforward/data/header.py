@@ -6,8 +6,6 @@ from pushforward.data import toys
 from pushforward.data.reading import foreign, read_all
 from pushforward.data.tables import find_layout
 
-__all__ = ["column_names"]
-
 _TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 

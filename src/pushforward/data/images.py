@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-__all__ = ["IMAGE_SUFFIXES", "find_images", "prepare_array", "read_images"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
 # Pillow tries these only: some of its other readers start outside programs (EPS) or are seldom exercised.

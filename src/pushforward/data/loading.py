@@ -20,8 +20,6 @@ from pushforward.error_messages import did_you_mean
 from pushforward.errors import DataError, OptionError
 from pushforward.preparation import Preparation
 
-__all__ = ["load"]
-
 _TOY_ROWS = 10_000
 _TEXT_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _SUFFIXES = (".npy", ".npz", ".parquet", *_TEXT_SUFFIXES, *IMAGE_SUFFIXES)

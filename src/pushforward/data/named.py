@@ -16,8 +16,6 @@ from pushforward.data.reading import foreign, read_all
 from pushforward.errors import DataError
 from pushforward.preparation import Preparation
 
-__all__ = ["NAMES", "DataInfo", "load_named", "names", "resolve_data_dir"]
-
 CELEBA_CROP = (40, 188, 15, 163)
 CELEBA_SIZE = 64
 _DIGITS_SOURCE = "scikit-learn's load_digits (UCI, Optical Recognition of Handwritten Digits, test part)"

@@ -10,17 +10,6 @@ from typing import Protocol
 
 from pushforward.errors import DataError, PushforwardError
 
-__all__ = [
-    "MAX_BYTES",
-    "expansion_limit",
-    "file_size",
-    "foreign",
-    "is_gzip",
-    "read_all",
-    "read_exactly",
-    "require_size",
-]
-
 MAX_BYTES = 8 << 30
 """No data set larger than this is read into memory."""
 

@@ -8,8 +8,6 @@ import numpy as np
 from pushforward.data.dataset import DataSet
 from pushforward.errors import DataError
 
-__all__ = ["Split", "split"]
-
 _PARTS = ("train", "validation", "test")
 
 

@@ -19,8 +19,6 @@ from pushforward.data.dataset import DataSet
 from pushforward.data.reading import expansion_limit, file_size, foreign, read_all, require_size
 from pushforward.errors import DataError
 
-__all__ = ["read_csv", "read_parquet"]
-
 _MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "-nan", "null", "NULL", "None", "?")
 _LINE_LIMIT = 1 << 20
 

@@ -13,8 +13,6 @@ from numpy.polynomial.legendre import leggauss
 
 from pushforward.errors import OptionError
 
-__all__ = ["TOYS", "describe", "log_density", "sample"]
-
 Array = np.ndarray
 
 _LOG_2PI = float(np.log(2 * np.pi))

@@ -1,6 +1,5 @@
 """Numerical checks of a density: numbers, no drawing. `check` runs them on a flow; the tests run them on every part."""
 
-from pushforward.diagnostics.check import check
-from pushforward.diagnostics.check_report import CheckLine, CheckReport
-
-__all__ = ["CheckLine", "CheckReport", "check"]
+from pushforward.diagnostics.check import check as check
+from pushforward.diagnostics.check_report import CheckLine as CheckLine
+from pushforward.diagnostics.check_report import CheckReport as CheckReport

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pushforward import noise as noise_source
-from pushforward.noise import NoiseValue, has_role
+from pushforward.noise import has_role
 from pushforward.transforms.base import Direction, Transform
 from pushforward.transforms.stochastic_log_det import exactly
 
@@ -34,7 +34,9 @@ def estimated_log_terms(
 
     The noise is keyed by ``seed`` and the number of the row in ``inputs: (B, *event)``.
     """
-    run = transform.to_latent if direction == "to_latent" else transform.to_data
+    back = direction == "to_data"
+    run = transform.to_data if back else transform.to_latent
+    spec = transform.noise_to_data if back else transform.noise_to_latent
     rows = torch.arange(inputs.shape[0])
 
     def terms(numbers: Tensor) -> Tensor:
@@ -42,7 +44,8 @@ def estimated_log_terms(
         probe = numbers.repeat_interleave(len(rows))
         many = [None if v is None else v.repeat(count, *(1,) * (v.ndim - 1)) for v in (inputs, context)]
         assert many[0] is not None
-        return run(many[0], many[1], _noise(transform, direction, seed, rows.repeat(count), probe, inputs))[1]
+        noise = noise_source.keyed(spec, seed, rows.repeat(count), inputs.dtype, inputs.device, 0, probe)
+        return run(many[0], many[1], noise)[1]
 
     with exactly(transform):
         exact = terms(torch.zeros(1, dtype=torch.long))
@@ -61,10 +64,3 @@ def excess(values: Tensor, exact: Tensor, bias: float = 0.0, standard_errors: fl
     allowed = bias + rounding + standard_errors * values.std(0) / math.sqrt(values.shape[0])
     gap = (values.mean(0) - exact).abs() - allowed
     return torch.where(gap.isnan(), math.inf, gap)
-
-
-def _noise(
-    transform: Transform, direction: Direction, seed: int, rows: Tensor, probe: Tensor, like: Tensor
-) -> NoiseValue:
-    spec = transform.noise_to_latent if direction == "to_latent" else transform.noise_to_data
-    return noise_source.keyed(spec, seed, rows, like.dtype, like.device, 0, probe)

@@ -17,7 +17,7 @@ from pushforward.flow import Flow
 from pushforward.rows import Rows
 from pushforward.transforms import Logit
 from pushforward.transforms.base import steps
-from pushforward.transforms.dequantisation import Dequantize, dequantisation
+from pushforward.transforms.dequantisation import Dequantise, dequantisation
 
 _PARTS = ("train", "validation", "test")
 _MOST_VALUES = 20_000_000
@@ -70,7 +70,7 @@ def dequantised(flow: Flow, x: Tensor, seed: int) -> Array:
     first = dequantisation(flow.transform)
     if first is None:
         raise ShapeError("only a flow that begins with a dequantisation has dequantised data")
-    uniform = Dequantize(first.data_shape, first.levels)
+    uniform = Dequantise(first.data_shape, first.levels)
     rows = torch.arange(len(x))
     # A chain's first part takes the beginning of each row's stream of noise, whatever follows.
     noise = noise_source.keyed(uniform.noise_to_latent, seed, rows, torch.float64, torch.device("cpu"))

@@ -16,11 +16,11 @@ from pushforward.transforms import (
     Checkerboard,
     Coupling,
     Dequantisation,
-    Dequantize,
+    Dequantise,
     Logit,
     Partition,
     Standardise,
-    VariationalDequantize,
+    VariationalDequantise,
 )
 from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.partition import half
@@ -58,13 +58,13 @@ def data_layers(event_shape: Shape, context_dim: int, options: DataOptions) -> l
         # At alpha = 0 a dequantised 0 would sit on the logit's pole.
         raise OptionError("alpha must be above 0 for data with levels")
     if options.dequantisation == "uniform":
-        first: Dequantisation = Dequantize(event_shape, options.levels)
+        first: Dequantisation = Dequantise(event_shape, options.levels)
     else:
         first = variational(event_shape, context_dim, options.levels)
     return [first, Logit(event_shape, options.alpha)]
 
 
-def variational(event_shape: Shape, context_dim: int, levels: int) -> VariationalDequantize:
+def variational(event_shape: Shape, context_dim: int, levels: int) -> VariationalDequantise:
     """Variational dequantisation: noise from four couplings given the data and the context, with affine maps.
 
     Affine, because samples need the inverse for their log term, and a density within one cell is seldom more than a
@@ -94,4 +94,4 @@ def variational(event_shape: Shape, context_dim: int, levels: int) -> Variationa
         else:
             steps.append(Coupling(partition, map, MLP(inputs, outputs, _NOISE_HIDDEN, given, "silu")))
     features = GatedFeatures(event_shape, _NOISE_CHANNELS, context_dim) if image else None
-    return VariationalDequantize(event_shape, levels, Chain(steps), features)
+    return VariationalDequantise(event_shape, levels, Chain(steps), features)

@@ -63,5 +63,5 @@ def _shape(shapes: Sequence[Shape]) -> Shape | None:
     try:
         return tuple(torch.broadcast_shapes(*shapes)) if shapes else None
     except RuntimeError:
-        found = ", ".join(map(str, shapes))
-        raise OptionError(f"the maps of Composed must be made for events of one shape, got {found}") from None
+        listed = ", ".join(map(str, shapes))
+        raise OptionError(f"the maps of Composed must be made for events of one shape, got {listed}") from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeAlias
 
 from torch import Tensor, nn
 
@@ -10,6 +12,9 @@ from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
 from pushforward.events import Shape, leading_axis
 from pushforward.maps.numeric import invert
+
+# A map's forward or its inverse: values and params to values and log-slopes.
+MapFunction: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Map(nn.Module, ABC):
@@ -61,3 +66,14 @@ class NumericMap(Map, ABC):
 
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         return invert(lambda x: self(x, params), y)
+
+
+def batch_last(function: MapFunction, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+    """A map's function at ``x: (B, *event)`` with ``params: (P, B, *event)``, for vectors with the batch axis last.
+
+    Nets on vectors write their output with the batch innermost, and a map then reads each parameter in one stretch.
+    """
+    if x.ndim != 2:
+        return function(x, params)
+    y, log_slope = function(x.t().contiguous(), params.transpose(1, 2).contiguous())
+    return y.t(), log_slope.t()

@@ -1,106 +1,65 @@
 """Transforms: the steps that a flow is a chain of."""
 
-from pushforward.transforms.absolute import Abs
-from pushforward.transforms.angles import Angles
-from pushforward.transforms.argmax import Argmax
-from pushforward.transforms.augmentation import Augment
-from pushforward.transforms.autoregressive import Autoregressive
-from pushforward.transforms.base import Chain, Inverse, Transform
-from pushforward.transforms.block_autoregressive import BlockAutoregressive
-from pushforward.transforms.conditional import Conditional, ConditionalFlow, HalfLine
-from pushforward.transforms.continuous import Continuous
-from pushforward.transforms.continuously_indexed import ContinuouslyIndexed
-from pushforward.transforms.coupling import Coupling
-from pushforward.transforms.dequantisation import Dequantisation, Dequantize, VariationalDequantize
-from pushforward.transforms.elementwise import Elementwise
-from pushforward.transforms.greedy import GreedyTransform
-from pushforward.transforms.linear import DenseLinear, Householder, LULinear
-from pushforward.transforms.marginal import MarginalGaussianization, SlicedGaussianization
-from pushforward.transforms.max_pool import MaxPool2d
-from pushforward.transforms.normalisation import ActNorm, BatchNorm, Standardise
-from pushforward.transforms.orthonormal import FixedOrder, HouseholderColumns, QRColumns
-from pushforward.transforms.partition import Channelwise, Checkerboard, Partition, VectorPartition
-from pushforward.transforms.permutation import Permutation
-from pushforward.transforms.planar import Planar
-from pushforward.transforms.positive import InverseSoftplus, Log
-from pushforward.transforms.power_series import ExactLogDet, LogDet, RouletteLogDet, TruncatedLogDet
-from pushforward.transforms.preprocessing import Flatten, Identity, Logit
-from pushforward.transforms.product import Product
-from pushforward.transforms.radial import Radial
-from pushforward.transforms.residual import Residual
-from pushforward.transforms.reversible import Reversible
-from pushforward.transforms.slice import Slice
-from pushforward.transforms.sort import Differences, Sort
-from pushforward.transforms.spatial import MultiScale, Squeeze
-from pushforward.transforms.stochastic_log_det import StochasticLogDet, exactly
-from pushforward.transforms.stochastic_permutation import StochasticPermutation
-from pushforward.transforms.sylvester import Sylvester
-from pushforward.transforms.tabak_turner import LocalMaps
-from pushforward.transforms.vae import VAE
-from pushforward.transforms.whitening import Whiten
-
-__all__ = [
-    "VAE",
-    "Abs",
-    "ActNorm",
-    "Angles",
-    "Argmax",
-    "Augment",
-    "Autoregressive",
-    "BatchNorm",
-    "BlockAutoregressive",
-    "Chain",
-    "Channelwise",
-    "Checkerboard",
-    "Conditional",
-    "ConditionalFlow",
-    "Continuous",
-    "ContinuouslyIndexed",
-    "Coupling",
-    "DenseLinear",
-    "Dequantisation",
-    "Dequantize",
-    "Differences",
-    "Elementwise",
-    "ExactLogDet",
-    "FixedOrder",
-    "Flatten",
-    "GreedyTransform",
-    "HalfLine",
-    "Householder",
-    "HouseholderColumns",
-    "Identity",
-    "Inverse",
-    "InverseSoftplus",
-    "LULinear",
-    "LocalMaps",
-    "Log",
-    "LogDet",
-    "Logit",
-    "MarginalGaussianization",
-    "MaxPool2d",
-    "MultiScale",
-    "Partition",
-    "Permutation",
-    "Planar",
-    "Product",
-    "QRColumns",
-    "Radial",
-    "Residual",
-    "Reversible",
-    "RouletteLogDet",
-    "Slice",
-    "SlicedGaussianization",
-    "Sort",
-    "Squeeze",
-    "Standardise",
-    "StochasticLogDet",
-    "StochasticPermutation",
-    "Sylvester",
-    "Transform",
-    "TruncatedLogDet",
-    "VariationalDequantize",
-    "VectorPartition",
-    "Whiten",
-    "exactly",
-]
+from pushforward.transforms.absolute import Abs as Abs
+from pushforward.transforms.angles import Angles as Angles
+from pushforward.transforms.argmax import Argmax as Argmax
+from pushforward.transforms.augmentation import Augment as Augment
+from pushforward.transforms.autoregressive import Autoregressive as Autoregressive
+from pushforward.transforms.base import Chain as Chain
+from pushforward.transforms.base import Inverse as Inverse
+from pushforward.transforms.base import Transform as Transform
+from pushforward.transforms.block_autoregressive import BlockAutoregressive as BlockAutoregressive
+from pushforward.transforms.conditional import Conditional as Conditional
+from pushforward.transforms.conditional import ConditionalFlow as ConditionalFlow
+from pushforward.transforms.conditional import HalfLine as HalfLine
+from pushforward.transforms.continuous import Continuous as Continuous
+from pushforward.transforms.continuously_indexed import ContinuouslyIndexed as ContinuouslyIndexed
+from pushforward.transforms.coupling import Coupling as Coupling
+from pushforward.transforms.dequantisation import Dequantisation as Dequantisation
+from pushforward.transforms.dequantisation import Dequantise as Dequantise
+from pushforward.transforms.dequantisation import VariationalDequantise as VariationalDequantise
+from pushforward.transforms.elementwise import Elementwise as Elementwise
+from pushforward.transforms.greedy import GreedyTransform as GreedyTransform
+from pushforward.transforms.linear import DenseLinear as DenseLinear
+from pushforward.transforms.linear import Householder as Householder
+from pushforward.transforms.linear import LULinear as LULinear
+from pushforward.transforms.marginal import MarginalGaussianization as MarginalGaussianization
+from pushforward.transforms.marginal import SlicedGaussianization as SlicedGaussianization
+from pushforward.transforms.max_pool import MaxPool2d as MaxPool2d
+from pushforward.transforms.normalisation import ActNorm as ActNorm
+from pushforward.transforms.normalisation import BatchNorm as BatchNorm
+from pushforward.transforms.normalisation import Standardise as Standardise
+from pushforward.transforms.orthonormal import FixedOrder as FixedOrder
+from pushforward.transforms.orthonormal import HouseholderColumns as HouseholderColumns
+from pushforward.transforms.orthonormal import QRColumns as QRColumns
+from pushforward.transforms.partition import Channelwise as Channelwise
+from pushforward.transforms.partition import Checkerboard as Checkerboard
+from pushforward.transforms.partition import Partition as Partition
+from pushforward.transforms.partition import VectorPartition as VectorPartition
+from pushforward.transforms.permutation import Permutation as Permutation
+from pushforward.transforms.planar import Planar as Planar
+from pushforward.transforms.positive import InverseSoftplus as InverseSoftplus
+from pushforward.transforms.positive import Log as Log
+from pushforward.transforms.power_series import ExactLogDet as ExactLogDet
+from pushforward.transforms.power_series import LogDet as LogDet
+from pushforward.transforms.power_series import RouletteLogDet as RouletteLogDet
+from pushforward.transforms.power_series import TruncatedLogDet as TruncatedLogDet
+from pushforward.transforms.preprocessing import Flatten as Flatten
+from pushforward.transforms.preprocessing import Identity as Identity
+from pushforward.transforms.preprocessing import Logit as Logit
+from pushforward.transforms.product import Product as Product
+from pushforward.transforms.radial import Radial as Radial
+from pushforward.transforms.residual import Residual as Residual
+from pushforward.transforms.reversible import Reversible as Reversible
+from pushforward.transforms.slice import Slice as Slice
+from pushforward.transforms.sort import Differences as Differences
+from pushforward.transforms.sort import Sort as Sort
+from pushforward.transforms.spatial import MultiScale as MultiScale
+from pushforward.transforms.spatial import Squeeze as Squeeze
+from pushforward.transforms.stochastic_log_det import StochasticLogDet as StochasticLogDet
+from pushforward.transforms.stochastic_log_det import exactly as exactly
+from pushforward.transforms.stochastic_permutation import StochasticPermutation as StochasticPermutation
+from pushforward.transforms.sylvester import Sylvester as Sylvester
+from pushforward.transforms.tabak_turner import LocalMaps as LocalMaps
+from pushforward.transforms.vae import VAE as VAE
+from pushforward.transforms.whitening import Whiten as Whiten

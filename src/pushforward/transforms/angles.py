@@ -35,11 +35,11 @@ class Angles(Transform):
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         inside = (x >= self.low) & (x <= self.high)
-        share = (x.clamp(self.low, self.high) - self.low) / (self.high - self.low)
-        z = (math.pi * (2 * share - 1)).clamp(CIRCLE.low, CIRCLE.high)
+        fraction = (x.clamp(self.low, self.high) - self.low) / (self.high - self.low)
+        z = (math.pi * (2 * fraction - 1)).clamp(CIRCLE.low, CIRCLE.high)
         return z, zero_log_term(x) + self._log_slope + sum_event(zero_outside(inside, torch.zeros_like(z), x))
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        share = (wrap_angle(z) / math.pi + 1) / 2
-        x = self.low + (self.high - self.low) * share
+        fraction = (wrap_angle(z) / math.pi + 1) / 2
+        x = self.low + (self.high - self.low) * fraction
         return x.clamp(self.low, self.high), zero_log_term(z) - self._log_slope

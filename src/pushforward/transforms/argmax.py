@@ -70,27 +70,27 @@ class Argmax(Transform):
         valid = (x >= 0) & (x <= self.categories - 1) & (x == x.round())
         category = torch.where(valid, x, 0.0)
         spelt = self.code.spelt(category, for_spelling)
-        u, log_q = self.posterior.draw(normal, self._joined(self.code.shown(spelt, x)), context)
+        u, log_q = self.posterior.draw(normal, self._join(self.code.shown(spelt, x)), context)
         v, log_slope = self.code.placed(self._split(u), spelt)
         log_term = sum_event(log_slope.sum(-1) + self.code.log_ways(category)) - log_q
         # NaN stays NaN; anything else that is not a category has probability 0.
         log_term = log_term + sum_event(zero_outside(valid, torch.zeros_like(x, dtype=log_term.dtype), x))
-        return self._joined(v), log_term
+        return self._join(v), log_term
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        x, _, log_q, log_slope = self._found(z, context)
+        x, _, log_q, log_slope = self._recover(z, context)
         return x, log_q - sum_event(log_slope.sum(-1) + self.code.log_ways(x))
 
     def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
         choice = self.code.choice(self.code.read(self._split(z))).to(x) if self.code.ambiguous else None
-        return self._found(z, context)[1], choice
+        return self._recover(z, context)[1], choice
 
-    def _found(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _recover(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The categories, the posterior's noise, its log-density at u, and the log-slopes from u to ``z``."""
         v = self._split(z)
         spelt = self.code.read(v)
         u, log_slope = self.code.unplaced(v, spelt)
-        noise, log_q = self.posterior.noise_of(self._joined(u), self._joined(self.code.shown(spelt, z)), context)
+        noise, log_q = self.posterior.noise_of(self._join(u), self._join(self.code.shown(spelt, z)), context)
         return self.code.category(spelt).to(z), noise, log_q, log_slope
 
     def _split(self, z: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class Argmax(Transform):
         blocks: Tensor = z.unflatten(1, (self.data_shape[0], self.code.width))
         return blocks.movedim(2, -1)
 
-    def _joined(self, v: Tensor) -> Tensor:
+    def _join(self, v: Tensor) -> Tensor:
         """What `_split` takes apart."""
         return v.movedim(-1, 2).flatten(1, 2) if self.data_shape else v
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from pushforward.errors import OptionError
 from pushforward.events import sum_event
-from pushforward.maps.layout import batch_last
-from pushforward.maps.map import Map
+from pushforward.maps.map import Map, batch_last
 from pushforward.nets.staged import StagedNet, invert_stages
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform

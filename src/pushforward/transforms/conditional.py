@@ -70,16 +70,16 @@ class ConditionalFlow(Conditional):
         self.event_shape, self.support = transform.data_shape, transform.domain
         self.noise, self.eager = Noise(transform.latent_shape, "normal"), transform.eager
 
-    def seen(self, given: Tensor, context: Tensor | None = None) -> Tensor:
+    def condition(self, given: Tensor, context: Tensor | None = None) -> Tensor:
         """The context of the bijection, for what is given."""
         if self.features is not None:
-            seen: Tensor = self.features(given, context)
-            return seen
+            condition: Tensor = self.features(given, context)
+            return condition
         return given.flatten(1) if context is None else torch.cat([given.flatten(1), context.flatten(1)], 1)
 
     def noise_of(self, value: Tensor, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The noise that `draw` makes ``value`` of, and the log-density (B,) of ``value``."""
-        y, log_term = self.transform.to_latent(value, self.seen(given, context))
+        y, log_term = self.transform.to_latent(value, self.condition(given, context))
         noise = y if self.law == "normal" else as_normal(y)
         return noise, self._log_law(y) + log_term
 
@@ -88,7 +88,7 @@ class ConditionalFlow(Conditional):
 
     def draw(self, noise: Tensor, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y = noise if self.law == "normal" else as_logistic(noise)
-        value, log_term = self.transform.to_data(y, self.seen(given, context))
+        value, log_term = self.transform.to_data(y, self.condition(given, context))
         return value, self._log_law(y) - log_term
 
     def _log_law(self, y: Tensor) -> Tensor:

@@ -52,13 +52,13 @@ class ContinuouslyIndexed(Transform):
         noise = required_noise(noise, self, "from which the index is drawn, in to_latent")
         u, log_q = self.posterior.draw(noise, x, context)
         y, inner_term = self.inner.to_latent(x, context)
-        z, index_term = self.by_index.transform.to_latent(y, self.by_index.seen(u, context))
+        z, index_term = self.by_index.transform.to_latent(y, self.by_index.condition(u, context))
         return z, inner_term + index_term + self.prior.log_prob(u, z, context) - log_q
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         noise = required_noise(noise, self, "from which the index is drawn, in to_data")
         u, log_p = self.prior.draw(noise, z, context)
-        y, index_term = self.by_index.transform.to_data(z, self.by_index.seen(u, context))
+        y, index_term = self.by_index.transform.to_data(z, self.by_index.condition(u, context))
         x, inner_term = self.inner.to_data(y, context)
         return x, inner_term + index_term + self.posterior.log_prob(u, x, context) - log_p
 

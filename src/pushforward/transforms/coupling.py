@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from pushforward.domain import Domain
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import sum_event, zero_log_term
-from pushforward.maps.layout import batch_last
-from pushforward.maps.map import Map
+from pushforward.maps.map import Map, batch_last
 from pushforward.nets.data_init import DataInitialisedNet
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
@@ -80,6 +79,6 @@ def _checked_domain(domain: Domain, partition: Partition, map: Map) -> Domain:
     changed = partition.indices if isinstance(partition, VectorPartition) else ()
     places = {domain.coordinate(i) for i in changed} if changed else {domain}
     if not places == {map.domain} == {map.codomain}:
-        found = " and ".join(str(place) for place in places)
-        raise OptionError(f"the changed coordinates lie in {found}, but the coupling's map is of {map.domain}")
+        names = " and ".join(str(place) for place in places)
+        raise OptionError(f"the changed coordinates lie in {names}, but the coupling's map is of {map.domain}")
     return domain

@@ -72,7 +72,7 @@ class Dequantisation(Transform):
         return self._noise_of(z * self.levels - x, x, context)[0]
 
 
-class Dequantize(Dequantisation):
+class Dequantise(Dequantisation):
     """Uniform dequantisation: ``y = (x + u) / levels`` with u uniform on [0, 1), the noise itself.
 
     Source: Theis, van den Oord & Bethge, "A note on the evaluation of generative models", 2016, section 3.1.
@@ -90,11 +90,11 @@ class Dequantize(Dequantisation):
         return u, zero_log_term(x)
 
 
-class VariationalDequantize(Dequantisation):
+class VariationalDequantise(Dequantisation):
     """Variational dequantisation: a flow conditioned on the data draws u, which makes the bound tighter.
 
     Normal noise becomes logistic noise, which ``noise_flow.to_data`` takes to ``logit(u)``: as long as that is the
-    identity, u is uniform and the bound is that of `Dequantize` (in the paper u starts as the sigmoid of a normal).
+    identity, u is uniform and the bound is that of `Dequantise` (in the paper u starts as the sigmoid of a normal).
     noise_flow: a bijection of events, whose `to_latent` serves the log terms of samples. Its context is
     ``features(x, context)``, with the levels x scaled to [-1, 1]; without features it is ``(B, D + K)``, those levels
     with the context's K numbers after them (see `ConditionalFlow`).

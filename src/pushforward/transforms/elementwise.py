@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, sum_event
-from pushforward.maps.layout import Direction, batch_last
-from pushforward.maps.map import Map
+from pushforward.maps.map import Map, MapFunction, batch_last
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
 
@@ -57,11 +56,11 @@ class Elementwise(Transform):
         x, log_slope = self._run(self.map.inverse, z, self.map_params(z, context))
         return x, sum_event(log_slope)
 
-    def _run(self, direction: Direction, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+    def _run(self, function: MapFunction, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         # Parameters without a net are the same for all rows, and a map with a shape needs the event's axes last.
         if self.net is None or self.map.shape is not None:
-            return direction(x, params)
-        return batch_last(direction, x, params)
+            return function(x, params)
+        return batch_last(function, x, params)
 
     @torch.no_grad()
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:

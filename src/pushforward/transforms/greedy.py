@@ -7,9 +7,9 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from pushforward.errors import OptionError
 from pushforward.events import zero_log_term
 from pushforward.noise import NoiseValue
+from pushforward.option_checks import at_least_one
 from pushforward.transforms.base import Transform
 
 
@@ -24,9 +24,7 @@ class GreedyTransform(Transform):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        if features < 1:
-            raise OptionError(f"features of a {type(self).__name__} must be at least 1, got {features}")
-        self.data_shape = self.latent_shape = (features,)
+        self.data_shape = self.latent_shape = (at_least_one(features, f"features of a {type(self).__name__}"),)
         self.fitted = nn.Buffer(torch.zeros((), dtype=torch.bool))
 
     @property

@@ -29,15 +29,15 @@ class MarginalGaussianization(GreedyTransform):
 
     rotation: ``pca``, to the axes of the covariance, or at random where it shows none; ``ica``, to the orthogonal axes
     that scikit-learn's FastICA finds; ``random``. The rotation adds nothing to the log term; the next iteration sees
-    other marginals for it. damping: share of the identity in the splines; smaller steps follow the training rows less
-    closely.
+    other marginals for it. damping: fraction of the identity in the splines, with which they follow the training rows
+    less closely.
 
     Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011.
     """
 
     def __init__(self, features: int, bins: int = 32, rotation: RotationName = "pca", damping: float = 0.0) -> None:
         super().__init__(features)
-        self.damping = _share(damping)
+        self.damping = _checked_damping(damping)
         if rotation not in get_args(RotationName):
             raise OptionError(
                 f"rotation {rotation!r} is not known; expected one of {', '.join(get_args(RotationName))}"
@@ -53,14 +53,14 @@ class MarginalGaussianization(GreedyTransform):
             v = v.to(self.packed.dtype)
             axes = householder(self.packed)
             if back:
-                x, log_slope = self.map.inverse(v @ axes.T, _none(v))
+                x, log_slope = self.map.inverse(v @ axes.T, _no_params(v))
                 return x, sum_event(log_slope)
-            y, log_slope = self.map(v, _none(v))
+            y, log_slope = self.map(v, _no_params(v))
             return y @ axes, sum_event(log_slope)
 
     def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
         self.map.store(normal_scores(z, self.map.bins, self.damping))
-        y = self.map(z, _none(z))[0].double()
+        y = self.map(z, _no_params(z))[0].double()
         self.packed.copy_(reflections(_axes(y, self.rotation, generator)))
 
 
@@ -71,15 +71,15 @@ class SlicedGaussianization(GreedyTransform):
     The distance is the 2-Wasserstein distance of a projection from the standard normal, its sum over the directions
     maximised by gradient ascent over orthonormal frames.
 
-    damping: share of the identity in ``psi``: smaller steps, in more directions, follow the training rows less closely
-    (the paper's regularisation).
+    damping: fraction of the identity in ``psi``, the paper's regularisation: smaller steps, in more directions, follow
+    the training rows less closely.
 
     Source: Dai & Seljak, "Sliced iterative normalizing flows", 2021.
     """
 
     def __init__(self, features: int, directions: int = 8, bins: int = 32, damping: float = 0.0) -> None:
         super().__init__(features)
-        self.directions, self.damping = min(at_least_one(directions, "directions"), features), _share(damping)
+        self.directions, self.damping = min(at_least_one(directions, "directions"), features), _checked_damping(damping)
         self.map = StoredSpline(self.directions, bins)
         self.packed = nn.Buffer(torch.zeros(features, self.directions))
 
@@ -91,11 +91,11 @@ class SlicedGaussianization(GreedyTransform):
             v = v.to(self.packed.dtype)
             frame = householder(self.packed)
             before = v @ frame
-            after, log_slope = (self.map.inverse if back else self.map)(before, _none(before))
+            after, log_slope = (self.map.inverse if back else self.map)(before, _no_params(before))
             return v + (after - before) @ frame.T, sum_event(log_slope)
 
     def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
-        self.along(sliced_frame(_some(z.double(), generator), self.directions, generator), z)
+        self.along(sliced_frame(_subsample(z.double(), generator), self.directions, generator), z)
 
     @torch.no_grad()
     def along(self, frame: Tensor, z: Tensor) -> None:
@@ -153,7 +153,7 @@ def _orthonormal(columns: Tensor, count: int) -> Tensor:
     return frame
 
 
-def _share(damping: float) -> float:
+def _checked_damping(damping: float) -> float:
     if not 0 <= damping < 1:
         raise OptionError(f"damping must lie in [0, 1), got {damping}")
     return float(damping)
@@ -167,15 +167,15 @@ def _axes(y: Tensor, rotation: RotationName, generator: torch.Generator) -> Tens
     y = y - y.mean(0)
     variances, axes = torch.linalg.eigh(y.T @ y / count)
     if rotation == "ica":
-        white = _some(y, generator) @ axes / variances.clamp(min=1e-12).sqrt()
+        white = _subsample(y, generator) @ axes / variances.clamp(min=1e-12).sqrt()
         axes = axes @ _independent(white, generator)
     # By so much the variances of independent coordinates differ by chance.
-    chance = 3 * (features / count) ** 0.5 * variances.mean()
-    if rotation == "random" or (rotation == "pca" and bool(variances[-1] - variances[0] <= chance)):
+    threshold = 3 * (features / count) ** 0.5 * variances.mean()
+    if rotation == "random" or (rotation == "pca" and bool(variances[-1] - variances[0] <= threshold)):
         random = torch.randn(features, features, dtype=torch.float64, generator=generator)
         axes = torch.linalg.qr(random.to(y.device)).Q
-    found: Tensor = axes
-    return found
+    rotation_axes: Tensor = axes
+    return rotation_axes
 
 
 def _independent(white: Tensor, generator: torch.Generator) -> Tensor:
@@ -195,13 +195,13 @@ def _independent(white: Tensor, generator: torch.Generator) -> Tensor:
     return rotation
 
 
-def _some(z: Tensor, generator: torch.Generator) -> Tensor:
+def _subsample(z: Tensor, generator: torch.Generator) -> Tensor:
     """At most so many rows as directions are worked out from."""
     if len(z) <= _ROWS:
         return z
     return z[torch.randperm(len(z), generator=generator)[:_ROWS].to(z.device)]
 
 
-def _none(x: Tensor) -> Tensor:
+def _no_params(x: Tensor) -> Tensor:
     """The parameters of a map that has none."""
     return x.new_zeros(0, *x.shape)

@@ -91,9 +91,9 @@ class BatchNorm(_PerChannel, ChangesInTraining):
         """Take a batch's moments into the running ones; returns these with the batch's gradient."""
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
-        share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-        new_mean = self.running_mean + share * (mean - self.running_mean)
-        new_var = self.running_var + share * (var - self.running_var)
+        weight = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        new_mean = self.running_mean + weight * (mean - self.running_mean)
+        new_var = self.running_var + weight * (var - self.running_var)
         with torch.no_grad():
             self.running_mean.copy_(new_mean)
             self.running_var.copy_(new_var)

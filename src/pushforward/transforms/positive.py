@@ -77,5 +77,6 @@ def inverse_softplus(distance: Tensor) -> tuple[Tensor, Tensor]:
     safe, far = distance.clamp(min=tiny), distance.clamp(min=_STEEP * tiny)
     # log(1 - exp(-d)), the log of 1 / slope. So near to 0 that its derivative, times what follows, would overflow, the
     # derivative is taken for 0.
-    log_share = torch.where(distance < _STEEP * tiny, (-torch.expm1(-safe.detach())).log(), (-torch.expm1(-far)).log())
-    return safe + log_share, -log_share
+    steep = (-torch.expm1(-safe.detach())).log()
+    log_slope = -torch.where(distance < _STEEP * tiny, steep, (-torch.expm1(-far)).log())
+    return safe - log_slope, log_slope

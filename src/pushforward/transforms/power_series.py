@@ -21,6 +21,7 @@ from pushforward.events import Shape, leading_axis, log_dtype, sum_event
 from pushforward.likelihood import Estimator, Kind
 from pushforward.nets.lipschitz import Contraction
 from pushforward.noise import Noise, NoiseSpec, NoiseValue, part_noise, required_noise
+from pushforward.option_checks import at_least_one
 from pushforward.transforms.derivatives import evaluated, jacobian_row
 
 # Of a uniform number as float32 holds it; two of them are put together to one with twice the digits.
@@ -94,8 +95,7 @@ class TruncatedLogDet(LogDet):
     terms: int = 5
 
     def __post_init__(self) -> None:
-        if self.terms < 1:
-            raise OptionError(f"terms must be at least 1, got {self.terms}")
+        at_least_one(self.terms, "terms")
 
     @property
     def estimator(self) -> Estimator:

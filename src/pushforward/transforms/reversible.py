@@ -140,5 +140,5 @@ def _gradients(
     """The gradients of the outputs, of which some may depend on nothing, for those inputs that want one."""
     moving = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if out.requires_grad]
     wanting = [i for i in inputs if i is not None and i.requires_grad]
-    found = iter(torch.autograd.grad([o for o, _ in moving], wanting, [g for _, g in moving], allow_unused=True))
-    return [next(found) if i is not None and i.requires_grad else None for i in inputs]
+    gradients = iter(torch.autograd.grad([o for o, _ in moving], wanting, [g for _, g in moving], allow_unused=True))
+    return [next(gradients) if i is not None and i.requires_grad else None for i in inputs]

@@ -77,18 +77,18 @@ class MultiScale(Transform):
         self._parts: list[Shape] = []
         for i, (scale, after) in enumerate(itertools.pairwise(scales)):
             channels, height, width = scale.latent_shape
-            kept = after.data_shape[0]
-            if after.data_shape[1:] != (height, width) or not 0 < kept < channels:
+            passed = after.data_shape[0]
+            if after.data_shape[1:] != (height, width) or not 0 < passed < channels:
                 raise ShapeError(
                     f"scale {i} gives {scale.latent_shape}, but scale {i + 1} takes {after.data_shape}: some of these "
                     f"channels expected, not all, and every pixel"
                 )
             if scale.codomain != after.domain:
                 raise OptionError(f"scale {i} reaches {scale.codomain}, but scale {i + 1} takes {after.domain}")
-            self._parts.append((channels - kept, height, width))
+            self._parts.append((channels - passed, height, width))
         self._parts.append(scales[-1].latent_shape)
         self._sizes = [math.prod(part) for part in self._parts]
-        self._kept = [scale.data_shape[0] for scale in scales[1:]]
+        self._passed = [scale.data_shape[0] for scale in scales[1:]]
         self.data_shape, self.latent_shape = scales[0].data_shape, (sum(self._sizes),)
         self.domain, self.codomain = scales[0].domain, scales[-1].codomain
         join_parts(self, scales)
@@ -105,7 +105,7 @@ class MultiScale(Transform):
         return f"scale {index}"
 
     def part_data(self, index: int, values: Tensor) -> Tensor:
-        return values[:, : self._kept[index - 1]] if index else values
+        return values[:, : self._passed[index - 1]] if index else values
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         return self.to_latent_through(to_latent, x, context, noise)
@@ -117,9 +117,9 @@ class MultiScale(Transform):
         for i, (scale, part) in enumerate(self._with_noise(noise)):
             x, term = run(scale, x, context, part)
             log_term = log_term + term
-            if i < len(self._kept):
-                done.append(x[:, self._kept[i] :].flatten(1))
-                x = x[:, : self._kept[i]]
+            if i < len(self._passed):
+                done.append(x[:, self._passed[i] :].flatten(1))
+                x = x[:, : self._passed[i]]
         done.append(x.flatten(1))
         return torch.cat(done, 1), log_term
 
@@ -137,19 +137,19 @@ class MultiScale(Transform):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         for i, (scale, part) in enumerate(self._with_noise(noise)):
             scale.initialise(x, context, part)
-            if i < len(self._kept):
-                x = scale.to_latent(x, context, part)[0][:, : self._kept[i]]
+            if i < len(self._passed):
+                x = scale.to_latent(x, context, part)[0][:, : self._passed[i]]
 
     def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
         if self.noise_to_latent is None:
             return None
-        parts, found = self._split(z), list[NoiseValue]()
+        parts, noises = self._split(z), list[NoiseValue]()
         after = parts.pop()
         for i, (scale, part) in reversed(list(enumerate(self._with_noise(back)))):
             before = scale.to_data(after, context, part)[0] if i else x
-            found.insert(0, scale.path_noise(before, after, context, part))
+            noises.insert(0, scale.path_noise(before, after, context, part))
             after = torch.cat([before, parts.pop()], 1) if parts else before
-        return tuple(found)
+        return tuple(noises)
 
     def _split(self, z: Tensor) -> list[Tensor]:
         """The parts of the latent as images, the finest first."""

@@ -33,8 +33,8 @@ class StochasticLogDet(Transform, ABC):
 
 def numeric_error(module: nn.Module, dtype: torch.dtype) -> float:
     """What the solvers' tolerances in ``module`` may add up to: errors of steps accumulate, and grow on the way."""
-    found = (part.tolerance_now(dtype) for part in module.modules() if isinstance(part, StochasticLogDet))
-    return 100 * max(found, default=0.0)
+    tolerances = (part.tolerance_now(dtype) for part in module.modules() if isinstance(part, StochasticLogDet))
+    return 100 * max(tolerances, default=0.0)
 
 
 @contextmanager
@@ -43,11 +43,11 @@ def exactly(module: nn.Module) -> Iterator[None]:
 
     A pass for each coordinate of an event: for checks, and for reference values in few dimensions.
     """
-    found = [(part, part.exact) for part in module.modules() if isinstance(part, StochasticLogDet)]
-    for part, _ in found:
+    previous = [(part, part.exact) for part in module.modules() if isinstance(part, StochasticLogDet)]
+    for part, _ in previous:
         part.exact = True
     try:
         yield
     finally:
-        for part, before in found:
+        for part, before in previous:
             part.exact = before

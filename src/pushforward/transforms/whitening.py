@@ -11,8 +11,8 @@ from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
 from pushforward.transforms.base import Transform
 
-# Least share of the diagonal in the covariance: a direction in which data do not vary is not blown up without limit.
-_LEAST_SHARE = 1e-6
+# Least weight of the diagonal in the covariance: a direction in which data do not vary is not blown up without limit.
+_LEAST_WEIGHT = 1e-6
 
 
 class Whiten(Transform):
@@ -72,12 +72,12 @@ class Whiten(Transform):
             self.centre.copy_(centre)
             self.slope.copy_(slope.T)
         covariance = left.T @ left / len(x)
-        share = max(len(mean) / (len(mean) + len(x)), _LEAST_SHARE)
+        weight = max(len(mean) / (len(mean) + len(x)), _LEAST_WEIGHT)
         variance = covariance.diagonal()
         # Rounding leaves a tiny variance in a constant, and in a column that the context determines.
         spread = (x - mean).square().mean(0)
         varies = (variance > 1e-14 * mean.square().clamp(min=1e-60)) & (variance > 1e-10 * spread)
-        diagonal = torch.where(varies, share * variance, 1.0).diag()
-        self.factor.copy_(torch.linalg.cholesky((1 - share) * covariance + diagonal))
+        diagonal = torch.where(varies, weight * variance, 1.0).diag()
+        self.factor.copy_(torch.linalg.cholesky((1 - weight) * covariance + diagonal))
         self.mean.copy_(mean)
         self.initialised.fill_(True)
