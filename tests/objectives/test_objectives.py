@@ -130,6 +130,13 @@ def test_every_step_of_a_chain_and_of_every_scale_is_regularised() -> None:
         torch.testing.assert_close(sum(alone), whole, rtol=1e-4, atol=1e-5)
 
 
+def test_without_a_continuous_step_the_regularised_likelihood_is_the_likelihood() -> None:
+    flow = Flow(StandardNormal((2,)), Identity((2,)), objective=RegularisedLikelihood).double()
+    loss = flow.objective(rows())
+    torch.testing.assert_close(loss.value, -flow.log_prob(rows()).mean())
+    assert loss.parts["kinetic"] == loss.parts["jacobian"] == 0
+
+
 def test_a_step_that_cannot_be_regularised_is_refused() -> None:
     flow = Flow(StandardNormal((2,)), Inverse(Continuous(_Linear())), objective=RegularisedLikelihood).double()
     with pytest.raises(OptionError, match="1 of 1 Continuous steps lie inside transforms that do not pass"):

@@ -190,6 +190,19 @@ def test_after_several_times_it_gives_up_and_keeps_the_best():
     assert not flow.training
 
 
+def test_a_failure_before_the_first_step_is_told_as_one_of_the_fit(monkeypatch):
+    def failing(*arguments):
+        raise NumericsError("the equation could not be solved")
+
+    monkeypatch.setattr(Flow, "initialise", failing)
+    flow = flows.build("maf", (2,), hidden=(4,), transforms=1)
+    with pytest.raises(FitFailed, match="could not be solved") as caught:
+        run(flow, steps=5)
+    result = caught.value.result
+    assert (result.stopped_by, result.steps, result.notes) == ("numerics", 0, ["the equation could not be solved"])
+    assert not flow.training
+
+
 def test_scale_parameters_are_found_once_each():
     flow = flows.build("real_nvp", event_shape=(1, 4, 4), levels=4, channels=2, blocks=1, scales=1)
     found = MaximumLikelihood(flow, l2=1.0).scale_parameters()

@@ -78,8 +78,7 @@ class Architecture:
         if kind not in self.recipes:
             form = "vectors, event_shape (D,)" if kind == "images" else "images, event_shape (channels, height, width)"
             raise ShapeError(
-                f"{self.name}: {form}, expected, got {tuple(event_shape)}; "
-                f"pushforward.flows.names({kind!r}) lists the flows on {kind}"
+                f"{self.name}: {form}, expected, got {tuple(event_shape)}; for {kind} use real_nvp, glow or nsf"
             )
         return self.recipes[kind]
 

@@ -72,8 +72,7 @@ class RegularisedLikelihood(Objective):
             )
         log_likelihood = (self.flow.base.log_prob(z, inputs.context) + log_term).mean()
         kinetic, jacobian = (
-            sum((term.mean() for term in terms), log_term.new_zeros(()))
-            for terms in zip(*visited.values(), strict=True)
+            sum((terms[i].mean() for terms in visited.values()), log_term.new_zeros(())) for i in (0, 1)
         )
         parts = {"log_likelihood": log_likelihood, "kinetic": kinetic, "jacobian": jacobian}
         return Loss(kinetic + jacobian - log_likelihood, {name: part.detach() for name, part in parts.items()})

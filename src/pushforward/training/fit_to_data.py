@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from pushforward.errors import DataError, OptionError
+from pushforward.errors import DataError, NumericsError, OptionError
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike
 from pushforward.objectives import Loss
@@ -26,7 +26,7 @@ from pushforward.training.metrics import Metrics
 from pushforward.training.numerics import locate_nonfinite
 from pushforward.training.options import TrainingOptions
 from pushforward.training.progress import Status, make_progress
-from pushforward.training.result import FitResult, StopReason
+from pushforward.training.result import FitFailed, FitResult, StopReason
 from pushforward.training.run import GradientRun, Reporting
 from pushforward.training.schedule import Budget, Cadence
 from pushforward.training.stepper import Stepper
@@ -108,7 +108,14 @@ def fit(
     ):
         kind = GreedyRun if is_greedy(flow) else _GradientRun
         record = ValidationRecord(flow, metrics, unit, keep)
-        return kind(flow, rows, held_out, options, record, Reporting(metrics, shown, clock)).go(interrupt)
+        try:
+            run = kind(flow, rows, held_out, options, record, Reporting(metrics, shown, clock))
+        except NumericsError as error:
+            # Initialisation and the timing of a validation round pass rows through the flow.
+            flow.eval()
+            record.result.stopped_by, record.result.notes = "numerics", [str(error)]
+            raise FitFailed(str(error), record.result) from None
+        return run.go(interrupt)
 
 
 class _GradientRun(GradientRun[FitResult]):
