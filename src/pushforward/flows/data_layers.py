@@ -13,6 +13,7 @@ from pushforward.flows.parts.fields import BaseName
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MLP, GatedAttentionNet, GatedFeatures
 from pushforward.transforms import (
+    Chain,
     Checkerboard,
     Coupling,
     Dequantisation,
@@ -20,9 +21,9 @@ from pushforward.transforms import (
     Logit,
     Partition,
     Standardise,
+    Transform,
     VariationalDequantise,
 )
-from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.partition import half
 
 # Sizes of the nets of the noise flow: it learns how a density leans within a cell, which is soon learned.

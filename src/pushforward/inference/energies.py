@@ -20,8 +20,7 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.maps import DistributionCDF
 from pushforward.support import zero_outside
-from pushforward.transforms import Elementwise, Logit
-from pushforward.transforms.base import Chain
+from pushforward.transforms import Chain, Elementwise, Logit
 
 # Both coordinates lie between minus this and this.
 EDGE = 4.0

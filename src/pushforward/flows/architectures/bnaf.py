@@ -13,8 +13,7 @@ from pushforward.events import Shape
 from pushforward.flows.options import Architecture, Recipe, Steps
 from pushforward.flows.parts.fields import Hidden
 from pushforward.flows.parts.steps import StepOptions, alternating
-from pushforward.transforms import BlockAutoregressive
-from pushforward.transforms.base import Transform
+from pushforward.transforms import BlockAutoregressive, Transform
 
 
 class BNAFOptions(StepOptions):

@@ -25,8 +25,7 @@ from pushforward.flows.parts.steps import MakeStep, normalised
 from pushforward.maps import Map
 from pushforward.maps.affine import STACKED_LIMIT
 from pushforward.nets import ActNormConvNet
-from pushforward.transforms import ConditionalFlow, ContinuouslyIndexed
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms import Chain, ConditionalFlow, ContinuouslyIndexed, Transform
 from pushforward.transforms.conditional import conditional_gaussian
 
 _SPLINES = ("nsf", "nsf_ar")

@@ -22,9 +22,7 @@ from pushforward.flows.parts.fields import Activation, Bins, Bound, Dropout, Hid
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.nets import MLP
 from pushforward.nets.circular import CircularFeatures, circular_inputs
-from pushforward.transforms import Angles, Coupling, Identity, Product, Standardise
-from pushforward.transforms.base import Inverse, Transform
-from pushforward.transforms.partition import VectorPartition
+from pushforward.transforms import Angles, Coupling, Identity, Inverse, Product, Standardise, Transform, VectorPartition
 
 Ends = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -15,8 +15,7 @@ from pushforward.events import Shape
 from pushforward.flows.options import Architecture, Recipe, Steps
 from pushforward.flows.parts.continuous import ContinuousOptions, continuous
 from pushforward.objectives import FlowMatching, Interpolant, Pairing
-from pushforward.transforms import Flatten
-from pushforward.transforms.base import Transform
+from pushforward.transforms import Flatten, Transform
 
 
 class FlowMatchingOptions(ContinuousOptions):

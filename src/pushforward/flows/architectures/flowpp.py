@@ -20,8 +20,7 @@ from pushforward.flows.parts.mixing import linear_layers
 from pushforward.flows.parts.steps import alternating
 from pushforward.maps import LogisticMixture
 from pushforward.nets import GatedAttentionNet
-from pushforward.transforms import ActNorm, Channelwise, Checkerboard, Coupling, Flatten, Squeeze
-from pushforward.transforms.base import Transform
+from pushforward.transforms import ActNorm, Channelwise, Checkerboard, Coupling, Flatten, Squeeze, Transform
 
 Components: TypeAlias = Annotated[int, Field(ge=1, description="logistics of a map's mixture")]
 

@@ -16,8 +16,7 @@ from pushforward.flows.parts.fields import Activation, Hidden, Transforms
 from pushforward.flows.parts.mixing import refuse_mixing
 from pushforward.maps import ProbitMixture
 from pushforward.nets import MLP
-from pushforward.transforms import Elementwise, Householder
-from pushforward.transforms.base import Transform
+from pushforward.transforms import Elementwise, Householder, Transform
 
 
 class GaussianizationOptions(FlowOptions):

@@ -18,8 +18,7 @@ from pushforward.flows.parts.scales import ConvOptions, squeezed_scales
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import ActNormConvNet, RowConvNet
 from pushforward.nets.row_conv import Side
-from pushforward.transforms import ActNorm, Autoregressive, Channelwise, Coupling, LULinear
-from pushforward.transforms.base import Transform
+from pushforward.transforms import ActNorm, Autoregressive, Channelwise, Coupling, LULinear, Transform
 
 _Size = Annotated[int, Field(ge=1)]
 

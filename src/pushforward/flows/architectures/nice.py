@@ -19,8 +19,7 @@ from pushforward.flows.parts.maps import bendable
 from pushforward.maps import Additive, Scale, SoftClampScale
 from pushforward.maps.affine import DENSITY_LIMIT
 from pushforward.nets import MLP
-from pushforward.transforms import Coupling, Elementwise, Flatten
-from pushforward.transforms.base import Transform
+from pushforward.transforms import Coupling, Elementwise, Flatten, Transform
 
 
 class NICEOptions(FlowOptions):

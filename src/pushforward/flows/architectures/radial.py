@@ -14,8 +14,7 @@ from pushforward.flows.options import Architecture, Recipe, Steps
 from pushforward.flows.parts.amortised import AmortisedOptions, directed
 from pushforward.flows.parts.fields import Transforms
 from pushforward.flows.parts.steps import alternating
-from pushforward.transforms import Radial
-from pushforward.transforms.base import Transform
+from pushforward.transforms import Radial, Transform
 
 
 class RadialOptions(AmortisedOptions):

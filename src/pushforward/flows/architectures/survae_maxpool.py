@@ -19,8 +19,7 @@ from pushforward.flows.parts.maps import affine_or_spline
 from pushforward.flows.parts.scales import ConvCouplingOptions, coupling_steps, scale_count, top_prior
 from pushforward.nets import ActNormConvNet
 from pushforward.nets.act_norm_conv import ZeroConv2d
-from pushforward.transforms import HalfLine, MaxPool2d, Reversible, Squeeze
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms import Chain, HalfLine, MaxPool2d, Reversible, Squeeze, Transform
 from pushforward.transforms.conditional import PositiveLaw
 
 # Limit of every log-scale of an affine coupling. Differences are drawn independently of each other, so that couplings

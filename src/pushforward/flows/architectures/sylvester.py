@@ -15,8 +15,7 @@ from pushforward.flows.parts.amortised import AmortisedOptions, directed
 from pushforward.flows.parts.fields import Transforms
 from pushforward.flows.parts.mixing import refuse_mixing
 from pushforward.flows.parts.steps import alternating
-from pushforward.transforms import Sylvester
-from pushforward.transforms.base import Transform
+from pushforward.transforms import Sylvester, Transform
 from pushforward.transforms.orthonormal import FixedOrder, HouseholderColumns, OrthonormalColumns, QRColumns
 
 _MOST_COLUMNS = 16

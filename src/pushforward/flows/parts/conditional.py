@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from pushforward.events import Shape
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MLP, ResidualConvNet
-from pushforward.transforms import Checkerboard, ConditionalFlow, Coupling, Elementwise
-from pushforward.transforms.base import Chain, Transform
+from pushforward.transforms import Chain, Checkerboard, ConditionalFlow, Coupling, Elementwise, Transform
 from pushforward.transforms.conditional import conditional_gaussian
 from pushforward.transforms.partition import VectorPartition, half
 

@@ -13,8 +13,7 @@ from pushforward.flows.parts.mixing import refuse_mixing
 from pushforward.flows.parts.steps import MakeStep, NetOptions
 from pushforward.maps import Map
 from pushforward.nets import MLP
-from pushforward.transforms import Coupling
-from pushforward.transforms.base import Transform
+from pushforward.transforms import Coupling, Transform
 from pushforward.transforms.partition import VectorPartition, half, odd_even, random_half
 
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pushforward.events import Shape
 from pushforward.flows.options import Options, refuse_unused
 from pushforward.flows.parts.fields import LinearName
-from pushforward.transforms import DenseLinear, LULinear
-from pushforward.transforms.base import Transform
+from pushforward.transforms import DenseLinear, LULinear, Transform
 from pushforward.transforms.linear import Start
 from pushforward.transforms.permutation import random_permutation, reverse
 

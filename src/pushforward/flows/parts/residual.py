@@ -15,8 +15,7 @@ from pushforward.flows.parts.fields import Channels, Hidden, Scales, Transforms
 from pushforward.flows.parts.scales import squeezed_scales
 from pushforward.nets import ContractiveNet, contractive_conv_net, contractive_mlp
 from pushforward.nets.lipschitz import ContractiveActivation
-from pushforward.transforms import ActNorm, ExactLogDet, LogDet, Residual, RouletteLogDet, TruncatedLogDet
-from pushforward.transforms.base import Transform
+from pushforward.transforms import ActNorm, ExactLogDet, LogDet, Residual, RouletteLogDet, Transform, TruncatedLogDet
 
 LogDetName: TypeAlias = Literal["auto", "exact", "truncated", "roulette"]
 # The series that estimates log-determinants where the events are large.

@@ -10,8 +10,7 @@ from pushforward.flows.data_layers import FlowOptions
 from pushforward.flows.options import Steps
 from pushforward.flows.parts.fields import Activation, Hidden, Linear, Transforms
 from pushforward.flows.parts.mixing import linear_layers, refuse_mixing
-from pushforward.transforms import ActNorm
-from pushforward.transforms.base import Transform
+from pushforward.transforms import ActNorm, Transform
 
 MakeStep: TypeAlias = Callable[[int], Transform]
 
