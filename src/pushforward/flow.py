@@ -185,8 +185,8 @@ class Flow(Density):
             context = self.prepare_context(context, x.shape[0])
             for start in range(0, max(1, x.shape[0]), batch_size):
                 part = slice(start, min(start + batch_size, x.shape[0]))
-                first, own = first_row + start, None if context is None else context[part]
-                values = self._keyed_values(x[part], own, (draws, each), seed, first, batch_size)
+                first, contexts = first_row + start, None if context is None else context[part]
+                values = self._keyed_values(x[part], contexts, (draws, each), seed, first, batch_size)
                 estimates.append(combined(values.reshape(draws, each, -1)))
         value, standard_error = (torch.cat(parts) for parts in zip(*estimates, strict=True))
         error = None if draws * each == 1 else standard_error

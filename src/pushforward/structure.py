@@ -81,8 +81,8 @@ def _children(module: nn.Module) -> Iterator[nn.Module]:
 def _named(module: nn.Module) -> str:
     """The name of a module with its own description, and those of the map and the net that it joins."""
     name, extra, children = type(module).__name__, module.extra_repr(), dict(module.named_children())
-    own = f"{name}({extra})" if extra else name
-    return " · ".join([own, *(_named(children[role]) for role in ("map", "net") if role in children)])
+    described = f"{name}({extra})" if extra else name
+    return " · ".join([described, *(_named(children[role]) for role in ("map", "net") if role in children)])
 
 
 def _count(module: nn.Module) -> int:

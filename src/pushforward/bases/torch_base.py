@@ -107,9 +107,9 @@ def _domain_of(distribution: Distribution) -> Domain:
 
 def as_base(base: Base | Distribution, event_shape: Shape) -> Base:
     """``base`` as a Base for events of shape ``event_shape``; raises ShapeError where the shapes differ."""
-    made = base if isinstance(base, Base) else TorchBase(base)
-    if made.event_shape != tuple(event_shape):
+    base = base if isinstance(base, Base) else TorchBase(base)
+    if base.event_shape != tuple(event_shape):
         raise ShapeError(
-            f"the base has events of shape {made.event_shape}, but the transforms give latents of shape {event_shape}"
+            f"the base has events of shape {base.event_shape}, but the transforms give latents of shape {event_shape}"
         )
-    return made
+    return base

@@ -42,10 +42,10 @@ def estimated_log_terms(
     def terms(numbers: Tensor) -> Tensor:
         count = len(numbers)
         probe = numbers.repeat_interleave(len(rows))
-        many = [None if v is None else v.repeat(count, *(1,) * (v.ndim - 1)) for v in (inputs, context)]
-        assert many[0] is not None
+        copies = [None if v is None else v.repeat(count, *(1,) * (v.ndim - 1)) for v in (inputs, context)]
+        assert copies[0] is not None
         noise = noise_source.keyed(spec, seed, rows.repeat(count), inputs.dtype, inputs.device, 0, probe)
-        return run(many[0], many[1], noise)[1]
+        return run(copies[0], copies[1], noise)[1]
 
     with exactly(transform):
         exact = terms(torch.zeros(1, dtype=torch.long))

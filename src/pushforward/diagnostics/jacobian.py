@@ -103,8 +103,8 @@ def log_term_error(
             return _magnitude(log_term + transform.to_latent(outputs, context, path)[1])
     if method == "autograd":
         copies = outputs[:1].numel()
-        many = repeat_rows(rest, copies)
-        jacobian = autograd_jacobian(lambda rows, which: run(rows, take_rows(many, which))[0], variable)
+        repeated = repeat_rows(rest, copies)
+        jacobian = autograd_jacobian(lambda rows, which: run(rows, take_rows(repeated, which))[0], variable)
     else:
         jacobian = difference_jacobian(lambda rows: run(rows, rest)[0], variable)
     return _magnitude(log_term - torch.linalg.slogdet(jacobian.double())[1])

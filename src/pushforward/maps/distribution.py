@@ -102,25 +102,25 @@ class DistributionCDF(Map):
             )
 
 
-def _mapped(value: Any, fn: Callable[[Tensor], Tensor], seen: dict[int, Any] | None = None) -> Any:
+def _mapped(value: Any, fn: Callable[[Tensor], Tensor], copies: dict[int, Any] | None = None) -> Any:
     """A copy of a distribution with ``fn`` of its tensors, also in what it is made of, that does not validate.
 
-    What it is asked is clamped into the support before, and validation branches on data. seen: what was copied already;
-    a transform and its inverse know each other.
+    Its arguments are clamped into the support before, and validation branches on data. copies: those made already, by
+    id; a transform and its inverse know each other.
     """
-    seen = {} if seen is None else seen
+    copies = {} if copies is None else copies
     if isinstance(value, Tensor):
         return fn(value)
     if type(value) in (list, tuple):
-        return type(value)(_mapped(part, fn, seen) for part in value)
+        return type(value)(_mapped(part, fn, copies) for part in value)
     if not isinstance(value, Distribution | Transform):
         return value
-    if id(value) not in seen:
-        twin = seen[id(value)] = copy.copy(value)
-        vars(twin).update({name: _mapped(part, fn, seen) for name, part in vars(value).items()})
+    if id(value) not in copies:
+        twin = copies[id(value)] = copy.copy(value)
+        vars(twin).update({name: _mapped(part, fn, copies) for name, part in vars(value).items()})
         if isinstance(twin, Distribution):
             twin._validate_args = False
-    return seen[id(value)]
+    return copies[id(value)]
 
 
 def _has(distribution: Distribution, method: str, point: Tensor) -> bool:

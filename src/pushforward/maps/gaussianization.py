@@ -99,10 +99,10 @@ def _chosen(y: Tensor, bins: int) -> Tensor:
     steps = torch.arange(bins + 1, device=y.device)
     way = (y - y[0]) / (y[-1] - y[0]) + torch.arange(cells + 1, device=y.device)[:, None] / cells
     wanted = (2 * steps / bins).to(y.dtype).expand(y.shape[1], -1).contiguous()
-    found = torch.searchsorted(way.T.contiguous(), wanted).T
+    edges = torch.searchsorted(way.T.contiguous(), wanted).T
     # Each at least one edge after the last, and as many before the end as are to come.
-    found = (found - steps[:, None]).cummax(0).values.clamp(0, cells - bins) + steps[:, None]
-    return torch.cat([torch.zeros_like(found[:1]), found[1:-1], torch.full_like(found[:1], cells)])
+    edges = (edges - steps[:, None]).cummax(0).values.clamp(0, cells - bins) + steps[:, None]
+    return torch.cat([torch.zeros_like(edges[:1]), edges[1:-1], torch.full_like(edges[:1], cells)])
 
 
 def _tail_slope(rows: Tensor, x: Tensor, y: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:

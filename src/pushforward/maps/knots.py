@@ -134,12 +134,12 @@ class _OwnBin(torch.autograd.Function):
         before, part, index, parts = ctx.saved_tensors
         bins, slopes = ctx.bins, ctx.slopes
         g_before, g_part, g_ends = (before.new_zeros(before.shape) if g is None else g for g in grads[:3])
-        g_parts, own, knots = grads[4], index.expand(2, 1, *index.shape), _knots(index, bins, slopes)
+        g_parts, chosen, knots = grads[4], index.expand(2, 1, *index.shape), _knots(index, bins, slopes)
         ended = leading_axis(torch.arange(bins, device=index.device), index.ndim + 1) < index
         # The softmax's own derivative: the gradient less its mean under the softmax, times the softmax.
         mean = g_before * before + g_part * part
         if torch.is_grad_enabled() or g_parts is not None:
-            inner = torch.where(ended, g_before[:, None], 0.0).scatter_add(1, own, g_part[:, None]) - mean[:, None]
+            inner = torch.where(ended, g_before[:, None], 0.0).scatter_add(1, chosen, g_part[:, None]) - mean[:, None]
             if g_parts is not None:
                 inner = inner + g_parts - (g_parts * parts).sum(1, keepdim=True)
             at_knots = g_ends.new_zeros(slopes, *index.shape).scatter_add(0, knots, g_ends)
@@ -147,7 +147,9 @@ class _OwnBin(torch.autograd.Function):
             return None, torch.cat([(inner * parts).flatten(0, 1), at_knots, rest]), None, None, None, None
         grad = mean.new_zeros(ctx.n_params, *index.shape)
         raw = grad[: 2 * bins].unflatten(0, (2, bins))
-        raw.copy_(ended).mul_(g_before[:, None]).sub_(mean[:, None]).scatter_add_(1, own, g_part[:, None]).mul_(parts)
+        raw.copy_(ended).mul_(g_before[:, None]).sub_(mean[:, None]).scatter_add_(1, chosen, g_part[:, None]).mul_(
+            parts
+        )
         grad[2 * bins : 2 * bins + slopes].scatter_add_(0, knots, g_ends)
         return None, grad, None, None, None, None
 

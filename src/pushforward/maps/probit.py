@@ -59,8 +59,8 @@ class _Logit(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, grad_log_slope: Tensor) -> Tensor:
         y, log_slope = ctx.saved_tensors
-        own: Tensor = grad * log_slope.exp() + grad_log_slope * _growth(y)
-        return own
+        gradient: Tensor = grad * log_slope.exp() + grad_log_slope * _growth(y)
+        return gradient
 
 
 class _Probit(torch.autograd.Function):
@@ -79,8 +79,8 @@ class _Probit(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, grad_log_slope: Tensor) -> Tensor:
         y, log_slope = ctx.saved_tensors
-        own: Tensor = (grad - grad_log_slope * _growth(y)) * log_slope.exp()
-        return own
+        gradient: Tensor = (grad - grad_log_slope * _growth(y)) * log_slope.exp()
+        return gradient
 
 
 def _logit(y: Tensor) -> tuple[Tensor, Tensor]:

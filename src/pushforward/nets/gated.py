@@ -48,8 +48,8 @@ class GatedAttention(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         query, key, value = self.qkv(h + self.position).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        value, gate = self.gated(seen).chunk(2, 2)
+        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        value, gate = self.gated(attended).chunk(2, 2)
         out: Tensor = h + value * gate.sigmoid()
         return out
 

@@ -264,8 +264,8 @@ def contractive_conv_net(
 
     On images of a single pixel all of them are 1 x 1: of the others only the middle would ever count.
     """
-    own, height, width = event_shape
+    inputs, height, width = event_shape
     wide = 3 if height * width > 1 else 1
-    shapes = [(own, channels, wide), (channels, channels, 1), (channels, own, wide)]
+    shapes = [(inputs, channels, wide), (channels, channels, 1), (channels, inputs, wide)]
     layers = [LipschitzConv2d((i, height, width), o, size, coefficient, iterations) for i, o, size in shapes]
     return ContractiveNet(layers, activation, context_dim)

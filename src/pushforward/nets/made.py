@@ -107,10 +107,10 @@ class MADE(StagedNet):
         context = flat_context(context, self.context_dim, "MADE")
         if context is None:
             return [None] * len(self.layers)
-        seen = context.to(self.last.weight.dtype)
+        vectors = context.to(self.last.weight.dtype)
         terms: list[Tensor | None] = []
         for i, layer in enumerate(self.from_context):
-            out = layer(seen).t() if isinstance(layer, nn.Linear) else None
+            out = layer(vectors).t() if isinstance(layer, nn.Linear) else None
             terms.append(out if i == 0 or out is None else out.sigmoid())
         return terms
 
@@ -118,14 +118,14 @@ class MADE(StagedNet):
         return f"{self.features} -> {', '.join(str(len(layer.mask)) for layer in (*self.layers, self.last))}"
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        h = seen = x.t().to(self.last.weight.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        h = inputs = x.t().to(self.last.weight.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT)
         with full_precision(x):
             for i, term in enumerate(self.context_terms(context)):
                 out = self.layers[i](h if i == 0 else self.activation(h))
                 h = combine(h, out, term, self.skips[i])
             out = self.last(self.activation(h))
             if self.direct is not None:
-                out = out + self.direct(seen)
+                out = out + self.direct(inputs)
         # Batch innermost in memory: map kernels then read each parameter of many rows in one stretch.
         params: Tensor = out.reshape(self.n_params, self.features, -1).transpose(1, 2)
         return params
@@ -204,17 +204,17 @@ class MADEStages:
         for i, (weight, term) in enumerate(zip(self.weights, self.terms, strict=True)):
             start, stop = self._known(i, stage - 1), self._known(i, stage)
             first, used = block.first_unit[i], block.inputs_used[i]
-            seen = (self.inputs if i == 0 else self.active[i - 1]).since(used)
-            own = weight[start:stop, used : used + len(seen)]
-            out = torch.addmm(block.partial_sum[i][start - first : stop - first], own, seen)
+            inputs = (self.inputs if i == 0 else self.active[i - 1]).since(used)
+            weights = weight[start:stop, used : used + len(inputs)]
+            out = torch.addmm(block.partial_sum[i][start - first : stop - first], weights, inputs)
             h = combine(out if h is None else h, out, None if term is None else term[start:stop], net.skips[i])
             self.active[i].append(net.activation(h))
-        seen = self.active[-1].since(block.inputs_used[-1])
+        inputs = self.active[-1].since(block.inputs_used[-1])
         start = self._coordinates(stage)
         stop = start + self.sizes[stage]
-        own = self.last[:, start:stop, block.inputs_used[-1] : block.inputs_used[-1] + len(seen)]
+        weights = self.last[:, start:stop, block.inputs_used[-1] : block.inputs_used[-1] + len(inputs)]
         first = self._coordinates(stage - stage % _BLOCK)
-        out = _product(own, seen) + block.outputs[:, start - first : stop - first]
+        out = _product(weights, inputs) + block.outputs[:, start - first : stop - first]
         if self.direct is None:
             return out
         return out + _product(self.direct[:, start:stop, :start], self.inputs.since(0))
@@ -224,16 +224,16 @@ class MADEStages:
         last = min(stage + _BLOCK, len(self.sizes)) - 1
         first_unit, inputs_used, partial_sum = [], [], []
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            seen = (self.inputs if i == 0 else self.active[i - 1]).since(0)
+            inputs = (self.inputs if i == 0 else self.active[i - 1]).since(0)
             rows = slice(self._known(i, stage - 1), self._known(i, last))
             first_unit.append(rows.start)
-            inputs_used.append(len(seen))
-            partial_sum.append(torch.addmm(bias[rows], weight[rows, : len(seen)], seen))
-        seen = self.active[-1].since(0)
-        inputs_used.append(len(seen))
+            inputs_used.append(len(inputs))
+            partial_sum.append(torch.addmm(bias[rows], weight[rows, : len(inputs)], inputs))
+        inputs = self.active[-1].since(0)
+        inputs_used.append(len(inputs))
         chosen = slice(self._coordinates(stage), self._coordinates(last + 1))
-        own = self.last[:, chosen, : len(seen)]
-        outputs = _product(own, seen) + self.last_bias[:, chosen]
+        weights = self.last[:, chosen, : len(inputs)]
+        outputs = _product(weights, inputs) + self.last_bias[:, chosen]
         self.blocks.append(_Block(first_unit, inputs_used, partial_sum, outputs))
 
     def _known(self, layer: int, stage: int) -> int:
@@ -245,9 +245,9 @@ class MADEStages:
         return sum(self.sizes[:stage])
 
 
-def _product(weight: Tensor, seen: Tensor) -> Tensor:
+def _product(weight: Tensor, units: Tensor) -> Tensor:
     """``(P, n, units)`` and ``(units, B)`` to ``(P, n, B)``."""
-    return (weight.flatten(0, 1) @ seen).reshape(*weight.shape[:2], -1)
+    return (weight.flatten(0, 1) @ units).reshape(*weight.shape[:2], -1)
 
 
 class UnitRows:

@@ -33,12 +33,12 @@ def leading_vectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """The first left and right singular vectors of a matrix ``(m, n)``, from the eigenvectors of its smaller square."""
     wide = matrix.shape[0] <= matrix.shape[1]
     # What is not finite stays so in the weights, and only the vectors here are made without.
-    known = matrix.nan_to_num(0.0, 0.0, 0.0)
-    square = known @ known.t() if wide else known.t() @ known
+    finite = matrix.nan_to_num(0.0, 0.0, 0.0)
+    square = finite @ finite.t() if wide else finite.t() @ finite
     first = torch.linalg.eigh(square)[1][:, -1]
     if wide:
-        return first, unit(known.t() @ first, known.new_zeros(known.shape[1]))
-    return unit(known @ first, known.new_zeros(known.shape[0])), first
+        return first, unit(finite.t() @ first, finite.new_zeros(finite.shape[1]))
+    return unit(finite @ first, finite.new_zeros(finite.shape[0])), first
 
 
 @torch.no_grad()

@@ -61,9 +61,9 @@ class _ConcatSquash(VectorField):
         return ", ".join(map(str, self.widths))
 
     def forward(self, t: Tensor, x: Tensor, context: Tensor | None = None) -> Tensor:
-        seen, h = _time_and_context(t, x, context), x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        inputs, h = _time_and_context(t, x, context), x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
         for i, (layer, squash) in enumerate(zip(self.layers, self.squashes, strict=True)):
-            gate, shift = (part.reshape(*part.shape, *self.spread) for part in squash(seen))
+            gate, shift = (part.reshape(*part.shape, *self.spread) for part in squash(inputs))
             h = layer(h if i == 0 else self.activation(h)) * gate + shift
         return h
 
@@ -93,12 +93,12 @@ class ConcatSquashConvNet(_ConcatSquash):
 class _Squash(nn.Module):
     """The gate and the shift of a layer, from the time and the context."""
 
-    def __init__(self, seen: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        self.gate, self.shift = nn.Linear(seen, width), nn.Linear(seen, width, bias=False)
+        self.gate, self.shift = nn.Linear(inputs, width), nn.Linear(inputs, width, bias=False)
 
-    def forward(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.sigmoid(self.gate(seen)), self.shift(seen)
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.sigmoid(self.gate(inputs)), self.shift(inputs)
 
 
 def _time_and_context(t: Tensor, x: Tensor, context: Tensor | None) -> Tensor:

@@ -53,8 +53,8 @@ class BlockLinear(nn.Module):
         # Never zero: every row has positive entries.
         log_scale = self.log_length - matrix.square().sum(1).log() / 2
         blocks = log.reshape(self.features, self.outputs, self.features, self.inputs)
-        own = blocks.diagonal(dim1=0, dim2=2).movedim(2, 0)
-        return matrix * log_scale.exp()[:, None], own + log_scale.reshape(self.features, self.outputs, 1)
+        diagonal = blocks.diagonal(dim1=0, dim2=2).movedim(2, 0)
+        return matrix * log_scale.exp()[:, None], diagonal + log_scale.reshape(self.features, self.outputs, 1)
 
 
 class BlockAutoregressive(Transform):
@@ -83,15 +83,15 @@ class BlockAutoregressive(Transform):
     def _layers(self, context: Tensor | None, like: Tensor) -> list[_Layer]:
         """Each layer as what it computes with: matrix, logs of its diagonal blocks, offsets ``(units, B or 1)``."""
         context = flat_context(context, self.context_dim, "BlockAutoregressive")
-        made = []
+        layers = []
         for i, layer in enumerate(self.layers):
             assert isinstance(layer, BlockLinear)
             matrix, blocks = layer.matrix()
             offset = layer.bias[:, None]
             if context is not None:
                 offset = offset + self.from_context[i](context).t()
-            made.append((matrix, blocks, offset.expand(-1, len(like))))
-        return made
+            layers.append((matrix, blocks, offset.expand(-1, len(like))))
+        return layers
 
     def _gated(self, f: Tensor, log_slope: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         # Bounded, so that the identity keeps a share of at least 0.1 %: with less, rounding would eat it.
@@ -145,15 +145,15 @@ class BlockAutoregressive(Transform):
             offset = offset + rows[:, : i * inputs] @ torch.cat(known)
         return rows[:, i * inputs : (i + 1) * inputs], blocks[i : i + 1], offset
 
-    def _along(self, x: Tensor, own: list[_Layer]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _along(self, x: Tensor, part: list[_Layer]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """One coordinate ``x: (1, B)`` given those before: its latent, the log-slope, and the inputs of all layers."""
         h = x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
         log_slope, inputs = torch.zeros_like(x)[:, None], []
-        for i, (block, logs, offset) in enumerate(own):
+        for i, (block, logs, offset) in enumerate(part):
             inputs.append(h)
             pre = block @ h + offset
             log_slope = log_matmul(logs, log_slope)
-            if i < len(own) - 1:
+            if i < len(part) - 1:
                 h = pre.tanh()
                 log_slope = log_slope + log_tanh_slope(pre)[None]
         return *self._gated(pre, _clamped_slope(log_slope[:, 0], x), x), inputs

@@ -132,8 +132,8 @@ class Continuous(StochasticLogDet):
         # One row that is not a number would leave no step small enough for all, and one far away nearly none.
         sound, moving = x.isfinite().flatten(1).all(1), (x.abs() <= INPUT_LIMIT).flatten(1).all(1)
         if context is not None:
-            seen = context.isfinite().flatten(1).all(1)
-            sound, moving = sound & seen, moving & seen
+            finite = context.isfinite().flatten(1).all(1)
+            sound, moving = sound & finite, moving & finite
             context = torch.where(leading_axis(moving, context.ndim), context, 0)
         start, size = torch.where(leading_axis(moving, x.ndim), x, 0), x[:1].numel()
         # As they are now: the way back of `functional_call`, or of averaged weights, may find others in the module.
@@ -149,10 +149,10 @@ class Continuous(StochasticLogDet):
 
         def rates(t: Tensor, state: Tensor) -> Tensor:
             self.evaluations += 1
-            found = _rates(field, t, state[:, :size].reshape(x.shape), context, probe)
-            parts = [found.velocity.flatten(1), found.divergence[:, None]]
+            now = _rates(field, t, state[:, :size].reshape(x.shape), context, probe)
+            parts = [now.velocity.flatten(1), now.divergence[:, None]]
             if regularised:
-                parts += [found.kinetic[:, None], found.jacobian[:, None]]
+                parts += [now.kinetic[:, None], now.jacobian[:, None]]
             return torch.cat(parts, 1)
 
         state = torch.cat([start.flatten(1), x.new_zeros(x.shape[0], 3 if regularised else 1)], 1)
@@ -176,12 +176,12 @@ class Continuous(StochasticLogDet):
         solve, solve_by_adjoint = _solvers()
         if self.adjoint and torch.is_grad_enabled():
             solve = solve_by_adjoint
-            seen = [] if context is None or not context.requires_grad else [context]
+            contexts = [] if context is None or not context.requires_grad else [context]
             wanted = [p for p in weights if p.requires_grad]
             # The error of the parameters' gradients is a sum over all rows and times: no step need be small for it
             # (Kidger, Chen & Lyons, "Hey, that's not an ODE", 2021).
             back = {"norm": "seminorm", "max_num_steps": _MAX_STEPS}
-            more |= {"adjoint_params": (*wanted, *seen), "adjoint_options": back}
+            more |= {"adjoint_params": (*wanted, *contexts), "adjoint_options": back}
         try:
             solution: Tensor = solve(rates, state, times, rtol=tolerance, atol=tolerance, method="dopri5", **more)
         except AssertionError as error:
@@ -213,8 +213,8 @@ def _rates(f: Callable[..., Tensor], t: Tensor, x: Tensor, context: Tensor | Non
     else:
         (row,) = torch.autograd.grad(velocity, at, probe, create_graph=wanted, retain_graph=True)
         divergence, jacobian = sum_event(row * probe), sum_event(row.square())
-    found = _Rates(velocity, divergence, sum_event(velocity.square()) / size, jacobian / size)
-    return found if wanted else _Rates(*(value.detach() for value in found))
+    rates = _Rates(velocity, divergence, sum_event(velocity.square()) / size, jacobian / size)
+    return rates if wanted else _Rates(*(value.detach() for value in rates))
 
 
 def _solvers() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:

@@ -48,9 +48,9 @@ class Planar(Transform):
         (features,) = self.data_shape
         raw_w, u, b = self.params(context).split([features, features, 1])
         square = raw_w.square().sum(0)
-        known = square > torch.finfo(square.dtype).tiny
-        norm = torch.where(known, square, 1.0).sqrt()
-        direction = torch.where(known, raw_w, 0.0) / norm
+        nonzero = square > torch.finfo(square.dtype).tiny
+        norm = torch.where(nonzero, square, 1.0).sqrt()
+        direction = torch.where(nonzero, raw_w, 0.0) / norm
         length = self.log_length(norm.log()).exp()
         w = length * direction
         raw_slope = (w * u).sum(0)

@@ -52,16 +52,20 @@ class Product(Transform):
         return list(zip(parts, values, part_noise(noise, len(parts)), strict=True))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        results = [part.to_latent(own, context, given) for part, own, given in self._each(self._data.split(x), noise)]
+        results = [
+            part.to_latent(block, context, given) for part, block, given in self._each(self._data.split(x), noise)
+        ]
         return self._latent.join([z for z, _ in results]), _sum_terms(x, results)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        results = [part.to_data(own, context, given) for part, own, given in self._each(self._latent.split(z), noise)]
+        results = [
+            part.to_data(block, context, given) for part, block, given in self._each(self._latent.split(z), noise)
+        ]
         return self._data.join([x for x, _ in results]), _sum_terms(z, results)
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
-        for part, own, given in self._each(self._data.split(x), noise):
-            part.initialise(own, context, given)
+        for part, block, given in self._each(self._data.split(x), noise):
+            part.initialise(block, context, given)
 
     def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
         if self.noise_to_latent is None:

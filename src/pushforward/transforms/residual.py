@@ -80,8 +80,8 @@ def _inverse(g: Contraction, z: Tensor, lipschitz: float) -> Tensor:
             with torch.enable_grad():
                 at = fixed.detach().requires_grad_()
                 y = g(at)
-            found = solve(lambda w: torch.autograd.grad(y, at, w, retain_graph=True)[0], gradient / size, lipschitz)
-        return found * size
+            solution = solve(lambda w: torch.autograd.grad(y, at, w, retain_graph=True)[0], gradient / size, lipschitz)
+        return solution * size
 
     x.register_hook(through)
     return x

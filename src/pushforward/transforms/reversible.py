@@ -117,17 +117,17 @@ class _Run(torch.autograd.Function):
         stop = len(parameters)
         for step in reversed(ctx.steps):
             names = [name for name, _ in step.named_parameters()]
-            stop, own = stop - len(names), slice(stop - len(names), stop)
-            weights = [p.detach().requires_grad_(w) for p, w in zip(parameters[own], wanted[own], strict=True)]
-            seen = None if context is None else context.detach().requires_grad_(ctx.needs_input_grad[2])
+            stop, span = stop - len(names), slice(stop - len(names), stop)
+            weights = [p.detach().requires_grad_(w) for p, w in zip(parameters[span], wanted[span], strict=True)]
+            context_leaf = None if context is None else context.detach().requires_grad_(ctx.needs_input_grad[2])
             given = dict(zip(names, weights, strict=True))
             with ctx.precision():
                 with torch.no_grad():
-                    value = functional_call(step, given, (value, seen, True))[0].detach()
+                    value = functional_call(step, given, (value, context_leaf, True))[0].detach()
                 with torch.enable_grad():
-                    outputs = functional_call(step, given, (value.requires_grad_(), seen))
+                    outputs = functional_call(step, given, (value.requires_grad_(), context_leaf))
             of_outputs = of_value, grad_log_term
-            of_value, from_context, *of_weights = _gradients(outputs, of_outputs, [value, seen, *weights])
+            of_value, from_context, *of_weights = _gradients(outputs, of_outputs, [value, context_leaf, *weights])
             grads[:0] = of_weights
             if from_context is not None:
                 grad_context = from_context if grad_context is None else grad_context + from_context

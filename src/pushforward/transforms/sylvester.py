@@ -106,8 +106,8 @@ class Sylvester(Transform):
         t, raw_slope = parts.inner @ parts.r, parts.raw_slope.expand_as(mixed)
         bent, log_term = mixed[:0], torch.zeros_like(mixed[0])
         for i in reversed(range(self.units)):
-            own = mixed[i] - (t[:, i, i + 1 :].t() * bent).sum(0)
-            unit, log_slope = self.map.inverse(own, raw_slope[i][None])
+            remaining = mixed[i] - (t[:, i, i + 1 :].t() * bent).sum(0)
+            unit, log_slope = self.map.inverse(remaining, raw_slope[i][None])
             bent, log_term = torch.cat([unit.tanh()[None], bent]), log_term + log_slope
         return bent, log_term
 

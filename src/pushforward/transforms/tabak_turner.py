@@ -122,10 +122,10 @@ class LocalMaps(GreedyTransform):
         rows = torch.randperm(len(z), generator=generator)[:_ROWS].to(z.device)
         some, nearby = z[rows], None if context is None else context[rows]
         count = _CANDIDATES[self.shape]
-        own = rows[torch.randint(len(rows), (count,), generator=generator).to(z.device)]
+        centre_rows = rows[torch.randint(len(rows), (count,), generator=generator).to(z.device)]
         normal = torch.randn(count // 2, self.features, dtype=torch.float64, generator=generator)
-        centres = torch.cat([normal.to(z.device), z[own][count // 2 :]])
-        places = None if context is None else context[own]
+        centres = torch.cat([normal.to(z.device), z[centre_rows][count // 2 :]])
+        places = None if context is None else context[centre_rows]
         spread = None if context is None else context.std(0, correction=0).clamp(min=1e-6)
         square = _squares(some, centres, self.size)
         apart = square
@@ -158,18 +158,18 @@ class LocalMaps(GreedyTransform):
         near = 1.0 if context is None else context_kernel(context, self.place[i].double(), self.reach[i].double())
         offset = z - centre
         before = z.square().unflatten(1, (-1, self.size)).sum(2)
-        found = torch.zeros_like(step)
+        accepted = torch.zeros_like(step)
         for _ in range(_HALVINGS):
-            if not bool(((found == 0) & (step != 0)).any()):
+            if not bool(((accepted == 0) & (step != 0)).any()):
                 break
             # As the flow will have it, in its own precision.
             step = step.to(self.amplitude.dtype).double()
             ratio, log_term = expansion(offset / radius, step * near, self.size, self.power, False)
             after = (z + offset * ratio).square().unflatten(1, (-1, self.size)).sum(2)
             gain = (log_term + 0.5 * (before - after)).sum(0)
-            found = torch.where((found == 0) & (gain >= _LEAST_GAIN), step, found)
+            accepted = torch.where((accepted == 0) & (gain >= _LEAST_GAIN), step, accepted)
             step = step / 2
-        return found
+        return accepted
 
 
 def expansion(offset: Tensor, amplitude: Tensor, size: int, power: int, back: bool) -> tuple[Tensor, Tensor]:
@@ -244,9 +244,9 @@ def _radii(square: Tensor, generator: torch.Generator) -> Tensor:
     """For each candidate the distance to a random number of neighbours, of all sizes: (C, groups)."""
     count = square.shape[1]
     fewest, most = min(_FEWEST_ROWS, count), max(1, math.floor(_LARGEST_PART * count))
-    shares = torch.rand(len(square), dtype=torch.float64, generator=generator)
-    neighbours = (math.log(fewest) + (math.log(max(most, fewest)) - math.log(fewest)) * shares).exp().long()
+    fractions = torch.rand(len(square), dtype=torch.float64, generator=generator)
+    neighbours = (math.log(fewest) + (math.log(max(most, fewest)) - math.log(fewest)) * fractions).exp().long()
     ordered = square.sort(1).values
     index = neighbours.clamp(1, count).to(square.device)[:, None, None] - 1
-    found = ordered.gather(1, index.expand(-1, 1, square.shape[2]))[:, 0]
-    return found.sqrt().clamp(min=1e-3)
+    distances = ordered.gather(1, index.expand(-1, 1, square.shape[2]))[:, 0]
+    return distances.sqrt().clamp(min=1e-3)
