@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import nn
 
 from pushforward.events import Shape
 from pushforward.flows.options import Architecture, Options, Recipe, Steps, refuse_unused
@@ -20,11 +19,10 @@ from pushforward.flows.parts.couplings import CouplingOptions, couplings
 from pushforward.flows.parts.fields import Bins, Bound, LinearBefore, Transforms
 from pushforward.flows.parts.maps import affine_or_spline, bendable
 from pushforward.flows.parts.mixing import refuse_mixing
-from pushforward.flows.parts.scales import ConvCouplingOptions, coupling_steps, squeezed_scales
+from pushforward.flows.parts.scales import ConvCouplingOptions, act_norm_nets, coupling_steps, squeezed_scales
 from pushforward.flows.parts.steps import MakeStep, normalised
 from pushforward.maps import Map
 from pushforward.maps.affine import STACKED_LIMIT
-from pushforward.nets import ActNormConvNet
 from pushforward.transforms import Chain, ConditionalFlow, ContinuouslyIndexed, Transform
 from pushforward.transforms.conditional import conditional_gaussian
 
@@ -86,15 +84,13 @@ def vector_steps(event_shape: Shape, context_dim: int, options: CIFVectorOptions
 def image_steps(event_shape: Shape, context_dim: int, options: CIFImageOptions) -> Steps:
     """Couplings of channels with an index each, in squeezed scales."""
 
-    def make_net(inputs: int, outputs: int) -> nn.Module:
-        return ActNormConvNet(inputs, outputs, options.channels, context_dim)
-
     def indexed(inner: Transform) -> Transform:
         index = (options.index or 1, *inner.latent_shape[1:])
         return _indexed(inner, conditional_density(inner.latent_shape, index, context_dim), index, context_dim)
 
     make_map = _maps(options, options.inner, options.bins, options.bound)
-    steps = coupling_steps(options, make_map, make_net, options.inner_steps or 1, indexed)
+    nets = act_norm_nets(options, context_dim)
+    steps = coupling_steps(options, make_map, nets, options.inner_steps or 1, indexed)
     return Steps([squeezed_scales(event_shape, context_dim, options.scales, steps)], options.base)
 
 

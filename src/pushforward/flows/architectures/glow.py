@@ -9,19 +9,17 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 from pydantic import Field
-from torch import nn
 
 from pushforward.events import Shape
-from pushforward.flows.options import Architecture, Options, Recipe, Steps, refuse_unused
+from pushforward.flows.options import Architecture, Recipe, Steps, refuse_unused
 from pushforward.flows.parts.couplings import CouplingOptions, couplings
 from pushforward.flows.parts.fields import LinearBefore, LogScale, MemorySaving
 from pushforward.flows.parts.maps import affine_map
 from pushforward.flows.parts.mixing import refuse_mixing
-from pushforward.flows.parts.scales import ConvCouplingOptions, coupling_steps, squeezed_scales
+from pushforward.flows.parts.scales import ConvCouplingOptions, act_norm_nets, coupling_steps, squeezed_scales
 from pushforward.flows.parts.steps import normalised
 from pushforward.maps import Affine, Map, SoftClampScale
 from pushforward.maps.affine import STACKED_LIMIT
-from pushforward.nets import ActNormConvNet
 
 Limit: TypeAlias = Annotated[
     float, Field(gt=0, allow_inf_nan=False, description="soft-clamp: no log-scale lies beyond it")
@@ -47,33 +45,23 @@ class GlowImageOptions(ConvCouplingOptions):
 def vector_steps(event_shape: Shape, context_dim: int, options: GlowVectorOptions) -> Steps:
     """Normalisation, linear layer and coupling of coordinates in every step."""
     refuse_mixing(event_shape, options, ("linear",))
-
-    def make_map() -> Map:
-        return _map(event_shape, options, options.log_scale, options.limit)
-
-    coupling = couplings(event_shape, context_dim, options, make_map)
+    coupling = couplings(event_shape, context_dim, options, lambda: _map(event_shape, options))
     return Steps(normalised(event_shape, options, coupling), options.base)
 
 
 def image_steps(event_shape: Shape, context_dim: int, options: GlowImageOptions) -> Steps:
     """Normalisation, linear layer and coupling of channels in every step, in squeezed scales."""
-
-    def make_map() -> Map:
-        return _map(event_shape, options, options.log_scale, options.limit)
-
-    def make_net(inputs: int, outputs: int) -> nn.Module:
-        return ActNormConvNet(inputs, outputs, options.channels, context_dim)
-
-    steps = coupling_steps(options, make_map, make_net)
+    nets = act_norm_nets(options, context_dim)
+    steps = coupling_steps(options, lambda: _map(event_shape, options), nets)
     scales = squeezed_scales(event_shape, context_dim, options.scales, steps, memory_saving=options.memory_saving)
     return Steps([scales], options.base)
 
 
-def _map(event_shape: Shape, options: Options, log_scale: str, limit: float) -> Map:
-    if log_scale == "soft-clamp" and event_shape != (1,):
-        return Affine(SoftClampScale(limit))
+def _map(event_shape: Shape, options: GlowVectorOptions | GlowImageOptions) -> Map:
+    if options.log_scale == "soft-clamp" and event_shape != (1,):
+        return Affine(SoftClampScale(options.limit))
     refuse_unused(options, ("limit",), "only couplings with the log-scale soft-clamp have one")
-    return affine_map(event_shape, options, log_scale)
+    return affine_map(event_shape, options, options.log_scale)
 
 
 ARCHITECTURE = Architecture(

@@ -5,8 +5,9 @@ Source: Behrmann, Grathwohl, Chen, Duvenaud & Jacobsen, "Invertible residual net
 
 from __future__ import annotations
 
-from pushforward.events import Shape
-from pushforward.flows.options import Architecture, Recipe, Steps
+from functools import partial
+
+from pushforward.flows.options import Architecture, Recipe
 from pushforward.flows.parts.residual import (
     BlockActivation,
     BlockImageOptions,
@@ -28,21 +29,11 @@ class IResNetImageOptions(BlockImageOptions):
     activation: BlockActivation = "elu"
 
 
-def vector_steps(event_shape: Shape, context_dim: int, options: IResNetVectorOptions) -> Steps:
-    """Residual blocks of fully connected nets."""
-    return vector_blocks(event_shape, context_dim, options, "truncated")
-
-
-def image_steps(event_shape: Shape, context_dim: int, options: IResNetImageOptions) -> Steps:
-    """Residual blocks of convolutional nets, in squeezed scales."""
-    return image_blocks(event_shape, context_dim, options, "truncated")
-
-
 ARCHITECTURE = Architecture(
     name="iresnet",
     summary="residual blocks that contract; exact up to 8 dimensions, above them a biased series",
     when="To compare with the paper: above 8 dimensions its likelihoods are biased, and residual_flow's are not.",
     source="Behrmann, Grathwohl, Chen, Duvenaud & Jacobsen, 2019",
-    vectors=Recipe(IResNetVectorOptions, vector_steps),
-    images=Recipe(IResNetImageOptions, image_steps),
+    vectors=Recipe(IResNetVectorOptions, partial(vector_blocks, series="truncated")),
+    images=Recipe(IResNetImageOptions, partial(image_blocks, series="truncated")),
 )

@@ -6,8 +6,9 @@ models have fully connected blocks after the last scale besides; here the last s
 
 from __future__ import annotations
 
-from pushforward.events import Shape
-from pushforward.flows.options import Architecture, Recipe, Steps
+from functools import partial
+
+from pushforward.flows.options import Architecture, Recipe
 from pushforward.flows.parts.residual import (
     BlockImageOptions,
     BlockVectorOptions,
@@ -29,21 +30,11 @@ class ResidualFlowImageOptions(BlockImageOptions):
     coefficient: Coefficient = 0.98
 
 
-def vector_steps(event_shape: Shape, context_dim: int, options: ResidualFlowVectorOptions) -> Steps:
-    """Residual blocks of fully connected nets."""
-    return vector_blocks(event_shape, context_dim, options, "roulette")
-
-
-def image_steps(event_shape: Shape, context_dim: int, options: ResidualFlowImageOptions) -> Steps:
-    """Residual blocks of convolutional nets, in squeezed scales."""
-    return image_blocks(event_shape, context_dim, options, "roulette")
-
-
 ARCHITECTURE = Architecture(
     name="residual_flow",
     summary="residual blocks that contract; exact up to 8 dimensions, above them an unbiased estimate",
     when="Where each step should change every coordinate given all others; likelihoods of many dimensions need probes.",
     source="Chen, Behrmann, Duvenaud & Jacobsen, 2019",
-    vectors=Recipe(ResidualFlowVectorOptions, vector_steps),
-    images=Recipe(ResidualFlowImageOptions, image_steps),
+    vectors=Recipe(ResidualFlowVectorOptions, partial(vector_blocks, series="roulette")),
+    images=Recipe(ResidualFlowImageOptions, partial(image_blocks, series="roulette")),
 )

@@ -9,15 +9,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from torch import nn
 
 from pushforward.errors import ShapeError
 from pushforward.events import Shape
 from pushforward.flows.options import Architecture, Recipe, Steps
 from pushforward.flows.parts.fields import Bins, Bound, MapName, MemorySaving, Scales
 from pushforward.flows.parts.maps import affine_or_spline
-from pushforward.flows.parts.scales import ConvCouplingOptions, coupling_steps, scale_count, top_prior
-from pushforward.nets import ActNormConvNet
+from pushforward.flows.parts.scales import ConvCouplingOptions, act_norm_nets, coupling_steps, scale_count, top_prior
 from pushforward.nets.act_norm_conv import ZeroConv2d
 from pushforward.transforms import Chain, HalfLine, MaxPool2d, Reversible, Squeeze, Transform
 from pushforward.transforms.conditional import PositiveLaw
@@ -63,10 +61,7 @@ def steps(event_shape: Shape, context_dim: int, options: SurVAEMaxPoolOptions) -
     reason = f"it is for couplings of splines, and map is {options.map!r}"
     make_map = affine_or_spline(options, options.map == "spline", options.bins, options.bound, _LIMIT, reason)
 
-    def make_net(inputs: int, outputs: int) -> nn.Module:
-        return ActNormConvNet(inputs, outputs, options.channels, context_dim)
-
-    make_steps = coupling_steps(options, make_map, make_net)
+    make_steps = coupling_steps(options, make_map, act_norm_nets(options, context_dim))
     transforms: list[Transform] = [Squeeze(event_shape)]
     for i in range(count):
         if i:

@@ -7,21 +7,21 @@ Source: Chen, Lu, Chenli, Zhu & Tian, "VFlow: More expressive generative flows w
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, TypeAlias
 
 from pydantic import Field
-from torch import nn
 
 from pushforward.events import Shape
-from pushforward.flows.options import Architecture, Options, Recipe, Steps, refuse_unused
+from pushforward.flows.options import Architecture, Recipe, Steps, refuse_unused
 from pushforward.flows.parts.conditional import conditional_density
 from pushforward.flows.parts.couplings import CouplingOptions, couplings
 from pushforward.flows.parts.fields import Bins, Bound, LinearBefore, MapName, MemorySaving
 from pushforward.flows.parts.maps import affine_or_spline
-from pushforward.flows.parts.scales import ConvCouplingOptions, coupling_steps, squeezed_scales
+from pushforward.flows.parts.scales import ConvCouplingOptions, act_norm_nets, coupling_steps, squeezed_scales
 from pushforward.flows.parts.steps import normalised
+from pushforward.maps import Map
 from pushforward.maps.affine import STACKED_LIMIT
-from pushforward.nets import ActNormConvNet
 from pushforward.transforms import Augment
 
 Extra: TypeAlias = Annotated[int | None, Field(ge=1)]
@@ -50,34 +50,35 @@ class VFlowImageOptions(ConvCouplingOptions):
     bound: Bound = 3.0
 
 
+_Options: TypeAlias = VFlowVectorOptions | VFlowImageOptions
+
+
 def vector_steps(event_shape: Shape, context_dim: int, options: VFlowVectorOptions) -> Steps:
     """Glow's steps on the data and the added coordinates."""
-    reason = f"it is for couplings of splines, and map is {options.map!r}"
-    make_map = affine_or_spline(options, options.map == "spline", options.bins, options.bound, STACKED_LIMIT, reason)
-    augment = _augment(event_shape, context_dim, options, options.extra, options.posterior)
-    coupling = couplings(augment.latent_shape, context_dim, options, make_map)
+    augment = _augment(event_shape, context_dim, options)
+    coupling = couplings(augment.latent_shape, context_dim, options, _maps(options))
     return Steps([augment, *normalised(augment.latent_shape, options, coupling)], options.base)
 
 
 def image_steps(event_shape: Shape, context_dim: int, options: VFlowImageOptions) -> Steps:
     """Glow's steps on the data and the added channels, in squeezed scales."""
-    reason = f"it is for couplings of splines, and map is {options.map!r}"
-    make_map = affine_or_spline(options, options.map == "spline", options.bins, options.bound, STACKED_LIMIT, reason)
-    augment = _augment(event_shape, context_dim, options, options.extra, options.posterior)
-
-    def make_net(inputs: int, outputs: int) -> nn.Module:
-        return ActNormConvNet(inputs, outputs, options.channels, context_dim)
-
-    steps, joint = coupling_steps(options, make_map, make_net), augment.latent_shape
+    augment = _augment(event_shape, context_dim, options)
+    steps = coupling_steps(options, _maps(options), act_norm_nets(options, context_dim))
+    joint = augment.latent_shape
     scales = squeezed_scales(joint, context_dim, options.scales, steps, memory_saving=options.memory_saving)
     return Steps([augment, scales], options.base)
 
 
-def _augment(event_shape: Shape, context_dim: int, options: Options, extra: int | None, posterior: int) -> Augment:
-    added = (extra or event_shape[0], *event_shape[1:])
+def _maps(options: _Options) -> Callable[[], Map]:
+    reason = f"it is for couplings of splines, and map is {options.map!r}"
+    return affine_or_spline(options, options.map == "spline", options.bins, options.bound, STACKED_LIMIT, reason)
+
+
+def _augment(event_shape: Shape, context_dim: int, options: _Options) -> Augment:
+    added = (options.extra or event_shape[0], *event_shape[1:])
     if math.prod(added) == 1:
         refuse_unused(options, ("posterior",), "a single value that is added has none to be coupled with")
-    return Augment(event_shape, conditional_density(added, event_shape, context_dim, couplings=posterior))
+    return Augment(event_shape, conditional_density(added, event_shape, context_dim, couplings=options.posterior))
 
 
 ARCHITECTURE = Architecture(

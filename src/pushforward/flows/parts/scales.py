@@ -17,7 +17,7 @@ from pushforward.flows.data_layers import FlowOptions
 from pushforward.flows.parts.fields import Channels, LinearBefore, Scales, Transforms
 from pushforward.flows.parts.mixing import linear_layers
 from pushforward.maps import Affine, Map, SoftClampScale
-from pushforward.nets import MLP
+from pushforward.nets import MLP, ActNormConvNet
 from pushforward.nets.act_norm_conv import ZeroConv2d
 from pushforward.transforms import ActNorm, Channelwise, Coupling, Elementwise, MultiScale, Reversible, Squeeze
 from pushforward.transforms.base import Chain, Transform
@@ -106,6 +106,11 @@ def coupling_steps(
         return transforms
 
     return steps
+
+
+def act_norm_nets(options: ConvOptions, context_dim: int) -> MakeNet:
+    """Makes Glow's nets for couplings: convolutions with activation normalisation."""
+    return lambda inputs, outputs: ActNormConvNet(inputs, outputs, options.channels, context_dim)
 
 
 def split_prior(event_shape: Shape, context_dim: int = 0, kept: int | None = None) -> Coupling:
