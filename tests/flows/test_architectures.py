@@ -365,7 +365,7 @@ def test_options_of_mixing_are_refused_for_a_single_coordinate(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["nsf", "nsf_ar", "cubic_nsf", "circular_nsf"])
 def test_a_spline_of_one_bin_is_refused_as_an_option(name: str) -> None:
-    with pytest.raises(OptionError, match=rf"{name} on vectors option bins: .* greater than or equal to 2"):
+    with pytest.raises(OptionError, match=rf"{name}: option bins: .* greater than or equal to 2"):
         build(name, (2,), bins=1)
     build(name, (2,), bins=2, hidden=(4,))
 

@@ -94,8 +94,10 @@ class Architecture:
         kind = kind_of(event_shape)
         owner, known = f"{self.name} on {kind}", list(self.recipes[kind].options.model_fields)
         first = error.errors()[0]
+        if first["type"] != "extra_forbidden":
+            return first_problem(error, f"{self.name}:")
         for other, recipe in self.recipes.items():
-            if first["type"] == "extra_forbidden" and first["loc"][0] in recipe.options.model_fields:
+            if first["loc"][0] in recipe.options.model_fields:
                 return f"{owner} has no option {first['loc'][0]!r} (it is for {other}); it has {', '.join(known)}"
         return first_problem(error, owner, known)
 
