@@ -28,7 +28,6 @@ from pushforward.objectives.target import LogDensity, require_exact
 from pushforward.precision import evaluation
 from pushforward.training.averaging import Snapshot
 from pushforward.training.batches import context_rows
-from pushforward.training.checkpoint import write_weights
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.metrics import Metrics
 from pushforward.training.progress import Status, make_progress
@@ -180,7 +179,7 @@ class _DensityRun(GradientRun[InferenceResult]):
         with stepper.averaged():
             self._kept = Snapshot(self.flow)
         if self.folder is not None:
-            write_weights(self._kept, self.folder / "weights.safetensors")
+            self._kept.write(self.folder / "weights.safetensors")
         speed = self._samples_per_second()
         if speed:
             weighing = _WEIGHING * self.options.samples / speed
@@ -230,8 +229,8 @@ class _DensityRun(GradientRun[InferenceResult]):
                 "because log_density or a gradient is not finite there"
             )
 
-    def _conclude(self) -> None:
-        return None
+    def _conclude(self) -> list[str]:
+        return []
 
     def _status(self) -> Status:
         stepper, elapsed = self.stepper, self._elapsed()

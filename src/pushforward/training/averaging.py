@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from pushforward.atomic_files import write_atomically
 from pushforward.flow import Flow
 from pushforward.noise import NoiseValue
 from pushforward.precision import evaluation
@@ -33,6 +36,10 @@ class Snapshot:
         """Put the state back."""
         for name, value in self._model.state_dict().items():
             value.copy_(self.state[name])
+
+    def write(self, path: Path) -> None:
+        """Write the state as safetensors, whole or not at all."""
+        write_atomically(path, save({name: value.contiguous() for name, value in self.state.items()}))
 
 
 class WeightAverage:

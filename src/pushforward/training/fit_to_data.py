@@ -19,7 +19,6 @@ from pushforward.precision import evaluation
 from pushforward.rows import Rows
 from pushforward.training.averaging import Snapshot, normalisations, recompute_statistics
 from pushforward.training.batches import Batches, checked_rows, split_rows
-from pushforward.training.checkpoint import write_weights
 from pushforward.training.greedy import GreedyRun, is_greedy
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.metrics import Metrics
@@ -98,7 +97,7 @@ def fit(
         if on_best is not None:
             on_best(flow, step, value)
         elif folder is not None:
-            write_weights(best, folder / "best.safetensors")
+            best.write(folder / "best.safetensors")
 
     with (
         contextlib.closing(Metrics(folder)) as metrics,
@@ -235,9 +234,8 @@ class _GradientRun(GradientRun[FitResult]):
         again = Batches(self.flow, self.train, self.batches.size, self.options.seed, self.options.flips)
         recompute_statistics(self.flow, lambda: again.some(count))
 
-    def _conclude(self) -> None:
-        for message in self.record.conclude(self.stepper.step):
-            self._note(message)
+    def _conclude(self) -> list[str]:
+        return self.record.conclude(self.stepper.step)
 
     def _status(self) -> Status:
         stepper, elapsed = self.stepper, self._elapsed()

@@ -156,7 +156,7 @@ class GreedyRun(Run[FitResult]):
 
     def _validate(self, train: _Walkers, held_out: _Walkers, seconds: float) -> None:
         """Score both, keep the flow up to here if it is the best so far, and record the round."""
-        self.record.take(Score.of(self._values(held_out), 0.0), self.step)
+        self.record.take(Score.of(self._values(held_out)), self.step)
         self.train_value = float(self._values(train).mean())
         self.speed = len(train.x) / max(seconds, 1e-9) if self.step else None
         self.record.write(
@@ -172,9 +172,8 @@ class GreedyRun(Run[FitResult]):
             skipped=0,
         )
 
-    def _conclude(self) -> None:
-        for message in self.record.conclude(self.step):
-            self._note(message)
+    def _conclude(self) -> list[str]:
+        return self.record.conclude(self.step)
 
     def _status(self) -> Status:
         elapsed = self._elapsed()

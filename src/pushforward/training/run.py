@@ -47,7 +47,8 @@ class Run(ABC, Generic[Result]):
             raise FitFailed(str(error), self._finish()) from None
         finally:
             self._finish()
-        self._conclude()
+        for message in self._conclude():
+            self._note(message)
         self.progress.show(self._status(), final=True)
         return self.result
 
@@ -70,8 +71,8 @@ class Run(ABC, Generic[Result]):
         """The state of the run, to show."""
 
     @abstractmethod
-    def _conclude(self) -> None:
-        """Note what the result leaves to say, after the kept state is in the flow."""
+    def _conclude(self) -> list[str]:
+        """The notes on the result, after the kept state is in the flow."""
 
     def _finish(self) -> Result:
         """Put the kept state into the flow; safe to call again."""

@@ -23,18 +23,17 @@ _ROUND_SHARE, _MIN_ROWS = 0.02, 256
 
 @dataclass(frozen=True)
 class Score:
-    """Mean log-likelihood in nats with its standard error (of the mean over rows), and the seconds that it took."""
+    """Mean log-likelihood in nats of ``rows`` rows with its standard error."""
 
     mean: float
     standard_error: float
     rows: int
-    seconds: float
 
     @classmethod
-    def of(cls, values: torch.Tensor, seconds: float) -> Score:
+    def of(cls, values: torch.Tensor) -> Score:
         """The score of log-likelihoods ``values: (N,)``."""
         error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        return cls(float(values.mean()), error, len(values), seconds)
+        return cls(float(values.mean()), error, len(values))
 
 
 class Validator:
@@ -68,9 +67,7 @@ class Validator:
 
     def score(self) -> Score:
         """Score the rows with the flow's weights as they are."""
-        start = self.clock()
-        values = self._values(self.rows)
-        return Score.of(values, self.clock() - start)
+        return Score.of(self._values(self.rows))
 
     def _values(self, rows: Rows) -> torch.Tensor:
         return row_likelihoods(self.flow, rows, self.seed, batch_size=self.chunk).value
