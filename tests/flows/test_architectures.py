@@ -176,7 +176,7 @@ class _Deaf(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         raw = self.net(x, context)
-        return torch.where(torch.arange(raw.shape[1]) % x.shape[1] == 0, raw.detach(), raw)
+        return torch.where(torch.arange(x.shape[1]) == 0, raw.detach(), raw)
 
 
 def test_a_first_coordinate_that_ignores_the_context_is_seen() -> None:
