@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 
-def channel_moments(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each row of ``(C, N)``; 1 as the deviation of a row that does not vary."""
-    rows = rows.double()
+def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel of ``(B, C, ...)``, float64; 1 as the deviation of a constant one."""
+    rows = channel_rows(x).double()
     var, mean = torch.var_mean(rows, 1, correction=0)
     # Rounding makes the variance of a constant a tiny positive number: judge it against the size of the values.
     floor = (mean.abs().clamp(min=1e-30) * 1e-7).square()

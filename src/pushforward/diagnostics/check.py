@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pushforward import noise as noise_source
@@ -21,6 +20,7 @@ from pushforward.diagnostics.jacobian import log_term_error, take_rows
 from pushforward.diagnostics.sampling import clamped_fractions, sampling_error
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
+from pushforward.inputs import TensorLike
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Direction
 from pushforward.transforms.dequantisation import dequantisation
@@ -59,6 +59,11 @@ class _Case:
         """The tolerance of numeric solutions, which is added to a bar."""
         return numeric_error(self.flow, torch.float32)
 
+    @property
+    def narrow_context(self) -> Tensor | None:
+        """The context of all rows in float32, as the transforms take it."""
+        return self.flow.prepare_context(self.context, len(self.x))
+
     def embedded(self, rows: int | None = None) -> Tensor | None:
         """The context of the first rows in float64, as the transforms take it."""
         context = self.wide.prepare_context(self.context, self.x.shape[0])
@@ -74,8 +79,8 @@ class _Case:
 
 def check(
     flow: Flow,
-    x: Tensor | NDArray[Any] | None = None,
-    context: Tensor | NDArray[Any] | None = None,
+    x: TensorLike | None = None,
+    context: TensorLike | None = None,
     *,
     rows: int = 256,
     seed: int = 0,
@@ -154,11 +159,10 @@ def _finite_density(case: _Case) -> list[CheckLine]:
 
 @torch.no_grad()
 def _data_round_trips(case: _Case) -> list[CheckLine]:
-    narrow_context = case.flow.prepare_context(case.context, len(case.x))
-    noise, back = noise_to(case.noise, torch.float32), noise_to(case.back(), torch.float32)
     if returns_to_data(case.wide.transform):
+        noise, back = noise_to(case.noise, torch.float32), noise_to(case.back(), torch.float32)
         wide = data_round_trip(case.wide.transform, case.x, case.embedded(), case.noise, case.back())
-        narrow = data_round_trip(case.flow.transform, case.x.float(), narrow_context, noise, back)
+        narrow = data_round_trip(case.flow.transform, case.x.float(), case.narrow_context, noise, back)
         return _round_trip_lines("data -> latent -> data", wide, narrow, case.numeric)
     z, _ = case.wide.transform.to_latent(case.x, case.embedded(), case.noise)
     return _returns(case, z, "latent of data -> data -> latent")
@@ -175,17 +179,23 @@ def _latents(case: _Case) -> Tensor:
 
 @torch.no_grad()
 def _latent_round_trips(case: _Case) -> list[CheckLine]:
-    z = _latents(case)
+    z = narrow = _latents(case)
     if not returns_to_data(case.wide.transform):
         return _returns(case, z, "latent -> data -> latent")
-    wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.back())
-    narrow_context = case.flow.prepare_context(case.context, len(case.x))
     if dequantisation(case.flow.transform) is not None:
         # Latents of data, because samples that are clamped come from where a float32 sigmoid has few digits left.
         noise = noise_to(case.noise, torch.float32)
-        z = case.flow.transform.to_latent(case.x.float(), narrow_context, noise)[0]
-    narrow = latent_round_trip(case.flow.transform, z.float(), narrow_context, noise_to(case.back(), torch.float32))
-    return _round_trip_lines("latent -> data -> latent", wide, narrow, case.numeric)
+        narrow = case.flow.transform.to_latent(case.x.float(), case.narrow_context, noise)[0]
+    return _round_trip_lines("latent -> data -> latent", *_latent_errors(case, z, narrow), case.numeric)
+
+
+def _latent_errors(case: _Case, wide: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
+    """Relative errors of the round trips of latents ``wide`` in float64, and of ``narrow`` in float32."""
+    back = case.back()
+    return (
+        latent_round_trip(case.wide.transform, wide, case.embedded(), back),
+        latent_round_trip(case.flow.transform, narrow.float(), case.narrow_context, noise_to(back, torch.float32)),
+    )
 
 
 def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
@@ -193,9 +203,7 @@ def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
 
     Rows that are clamped come from where a sigmoid has few digits left, and are left out.
     """
-    context = case.flow.prepare_context(case.context, len(case.x))
-    wide = latent_round_trip(case.wide.transform, z, case.embedded(), case.back())
-    narrow = latent_round_trip(case.flow.transform, z.float(), context, noise_to(case.back(), torch.float32))
+    wide, narrow = _latent_errors(case, z, z)
     inside = torch.ones(len(z), dtype=torch.bool, device=z.device)
     first = dequantisation(case.wide.transform)
     if first is not None:

@@ -63,7 +63,7 @@ class ProbitMixture(Map):
     def start_from(self, x: Tensor) -> Tensor:
         """Equal weights, the mu at quantiles of ``x: (B, *event)``, and scales of the size of the gaps between them."""
         x = x.double()
-        std = channel_moments(x.flatten(1).T)[1].reshape(x.shape[1:])
+        std = channel_moments(x.flatten(1))[1].reshape(x.shape[1:])
         return self._around(x.sort(0).values[(self._levels() * len(x)).long().to(x.device)], std)
 
     def _levels(self) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pushforward.channel_moments import channel_moments, channel_rows
+from pushforward.channel_moments import channel_moments
 from pushforward.nets.conv import shifted, tame_context
 from pushforward.nets.data_init import DataInitialisedNet
 from pushforward.nets.mlp import INPUT_LIMIT
@@ -65,9 +65,7 @@ class ActNormConv2d(nn.Module):
         """Give each channel mean 0 and variance 1 over ``h: (B, inputs, H, W)``, unless that was done before."""
         if bool(self.initialised):
             return
-        mean, std = channel_moments(
-            channel_rows(self.conv(h, torch.ones_like(self.offset), torch.zeros_like(self.offset)))
-        )
+        mean, std = channel_moments(self.conv(h, torch.ones_like(self.offset), torch.zeros_like(self.offset)))
         self.offset.copy_(mean)
         self.log_std.copy_(std.log())
         self.initialised.fill_(True)

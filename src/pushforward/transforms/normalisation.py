@@ -123,7 +123,7 @@ class ActNorm(_PerChannel):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if bool(self.initialised):
             return
-        mean, std = channel_moments(channel_rows(x))
+        mean, std = channel_moments(x)
         self.offset.copy_(mean)
         self.log_std.copy_(std.log())
         self.initialised.fill_(True)
@@ -155,7 +155,7 @@ class Standardise(_PerChannel):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if bool(self.initialised):
             return
-        mean, std = channel_moments(channel_rows(x))
+        mean, std = channel_moments(x)
         self.mean.copy_(mean)
         self.std.copy_(std)
         self.initialised.fill_(True)
