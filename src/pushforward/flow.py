@@ -25,8 +25,6 @@ from pushforward.structure import structure
 from pushforward.transforms.base import Transform
 from pushforward.transforms.dequantisation import Dequantisation
 
-# Beyond this a finite input may overflow on its way to the latent; what is not finite then is a density of zero.
-_OVERFLOW = 1e6
 # Of one pass of `likelihood`, so that what the nets keep stays small next to memory: rows, and values of events.
 _BATCH_ROWS, _BATCH_VALUES = 1024, 2**18
 _PROBES = 8

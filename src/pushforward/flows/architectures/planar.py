@@ -11,9 +11,8 @@ from pydantic import Field
 
 from pushforward.events import Shape
 from pushforward.flows.options import Architecture, Recipe, Steps
-from pushforward.flows.parts.amortised import AmortisedOptions, directed
 from pushforward.flows.parts.fields import Transforms
-from pushforward.flows.parts.steps import alternating
+from pushforward.flows.parts.steps import AmortisedOptions, alternating, directed
 from pushforward.transforms import Planar, Transform
 
 

@@ -11,10 +11,9 @@ from pydantic import Field
 
 from pushforward.events import Shape
 from pushforward.flows.options import Architecture, Recipe, Steps, refuse_unused
-from pushforward.flows.parts.amortised import AmortisedOptions, directed
 from pushforward.flows.parts.fields import Transforms
 from pushforward.flows.parts.mixing import refuse_mixing
-from pushforward.flows.parts.steps import alternating
+from pushforward.flows.parts.steps import AmortisedOptions, alternating, directed
 from pushforward.transforms import Sylvester, Transform
 from pushforward.transforms.orthonormal import FixedOrder, HouseholderColumns, OrthonormalColumns, QRColumns
 

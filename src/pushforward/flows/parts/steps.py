@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
 
 from pushforward.events import Shape
 from pushforward.flows.data_layers import FlowOptions
 from pushforward.flows.options import Steps
 from pushforward.flows.parts.fields import Activation, Hidden, Linear, Transforms
 from pushforward.flows.parts.mixing import linear_layers, refuse_mixing
-from pushforward.transforms import ActNorm, Transform
+from pushforward.transforms import ActNorm, Inverse, Transform
+from pushforward.transforms.base import Direction
 
 MakeStep: TypeAlias = Callable[[int], Transform]
 
@@ -27,6 +30,19 @@ class NetOptions(StepOptions):
 
     hidden: Hidden = (128, 128)
     activation: Activation = "relu"
+
+
+class AmortisedOptions(NetOptions):
+    """Options of such a flow whose steps have parameters of their own, shifted by a net of the context."""
+
+    linear: Linear = "none"
+    hidden: Annotated[
+        Hidden, Field(description="with a context: widths of the net that shifts a step's parameters")
+    ] = (128, 128)
+    direction: Annotated[
+        Direction,
+        Field(description="the direction that has a formula; the other one needs more work, or numeric roots"),
+    ] = "to_latent"
 
 
 def alternating(event_shape: Shape, options: StepOptions, make_step: MakeStep) -> Steps:
@@ -46,3 +62,8 @@ def normalised(event_shape: Shape, options: StepOptions, make_step: MakeStep) ->
     for i in range(options.transforms):
         transforms += [ActNorm(event_shape), *linear_layers(event_shape, options.linear, "orthogonal"), make_step(i)]
     return transforms
+
+
+def directed(step: Transform, direction: Direction) -> Transform:
+    """``step``, or its inverse, such that the cheap pass, its `to_latent`, is in ``direction``."""
+    return step if direction == "to_latent" else Inverse(step)
