@@ -82,6 +82,18 @@ def test_the_same_seed_gives_the_same_weights(run: Run, houses_csv: Path, tmp_pa
     assert splits[0] == splits[1] != splits[2]
 
 
+@pytest.mark.parametrize(
+    ("limit", "steps"), [(("--epochs", 2), 3), (("--steps", 2), 2), (("--training", "epochs=1"), 2)]
+)
+def test_the_limit_that_was_given_ends_the_training(
+    run: Run, houses_csv: Path, tmp_path: Path, limit: tuple[str, object], steps: int
+) -> None:
+    words = ("--option", "transforms=1", "--option", "hidden=4", "--no-report")
+    assert run("fit", houses_csv, "--out", tmp_path / "m", *words, *limit)[0] == 0
+    # Batches of 64 of the 96 training rows.
+    assert storage.load_model(tmp_path / "m").config.training["steps"] == steps
+
+
 def test_columns_are_chosen_by_name_in_the_order_given(run: Run, houses_csv: Path, tmp_path: Path) -> None:
     words = ("fit", houses_csv, "--columns", "price", "--columns", "area", "--context", "age")
     assert run(*words, "--out", tmp_path / "m", *SMALL)[0] == 0
