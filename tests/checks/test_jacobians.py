@@ -16,15 +16,15 @@ _PROBES = 2000
 
 @over("b")
 def test_log_term_is_the_log_determinant_of_the_jacobian(entry: Entry) -> None:
-    _assert_log_terms(entry, "perturbed")
+    assert_log_terms(entry, "perturbed")
 
 
 @over("b", lambda entry: entry.size <= 16)
 def test_log_term_after_training_is_the_log_determinant_of_the_jacobian(entry: Entry) -> None:
-    _assert_log_terms(entry, "trained")
+    assert_log_terms(entry, "trained")
 
 
-def _assert_log_terms(entry: Entry, stage: Stage) -> None:
+def assert_log_terms(entry: Entry, stage: Stage) -> None:
     made, n = subject(entry, torch.float64, stage), 6 if entry.size <= 16 else 1
     method, bar = ("differences", LOG_TERM_DIFFERENCES) if entry.differences else ("autograd", LOG_TERM)
     context = made.embedded(n)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from test_batches import test_a_row_alone_and_in_any_order_gives_what_it_gives_in_a_batch as check_batches
 from test_integrals import test_density_integrates_to_one as check_integral
-from test_jacobians import test_log_term_is_the_log_determinant_of_the_jacobian as check_log_term
+from test_jacobians import assert_log_terms
 from test_persistence import test_a_saved_model_scores_bit_for_bit as check_saving
 from test_round_trips import test_round_trip_returns_to_where_it_started as check_round_trip
 from test_sampling import test_scoring_a_sample_gives_the_density_that_it_came_with as check_sampling
@@ -28,7 +28,7 @@ def test_one_entry_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     stages: tuple[Stage, ...] = ("perturbed", "trained")
     for stage in stages:
         check_round_trip(ENTRY, stage)
-        check_log_term(ENTRY, stage)
+        assert_log_terms(ENTRY, stage)
         check_integral(ENTRY, stage)
     check_batches(ENTRY)
     check_sampling(ENTRY)

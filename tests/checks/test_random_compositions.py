@@ -138,4 +138,5 @@ def test_parts_are_refused_where_the_latents_of_one_are_not_the_data_of_the_next
 
 def test_the_bijections_that_are_put_together_are_most_of_the_registry() -> None:
     names = {part.name for conditional in (False, True) for part in _parts(conditional)}
-    assert len(names) >= 100
+    small = {e.name for e in ENTRIES if e.kind in ("map", "transform") and e.size <= 4 and e.context != "labels"}
+    assert len(names) > 0.6 * len(small)

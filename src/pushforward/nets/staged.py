@@ -67,9 +67,10 @@ def whole_passes(net: StagedNet, like: Tensor, context: Tensor | None = None) ->
     unknown = net.order.split(like.new_zeros(len(like), sum(net.order.sizes)))
 
     def params(known: Sequence[Tensor]) -> Tensor:
-        x = net.order.join([*known, *unknown[len(known) :]]).reshape(-1, *net.event_shape)
-        whole = net(x, context)
-        stage = net.order.split(whole.reshape(net.n_params * len(like), -1))[len(known)]
-        return stage.reshape(net.n_params, len(like), -1)
+        x = net.order.join([*known, *unknown[len(known) :]]).reshape(len(like), *net.event_shape)
+        # Sizes are written out: of a batch without rows none can be inferred.
+        whole = net(x, context).reshape(net.n_params * len(like), sum(net.order.sizes))
+        stage = net.order.split(whole)[len(known)]
+        return stage.reshape(net.n_params, len(like), stage.shape[1])
 
     return params
