@@ -42,6 +42,7 @@ def test_published_test_part_is_the_test_part_whatever_the_seed():
         assert parts.test.tolist() == list(range(40, 50))
         assert len(parts.validation) == 4
         assert _all_rows(parts) == list(range(50))
+    assert len({tuple(split(data, seed).validation.tolist()) for seed in range(3)}) == 3
 
 
 def test_fewer_than_ten_rows_are_refused():
