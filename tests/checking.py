@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from registry import BY_NAME, ENTRIES, Entry
-from subjects import reason_against
+from registry import BY_NAME, CHAINS, ENTRIES, Entry
+from subjects import Stage, reason_against
 
 CHECKS: dict[str, str] = {
     "a": "round trip",
@@ -38,6 +38,23 @@ def over(check: str, where: Callable[[Entry], bool] = lambda entry: True) -> pyt
     chosen = [entry for entry in ENTRIES if reason_against(entry, check) is None and where(entry)]
     COVERED[check].update(entry.name for entry in chosen)
     return pytest.mark.parametrize("entry", chosen, ids=str)
+
+
+def over_stages(check: str, *stages: Stage) -> pytest.MarkDecorator:
+    """Parametrise a test over entries as `over` does, and over the stages of their weights.
+
+    A flow whose parts and representatives run every stage is tried after training alone, where errors are largest.
+    """
+    chosen = [
+        (entry, stage)
+        for entry in ENTRIES
+        if reason_against(entry, check) is None
+        for stage in stages
+        if stage == "trained" or entry.name not in CHAINS
+    ]
+    COVERED[check].update(entry.name for entry, _ in chosen)
+    ids = [f"{entry}-{stage}" for entry, stage in chosen]
+    return pytest.mark.parametrize(("entry", "stage"), chosen, ids=ids)
 
 
 def golden(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -1,8 +1,6 @@
 """Check f: every density integrates to one."""
 
-import pytest
-
-from checking import over
+from checking import over_stages
 from pushforward.diagnostics.check import INTEGRAL
 from pushforward.diagnostics.integration import integrate
 from pushforward.transforms.stochastic_log_det import exactly
@@ -10,8 +8,7 @@ from registry import Entry
 from subjects import Stage, subject
 
 
-@pytest.mark.parametrize("stage", ["perturbed", "trained"])
-@over("f")
+@over_stages("f", "perturbed", "trained")
 def test_density_integrates_to_one(entry: Entry, stage: Stage) -> None:
     made = subject(entry, stage=stage)
     # Every value of a numeric solution takes many evaluations of a net.

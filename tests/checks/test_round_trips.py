@@ -3,10 +3,9 @@
 What draws on the way to the data returns to the latent exactly and to the data in law only.
 """
 
-import pytest
 import torch
 
-from checking import over
+from checking import over_stages
 from pushforward.diagnostics.check import ROUND_TRIP_32, ROUND_TRIP_32_TYPICAL, ROUND_TRIP_64
 from pushforward.diagnostics.inversion import data_round_trip, latent_round_trip, returns_to_data
 from registry import Entry
@@ -28,8 +27,7 @@ def _errors(entry: Entry, dtype: torch.dtype, stage: Stage) -> dict[str, torch.T
     return found
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@over("a")
+@over_stages("a", *STAGES)
 def test_round_trip_returns_to_where_it_started(entry: Entry, stage: Stage) -> None:
     for path, error in _errors(entry, torch.float64, stage).items():
         assert error.max() <= (entry.inverse_tolerance or ROUND_TRIP_64), path
