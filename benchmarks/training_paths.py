@@ -122,10 +122,15 @@ def difference(one: Weights, other: Weights) -> float:
     return max(float((value - other[name]).abs().max()) for name, value in one.items())
 
 
-def main() -> None:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", default="inductor", help="of torch.compile")
-    torch.compile = functools.partial(torch.compile, backend=parser.parse_args().backend)
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    torch.compile = functools.partial(torch.compile, backend=parse_arguments().backend)
     two = distributed(list(FLOWS))
     print("| flow | `fit` | `fit(compile=True)` | two processes | without regularisation |\n|---|---|---|---|---|")
     for name in FLOWS:

@@ -3,8 +3,9 @@
     git worktree add /tmp/before 5cf9c94
     python benchmarks/versions.py /tmp/before/src src
 
-Two processes, one a version, take turns at the same work, so that other work on the machine slows both. A figure is the
-median over the rounds of the time in the second version divided by that in the first: below 1 the second is faster.
+Two processes, one a version, take turns at the same work, so that other work on the machine slows both, and count their
+processor time. A figure is the median over the rounds of the time in the second version divided by that in the first:
+below 1 the second is faster.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ def work() -> None:
         if "levels" in options:
             x = (x * 3 + 8).round().clamp(0, options["levels"] - 1)
         flow = pushforward.flows.build(name.split(",")[0], shape, **options)
-        started = time.perf_counter()
+        started = time.process_time()
         training = TrainingOptions(steps=steps, batch_size=256, validate_every=steps)
         pushforward.fit(flow, x, x[:256], options=training, progress=False)
-        trained = time.perf_counter()
+        trained = time.process_time()
         flow.likelihood(x)
-        print(json.dumps([trained - started, time.perf_counter() - trained]), flush=True)
+        print(json.dumps([trained - started, time.process_time() - trained]), flush=True)
 
 
 def start(source: str) -> subprocess.Popen[str]:
@@ -75,15 +76,20 @@ def ask(worker: subprocess.Popen[str], name: str) -> list[float]:
     return answer
 
 
-def main() -> None:
-    if sys.argv[1:] == ["--worker"]:
-        work()
-        return
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command's arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", help="the folder src of the first version")
     parser.add_argument("after", help="the folder src of the second version")
     parser.add_argument("--rounds", type=int, default=7, help="how often each version does each piece of work")
-    arguments = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--worker"]:
+        work()
+        return
+    arguments = parse_arguments()
     workers = [start(arguments.before), start(arguments.after)]
     print("| flow | training, ratio | lowest to highest | scoring, ratio | lowest to highest |\n|---|---|---|---|---|")
     for name in FLOWS:
