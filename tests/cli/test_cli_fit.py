@@ -88,7 +88,8 @@ def test_the_same_seed_gives_the_same_weights(run: Run, houses_csv: Path, tmp_pa
 def test_the_limit_that_was_given_ends_the_training(
     run: Run, houses_csv: Path, tmp_path: Path, limit: tuple[str, object], steps: int
 ) -> None:
-    words = ("--option", "transforms=1", "--option", "hidden=4", "--no-report")
+    # The limit of time is there for a limit of steps that does not hold.
+    words = ("--option", "transforms=1", "--option", "hidden=4", "--no-report", "--minutes", 0.2)
     assert run("fit", houses_csv, "--out", tmp_path / "m", *words, *limit)[0] == 0
     # Batches of 64 of the 96 training rows.
     assert storage.load_model(tmp_path / "m").config.training["steps"] == steps
