@@ -29,6 +29,15 @@ CHECKS: dict[str, str] = {
 
 COVERED: dict[str, set[str]] = defaultdict(set)
 
+# Checks that take long and that the parts of a flow and its representatives have passed: the other flows of the same
+# architecture run them in `make test-slow`. The ordinary tests find every fault of scripts/mutants without these.
+_SLOW_FOR_CHAINS = "abfhlm"
+
+
+def is_slow(entry: Entry, check: str) -> bool:
+    """Whether an entry runs a check only in `make test-slow`."""
+    return (entry.name in CHAINS and check in _SLOW_FOR_CHAINS) or (entry.kind == "flow" and check == "i")
+
 
 def over(check: str, where: Callable[[Entry], bool] = lambda entry: True) -> pytest.MarkDecorator:
     """Parametrise a test over every entry that has no reason against the check, and note that it ran.
@@ -37,7 +46,12 @@ def over(check: str, where: Callable[[Entry], bool] = lambda entry: True) -> pyt
     """
     chosen = [entry for entry in ENTRIES if reason_against(entry, check) is None and where(entry)]
     COVERED[check].update(entry.name for entry in chosen)
-    return pytest.mark.parametrize("entry", chosen, ids=str)
+    cases = [pytest.param(entry, marks=_marks(entry, check)) for entry in chosen]
+    return pytest.mark.parametrize("entry", cases, ids=[str(entry) for entry in chosen])
+
+
+def _marks(entry: Entry, check: str) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if is_slow(entry, check) else []
 
 
 def over_stages(check: str, *stages: Stage) -> pytest.MarkDecorator:
@@ -54,7 +68,8 @@ def over_stages(check: str, *stages: Stage) -> pytest.MarkDecorator:
     ]
     COVERED[check].update(entry.name for entry, _ in chosen)
     ids = [f"{entry}-{stage}" for entry, stage in chosen]
-    return pytest.mark.parametrize(("entry", "stage"), chosen, ids=ids)
+    cases = [pytest.param(entry, stage, marks=_marks(entry, check)) for entry, stage in chosen]
+    return pytest.mark.parametrize(("entry", "stage"), cases, ids=ids)
 
 
 def golden(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -1,4 +1,4 @@
-"""The density of a base and a transform: `Flow` without what depends on an objective or an architecture."""
+"""The density of a base and a transform: `Flow` without its objective and its architecture's name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OVERFLOW = 1e6
 
 
 class Density(nn.Module, ABC):
-    """``base`` pushed forward from the latent to the data through ``transform``: to be scored and sampled.
+    """``base`` pushed forward from the latent to the data through ``transform``, with its log-density and its samples.
 
     `Flow` is the class to instantiate; objectives and ``torch.distributions`` take it as a Density. Arguments and
     errors are as there. Calling the module is `log_prob`.

@@ -1,4 +1,4 @@
-"""How data are read: which rows and columns, and what is done to images. This module loads nothing heavy.
+"""How data are read: the rows and columns to take, and the changes to images. This module imports nothing heavy.
 
 An option of reading is written once, as a field of `Preparation`. The command line, run files and saved models take
 their options of reading from its fields.

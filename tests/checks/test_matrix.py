@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checking import CHECKS, COVERED
+from checking import CHECKS, COVERED, is_slow
 from pushforward.flows import names
 from registry import CHAINS, ENTRIES, Reason
 from subjects import built, reason_against
@@ -45,10 +45,15 @@ def matrix() -> str:
         cells = []
         for check in CHECKS:
             reason = reason_against(entry, check)
-            cells.append("✓" if entry.name in COVERED[check] else "" if reason is None else str(numbers[reason]))
+            ran = "s" if is_slow(entry, check) else "✓"
+            cells.append(ran if entry.name in COVERED[check] else "" if reason is None else str(numbers[reason]))
         lines.append(f"| {entry.name} | {' | '.join(cells)} |")
     lines += ["", "Checks: " + "; ".join(f"**{letter}** {what}" for letter, what in CHECKS.items()) + "."]
-    lines += ["", "Reasons for not applying:", ""]
+    lines += [
+        "",
+        "✓: in `make test`. s: in `make test-slow`; the parts of the flow, and another flow of its architecture,",
+    ]
+    lines += ["run the check in `make test`.", "", "Reasons for not applying:", ""]
     lines += [f"{number}. {reason.value}" for reason, number in numbers.items()]
     return "\n".join(lines)
 

@@ -48,7 +48,7 @@ Imports = Annotated[
 ]
 # Options that a run file cannot set: it must not name code to run.
 COMMAND_LINE_ONLY = ("imports",)
-Force = Annotated[bool, Parameter(help="replace what is there.")]
+Force = Annotated[bool, Parameter(help="replace an existing file or folder.")]
 DataDir = Annotated[
     Path | None, Parameter(group=DATA, help="where named data are looked for; default: $PUSHFORWARD_DATA.")
 ]

@@ -23,10 +23,10 @@ def image_grid(
 ) -> Image:
     """Images ``(N, C, H, W)`` of the integers 0..levels-1 as one picture, row by row, one pixel a pixel.
 
-    One channel is grey, three are red, green and blue; of any other number the first is shown. Values are rounded,
-    clamped to the range and spread over it; what is not finite is shown as 0. columns: as many as make the picture
-    about square where it is None. gap: grey pixels between two images. marked: numbers of images that get a frame in
-    the gap. Raises ShapeError.
+    One channel is drawn in grey, three as red, green and blue; with any other number only the first is drawn. Values
+    are rounded, clamped to 0..levels-1 and scaled to 0..255; values that are not finite become 0. columns: images per
+    row; None makes the picture about square. gap: width of the grey line between two images in pixels. marked: indices
+    of images that get a coloured frame in the gap. Raises ShapeError.
     """
     from PIL import Image
 

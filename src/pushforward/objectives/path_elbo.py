@@ -91,7 +91,7 @@ class PathELBO(Objective):
 
     @torch.no_grad()
     def nonfinite(self, x: Tensor, context: Tensor | None, noise: NoiseValue) -> str:
-        """A phrase on what is not finite at latents ``x`` whose loss or gradients, held by the weights, are not."""
+        """Say which value is not finite where the loss at latents ``x``, or a gradient of the weights, is not."""
         drawn = samples(self.flow, x, context, noise)
         if not drawn.x.isfinite().all():
             return "the flow's samples are not finite"

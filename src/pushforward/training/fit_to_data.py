@@ -60,10 +60,11 @@ def fit(
     validation: rows that choose the best weights; None holds out a random tenth of ``train``. context and
     validation_context: one row of context, or a label, for each row. out: a directory for ``metrics.jsonl`` (an earlier
     one is replaced) and, unless ``on_best`` is given, the best weights so far in ``best.safetensors``. progress: False
-    for silence, else a live line on a terminal and plain lines elsewhere, on stderr. unit: of what is shown and
-    recorded; None: bits/dim for flows of integers, else nats. on_best: called with the flow, which holds the best
-    weights so far at that moment, the step and its mean validation log-likelihood in nats. clock: gives the seconds
-    that ``minutes`` limits; ``time.process_time`` counts only this process's work, for comparisons on a busy machine.
+    for silence, else a live line on a terminal and plain lines elsewhere, on stderr. unit: the unit of the values
+    shown and recorded; None: bits/dim for flows of integers, else nats. on_best: called with the flow, which holds the
+    best weights so far at that moment, the step and its mean validation log-likelihood in nats. clock: gives the
+    seconds that ``minutes`` limits; ``time.process_time`` counts only this process's work, for comparisons on a busy
+    machine.
 
     A flow of greedy steps (`rbig` and others) is fitted step by step instead of by gradients, in its own way
     (`GreedyRun`): ``steps`` limits how many, and options such as ``lr`` and ``batch_size`` have no use.

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 @dataclass(kw_only=True)
 class RunResult:
-    """The outcome of any fit. history: one entry a round; notes: what went wrong and what was done about it."""
+    """The outcome of any fit. history: one entry a round; notes: troubles of the run, and how it recovered."""
 
     steps: int = 0
     seconds: float = 0.0

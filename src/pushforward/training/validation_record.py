@@ -18,8 +18,8 @@ from pushforward.units import Unit, in_unit, unit_of
 class ValidationRecord:
     """Keeps the best state and records the rounds of a fit. ``misses`` counts the rounds since the best one.
 
-    unit: of what is recorded and shown; None: that of the flow. keep: called with a new best state, its step and its
-    mean log-likelihood in nats.
+    unit: the unit of the values recorded and shown; None: that of the flow. keep: called with a new best state, its
+    step and its mean log-likelihood in nats.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class ValidationRecord:
         self.misses = 0
 
     def take(self, score: Score, step: int) -> bool:
-        """Take in the score of the state that the flow holds now, and keep the state if it is the best: whether so."""
+        """Record the score of the flow's present state and keep the state if it is the best; return whether it is."""
         result = self.result
         # A row outside the support keeps every score at -inf: then later weights are taken for better ones.
         improved = score.mean > result.best_validation or (score.mean == -math.inf == result.best_validation)
