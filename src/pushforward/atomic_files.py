@@ -2,8 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+from pushforward.errors import OptionError
+
+# Of the name of a temporary file, so that the whole is a name wherever the final one is.
+_PREFIX_BYTES = 100
+
+
+def require_place(path: Path) -> None:
+    """Raise OptionError where no file or folder ``path`` can be made or replaced, PermissionError where it may not.
+
+    The folder that holds it need not be there yet.
+    """
+    if "\0" in str(path):
+        raise OptionError(f"{str(path)!r}: a name without NUL characters expected")
+    if os.path.lexists(path) and not os.path.exists(path):
+        raise OptionError(f"{path} is a link to a place that is not there; choose another name")
+    above = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.lexists(folder))
+    folder = path.absolute().parent if above == path.absolute() else above
+    if not os.path.isdir(folder):
+        raise OptionError(f"{path}: {folder} is a file, no folder, so that nothing can lie below it")
+    longest = os.pathconf(folder, "PC_NAME_MAX")
+    for name in path.absolute().relative_to(folder).parts:
+        size = len(os.fsencode(name))
+        if size > longest:
+            raise OptionError(f"{path}: a name of at most {longest} bytes expected, got {size}; choose a shorter one")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "no permission to write there", str(path))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -14,7 +42,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def stage(path: Path, content: bytes) -> Path:
     """Write ``content`` to a temporary file beside ``path``, flush it to the disk, and return its path."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    prefix = os.fsdecode(os.fsencode(path.name)[:_PREFIX_BYTES])
+    temporary = path.with_name(f".{prefix}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -217,3 +217,67 @@ def test_hostile_image_is_one_sentence(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DataError, match=r"a\.png"):
         load(str(tmp_path))
+
+
+def _png(bits: int, colour: int, samples: int) -> bytes:
+    """A picture of 4 x 4 pixels with the header that is asked for: Pillow writes no colours of 16 bits."""
+    rows = b"".join(b"\0" + bytes(range(4 * samples * bits // 8)) for _ in range(4))
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 4, 4, bits, colour, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def _tiff(bits: int, samples: int) -> bytes:
+    entries, at = [], 8 + 2 + 9 * 12 + 4
+    depths = struct.pack(f"<{samples}H", *[bits] * samples)
+    size, colour = 16 * samples * bits // 8, 1 if samples == 1 else 2
+    values = (4, 4, bits if samples == 1 else at, 1, colour, at + len(depths), samples, 4, size)
+    for tag, value in zip((256, 257, 258, 259, 262, 273, 277, 278, 279), values, strict=True):
+        entries.append(
+            struct.pack("<HHII", tag, 3 if tag < 273 or tag == 277 else 4, samples if tag == 258 else 1, value)
+        )
+    head = b"II*\0" + struct.pack("<IH", 8, 9) + b"".join(entries) + struct.pack("<I", 0)
+    return head + depths + bytes(i % 256 for i in range(size))
+
+
+DEEP = {
+    "grey.png": _png(16, 0, 1),
+    "grey_alpha.png": _png(16, 4, 2),
+    "rgb.png": _png(16, 2, 3),
+    "rgba.png": _png(16, 6, 4),
+    "grey.tif": _tiff(16, 1),
+    "rgb.tif": _tiff(16, 3),
+    "rgba.tif": _tiff(16, 4),
+    "rgb.ppm": b"P6 4 4 65535\n" + bytes(96),
+    "rgb10.ppm": b"P6 4 4 1023\n" + bytes(96),
+    "grey.pgm": b"P5 4 4 65535\n" + bytes(32),
+    "plain.ppm": b"P3 4 4 65535\n" + b"9 " * 48,
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_the_depth_of_the_file_and_not_of_pillow_is_judged(tmp_path, name):
+    (tmp_path / name).write_bytes(DEEP[name])
+    with pytest.raises(DataError, match=rf"{name}: 8 bits a channel expected, the file has 1[06] bits"):
+        load(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "channels"),
+    [
+        ("a.png", _png(8, 2, 3), 3),
+        ("b.png", _png(8, 0, 1), 1),
+        ("c.tif", _tiff(8, 3), 3),
+        ("d.tif", _tiff(8, 1), 1),
+        ("e.ppm", b"P6 4 4 255\n" + bytes(48), 3),
+        ("f.ppm", b"P6 4 4 100\n" + bytes(48), 3),
+        ("g.pgm", b"P5 4 4 15\n" + bytes(16), 1),
+    ],
+)
+def test_files_of_at_most_eight_bits_are_read(tmp_path, name, content, channels):
+    (tmp_path / name).write_bytes(content)
+    assert load(str(tmp_path / name)).x.shape == (1, channels, 4, 4)

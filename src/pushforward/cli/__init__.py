@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -20,6 +21,9 @@ EXIT_CODES = """Exit codes: 0 done; 1 an error inside or of the system (disk ful
 options; 3 data that cannot be found, read or used; 4 a saved model that is incomplete, changed or unknown; 5 numerics:
 training kept diverging, or a check failed; 130 interrupted before anything was saved. Ctrl-C during `fit` ends training
 after the step at hand and saves the best model so far."""
+
+# A path that cannot be is wrong usage; a full disk or a missing permission is not.
+_WRONG_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST, errno.ELOOP)
 
 # One module and one function of that name each.
 _COMMANDS = (
@@ -88,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        return _fail(str(error), 1)
+        where = "" if error.filename is None else f"{error.filename}: "
+        return _fail(f"{where}{error.strerror or error}", 2 if error.errno in _WRONG_PATHS else 1)
     except MemoryError:
         return _fail("out of memory; use fewer rows (--limit) or a smaller model", 1)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def given_context(model: SavedModel, given: str | None, labels: Sequence[int] | 
         raise OptionError(
             f"this model is conditional on {', '.join(names)}: give them with --given {names[0]}=VALUE,..."
         )
-    if "=" in given and not Path(given).exists():
+    if "=" in given and not os.path.exists(given):
         return _values(given, names)
     return load(given, columns=names).x.astype(np.float32)
 

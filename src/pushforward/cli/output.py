@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pushforward.atomic_files import write_atomically
+from pushforward.atomic_files import require_place, write_atomically
 from pushforward.errors import OptionError
 
 Table = Mapping[str, np.ndarray[Any, Any]]
@@ -27,8 +28,9 @@ def require_output(out: Path | None, endings: tuple[str, ...], force: bool) -> N
         return
     if out.suffix.lower() not in endings:
         raise OptionError(f"{out}: a file name ending in {', '.join(endings[:-1])} or {endings[-1]} expected")
-    if not out.parent.is_dir():
+    if not os.path.isdir(out.parent):
         raise OptionError(f"{out}: there is no folder {out.parent}; make it first")
+    require_place(out)
     if out.is_dir() or (out.exists() and not force):
         raise OptionError(f"{out} is there already; choose another name, or replace it with --force")
 

@@ -24,10 +24,13 @@ def report(
 
     On the data that the model was fitted to, the test rows of its split are scored; other data are divided anew.
     """
+    from pushforward.atomic_files import require_place
     from pushforward.cli.reading import read_for
     from pushforward.cli.reporting import print_held_out, save_report
     from pushforward.storage import load_model
 
+    if out is not None:
+        require_place(out / "report.html")
     saved = load_model(model, running.start())
     rows = read_for(
         saved,

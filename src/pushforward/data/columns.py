@@ -41,9 +41,11 @@ def choose(
         named: whether the names come from the file; if not, a column may also be asked for by its index.
 
     Raises:
-        DataError: if a column is not there, or the file names two alike.
+        DataError: if a column is not there, the file names two alike, or it has none.
         OptionError: if a column is asked for twice, or none is left to model.
     """
+    if not names:
+        raise DataError(f"{where}: there are no columns in it")
     if len(names) > MAX_COLUMNS:
         raise DataError(f"{where}: {len(names):,} columns, at most {MAX_COLUMNS:,} are read")
     positions = {name: i for i, name in enumerate(names)}

@@ -1,5 +1,6 @@
 """The column names of a table in a file, without its values."""
 
+import os
 from pathlib import Path
 
 from pushforward.data import toys
@@ -19,7 +20,7 @@ def column_names(name: str) -> tuple[str, ...] | None:
         return ("x", "y")
     path = Path(name).expanduser()
     lower = path.name.lower()
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
     if lower.endswith(".parquet"):
         import pyarrow.parquet

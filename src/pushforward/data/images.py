@@ -30,6 +30,7 @@ _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
 _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
 _ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
 _PIXELS_ALWAYS_ALLOWED = 1 << 24
 
 
@@ -152,14 +153,32 @@ def _opened(path: Path) -> Iterator[Image]:
                 raise DataError(
                     f"{path}: {size:,} bytes claim to hold {image.width} x {image.height} pixels: not an honest image"
                 )
-            if image.mode not in _GREY_MODES + _COLOUR_MODES:
+            bits = _stored_bits(image)
+            if bits > 8 or image.mode not in _GREY_MODES + _COLOUR_MODES:
+                stored = f"{bits} bits" if bits > 8 else f"an image of Pillow's mode {image.mode!r}"
                 raise DataError(
-                    f"{path}: 8 bits a channel expected, got an image of Pillow's mode {image.mode!r} (16 bits or "
-                    "floating point); scale it to 8 bits, or save the numbers as an .npy table"
+                    f"{path}: 8 bits a channel expected, the file has {stored}; scale it to 8 bits, or save the "
+                    "numbers as an .npy table"
                 )
             if getattr(image, "n_frames", 1) != 1:
                 raise DataError(f"{path}: one picture expected, but the file has several frames; extract one")
             yield image
+
+
+def _stored_bits(image: Image) -> int:
+    """Bits of a channel in the file itself: Pillow opens colours of 16 bits in a mode of 8, and drops the lower half.
+
+    Its other formats hold at most 8 bits.
+    """
+    if image.format == "TIFF":
+        tags: Any = image
+        return int(max(tags.tag_v2.get(_BITS_PER_SAMPLE, (1,))))
+    # How the pixels are laid out, as "RGB;16B"; for PPM, and only there, with the largest value: ("RGB", 65535).
+    layouts = [tile[3] for tile in getattr(image, "tile", ())]
+    largest = [arguments[1] for arguments in layouts if image.format == "PPM" and isinstance(arguments, tuple)]
+    if largest:
+        return int(max(largest)).bit_length()
+    return 16 if any(isinstance(layout, str) and ";16" in layout for layout in layouts) else 8
 
 
 def _upright_size(image: Image) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pushforward.atomic_files import flush_folder, stage, write_atomically
+from pushforward.atomic_files import flush_folder, require_place, stage, write_atomically
 from pushforward.error_messages import first_problem
 from pushforward.errors import ModelError, OptionError
 from pushforward.storage.migration import FORMAT
@@ -71,7 +71,8 @@ def add_file(path: str | os.PathLike[str], name: str, content: bytes) -> None:
 
 
 def require_free(path: Path, force: bool) -> None:
-    """Raise OptionError if ``path`` is a file, or a directory with something in it while ``force`` is not set."""
+    """Raise OptionError unless ``path`` can be made, or is a directory that is empty or, with ``force``, any."""
+    require_place(path)
     if path.exists() and not path.is_dir():
         raise OptionError(f"{path} is a file; a folder to save the model in was expected")
     if not force and path.is_dir() and any(path.iterdir()):
@@ -83,7 +84,8 @@ def require_free(path: Path, force: bool) -> None:
 
 def verify(directory: Path) -> Manifest:
     """Compare every file with the manifest; raises ModelError that names the first that is missing or was changed."""
-    if not directory.is_dir():
+    # os.path, because a Path raises for a name that is too long.
+    if not os.path.isdir(directory):
         raise ModelError(f"{directory}: no saved model here, it is not a folder")
     manifest = read_manifest(directory)
     _require_whole(directory, manifest.files)

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from pushforward.atomic_files import require_place
+
 
 class Metrics:
     """Collects the entries and, given a directory, writes each to ``metrics.jsonl`` there as soon as it is known.
@@ -29,6 +31,7 @@ class Metrics:
         self.history: list[dict[str, Any]] = []
         self._file = None
         if directory is not None:
+            require_place(directory / "metrics.jsonl")
             directory.mkdir(parents=True, exist_ok=True)
             self._file = (directory / "metrics.jsonl").open("w", encoding="utf-8")
 
