@@ -11,6 +11,7 @@ import torch
 from pushforward.array_types import Array
 from pushforward.cli.progress import show_progress
 from pushforward.data import DataSet, load
+from pushforward.data.header import read_header
 from pushforward.errors import DataError
 from pushforward.rows import Rows, row_latents, rows_of
 from pushforward.storage import SavedModel
@@ -35,7 +36,8 @@ def decode_file(model: SavedModel, path: Path, context: Array | None, seed: int)
     """
     flow = model.flow
     shape = flow.transform.latent_shape
-    data = load(str(path))
+    header = read_header(str(path))
+    data = load(str(path), columns=None if header is None else header.names)
     if data.kind != "table" or data.event_shape != (math.prod(shape),):
         raise DataError(f"{path}: latents of {math.prod(shape)} numbers a row expected, got {data.event_shape}")
     beside = None

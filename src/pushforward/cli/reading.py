@@ -8,7 +8,7 @@ from dataclasses import replace
 from pushforward.cli.parameters import DataSource
 from pushforward.cli.progress import tell
 from pushforward.data import DataSet, load
-from pushforward.data.header import column_names
+from pushforward.data.header import read_header
 from pushforward.data.loading import reduce_bits, with_test
 from pushforward.errors import DataError, PushforwardError
 from pushforward.preparation import Preparation
@@ -33,7 +33,8 @@ def read_for(
     config = model.config.data
     if config is None:
         chosen = Preparation(columns=source.columns, context=source.context)
-        data = load(name, chosen, data_dir=source.data_dir)
+        data = load(name, _with_model_columns(model, name, chosen), data_dir=source.data_dir)
+        tell_left_out(data)
     else:
         limit, seed = (config.preparation.limit, config.seed) if as_fitted else (None, 0)
         read = _read_images if config.kind == "image" else _read_table
@@ -79,8 +80,8 @@ def _read_table(
     ours, conditions = config.columns or (), config.context_columns or ()
     columns, context = source.columns, source.context
     if columns is None and context is None:
-        columns, context = _columns_of(name, ours, conditions)
-    for option, given, wanted in (("columns", columns, ours), ("context", context, conditions)):
+        columns, context = _columns_of(name, ours, conditions, config.left_out)
+    for option, given, wanted in (("columns", source.columns, ours), ("context", source.context, conditions)):
         if given is not None and len(given) != len(wanted):
             raise DataError(f"{option}: {len(wanted)} names expected, for {', '.join(wanted)}, got {len(given)}")
     chosen = Preparation(columns=columns, context=context or None, limit=limit)
@@ -95,13 +96,19 @@ def _read_table(
 
 
 def _columns_of(
-    name: str, ours: tuple[str, ...], conditions: tuple[str, ...]
+    name: str, ours: tuple[str, ...], conditions: tuple[str, ...], left_out: tuple[str, ...]
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
-    """Which of the file's columns are the model's; all of them, by position, where the file names none."""
-    names, wanted = column_names(name), [*ours, *conditions]
-    if names is None:
-        nameless = [f"x{i}" for i in range(len(wanted))]
-        return (ours, conditions) if conditions and sorted(wanted) == sorted(nameless) else (None, None)
+    """Which of the file's columns are the model's; all of them, by position, where the file names none.
+
+    left_out: columns of the data that the model was fitted to which only numbered the rows.
+    """
+    header, wanted = read_header(name), [*ours, *conditions]
+    if header is None:
+        return None, None
+    names = header.names
+    if not header.named:
+        same_table = set(names) in (set(wanted), {*wanted, *left_out})
+        return (ours, conditions) if same_table else (names, None)
     missing = [column for column in wanted if column not in names]
     extra = [column for column in names if column not in wanted]
     if missing:
@@ -113,6 +120,25 @@ def _columns_of(
     if extra:
         tell(f"note: {name} has columns that the model does not know, they are left out: {_listed(extra)}")
     return ours, conditions
+
+
+def _with_model_columns(model: SavedModel, name: str, chosen: Preparation) -> Preparation:
+    """All columns of the data, also those that number the rows, where a model has so many and none are chosen."""
+    header = read_header(name) if chosen.columns is None and chosen.context is None else None
+    if header is None or (len(header.names),) != model.flow.event_shape:
+        return chosen
+    return replace(chosen, columns=header.names)
+
+
+def tell_left_out(data: DataSet) -> None:
+    """Print a line on the columns of a table that are not among the data because they only number the rows."""
+    if data.left_out:
+        one = len(data.left_out) == 1
+        tell(
+            f"note: {_listed(data.left_out)} of {data.name} only {'numbers' if one else 'number'} the rows and "
+            f"{'is' if one else 'are'} left out; name {'it' if one else 'them'} with --columns to model "
+            f"{'it' if one else 'them'} all the same"
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -29,6 +29,8 @@ def summary(model: SavedModel) -> str:
         facts.append(("data", f"{data.name}, {data.rows:,} rows, sha256 {data.fingerprint[:12]}..."))
         if data.columns is not None:
             facts.append(("columns", ", ".join(data.columns)))
+        if data.left_out:
+            facts.append(("left out", f"{', '.join(data.left_out)}: numbers of the rows"))
     if model.split is not None:
         sizes = [f"{len(rows):,} {name}" for name, rows in model.split.parts.items()]
         facts.append(("split", ", ".join(sizes)))

@@ -1,8 +1,9 @@
 """Which columns of a table are modelled and which are conditioned on, and what to say about values that are missing."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,14 +13,26 @@ from pushforward.errors import DataError, OptionError
 
 MAX_COLUMNS = 100_000
 
+# Fewer rows may count by chance.
+_ENOUGH_TO_COUNT = 10
+# How pandas writes an index without a name: to Parquet, and to text that it has read as a column and written again.
+_INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+(_level_\d+)?")
+
 
 @dataclass(frozen=True)
 class Choice:
-    """Column positions in the file: those of the data and those of the context."""
+    """Column positions in the file: those of the data and those of the context.
+
+    asked: whether the data's columns were asked for, or else are all that are left. indices: of these, the ones that
+    are named as the index of a table is. left_out: columns that only number the rows.
+    """
 
     names: tuple[str, ...]
     x: tuple[int, ...]
     context: tuple[int, ...]
+    asked: bool = True
+    indices: frozenset[int] = frozenset()
+    left_out: tuple[int, ...] = ()
 
     @property
     def needed(self) -> tuple[int, ...]:
@@ -33,12 +46,21 @@ def default_names(count: int) -> tuple[str, ...]:
 
 
 def choose(
-    where: str, names: Sequence[str], columns: Sequence[str] | None, context: Sequence[str] | None, *, named: bool
+    where: str,
+    names: Sequence[str],
+    columns: Sequence[str] | None,
+    context: Sequence[str] | None,
+    *,
+    named: bool,
+    unnamed: Collection[int] = (),
+    index: Collection[int] = (),
 ) -> Choice:
     """Find the asked-for columns among `names`. Without `columns`, every column that is not context is data.
 
     Args:
         named: whether the names come from the file; if not, a column may also be asked for by its index.
+        unnamed: positions of columns that the file leaves without a name beside others that have one.
+        index: positions of columns that the file declares to be its index; they are data only where they are asked for.
 
     Raises:
         DataError: if a column is not there, the file names two alike, or it has none.
@@ -62,9 +84,12 @@ def choose(
         raise DataError(f"{where}: {option} asks for column {name!r}, which is not there; {hint}")
 
     chosen_context = tuple(position(name, "context") for name in context or ())
+    left_out: tuple[int, ...] = ()
     if columns is None:
-        taken = set(chosen_context)
-        chosen = tuple(i for i in range(len(names)) if i not in taken)
+        chosen = tuple(i for i in range(len(names)) if i not in chosen_context)
+        if set(chosen) - set(index):
+            left_out = tuple(i for i in chosen if i in index)
+            chosen = tuple(i for i in chosen if i not in index)
     else:
         chosen = tuple(position(name, "columns") for name in columns)
     together = chosen + chosen_context
@@ -73,7 +98,36 @@ def choose(
         raise OptionError(f"columns and context: column {twice!r} is asked for twice")
     if not chosen:
         raise OptionError(f"columns and context: no column of {where} is left to model")
-    return Choice(tuple(names), chosen, chosen_context)
+    indices = frozenset(i for i in chosen if i in unnamed or _INDEX_NAME.fullmatch(names[i]))
+    return Choice(tuple(names), chosen, chosen_context, columns is not None, indices, left_out)
+
+
+def without_row_numbers(values: np.ndarray, choice: Choice) -> tuple[np.ndarray, Choice]:
+    """Values and choice without the columns that only number the rows, where nobody asked for them by name.
+
+    These count from 0 or 1, or have the name of an index and hold distinct whole numbers. Where all columns are such,
+    they are the data.
+
+    Args:
+        values: as `finish` takes them.
+    """
+    if choice.asked:
+        return values, choice
+    number = [_numbers_rows(values[:, place], i in choice.indices) for place, i in enumerate(choice.x)]
+    if not any(number) or all(number):
+        return values, choice
+    rest = [place for place, counts in enumerate(number) if not counts]
+    places = [*rest, *range(len(choice.x), values.shape[1])]
+    x = tuple(choice.x[place] for place in rest)
+    left_out = tuple(sorted({*choice.left_out, *choice.x} - {*x}))
+    return values[:, places], replace(choice, x=x, left_out=left_out)
+
+
+def _numbers_rows(column: np.ndarray, index: bool) -> bool:
+    start = column[0] if len(column) else np.nan
+    if start in (0, 1) and len(column) >= _ENOUGH_TO_COUNT and bool((column == np.arange(len(column)) + start).all()):
+        return True
+    return index and bool((column == np.floor(column)).all()) and len(np.unique(column)) == len(column)
 
 
 def finish(
@@ -90,6 +144,7 @@ def finish(
     """
     if len(values) == 0:
         raise DataError(f"{source}: there are no rows in it")
+    values, choice = without_row_numbers(values, choice)
     bad = ~np.isfinite(values)
     if bad.any():
         rows = np.flatnonzero(bad.any(axis=1))
@@ -109,6 +164,7 @@ def finish(
         [choice.names[i] for i in choice.x],
         context=np.ascontiguousarray(values[:, width:]) if choice.context else None,
         context_columns=[choice.names[i] for i in choice.context] if choice.context else None,
+        left_out=[choice.names[i] for i in choice.left_out],
         source=source,
     )
 

@@ -25,6 +25,7 @@ class DataSet:
         context_columns: their K names.
         labels: `(N,)` int64 class labels where the publisher gives them.
         test_rows: indices of the published test part, if there is one.
+        left_out: names of columns that only number the rows and are therefore not among the data.
         source: where the data came from.
 
     Raises:
@@ -40,6 +41,7 @@ class DataSet:
     context_columns: tuple[str, ...] | None = None
     labels: np.ndarray | None = None
     test_rows: np.ndarray | None = None
+    left_out: tuple[str, ...] = ()
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -159,6 +161,7 @@ def table_set(
     *,
     context: np.ndarray | None = None,
     context_columns: Sequence[str] | None = None,
+    left_out: Sequence[str] = (),
     source: str = "",
 ) -> DataSet:
     """A finite table `(N, D)` as a data set."""
@@ -172,6 +175,7 @@ def table_set(
         columns=tuple(columns),
         context=context,
         context_columns=None if context_columns is None else tuple(context_columns),
+        left_out=tuple(left_out),
         source=source,
     )
 

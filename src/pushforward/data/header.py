@@ -2,22 +2,32 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from pushforward.data import toys
+from pushforward.data.columns import default_names
+from pushforward.data.loading import is_array, read_array
 from pushforward.data.reading import foreign, read_all
 from pushforward.data.tables import find_layout
 
 _TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
-def column_names(name: str) -> tuple[str, ...] | None:
-    """The names that a toy or a file gives its columns; None where it gives none (an array, text without a header).
+class Header(NamedTuple):
+    """The names of a table's columns. named: whether the file gives them, or they are x0, x1, ..."""
+
+    names: tuple[str, ...]
+    named: bool
+
+
+def read_header(name: str) -> Header | None:
+    """The names of all columns of a toy or of a table in a file; None for images and for files that are not there.
 
     Raises:
         DataError: if the file cannot be read.
     """
     if name in toys.TOYS:
-        return ("x", "y")
+        return Header(("x", "y"), True)
     path = Path(name).expanduser()
     lower = path.name.lower()
     if not os.path.isfile(path):
@@ -26,8 +36,12 @@ def column_names(name: str) -> tuple[str, ...] | None:
         import pyarrow.parquet
 
         with foreign(path, "a Parquet file"):
-            return tuple(pyarrow.parquet.read_schema(path).names)
+            return Header(tuple(pyarrow.parquet.read_schema(path).names), True)
     if lower.endswith(_TEXT):
         layout = find_layout(path, read_all(path, "delimited text"))
-        return layout.names if layout.header else None
+        return Header(layout.names, layout.header)
+    if is_array(path):
+        array, _ = read_array(path)
+        if array.ndim < 3:
+            return Header(default_names(array.shape[1] if array.ndim == 2 else 1), False)
     return None

@@ -36,7 +36,9 @@ def load(
     """Load a named data set (see `names`), a file, or a folder of images.
 
     Files are told apart by their endings: .npy, .npz, idx names as MNIST's publisher uses them, .csv and .tsv (also
-    with .gz), .parquet, and single images. Arrays of one or two dimensions are tables, of three or four images.
+    with .gz), .parquet, and single images. Arrays of one or two dimensions are tables, of three or four images. Columns
+    of a table that only number its rows, as the index of a DataFrame does, are left out unless they are asked for by
+    name; `DataSet.left_out` has their names.
 
     preparation: which rows and columns, and how images are prepared; or its fields as ``options``. data_dir: where
     named data are looked for; default: the environment variable PUSHFORWARD_DATA. seed: for the draw of ``limit`` rows
@@ -63,7 +65,10 @@ def load(
     if preparation.test is None:
         return data
     # Every test row is used, and read as the others are.
-    return with_test(data, load(preparation.test, replace(preparation, test=None, limit=None), data_dir=data_dir))
+    chosen = replace(preparation, test=None, limit=None)
+    if data.left_out:
+        chosen = replace(chosen, columns=data.columns)
+    return with_test(data, load(preparation.test, chosen, data_dir=data_dir))
 
 
 def reduce_bits(data: DataSet, bits: int) -> DataSet:
@@ -143,7 +148,7 @@ def _load_path(path: Path, preparation: Preparation, seed: int) -> DataSet:
     elif lower.endswith(_TEXT_SUFFIXES):
         data = read_csv(path, columns, context)
     else:
-        array, labels = _read_array(path)
+        array, labels = read_array(path)
         if array.ndim < 3:
             data = from_matrix(path.name, str(path), array, columns, context)
         else:
@@ -156,7 +161,13 @@ def _load_path(path: Path, preparation: Preparation, seed: int) -> DataSet:
     return data
 
 
-def _read_array(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def is_array(path: Path) -> bool:
+    """Whether `read_array` reads files of such a name."""
+    return path.name.lower().endswith((".npy", ".npz")) or looks_like_idx(path)
+
+
+def read_array(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The array in a file and, where there are, its class labels; raises DataError."""
     lower = path.name.lower()
     if lower.endswith(".npy"):
         return read_npy(path), None

@@ -4,6 +4,7 @@ Delimited text that pyarrow refuses is read again with Python's `csv`, which is 
 reads the file or says in which row and column it fails.
 """
 
+import contextlib
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,11 +26,15 @@ _LINE_LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a text file is laid out: its delimiter, whether it starts with a header, and the columns' names."""
+    """How a text file is laid out: its delimiter, whether it starts with a header, and the columns' names.
+
+    unnamed: the columns for which the header has no name.
+    """
 
     delimiter: str
     header: bool
     names: tuple[str, ...]
+    unnamed: tuple[int, ...] = ()
 
 
 def read_csv(path: Path, columns: Sequence[str] | None = None, context: Sequence[str] | None = None) -> DataSet:
@@ -40,7 +45,7 @@ def read_csv(path: Path, columns: Sequence[str] | None = None, context: Sequence
     """
     content = read_all(path, "delimited text")
     layout = find_layout(path, content)
-    choice = choose(str(path), layout.names, columns, context, named=layout.header)
+    choice = choose(str(path), layout.names, columns, context, named=layout.header, unnamed=layout.unnamed)
     values = _read_fast(content, layout, choice)
     if values is None:
         values = _read_slow(path, content, layout, choice)
@@ -98,7 +103,7 @@ def find_layout(path: Path, content: bytearray) -> _Layout:
     if not _is_header(rows):
         return _Layout(delimiter, False, default_names(len(rows[0])))
     names = tuple(cell.strip() or f"x{i}" for i, cell in enumerate(rows[0]))
-    return _Layout(delimiter, True, names)
+    return _Layout(delimiter, True, names, tuple(i for i, cell in enumerate(rows[0]) if not cell.strip()))
 
 
 def _is_header(rows: list[list[str]]) -> bool:
@@ -187,7 +192,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, context: Sequ
     size = file_size(path)
     with foreign(path, "a Parquet file"), pyarrow.parquet.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
-        choice = choose(str(path), schema.names, columns, context, named=True)
+        choice = choose(str(path), schema.names, columns, context, named=True, index=_index_columns(schema))
         _require_numeric(path, schema, choice)
         require_size(path, 8 * rows * len(choice.needed))
         if 8 * rows * len(choice.needed) > expansion_limit(size):
@@ -199,6 +204,16 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, context: Sequ
         target = pyarrow.schema([(name, pyarrow.float64()) for name in needed])
         values = _matrix(table.cast(target, safe=False))
     return finish(path.name, str(path), values, choice)
+
+
+def _index_columns(schema: Any) -> frozenset[int]:
+    """The columns that pandas wrote as the index of the table, as the file's metadata say."""
+    with contextlib.suppress(ValueError, RecursionError):
+        metadata = schema.pandas_metadata
+        declared = metadata.get("index_columns") if isinstance(metadata, dict) else None
+        names = {name for name in declared if isinstance(name, str)} if isinstance(declared, list) else set()
+        return frozenset(i for i, name in enumerate(schema.names) if name in names)
+    return frozenset()
 
 
 def _require_numeric(path: Path, schema: Any, choice: Choice) -> None:

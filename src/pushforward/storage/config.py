@@ -33,6 +33,7 @@ class DataConfig(_Strict):
     levels: int | None = None
     columns: tuple[str, ...] | None = None
     context_columns: tuple[str, ...] | None = None
+    left_out: tuple[str, ...] = ()
     fingerprint: str
     source: str = ""
     preparation: Preparation = Preparation()
