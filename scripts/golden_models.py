@@ -56,6 +56,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "residual_flow": [{"log_det": "roulette"}],
     "planar": [{"direction": "to_data", "linear": "lu"}],
 }
+IMAGE_VARIANTS: dict[str, list[dict[str, Any]]] = {"real_nvp": [{"published": True}]}
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,10 @@ def cases() -> list[Case]:
         if name in pushforward.flows.names("images"):
             options = IMAGES.get(name) or small_options(name, (1, 8, 8))
             found.append(Case(name, "images", (1, 8, 8), {**options, "levels": 8}, classes=3, context_dim=2))
+            found += [
+                Case(name, f"images-variant-{i}", (1, 8, 8), {**options, "levels": 8, **more})
+                for i, more in enumerate(IMAGE_VARIANTS.get(name, []))
+            ]
     return [case for case in found if allowed(case)]
 
 

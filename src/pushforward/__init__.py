@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pushforward.version import __version__
 
 if TYPE_CHECKING:
-    from pushforward import errors, flows
+    from pushforward import errors, flows, presets
     from pushforward.diagnostics.check import check
     from pushforward.errors import PushforwardError
     from pushforward.flow import Flow
@@ -32,6 +32,7 @@ __all__ = [
     "fit",
     "flows",
     "load",
+    "presets",
     "save",
 ]
 
@@ -58,6 +59,7 @@ _PACKAGES = (
     "maps",
     "nets",
     "objectives",
+    "presets",
     "report",
     "storage",
     "training",

@@ -42,6 +42,8 @@ def entries() -> list[Entry]:
         image("image 5 x 7, no squeeze", (1, 5, 7)),
         *(image(f"image, norm {norm}", (1, 4, 4), scales=2, norm=norm) for norm in ("lagged-batch", "activation")),
         *(image(f"image, net norm {norm}", (1, 4, 4), scales=2, net_norm=norm) for norm in ("instance", "none")),
+        image("image 4 x 4, published", (1, 4, 4), scales=2, published=True),
+        image("image 4 x 4, published, labels", (1, 4, 4), LABELS, scales=2, published=True),
         *(image(f"image, log-scale {s}", (1, 4, 4), scales=2, log_scale=s) for s in ("sigmoid", "soft-clamp")),
         vector_entry("nice", "2 features"),
         vector_entry("nice", "1 feature", 1, base="normal"),

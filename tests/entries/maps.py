@@ -7,7 +7,17 @@ from collections.abc import Callable
 import torch
 
 from entry import Entry, map_entry
-from pushforward.maps import Additive, Affine, LogScale, Map, Scale, SigmoidScale, SoftClampScale, TanhScale
+from pushforward.maps import (
+    Additive,
+    Affine,
+    LogScale,
+    Map,
+    Scale,
+    ShiftedScale,
+    SigmoidScale,
+    SoftClampScale,
+    TanhScale,
+)
 
 
 def entries() -> list[Entry]:
@@ -16,4 +26,5 @@ def entries() -> list[Entry]:
     for name, scale in scales.items():
         makes[f"scale, {name}"] = lambda dtype, scale=scale: Scale(scale())
         makes[f"affine, {name}"] = lambda dtype, scale=scale: Affine(scale())
+        makes[f"shifted scale, {name}"] = lambda dtype, scale=scale: ShiftedScale(scale())
     return [map_entry(name, make, smooth=True, golden=True) for name, make in makes.items()]

@@ -120,6 +120,7 @@ def entries() -> list[Entry]:
         transform_entry("permutation, given", (3,), lambda: Permutation((3,), (2, 0, 1))),
         transform_entry("batch norm", (3,), lambda: BatchNorm((3,)), golden=True),
         transform_entry("batch norm, image, plain average", image, lambda: BatchNorm(image, momentum=None)),
+        transform_entry("batch norm, with zeros", image, lambda: BatchNorm(image, zeros=3, from_data=False)),
         transform_entry("batch norm, lagged", (1,), lambda: BatchNorm((1,), lag=True)),
         transform_entry("activation norm", (3,), lambda: ActNorm((3,)), smooth=True),
         transform_entry("activation norm, image", image, lambda: ActNorm(image)),

@@ -63,6 +63,14 @@ def test_affine_map_is_equation_4_of_real_nvp(name: str) -> None:
     _assert_equals(_map(f"map: affine, {name}"), torch.stack([_tensor(_T), _tensor(_RAW)]), y, s)
 
 
+@golden("map: shifted scale, tanh", "map: shifted scale, sigmoid", "map: shifted scale, soft-clamp")
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "soft-clamp"])
+def test_shifted_scale_shifts_before_it_scales(name: str) -> None:
+    s = [_log_scale(name, raw) for raw in _RAW]
+    y = [(mpmath.mpf(x) + mpmath.mpf(t)) * mpmath.exp(si) for x, si, t in zip(_X, s, _T, strict=True)]
+    _assert_equals(_map(f"map: shifted scale, {name}"), torch.stack([_tensor(_T), _tensor(_RAW)]), y, s)
+
+
 @golden("map: scale, tanh", "map: scale, sigmoid", "map: scale, soft-clamp")
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "soft-clamp"])
 def test_scale_map_is_the_diagonal_scaling_of_nice(name: str) -> None:

@@ -15,6 +15,7 @@ def flows(
 ) -> None:
     """The architectures, and what each is for; with a name, the options it has."""
     from pushforward import flows as registry
+    from pushforward import presets
 
     import_files(imports)
     if name is None:
@@ -30,3 +31,5 @@ def flows(
         print(f"Options on {kind}:")
         for option, field in recipe.options.model_fields.items():
             print(f"  {option} = {field.default}: {field.description}")
+    if published := [preset for preset in presets.names() if presets.load(preset).flow == name]:
+        print(f"Presets of fit: {', '.join(published)}")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from cyclopts import Group, Parameter
 
+from pushforward import presets
 from pushforward.cli.parameters import COMMAND_LINE_ONLY, DATA, DataDir, Force, Running
 from pushforward.error_messages import did_you_mean, first_problem
 from pushforward.errors import OptionError
@@ -40,6 +41,10 @@ class Run:
     flow: Annotated[
         str | None, Parameter(help="see `pushforward flows`; default nsf_ar for tables, real_nvp for images.")
     ] = None
+    preset: Annotated[
+        str | None,
+        Parameter(help=f"a published model and its training: {', '.join(presets.names())}; other options win."),
+    ] = None
     minutes: Annotated[float | None, Parameter(help="end training after so many minutes.")] = None
     epochs: Annotated[float | None, Parameter(help="end training after so many passes.")] = None
     steps: Annotated[int | None, Parameter(help="end training after so many steps.")] = None
@@ -54,7 +59,8 @@ class Run:
     running: Running = field(default_factory=Running)
 
     def over(self, file: Path | None) -> Run:
-        """The run of the ``file`` with the options given here over its own; tables are joined name by name.
+        """The run of the ``file`` with the options given here over its own, and both over those of the preset that
+        either names. Tables are joined name by name.
 
         Raises OptionError for a file that cannot be read, an unknown name, or a value of the wrong kind.
         """
@@ -64,10 +70,9 @@ class Run:
             if name not in known:
                 hint = did_you_mean(name, known) or f"expected one of {', '.join(known)}"
                 raise OptionError(f"{file}: {name!r} is not known; {hint}")
-        for name, value in self.given.items():
-            in_file = values.get(name)
-            values[name] = {**in_file, **value} if isinstance(in_file, dict) and isinstance(value, dict) else value
-        return _validated(Run(), values)
+        values = _joined(values, self.given)
+        preset = values.get("preset")
+        return _validated(Run(), _joined(presets.run_values(preset), values) if isinstance(preset, str) else values)
 
     def required(self) -> tuple[str, Path]:
         """The data and the folder of the model; raises OptionError for the one that was not given."""
@@ -87,6 +92,15 @@ class Run:
         """The options of the training that were given: those in ``training``, the limits and the seed."""
         limits = {name: value for name, value in self.given.items() if name in LIMITS}
         return {"seed": self.running.chosen_seed, **self.training, **limits}
+
+
+def _joined(values: Mapping[str, Any], winning: Mapping[str, Any]) -> dict[str, Any]:
+    """Both by name, of a name in both the winning one; tables are joined likewise."""
+    both = dict(values)
+    for name, value in winning.items():
+        under = values.get(name)
+        both[name] = {**under, **value} if isinstance(under, dict) and isinstance(value, dict) else value
+    return both
 
 
 def _flat(options: Any) -> Iterator[tuple[str, Any]]:

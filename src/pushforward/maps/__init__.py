@@ -4,6 +4,7 @@ from pushforward.maps.affine import Additive as Additive
 from pushforward.maps.affine import Affine as Affine
 from pushforward.maps.affine import LogScale as LogScale
 from pushforward.maps.affine import Scale as Scale
+from pushforward.maps.affine import ShiftedScale as ShiftedScale
 from pushforward.maps.affine import SigmoidScale as SigmoidScale
 from pushforward.maps.affine import SoftClampScale as SoftClampScale
 from pushforward.maps.affine import TanhScale as TanhScale

@@ -37,17 +37,19 @@ class TanhScale(LogScale, HasScaleParameters):
 
     Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, section 4.1. It starts at 1 and
     not at 0 because the net's last layer starts at 0 already: a product of two zeros has no gradient in either.
+    rescale: another start, for a net whose last layer starts elsewhere. penalised: whether the L2 penalty includes it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rescale: float = 1.0, penalised: bool = True) -> None:
         super().__init__()
-        self.rescale = nn.Parameter(torch.ones(()))
+        self.rescale = nn.Parameter(torch.full((), float(rescale)))
+        self.penalised = penalised
 
     def forward(self, raw: Tensor) -> Tensor:
         return self.rescale * raw.tanh()
 
-    def scale_parameters(self) -> tuple[nn.Parameter]:
-        return (self.rescale,)
+    def scale_parameters(self) -> tuple[nn.Parameter, ...]:
+        return (self.rescale,) if self.penalised else ()
 
 
 class SigmoidScale(LogScale):
@@ -142,3 +144,25 @@ class Affine(Map):
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         s = self.log_scale(params[1])
         return (y - params[0]) * (-s).exp(), -s
+
+
+class ShiftedScale(Map):
+    """``y = (x + t) exp(s)``: the shift ``t`` of `Affine` before the scale instead of after it.
+
+    Source: the authors' code of Real NVP, which differs from eq. 4 of their paper in this.
+    """
+
+    n_params = 2
+
+    def __init__(self, log_scale: LogScale) -> None:
+        super().__init__()
+        self.log_scale = log_scale
+        self.start = nn.Buffer(torch.zeros(2), persistent=False)
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        s = self.log_scale(params[1])
+        return (x + params[0]) * s.exp(), s
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        s = self.log_scale(params[1])
+        return y * (-s).exp() - params[0], -s

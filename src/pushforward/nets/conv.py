@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,17 +18,27 @@ NORMS = ("batch", "instance", "none")
 class WeightNormConv2d(nn.Module, HasScaleParameters):
     """A convolution whose filters are ``direction / |direction|``, times a learned magnitude where asked for.
 
-    Source: Salimans & Kingma, "Weight normalization", 2016. ``zero=True`` starts it at 0 through the magnitude: a zero
-    direction has no gradient.
+    magnitude: its start, the same for all filters; None: not learned, 1. A convolution starts at 0 through it, because
+    a zero direction has no gradient. bound: directions start uniform in [-bound, bound]; None: for outputs of the size
+    of the inputs. Source: Salimans & Kingma, "Weight normalization", 2016.
     """
 
-    def __init__(self, inputs: int, outputs: int, size: int, magnitude: bool = False, zero: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        size: int,
+        magnitude: float | None = None,
+        bias: bool = True,
+        bound: float | None = None,
+    ) -> None:
         super().__init__()
         self.direction = nn.Parameter(torch.empty(outputs, inputs, size, size))
-        bound = (2 / (inputs * size * size)) ** 0.5
+        bound = (2 / (inputs * size * size)) ** 0.5 if bound is None else bound
         nn.init.uniform_(self.direction, -bound, bound)
-        self.magnitude = nn.Parameter(torch.full((outputs, 1, 1, 1), float(not zero))) if magnitude or zero else None
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        start = None if magnitude is None else torch.full((outputs, 1, 1, 1), float(magnitude))
+        self.magnitude = None if start is None else nn.Parameter(start)
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.padding = size // 2
 
     def forward(self, h: Tensor) -> Tensor:
@@ -39,14 +51,69 @@ class WeightNormConv2d(nn.Module, HasScaleParameters):
         return () if self.magnitude is None else (self.magnitude,)
 
 
+class OffsetBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation with a learned offset and no learned scale; its running variance is the biased estimate.
+
+    Source: the authors' code of Real NVP.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-4, affine=False)
+        self.offset = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return (self._normalised(h) if self.training else super().forward(h)) + self.offset[:, None, None]
+
+    def _normalised(self, h: Tensor) -> Tensor:
+        """``h`` normalised by its own moments, which the running ones follow."""
+        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        # With momentum 1 torch leaves the batch's moments in these, of the variance the unbiased estimate.
+        out = F.batch_norm(h, mean, var, training=True, momentum=1.0, eps=self.eps)
+        count = h.shape[0] * h.shape[2] * h.shape[3]
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            weight = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+            self.running_mean += weight * (mean - self.running_mean)
+            self.running_var += weight * (var * ((count - 1) / count) - self.running_var)
+        return out
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """Makes the layers of a residual net: normalisations, convolutions inside a branch, and those at its end."""
+
+    norm: str
+    published: bool
+
+    def normalisation(self, channels: int) -> nn.Module:
+        return OffsetBatchNorm2d(channels) if self.published else make_norm(self.norm, channels)
+
+    def inner(self, inputs: int, outputs: int, size: int, bias: bool = True) -> WeightNormConv2d:
+        if self.published:
+            return WeightNormConv2d(inputs, outputs, size, bias=bias, bound=(2 / inputs) ** 0.5)
+        return WeightNormConv2d(inputs, outputs, size, magnitude=1.0 if self.norm == "none" else None)
+
+    def outer(self, inputs: int, outputs: int, size: int) -> WeightNormConv2d:
+        if self.published:
+            return WeightNormConv2d(inputs, outputs, size, size / 6**0.5, bound=(2 / inputs) ** 0.5)
+        return self.inner(inputs, outputs, size)
+
+    def last(self, inputs: int, outputs: int) -> WeightNormConv2d:
+        return self.outer(inputs, outputs, 1) if self.published else WeightNormConv2d(inputs, outputs, 1, magnitude=0.0)
+
+
 class ResidualBlock(nn.Module):
     """Norm, ReLU, 3 x 3, norm, ReLU, 3 x 3, added to its input; a context shifts what the second norm gives."""
 
-    def __init__(self, channels: int, norm: str, context_dim: int) -> None:
+    def __init__(self, channels: int, layers: _Layers, context_dim: int) -> None:
         super().__init__()
-        self.norm1, self.norm2 = make_norm(norm, channels), make_norm(norm, channels)
-        self.conv1 = WeightNormConv2d(channels, channels, 3, magnitude=norm == "none")
-        self.conv2 = WeightNormConv2d(channels, channels, 3, magnitude=norm == "none")
+        self.norm1, self.norm2 = layers.normalisation(channels), layers.normalisation(channels)
+        self.conv1 = layers.inner(channels, channels, 3, bias=not layers.published)
+        self.conv2 = layers.outer(channels, channels, 3)
         self.context = nn.Linear(context_dim, channels) if context_dim else None
 
     def forward(self, h: Tensor, context: Tensor | None) -> Tensor:
@@ -57,14 +124,16 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualConvNet(nn.Module):
-    """Images ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``; gives 0 at the start.
+    """Residual convolutional net: ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``; gives 0 at the start.
 
     The input is normalised, doubled to ``[h, -h]`` (with ``mask: (1, H, W)`` beside it where given) and rectified; a
     3 x 3 convolution and ``blocks`` residual blocks follow; a 1 x 1 skip from the first convolution and from each block
     is summed, normalised, rectified and mapped by a last 1 x 1 convolution that starts at magnitude zero.
 
-    norm: ``batch``, ``instance`` or ``none``. Source: Real NVP, section 4.1, and the authors' code, which doubles the
-    checkerboard input after its normalisation; here that normalisation has a learned scale instead.
+    norm: ``batch``, ``instance`` or ``none``. published: layers and starts of the authors' code. Its batch
+    normalisations have no learned scale, a masked input is doubled after its own, the convolutions that end a branch
+    (skips, a block's second, the last) have learned magnitudes, and the net does not start at 0.
+    Source: Real NVP, section 4.1, and the authors' code.
     """
 
     def __init__(
@@ -76,25 +145,31 @@ class ResidualConvNet(nn.Module):
         norm: str = "batch",
         context_dim: int = 0,
         mask: Tensor | None = None,
+        published: bool = False,
     ) -> None:
         super().__init__()
         if norm not in NORMS:
             raise OptionError(f"norm {norm!r} is not known; expected one of {', '.join(NORMS)}")
+        if published and norm != "batch":
+            raise OptionError(f"the published net has batch normalisation, got norm {norm!r}")
+        layers = _Layers(norm, published)
         self.mask = None if mask is None else nn.Buffer(mask.detach().clone(), persistent=False)
         # Masked pixels count as zeros in these moments: it is the net's input only, no density depends on them.
-        self.input_norm = make_norm(norm, in_channels)
+        self.input_norm = layers.normalisation(in_channels)
+        self.doubled = published and mask is not None
         inputs = 2 * in_channels + (mask is not None)
-        self.first = WeightNormConv2d(inputs, channels, 3, magnitude=norm == "none")
-        self.blocks = nn.ModuleList(ResidualBlock(channels, norm, context_dim) for _ in range(blocks))
-        skips = blocks + 1
-        self.skips = nn.ModuleList(WeightNormConv2d(channels, channels, 1, norm == "none") for _ in range(skips))
-        self.last_norm = make_norm(norm, channels)
+        self.first = layers.inner(inputs, channels, 3)
+        self.blocks = nn.ModuleList(ResidualBlock(channels, layers, context_dim) for _ in range(blocks))
+        self.skips = nn.ModuleList(layers.outer(channels, channels, 1) for _ in range(blocks + 1))
+        self.last_norm = layers.normalisation(channels)
         self.context = nn.Linear(context_dim, channels) if context_dim else None
-        self.last = WeightNormConv2d(channels, out_channels, 1, zero=True)
+        self.last = layers.last(channels, out_channels)
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
         context = tame_context(context)
         h = self.input_norm(h.clamp(-INPUT_LIMIT, INPUT_LIMIT))
+        if self.doubled:
+            h = 2 * h
         parts = [h, -h]
         if self.mask is not None:
             parts.append(self.mask.expand(h.shape[0], *self.mask.shape))

@@ -44,18 +44,31 @@ class BatchNorm(_PerChannel, ChangesInTraining):
     While training the moments are the batch's (so the training loss is not a density); otherwise the running ones, in
     both directions. ``lag=True`` normalises by the running moments after they took in the batch, with a gradient
     through the batch's share only (Real NVP, appendix E). ``momentum`` is the batch's weight in the running moments;
-    None gives the plain average over the batches since `reset_running_stats`.
+    None gives the plain average over the batches since `reset_running_stats`. ``zeros`` is the number of zeros beside
+    the positions of a channel that the moments include, as the authors' code counts the pixels that a checkerboard
+    mask hides. ``from_data=False`` leaves the running moments at mean 0 and variance 1 in `initialise`.
 
     Source: Real NVP, section 3.7 and eq. 22: log term ``-0.5 sum ln(var + eps)`` over all coordinates.
     """
 
-    def __init__(self, event_shape: Shape, momentum: float | None = 0.1, eps: float = 1e-4, lag: bool = False) -> None:
+    def __init__(
+        self,
+        event_shape: Shape,
+        momentum: float | None = 0.1,
+        eps: float = 1e-4,
+        lag: bool = False,
+        zeros: int = 0,
+        from_data: bool = True,
+    ) -> None:
         super().__init__(event_shape)
         if not (momentum is None or 0 < momentum <= 1):
             raise OptionError(f"momentum must be in (0, 1] or None, got {momentum}")
         if not eps > 0:
             raise OptionError(f"eps must be above 0, got {eps}")
+        if zeros < 0:
+            raise OptionError(f"zeros must not be negative, got {zeros}")
         self.momentum, self.eps, self.lag = momentum, eps, lag
+        self.zeros, self.from_data = zeros, from_data
         self.running_mean = nn.Buffer(torch.zeros(self.channels))
         self.running_var = nn.Buffer(torch.ones(self.channels))
         self.num_batches_tracked = nn.Buffer(torch.zeros((), dtype=torch.long))
@@ -72,7 +85,7 @@ class BatchNorm(_PerChannel, ChangesInTraining):
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         if not self.training or x.shape[0] * self.positions < 2:
             return self._affine(x, self.running_mean, self._log_std(self.running_var))
-        var, mean = torch.var_mean(channel_rows(x), 1, correction=0)
+        mean, var = self._moments(x)
         lagged = self._track(mean, var)
         if self.lag:
             mean, var = lagged
@@ -82,10 +95,18 @@ class BatchNorm(_PerChannel, ChangesInTraining):
         return self._unaffine(z, self.running_mean, self._log_std(self.running_var))
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
-        if x.shape[0] * self.positions > 1:
-            var, mean = torch.var_mean(channel_rows(x), 1, correction=0)
+        if self.from_data and x.shape[0] * self.positions > 1:
+            mean, var = self._moments(x)
             self.running_mean.copy_(mean)
             self.running_var.copy_(var)
+
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each channel of a batch, with the zeros."""
+        var, mean = torch.var_mean(channel_rows(x), 1, correction=0)
+        if not self.zeros:
+            return mean, var
+        fraction = self.positions / (self.positions + self.zeros)
+        return fraction * mean, fraction * (var + (1 - fraction) * mean.square())
 
     def _track(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """Take a batch's moments into the running ones; returns these with the batch's gradient."""

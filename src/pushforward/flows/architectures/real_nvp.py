@@ -5,6 +5,7 @@ Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Annotated, Literal, TypeAlias
 
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from pushforward.events import Shape
 from pushforward.flows.data_layers import FlowOptions
-from pushforward.flows.options import Architecture, Recipe, Steps
+from pushforward.flows.options import Architecture, Recipe, Steps, refuse_unused
 from pushforward.flows.parts.couplings import partitions
 from pushforward.flows.parts.fields import (
     Activation,
@@ -30,7 +31,7 @@ from pushforward.flows.parts.fields import (
 from pushforward.flows.parts.maps import affine_map
 from pushforward.flows.parts.mixing import linear_layers, refuse_mixing
 from pushforward.flows.parts.scales import scale_count
-from pushforward.maps import Affine
+from pushforward.maps import Affine, ShiftedScale, TanhScale
 from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MLP, ResidualConvNet
 from pushforward.objectives import MaximumLikelihood
@@ -70,6 +71,9 @@ class RealNVPImageOptions(RealNVPOptions):
     scales: Annotated[Scales, Field(description="scales; None halves the sides while they are even and above 4")] = None
     net_norm: NetNorm = "batch"
     norm: Annotated[Norm | None, Field(description="normalisation after each coupling; None: batch")] = None
+    published: Annotated[
+        bool, Field(description="nets, batch normalisation and starting values of the authors' released code")
+    ] = False
 
 
 def vector_steps(event_shape: Shape, context_dim: int, options: RealNVPVectorOptions) -> Steps:
@@ -89,6 +93,8 @@ def vector_steps(event_shape: Shape, context_dim: int, options: RealNVPVectorOpt
 
 def image_steps(event_shape: Shape, context_dim: int, options: RealNVPImageOptions) -> Steps:
     """Per scale three checkerboard couplings, squeeze, three channel-wise ones; four checkerboard ones at the last."""
+    if options.published:
+        refuse_unused(options, ("log_scale", "net_norm", "norm"), "published=True sets it")
     scales: list[Transform] = []
     shape, channels = event_shape, options.channels
     count = scale_count(event_shape, options.scales, squeezed=False)
@@ -119,16 +125,27 @@ def _after(changed_shape: Shape, norm: Norm) -> Transform | None:
 def _coupling(
     partition: Checkerboard | Channelwise, channels: int, context_dim: int, options: RealNVPImageOptions
 ) -> Coupling:
-    map = Affine(LOG_SCALES[options.log_scale]())
+    mask = partition.mask if isinstance(partition, Checkerboard) else None
+    map = _published_map(mask is not None) if options.published else Affine(LOG_SCALES[options.log_scale]())
     net = ResidualConvNet(
         *partition.net_sizes(map),
         channels=channels,
         blocks=options.blocks,
         norm=options.net_norm,
         context_dim=context_dim,
-        mask=partition.mask if isinstance(partition, Checkerboard) else None,
+        mask=mask,
+        published=options.published,
     )
-    return Coupling(partition, map, net, _after(partition.changed_shape, options.norm or "batch"))
+    if not options.published:
+        return Coupling(partition, map, net, _after(partition.changed_shape, options.norm or "batch"))
+    # The authors' moments are of whole images with the kept pixels at 0.
+    zeros = math.prod(partition.event_shape[1:]) - math.prod(partition.changed_shape[1:])
+    return Coupling(partition, map, net, BatchNorm(partition.changed_shape, zeros=zeros, from_data=False))
+
+
+def _published_map(masked: bool) -> ShiftedScale:
+    """The map of the authors' code: the scale of tanh starts at 0 at checkerboards; elsewhere at 1, without penalty."""
+    return ShiftedScale(TanhScale(rescale=0.0) if masked else TanhScale(penalised=False))
 
 
 ARCHITECTURE = Architecture(
