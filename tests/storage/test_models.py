@@ -1,6 +1,7 @@
 """What a saved model is: complete, unchanged, of a known architecture, and bit-equal in a new process."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -378,4 +379,22 @@ def test_a_partition_that_does_not_hold_each_coordinate_once_is_refused(tmp_path
     save_file(tensors, tmp_path / "m" / "model.safetensors")
     reseal(tmp_path / "m")
     with pytest.raises(ModelError, match="does not hold each coordinate once"):
+        storage.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(tmp_path: Path, value: float) -> None:
+    flow = perturbed("vector")
+    storage.save(flow, tmp_path / "m")
+    name, parameter = next(iter(flow.named_parameters()))
+    with torch.no_grad():
+        parameter.view(-1)[0] = value
+    with pytest.raises(OptionError, match=rf"cannot be saved: tensor '{name}' holds NaN or infinite numbers"):
+        storage.save(flow, tmp_path / "n")
+    assert not (tmp_path / "n").exists()
+    tensors = load_file(tmp_path / "m" / "model.safetensors")
+    tensors[name].view(-1)[0] = value
+    save_file(tensors, tmp_path / "m" / "model.safetensors")
+    reseal(tmp_path / "m")
+    with pytest.raises(ModelError, match=rf"tensor '{name}' holds NaN or infinite numbers"):
         storage.load(tmp_path / "m")

@@ -102,6 +102,7 @@ def _prepare(run: Run, device: torch.device) -> _Job:
     fields = architecture.recipe(data.event_shape).options.model_fields
     chosen = architecture.validated(data.event_shape, {**model, **as_field_values(run.option, fields)})
     flow = flows.build(name, data.event_shape, **_context(run, data), options=chosen)
+    storage.require_savable(flow)
     count = sum(p.numel() for p in flow.parameters())
     limits = {name: getattr(options, name) for name in LIMITS}
     until = ", ".join(f"{value:g} {name}" for name, value in limits.items() if value is not None)

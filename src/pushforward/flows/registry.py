@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import pkgutil
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,8 @@ from pushforward.flows.data_layers import DataOptions, data_layers
 from pushforward.flows.options import Architecture, Kind, Options
 from pushforward.transforms.base import Chain
 
+# Larger events are refused: a saved model of them could not be told from one made to exhaust the memory.
+MOST_COORDINATES = 1 << 22
 _EMBEDDING_WIDTH = 16
 
 
@@ -103,6 +106,8 @@ def build(
         raise OptionError(
             f"sizes must be positive, got event_shape {shape}, context_dim {context_dim}, classes {classes}"
         )
+    if math.prod(shape) > MOST_COORDINATES:
+        raise OptionError(f"events of at most {MOST_COORDINATES:,} numbers are modelled, got event_shape {shape}")
     context_dim = context_dim or (_EMBEDDING_WIDTH if classes else 0)
     chosen = _chosen(architecture, shape, options, more)
     layers = data_layers(shape, context_dim, chosen) if isinstance(chosen, DataOptions) else []

@@ -22,7 +22,8 @@ class CircularFeatures(nn.Module, CheckedState):
         super().__init__()
         if len(set(circular)) != len(circular) or any(not 0 <= i < features for i in circular):
             raise OptionError(f"circular coordinates must be distinct and within 0..{features - 1}, got {circular}")
-        others = [i for i in range(features) if i not in set(circular)]
+        chosen = set(circular)
+        others = [i for i in range(features) if i not in chosen]
         self.net = net
         # Saved with a model: which of the kept coordinates are circular may have been drawn at random.
         self._circular = nn.Buffer(torch.tensor(list(circular), dtype=torch.long))

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from pushforward.coordinate_blocks import CoordinateBlocks
 from pushforward.errors import ShapeError
 from pushforward.nets.context import flat_context
-from pushforward.nets.masks import known_units, parent_sets, spread_units, subset_mask, topological_stages
+from pushforward.nets.masks import (
+    coordinates_by_stage,
+    known_units,
+    parent_sets,
+    spread_units,
+    subset_mask,
+    topological_stages,
+)
 from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden
 from pushforward.nets.staged import StagedNet, Stages
 from pushforward.precision import full_precision
@@ -80,10 +87,10 @@ class MADE(StagedNet):
         self.features, self.n_params, self.context_dim = len(adjacency), n_params, context_dim
         self.event_shape = (self.features,)
         stage = topological_stages(adjacency)
-        groups = [(stage == k).nonzero()[:, 0].tolist() for k in range(1 + int(stage.max()))]
+        groups = coordinates_by_stage(stage)
         self.order = CoordinateBlocks(list(map(len, groups)), groups)
         self.activation = ACTIVATIONS[activation]()
-        sets = parent_sets(adjacency, with_empty=context_dim > 0)
+        sets = parent_sets(adjacency, stage, with_empty=context_dim > 0)
         units = [spread_units(sets, width) for width in hidden]
         # Of each layer, the number of units that the stages before each stage determine.
         self.known = [known_units(u, stage) for u in units]

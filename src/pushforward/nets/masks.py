@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,27 +26,41 @@ def topological_stages(adjacency: Tensor) -> Tensor:
 
     Raises OptionError where the graph has a cycle.
     """
-    known = torch.zeros(len(adjacency), dtype=torch.bool)
-    stage = torch.zeros(len(adjacency), dtype=torch.long)
-    for step in range(len(adjacency) + 1):
-        ready = ~known & ~(adjacency & ~known).any(1)
-        if not ready.any():
-            break
+    parents = adjacency.cpu().numpy().astype(bool)
+    children = np.ascontiguousarray(parents.T)
+    stage = np.zeros(len(parents), dtype=np.int64)
+    missing = parents.sum(1)
+    ready = np.flatnonzero(missing == 0)
+    left = len(parents)
+    for step in range(len(parents)):
         stage[ready] = step
-        known |= ready
-    if not known.all():
-        raise OptionError(f"adjacency has a cycle among the coordinates {(~known).nonzero()[:, 0].tolist()}")
-    return stage
+        left -= len(ready)
+        before = missing
+        missing = before - children[ready].sum(0)
+        ready = np.flatnonzero((missing == 0) & (before > 0))
+        if not len(ready):
+            break
+    if left:
+        raise OptionError(f"adjacency has a cycle among the coordinates {np.flatnonzero(missing).tolist()}")
+    return torch.from_numpy(stage).to(adjacency.device)
 
 
-def parent_sets(adjacency: Tensor, with_empty: bool) -> Tensor:
+def coordinates_by_stage(stage: Tensor) -> list[list[int]]:
+    """The coordinates of each stage, in ascending order."""
+    groups: list[list[int]] = [[] for _ in range(1 + int(stage.max()))]
+    for coordinate, step in enumerate(stage.tolist()):
+        groups[step].append(coordinate)
+    return groups
+
+
+def parent_sets(adjacency: Tensor, stage: Tensor, with_empty: bool) -> Tensor:
     """The distinct sets of parents, ``(sets, D)`` booleans, ordered by the stage after their last member."""
-    sets: Tensor = torch.unique(adjacency.to(torch.uint8), dim=0).to(torch.bool)
+    # Rows as strings of bits: to sort the rows of a wide matrix otherwise takes the square of its width.
+    rows = {row.tobytes(): i for i, row in enumerate(np.packbits(adjacency.cpu().numpy(), axis=1))}
+    sets = adjacency[[rows[row] for row in sorted(rows)]]
     if not with_empty:
         sets = sets[sets.any(1)]
-    stage = topological_stages(adjacency)
-    ready = torch.where(sets, stage + 1, 0).amax(1) if len(sets) else torch.zeros(0, dtype=torch.long)
-    return sets.index_select(0, torch.argsort(ready, stable=True))
+    return sets.index_select(0, torch.argsort(_ready_after(sets, stage), stable=True))
 
 
 def spread_units(sets: Tensor, width: int) -> Tensor:
@@ -65,5 +80,14 @@ def subset_mask(before: Tensor, after: Tensor) -> Tensor:
 
 def known_units(units: Tensor, stage: Tensor) -> list[int]:
     """The number of units that depend on the coordinates before each stage alone; one number a stage."""
-    ready = torch.where(units, stage + 1, 0).amax(1) if len(units) else torch.zeros(0, dtype=torch.long)
-    return [int((ready <= step).sum()) for step in range(int(stage.max()) + 1)]
+    stages = 1 + int(stage.max())
+    counts = torch.bincount(_ready_after(units, stage), minlength=stages)
+    known: list[int] = counts.cumsum(0)[:stages].tolist()
+    return known
+
+
+def _ready_after(sets: Tensor, stage: Tensor) -> Tensor:
+    """The first stage at which all members of each set are known, ``(sets,)``."""
+    if not len(sets):
+        return stage.new_zeros(0)
+    return torch.where(sets, stage + 1, 0).amax(1)

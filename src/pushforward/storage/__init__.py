@@ -12,4 +12,5 @@ from pushforward.storage.migration import FORMAT as FORMAT
 from pushforward.storage.models import SavedModel as SavedModel
 from pushforward.storage.models import load as load
 from pushforward.storage.models import load_model as load_model
+from pushforward.storage.models import require_savable as require_savable
 from pushforward.storage.models import save as save

@@ -19,7 +19,7 @@ from pushforward.data.splits import Split
 from pushforward.error_messages import first_problem
 from pushforward.errors import DataError, ModelError, OptionError, PushforwardError
 from pushforward.flow import Flow, FlowConfig
-from pushforward.flows.registry import build, describe
+from pushforward.flows.registry import MOST_COORDINATES, build, describe
 from pushforward.maps import DistributionCDF
 from pushforward.module_state import CheckedState
 from pushforward.storage.allocation import AllocationLimit
@@ -39,9 +39,11 @@ from pushforward.storage.migration import FORMAT, migrate, present_name
 from pushforward.version import __version__
 
 _MAX_SPLIT = 1 << 30
-_MAX_COORDINATES = 1 << 22
-# Masks and index lists are rebuilt, not stored, so that a model is somewhat more than its weights.
-_SPARE_BYTES, _SPARE_CALLS, _CALLS_PER_TENSOR = 256 << 20, 10_000, 300
+# Bytes written for each stored number: weights are drawn and decomposed, masks and index lists are rebuilt.
+_BYTES_PER_NUMBER, _SPARE_BYTES = 256, 32 << 20
+_CALLS_PER_TENSOR, _SPARE_CALLS = 100, 3000
+# Lists of coordinates are no tensors; a flow on vectors stores at least one number for each coordinate.
+_SPARE_COORDINATES = 1 << 16
 _DTYPES = {
     torch.float16: "F16",
     torch.bfloat16: "BF16",
@@ -95,11 +97,14 @@ def save(
     split: of its data into training, validation and test rows. data: the fields of `DataConfig`. training: what to
     remember of the fit, JSON values. force: replace a model that is there; files that are not a model's stay.
 
-    Raises OptionError if the flow cannot be rebuilt from its configuration, a field of ``data`` is not known, or the
-    directory is not empty.
+    Raises OptionError if the flow cannot be rebuilt from its configuration, a weight is NaN or infinite, a field of
+    ``data`` is not known, or the directory is not empty.
     """
     config = _config_of(flow, data, training)
     _require_rebuildable(flow, config)
+    problem = _nonfinite(flow.state_dict())
+    if problem:
+        raise OptionError(f"this flow cannot be saved: {problem}; train it again, with a lower learning rate")
     target = Path(path)
     require_free(target, force)
     contents = {
@@ -111,6 +116,11 @@ def save(
     if split is not None:
         contents[SPLIT] = split.to_json().encode()
     write_model(target, contents)
+
+
+def require_savable(flow: Flow) -> None:
+    """Raise OptionError, with the reason, if `save` would refuse a flow of this configuration, whatever its weights."""
+    _require_rebuildable(flow, _config_of(flow, None, None))
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Flow:
@@ -178,13 +188,16 @@ def _require_rebuildable(flow: Flow, config: ModelConfig) -> None:
             f"this flow cannot be saved: its base {type(flow.base).__name__} is not in the registry of bases "
             f"({', '.join(BASES)})"
         )
-    with torch.random.fork_rng(devices=[]):
-        rebuilt = _build(config.flow)
+    layout = _layout(flow.state_dict())
+    try:
+        rebuilt = _build(config.flow, layout)
+    except ModelError as error:
+        raise OptionError(f"this flow cannot be saved: {error}") from None
     ours, theirs = ({name: type(part) for name, part in f.named_modules()} for f in (flow, rebuilt))
     if ours != theirs:
         name = min(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
         raise OptionError(f"this flow cannot be saved: its part {name!r} is not the one that its configuration builds")
-    difference = _difference(_layout(flow.state_dict()), _layout(rebuilt.state_dict()))
+    difference = _difference(layout, _layout(rebuilt.state_dict()))
     if difference:
         raise OptionError(f"this flow cannot be saved, its configuration builds another: {difference}")
 
@@ -199,38 +212,46 @@ def _checked(directory: Path, config: dict[str, Any]) -> ModelConfig:
 def _rebuild(directory: Path, config: ModelConfig) -> Flow:
     """The flow at its start, built under a limit that the weights file sets."""
     size = math.prod(config.flow.event_shape)
-    if size > _MAX_COORDINATES:
-        raise ModelError(f"{directory / CONFIG}: events of {size:,} numbers, at most {_MAX_COORDINATES:,} are modelled")
-    weights = directory / WEIGHTS
-    with _weights(weights) as file:
-        tensors = len(file.keys())
-    limit = AllocationLimit(8 * weights.stat().st_size + _SPARE_BYTES, tensors * _CALLS_PER_TENSOR + _SPARE_CALLS)
+    if size > MOST_COORDINATES:
+        raise ModelError(f"{directory / CONFIG}: events of {size:,} numbers, at most {MOST_COORDINATES:,} are modelled")
+    with _weights(directory / WEIGHTS) as file:
+        stored = _header(file)
     try:
-        with torch.random.fork_rng(devices=[]), limit:
-            return _build(config.flow)
+        return _build(config.flow, stored)
     except (PushforwardError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ModelError(f"{directory / CONFIG}: {error}") from error
 
 
-def _build(config: ArchitectureConfig) -> Flow:
-    options = describe(config.name).validated(config.event_shape, config.options)
-    flow = build(config.name, config.event_shape, config.context_dim, config.classes, options=options)
-    return flow.to(getattr(torch, config.dtype))
+def _build(config: ArchitectureConfig, stored: _Layout) -> Flow:
+    """The flow of a configuration; raises ModelError where building it takes far more than the stored weights.
+
+    `save` and `load` build under the same limit, so that `load` reads whatever `save` writes.
+    """
+    numbers = sum(math.prod(shape) for shape, _ in stored.values())
+    if len(config.event_shape) == 1 and config.event_shape[0] > numbers + _SPARE_COORDINATES:
+        raise ModelError(f"its {numbers:,} weights are too few for vectors of {config.event_shape[0]:,} numbers")
+    limit = AllocationLimit(_BYTES_PER_NUMBER * numbers + _SPARE_BYTES, _CALLS_PER_TENSOR * len(stored) + _SPARE_CALLS)
+    with torch.random.fork_rng(devices=[]), limit:
+        options = describe(config.name).validated(config.event_shape, config.options)
+        flow = build(config.name, config.event_shape, config.context_dim, config.classes, options=options)
+        return flow.to(getattr(torch, config.dtype))
 
 
 def _load_weights(flow: Flow, directory: Path, saved_format: int) -> None:
     """Compare names, shapes and dtypes in the file's header with the flow's, then read the tensors."""
     where = directory / WEIGHTS
     with _weights(where) as file:
-        names = {present_name(name, saved_format): name for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        stored = {}
-        for name, saved_name in names.items():
-            part = file.get_slice(saved_name)
-            stored[name] = (tuple(part.get_shape()), part.get_dtype())
+        header = _header(file)
+        names = {present_name(name, saved_format): name for name in header}
+        stored = {name: header[saved_name] for name, saved_name in names.items()}
         difference = _difference(stored, _layout(flow.state_dict()))
         if difference:
             raise ModelError(f"{where}: {difference}")
-        flow.load_state_dict({name: file.get_tensor(saved_name) for name, saved_name in names.items()})
+        tensors = {name: file.get_tensor(saved_name) for name, saved_name in names.items()}
+    problem = _nonfinite(tensors)
+    if problem:
+        raise ModelError(f"{where}: {problem}")
+    flow.load_state_dict(tensors)
     for name, module in flow.named_modules():
         problem = module.state_problem() if isinstance(module, CheckedState) else None
         if problem is not None:
@@ -248,8 +269,22 @@ def _weights(where: Path) -> Any:
 _Layout = dict[str, tuple[tuple[int, ...], str]]
 
 
+def _header(file: Any) -> _Layout:
+    """Names, shapes and dtypes of the tensors in an open safetensors file."""
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+
+
 def _layout(state: dict[str, Tensor]) -> _Layout:
     return {name: (tuple(tensor.shape), _DTYPES[tensor.dtype]) for name, tensor in state.items()}
+
+
+def _nonfinite(tensors: dict[str, Tensor]) -> str | None:
+    """The first tensor that holds NaN or an infinite number, in words; None if none does."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            return f"tensor {name!r} holds NaN or infinite numbers"
+    return None
 
 
 def _difference(found: _Layout, expected: _Layout) -> str:

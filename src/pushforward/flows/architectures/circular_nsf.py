@@ -58,14 +58,15 @@ def steps(event_shape: Shape, context_dim: int, options: CircularNSFOptions) -> 
     (features,) = event_shape
     circular, real = _kinds(features, options)
     transforms = [_data_layer(circular, real, options)]
-    domain = product([CIRCLE if i in circular else REAL for i in range(features)])
+    periodic = set(circular)
+    domain = product([CIRCLE if i in periodic else REAL for i in range(features)])
     blocks = [block for block in (circular, real) if block]
     # Halves of each kind: the number of coordinates of a kind decides the shape of a net and must not be random.
     halves = [partitions(len(block), "random") for block in blocks]
     for _ in range(options.transforms):
         for block, half in zip(blocks, halves, strict=True):
             partition = VectorPartition(features, [block[i] for i in next(half).indices])
-            transforms.append(_coupling(domain, circular, partition, context_dim, options))
+            transforms.append(_coupling(domain, periodic, partition, context_dim, options))
     bases: list[Base] = [UniformCircle((len(b),)) if b is circular else StandardNormal((len(b),)) for b in blocks]
     return Steps(transforms, ProductBase(bases, blocks))
 
@@ -78,7 +79,8 @@ def _kinds(features: int, options: CircularNSFOptions) -> tuple[list[int], list[
             f"circular must name one or more coordinates of 0..{features - 1}, each once, got {options.circular}; "
             "without any periodic coordinate use nsf"
         )
-    real = [i for i in range(features) if i not in circular]
+    periodic = set(circular)
+    real = [i for i in range(features) if i not in periodic]
     if not real:
         refuse_unused(options, ("bound", "standardise"), "every coordinate is periodic")
     return circular, real
@@ -108,11 +110,12 @@ def _one_each(end: float | tuple[float, ...], name: str, count: int) -> Sequence
 
 
 def _coupling(
-    domain: Domain, circular: list[int], partition: VectorPartition, context_dim: int, options: CircularNSFOptions
+    domain: Domain, circular: set[int], partition: VectorPartition, context_dim: int, options: CircularNSFOptions
 ) -> Transform:
     """A coupling that changes coordinates that are all periodic or all not, given all others."""
     (features,), changed = partition.event_shape, partition.indices
-    kept = [i for i in range(features) if i not in changed]
+    ours = set(changed)
+    kept = [i for i in range(features) if i not in ours]
     seen_circular = [position for position, i in enumerate(kept) if i in circular]
     periodic = changed[0] in circular
     map = RationalQuadraticSpline(options.bins, options.bound, "circular" if periodic else "linear")
