@@ -1,5 +1,6 @@
 """Help is there, says what it should, and loads nothing heavy."""
 
+import os
 import subprocess
 import sys
 
@@ -84,3 +85,31 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     command = f"{sys.executable} -m pushforward data | head -c 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("sys.argv = ['pushforward', 'flows']; main()", "PASSIVE"),
+        # The process that calls the function belongs to somebody else.
+        ("main(['flows'])", "None"),
+    ],
+)
+def test_a_process_of_the_command_lets_threads_wait_passively_before_torch_is_loaded(call: str, expected: str) -> None:
+    code = (
+        "import os, sys\n"
+        "def note(event, arguments):\n"
+        "    if event == 'import' and arguments[0] == 'torch':\n"
+        "        print(os.environ.get('OMP_WAIT_POLICY'), file=sys.stderr)\n"
+        "sys.addaudithook(note)\n"
+        "from pushforward.cli import main\n"
+        f"{call}\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert set(done.stderr.split()) == {expected}
+
+
+def test_the_first_page_says_how_many_threads_there_are_and_how_they_wait(run: Run) -> None:
+    _, out, _ = run("--help")
+    assert all(word in out for word in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "affinity"))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from pushforward.errors import PushforwardError
+from pushforward.processors import set_environment
 from pushforward.version import __version__
 
 _HELP = (
@@ -21,6 +22,10 @@ EXIT_CODES = """Exit codes: 0 done; 1 an error inside or of the system (disk ful
 options; 3 data that cannot be found, read or used; 4 a saved model that is incomplete, changed or unknown; 5 numerics:
 training kept diverging, or a check failed; 130 interrupted before anything was saved. Ctrl-C during `fit` ends training
 after the step at hand and saves the best model so far."""
+
+THREADS = """Threads: at most $OMP_NUM_THREADS, or where that is unset as many as there are processors that the process
+may use (affinity, CPU quota); training takes fewer where the work is too small for more. They wait without spinning,
+unless $OMP_WAIT_POLICY, $GOMP_SPINCOUNT, $KMP_BLOCKTIME or $KMP_LIBRARY is set."""
 
 # A path that cannot be is wrong usage; a full disk or a missing permission is not.
 _WRONG_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST, errno.ELOOP)
@@ -50,7 +55,7 @@ def make_app(words: Sequence[str] = ()) -> App:
         name="pushforward",
         help=_HELP,
         help_format="plaintext",
-        help_epilogue=" ".join(EXIT_CODES.split()),
+        help_epilogue="\n\n".join(" ".join(text.split()) for text in (THREADS, EXIT_CODES)),
         version=__version__,
         # No --no-force and no --empty-rows, unless a parameter asks for it.
         default_parameter=Parameter(negative=()),
@@ -70,7 +75,12 @@ def _help_of(name: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line (default: the process's own) and return the exit code; see `EXIT_CODES`."""
+    """Run a command line (default: the process's own) and return the exit code; see `EXIT_CODES`.
+
+    A process of its own gets the environment in which OpenMP's threads do no harm, before torch loads OpenMP.
+    """
+    if argv is None:
+        set_environment()
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         result = make_app(words)(

@@ -87,7 +87,10 @@ class Running:
         None
     )
     seed: Annotated[int | None, Parameter(help="of everything random; default 0.")] = None
-    threads: Annotated[int | None, Parameter(help="processor threads; default: as torch chooses.")] = None
+    threads: Annotated[
+        int | None,
+        Parameter(help="most processor threads; default: $OMP_NUM_THREADS, or the processors that may be used."),
+    ] = None
     imports: Imports = ()
 
     def __post_init__(self) -> None:

@@ -23,9 +23,10 @@ from pushforward.inference.importance_sampling import importance
 from pushforward.inference.options import InferenceOptions
 from pushforward.inference.result import InferenceResult
 from pushforward.inputs import TensorLike
-from pushforward.objectives.path_elbo import PathELBO
+from pushforward.objectives.path_elbo import Draw, PathELBO, draw
 from pushforward.objectives.target import LogDensity, require_exact
 from pushforward.precision import evaluation
+from pushforward.threads import restored_threads, suit_threads
 from pushforward.training.averaging import Snapshot
 from pushforward.training.batches import context_rows
 from pushforward.training.interrupt import Interrupt
@@ -70,6 +71,9 @@ def fit(
     show it. The option ``anneal`` helps: for that share of the run it maximises E_q[b log p~(x) - log q(x)] with b
     rising from 0.01 to 1 (Rezende & Mohamed, 2015, eq. 20); the ``elbo`` of an entry is with b = 1.
 
+    On a CPU a fit uses at most as many threads as torch is set to and as the work of a step suits; torch has its own
+    number again afterwards.
+
     Ctrl-C ends the run after the step; a second one aborts with KeyboardInterrupt. On a CPU the same seed gives the
     same weights to the bit, except where ``minutes`` limits the run. Raises ShapeError, ContextError, DataError,
     OptionError for what does not fit, and FitFailed (a NumericsError) if it keeps diverging.
@@ -87,7 +91,12 @@ def fit(
     options = options or InferenceOptions()
     rows = context_rows(flow, context, "target")
     folder = None if out is None else Path(out)
-    with contextlib.closing(Metrics(folder)) as metrics, make_progress(progress) as shown, Interrupt() as interrupt:
+    with (
+        contextlib.closing(Metrics(folder)) as metrics,
+        make_progress(progress) as shown,
+        Interrupt() as interrupt,
+        restored_threads(),
+    ):
         run = _DensityRun(flow, log_density, rows, options, folder, Reporting(metrics, shown, clock))
         flow.eval()
         with evaluation(flow), torch.enable_grad():
@@ -113,6 +122,7 @@ class _DensityRun(GradientRun[InferenceResult]):
         self.cadence = self._cadence()
         one = None if context is None else context[:1]
         with evaluation(flow), torch.enable_grad():
+            suit_threads(self._draw_once, flow.device)
             parameters = self._parameters(one)
             route, message = choose_route(flow, options.gradient, one)
         if message is not None:
@@ -149,6 +159,12 @@ class _DensityRun(GradientRun[InferenceResult]):
         if not parameters:
             raise OptionError("the flow has no parameters to fit: its samples depend on none")
         return parameters
+
+    def _draw_once(self) -> Draw:
+        """The samples of a step, with a generator of their own."""
+        size = self.options.batch_size
+        context = None if self.context is None else self.context[:1].expand(size, *self.context.shape[1:])
+        return draw(self.flow, size, context, torch.Generator(self.flow.device).manual_seed(self.options.seed))
 
     def _step(self, fraction: float) -> str | None:
         context = self._some_context()

@@ -14,9 +14,11 @@ import torch
 from pushforward.errors import DataError, NumericsError, OptionError
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike
+from pushforward.noise import NoiseSpec
 from pushforward.objectives import Loss
 from pushforward.precision import evaluation
 from pushforward.rows import Rows
+from pushforward.threads import restored_threads, suit_threads
 from pushforward.training.averaging import Snapshot, normalisations, recompute_statistics
 from pushforward.training.batches import Batches, checked_rows, split_rows
 from pushforward.training.greedy import GreedyRun, is_greedy
@@ -69,6 +71,9 @@ def fit(
     A flow of greedy steps (`rbig` and others) is fitted step by step instead of by gradients, in its own way
     (`GreedyRun`): ``steps`` limits how many, and options such as ``lr`` and ``batch_size`` have no use.
 
+    On a CPU a fit uses at most as many threads as torch is set to and as the work of a step suits, which is one for
+    most tables; torch has its own number again afterwards.
+
     Ctrl-C ends the run after the step, with the best weights kept; a second one aborts with KeyboardInterrupt. On a
     CPU the same seed gives the same weights to the bit, except where ``minutes`` limits the run. Raises ShapeError,
     ContextError, DataError, OptionError for what does not fit, and FitFailed (a NumericsError) if it keeps diverging.
@@ -105,6 +110,7 @@ def fit(
         make_progress(progress) as shown,
         Interrupt() as interrupt,
         _own_random_state(flow, options.seed),
+        restored_threads(),
     ):
         kind = GreedyRun if is_greedy(flow) else _GradientRun
         record = ValidationRecord(flow, metrics, unit, keep)
@@ -141,6 +147,7 @@ class _GradientRun(GradientRun[FitResult]):
         self.budget = Budget.of(options, len(train), self.batches.size)
         self.validator = Validator(flow, held_out, options, self.clock)
         self._initialise()
+        suit_threads(self._compute_once, flow.device)
         if self.budget.seconds is not None:
             self.validator.fit_to(self.budget.seconds)
         self.cadence = Cadence.of(options, self.budget, len(self.validator), self.batches.size)
@@ -183,6 +190,12 @@ class _GradientRun(GradientRun[FitResult]):
         x, context = self.train.take(chosen).on(self.flow)
         with evaluation(self.flow):
             self.flow.initialise(x, context, torch.Generator(self.flow.device).manual_seed(self.options.seed))
+
+    def _compute_once(self) -> None:
+        """Compute the loss of a batch and leave no trace: in evaluation mode, and not from the training stream."""
+        x, context, noise = self._other_batches(self.objective.noise).draw()
+        with evaluation(self.flow):
+            self.objective(x, context, noise)
 
     def _step(self, fraction: float) -> str | None:
         x, context, noise = self.batches.draw()
@@ -230,10 +243,13 @@ class _GradientRun(GradientRun[FitResult]):
     def _recompute_statistics(self) -> None:
         if not normalisations(self.flow):
             return
-        # The same batches each time, and none taken from the training stream.
         count = min(_STATISTICS_BATCHES, math.ceil(len(self.train) / self.batches.size))
-        again = Batches(self.flow, self.train, self.batches.size, self.options.seed, self.options.flips)
+        again = self._other_batches()
         recompute_statistics(self.flow, lambda: again.some(count))
+
+    def _other_batches(self, noise: NoiseSpec = None) -> Batches:
+        """The same batches each time, none of them taken from the training stream."""
+        return Batches(self.flow, self.train, self.batches.size, self.options.seed, self.options.flips, noise)
 
     def _conclude(self) -> list[str]:
         return self.record.conclude(self.stepper.step)
