@@ -16,16 +16,26 @@ class Domain:
     (whole numbers from ``low`` to ``high``, both included), ``circle`` (angles from ``low`` up to ``high``, the ends
     glued together), ``ordered`` (real vectors whose coordinates ascend) or ``product`` (vectors whose coordinates lie
     each in its own of ``parts``; ``low`` and ``high`` then hold them all). Made by `product`, which knows what is one.
+    wraps: of a circle, whether a number outside stands for the angle that it is periods away from; of a product,
+    whether that holds for one of its parts.
     """
 
     kind: Literal["real", "integers", "circle", "ordered", "product"]
     low: float = -math.inf
     high: float = math.inf
     parts: tuple[Domain, ...] = ()
+    wraps: bool = False
 
     def coordinate(self, index: int) -> Domain:
         """Where the coordinate ``index`` of a vector lies."""
         return self.parts[index] if self.kind == "product" else self
+
+    @property
+    def middle(self) -> float:
+        """A value between the ends."""
+        if math.isinf(self.low):
+            return 0.0 if math.isinf(self.high) else self.high - 1
+        return self.low + 1 if math.isinf(self.high) else (self.low + self.high) / 2
 
     def within(self, other: Domain) -> bool:
         """Whether every value of this set belongs to ``other``."""
@@ -35,7 +45,7 @@ class Domain:
         if self.kind in ("ordered", "integers") and other.kind == "real":
             return other.low <= self.low and self.high <= other.high
         if self.kind == "circle":
-            return self == other
+            return (self.kind, self.low, self.high) == (other.kind, other.low, other.high)
         return self.kind == other.kind and other.low <= self.low and self.high <= other.high
 
     def __str__(self) -> str:
@@ -71,4 +81,6 @@ def product(parts: Sequence[Domain]) -> Domain:
     """Vectors whose coordinates lie in ``parts``, one each (none of them a product): plain where all are the same."""
     if len(set(parts)) == 1:
         return parts[0]
-    return Domain("product", min(p.low for p in parts), max(p.high for p in parts), tuple(parts))
+    return Domain(
+        "product", min(p.low for p in parts), max(p.high for p in parts), tuple(parts), any(p.wraps for p in parts)
+    )

@@ -118,6 +118,7 @@ def entries() -> list[Entry]:
         Entry("flow: known torus", "flow", lambda dtype: _known_torus(), (2,), truth=_torus_truth, golden=True),
         circular("torus", 3, transforms=1),
         circular("1 angle, context", 1, transforms=1, low=0.0, high=24.0, context=2),
+        circular("1 angle, wrapped", 1, transforms=1, low=0.0, high=24.0, wrap=True),
         circular("angle and 1 real", 2, transforms=1, circular=(0,)),
         circular(
             "2 periods and 3 real, labels",

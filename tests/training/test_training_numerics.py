@@ -104,7 +104,9 @@ def test_a_nonfinite_step_is_skipped_without_a_trace(what):
     flow = failing_flow(when=lambda call: call in (5, 6, 12), what=what)
     result = run(flow)
     assert result.history[-1]["skipped"] == 3
-    assert result.notes == []
+    assert len(result.notes) == 1
+    assert result.notes[0].startswith("3 of 40 steps were skipped, and their rows left out")
+    assert "transform 2 (Failing) of Chain" in result.notes[0]
     assert math.isfinite(result.best_validation)
     assert all(v.isfinite().all() for v in flow.state_dict().values())
 

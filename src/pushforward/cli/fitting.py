@@ -14,11 +14,12 @@ import torch
 from pushforward import flows, storage
 from pushforward.cli.defaults import default_flow, defaults
 from pushforward.cli.progress import tell
-from pushforward.cli.reading import tell_left_out
+from pushforward.cli.reading import tell_left_out, wrap_periods
 from pushforward.cli.reporting import print_held_out, save_report, score_held_out
 from pushforward.cli.run_file import LIMITS, Run, as_field_values
 from pushforward.data import DataSet, Split, load, split
 from pushforward.flow import Flow
+from pushforward.row_domain import require_inside
 from pushforward.rows import rows_of
 from pushforward.storage.files import clear, require_free
 from pushforward.training import FitFailed, FitResult, TrainingOptions, fit
@@ -100,9 +101,12 @@ def _prepare(run: Run, device: torch.device) -> _Job:
     options = TrainingOptions.checked({**training, **run.training_options})
     architecture = flows.describe(name)
     fields = architecture.recipe(data.event_shape).options.model_fields
-    chosen = architecture.validated(data.event_shape, {**model, **as_field_values(run.option, fields)})
+    chosen = architecture.validated(data.event_shape, {**model, **as_field_values(run.option, fields, data.columns)})
     flow = flows.build(name, data.event_shape, **_context(run, data), options=chosen)
     storage.require_savable(flow)
+    if data.kind == "table":
+        data = wrap_periods(flow, data)
+        require_inside(flow, rows_of(flow, data, np.arange(len(data))), data.where, data.columns)
     count = sum(p.numel() for p in flow.parameters())
     limits = {name: getattr(options, name) for name in LIMITS}
     until = ", ".join(f"{value:g} {name}" for name, value in limits.items() if value is not None)

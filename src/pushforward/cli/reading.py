@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from pushforward.cli.parameters import DataSource
 from pushforward.cli.progress import tell
 from pushforward.data import DataSet, load
 from pushforward.data.header import read_header
 from pushforward.data.loading import reduce_bits, with_test
+from pushforward.domain_values import wrap
 from pushforward.errors import DataError, PushforwardError
+from pushforward.flow import Flow
 from pushforward.preparation import Preparation
 from pushforward.storage import DataConfig, SavedModel
 
@@ -44,7 +48,7 @@ def read_for(
     if test is not None:
         data = with_test(data, read_for(model, test, source))
     _require_labels(model, data)
-    return data
+    return wrap_periods(model.flow, data)
 
 
 def _read_images(
@@ -128,6 +132,14 @@ def _with_model_columns(model: SavedModel, name: str, chosen: Preparation) -> Pr
     if header is None or (len(header.names),) != model.flow.event_shape:
         return chosen
     return replace(chosen, columns=header.names)
+
+
+def wrap_periods(flow: Flow, data: DataSet) -> DataSet:
+    """Data with the values of periods that wrap as the flow takes them, so that all that is shown agrees with it."""
+    domain = flow.transform.domain
+    if not domain.wraps or data.event_shape != flow.event_shape:
+        return data
+    return replace(data, x=wrap(domain, torch.from_numpy(data.x)).numpy())
 
 
 def tell_left_out(data: DataSet) -> None:

@@ -145,13 +145,32 @@ def pairs(given: Sequence[str] | None, flag: str) -> dict[str, Any]:
     return values
 
 
-def as_field_values(values: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+def as_field_values(
+    values: dict[str, Any], fields: dict[str, Any], columns: Sequence[str] | None = None
+) -> dict[str, Any]:
     """``values`` as the pydantic fields of their names have them: a single value is a list where the field has several,
-    and the word none is a choice where it is one."""
-    return {
-        name: _as_field_value(value, fields[name].annotation) if name in fields else value
-        for name, value in values.items()
-    }
+    the word none is a choice where it is one, and the name of one of ``columns`` is its number.
+
+    Raises OptionError for a column that is not there.
+    """
+    from pushforward.flows.options import is_coordinate
+
+    chosen = {}
+    for name, value in values.items():
+        annotation = fields[name].annotation if name in fields else None
+        if value is not None and is_coordinate(annotation):
+            value = [_coordinate(name, part, columns or ()) for part in (value if isinstance(value, list) else [value])]
+        chosen[name] = _as_field_value(value, annotation)
+    return chosen
+
+
+def _coordinate(option: str, value: Any, columns: Sequence[str]) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value in columns:
+        return columns.index(value)
+    hint = did_you_mean(value, columns) or f"the data have {', '.join(columns[:10])}{', ...' * (len(columns) > 10)}"
+    raise OptionError(f"option {option}: there is no column {value!r}; {hint}")
 
 
 def _as_field_value(value: Any, annotation: Any) -> Any:

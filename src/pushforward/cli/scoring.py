@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pushforward.array_types import Array
 from pushforward.cli.output import TABLES, require_output, write_table
@@ -14,6 +15,7 @@ from pushforward.cli.parameters import DataSource, Running
 from pushforward.cli.progress import show_progress, tell
 from pushforward.cli.reading import read_for
 from pushforward.data import DataSet
+from pushforward.domain_values import find_outside
 from pushforward.errors import DataError, OptionError
 from pushforward.evaluation.scores import summarise
 from pushforward.rows import row_likelihoods, rows_of
@@ -69,6 +71,8 @@ def run_score(
     write_table(table, out)
     draws = f", k = {likelihood.samples:,}" if likelihood.samples > 1 else ""
     _tell_mean(values, unit, likelihood.in_words + draws)
+    if not np.isfinite(values).all():
+        _tell_outside(model, data, rows)
 
 
 def _rows(model: SavedModel, data: DataSet, part: str) -> Array:
@@ -80,6 +84,12 @@ def _rows(model: SavedModel, data: DataSet, part: str) -> Array:
     if config.fingerprint != data.fingerprint:
         raise DataError(f"part {part}: {data.name} are not the data that this model was fitted to; score all rows")
     return model.split.parts[part]
+
+
+def _tell_outside(model: SavedModel, data: DataSet, rows: Array) -> None:
+    outside = find_outside(model.flow.transform.domain, torch.from_numpy(data.x[rows]))
+    if outside is not None:
+        tell(f"note: {outside.sentence(data.where(int(rows[outside.row])), data.columns)}")
 
 
 def _tell_mean(values: Array, unit: str, kind: str) -> None:

@@ -25,6 +25,7 @@ class DataSet:
         context_columns: their K names.
         labels: `(N,)` int64 class labels where the publisher gives them.
         test_rows: indices of the published test part, if there is one.
+        numbers: `(N,)` the number of each row in its file, from 0, where these are not all rows in their order.
         left_out: names of columns that only number the rows and are therefore not among the data.
         source: where the data came from.
 
@@ -41,6 +42,7 @@ class DataSet:
     context_columns: tuple[str, ...] | None = None
     labels: np.ndarray | None = None
     test_rows: np.ndarray | None = None
+    numbers: np.ndarray | None = None
     left_out: tuple[str, ...] = ()
     source: str = ""
 
@@ -101,7 +103,18 @@ class DataSet:
             context=None if self.context is None else self.context[index],
             labels=None if self.labels is None else self.labels[index],
             test_rows=test_rows if test_rows is not None and test_rows.size else None,
+            numbers=self.row_numbers[index],
         )
+
+    @property
+    def row_numbers(self) -> np.ndarray:
+        """The number of each row in its file, from 0."""
+        return np.arange(len(self)) if self.numbers is None else self.numbers
+
+    def where(self, row: int) -> str:
+        """The place of a row in the words of a message, counted from 1 as lines are."""
+        of_test = self.kind == "table" and self.test_rows is not None and row in self.test_rows
+        return f"{self.name}: {'test ' if of_test else ''}row {self.row_numbers[row] + 1:,}"
 
     def with_levels(self, levels: int) -> "DataSet":
         """The same images declared to have `levels` levels: for data whose own largest value understates them.

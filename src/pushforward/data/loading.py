@@ -101,6 +101,7 @@ def with_test(data: DataSet, test: DataSet) -> DataSet:
         context=_joined(data.context, test.context),
         labels=_joined(data.labels, test.labels),
         test_rows=np.arange(len(data), len(data) + len(test)),
+        numbers=np.concatenate([data.row_numbers, test.row_numbers]),
         source=f"{data.source}; test rows from {test.source}",
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pushforward.bases import Base, RealBase
 from pushforward.error_messages import first_problem
@@ -14,6 +14,14 @@ from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape
 from pushforward.objectives import MakeObjective
 from pushforward.transforms.base import Transform
+
+
+class _CoordinateMark:
+    """Marks an option as the number of a coordinate of the data."""
+
+
+# The number of a coordinate, from 0. Where the data have columns, the name of one stands for its number.
+Coordinate: TypeAlias = Annotated[int, Field(ge=0), _CoordinateMark()]
 
 
 class Options(BaseModel):
@@ -100,6 +108,11 @@ class Architecture:
             if first["loc"][0] in recipe.options.model_fields:
                 return f"{owner} has no option {first['loc'][0]!r} (it is for {other}); it has {', '.join(known)}"
         return first_problem(error, owner, known)
+
+
+def is_coordinate(annotation: Any) -> bool:
+    """Whether an option of such a type holds numbers of coordinates."""
+    return isinstance(annotation, _CoordinateMark) or any(is_coordinate(part) for part in get_args(annotation))
 
 
 def kind_of(event_shape: Shape) -> Kind:

@@ -246,7 +246,7 @@ class _DensityRun(GradientRun[InferenceResult]):
             )
 
     def _conclude(self) -> list[str]:
-        return []
+        return self.stepper.recovery.notes(self.stepper.step)
 
     def _status(self) -> Status:
         stepper, elapsed = self.stepper, self._elapsed()

@@ -17,6 +17,7 @@ from pushforward.atomic_files import write_atomically
 from pushforward.data.splits import random_split
 from pushforward.diagnostics import CheckReport
 from pushforward.diagnostics import check as run_check
+from pushforward.domain_values import wrap
 from pushforward.errors import DataError, OptionError
 from pushforward.evaluation.calibration import LEVELS, coverage, latent_fit, marginal_pit
 from pushforward.evaluation.fit_baselines import fit_baselines
@@ -178,9 +179,9 @@ def _rows(flow: Flow, x: Rows | TensorLike, context: TensorLike | None, name: st
     """Rows on the CPU in their own dtype, as the baselines take them; raises where they do not suit the flow."""
     if isinstance(x, Rows):
         return x
-    checked_rows(flow, x, context, name)
+    checked_rows(flow, x, context, name, zero_density=True)
     contexts = None if context is None else as_tensor(context, name).detach().cpu()
-    return Rows(as_tensor(x, name).detach().cpu(), contexts)
+    return Rows(wrap(flow.transform.domain, as_tensor(x, name).detach().cpu()), contexts)
 
 
 def _attribute(flow: Flow, parts: dict[str, Rows], seed: int) -> Attribute | None:

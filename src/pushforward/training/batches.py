@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from pushforward import noise as noise_source
+from pushforward.domain import REAL
+from pushforward.domain_values import wrap
 from pushforward.errors import ContextError, DataError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike, as_tensor
 from pushforward.noise import NoiseSpec
+from pushforward.row_domain import require_inside
 from pushforward.rows import Rows
 from pushforward.training.averaging import Batch
 
@@ -19,9 +22,12 @@ from pushforward.training.averaging import Batch
 _RESIDENT_BYTES = 4 * 2**30
 
 
-def checked_rows(flow: Flow, x: TensorLike, context: TensorLike | None, name: str) -> Rows:
+def checked_rows(
+    flow: Flow, x: TensorLike, context: TensorLike | None, name: str, *, zero_density: bool = False
+) -> Rows:
     """Rows that ``flow`` can be fitted to or scored on: ``x: (N, *event_shape)`` and a context for each, or None.
 
+    zero_density: whether real numbers outside the domain of the flow, where its density is 0, are taken as well.
     Floating-point values are in the flow's dtype; integers stay as they came and are converted when a batch is drawn.
     Raises ShapeError, ContextError, or DataError where a value is not finite or not one that the flow can take.
     """
@@ -31,11 +37,14 @@ def checked_rows(flow: Flow, x: TensorLike, context: TensorLike | None, name: st
         raise ShapeError(f"{name} rows of shape ({wanted}) expected, got {tuple(events.shape)}")
     if len(events) == 0:
         raise DataError(f"the {name} rows are empty; at least one is needed")
-    _check_values(flow, events, name)
     contexts = context_rows(flow, context, name)
     if contexts is not None and len(contexts) != len(events):
         raise ContextError(f"{name} has {len(events)} rows, but its context has {len(contexts)}")
-    return Rows(events, contexts)
+    rows = Rows(wrap(flow.transform.domain, events), contexts)
+    domain = flow.transform.domain
+    anywhere = zero_density and domain.kind != "integers"
+    require_inside(flow, rows, lambda row: f"{name} row {row}", domain=REAL if anywhere else domain)
+    return rows
 
 
 def split_rows(rows: Rows, held_out: int, generator: torch.Generator) -> tuple[Rows, Rows]:
@@ -133,25 +142,3 @@ def _check_context(flow: Flow, context: Tensor, name: str) -> None:
     if not bool(good.all()):
         row = int(good.logical_not().flatten(1).any(1).nonzero()[0, 0])
         raise DataError(f"{name} context of row {row} is not finite; mend or leave out such rows")
-
-
-def _check_values(flow: Flow, x: Tensor, name: str) -> None:
-    domain = flow.transform.domain
-    if not x.is_floating_point():
-        # Large integer data are judged by their ends, without a temporary of their size.
-        low, high = (x.to(torch.uint8) if x.dtype == torch.bool else x).aminmax()
-        if domain.kind != "integers" or (bool(low >= domain.low) and bool(high <= domain.high)):
-            return
-    good, wanted = x.isfinite(), "a finite number"
-    if domain.kind == "integers":
-        good, wanted = (x >= domain.low) & (x <= domain.high), str(domain)
-        if x.is_floating_point():
-            good = good & (x == x.round())
-    if bool(good.all()):
-        return
-    bad = good.logical_not().flatten(1).any(1) if x.ndim > 1 else good.logical_not()
-    row = int(bad.nonzero()[0, 0])
-    value = x[row][good[row].logical_not()].flatten()[0].item()
-    raise DataError(
-        f"{name} row {row} has the value {value}, but this flow takes {wanted}; mend or leave out such rows"
-    )

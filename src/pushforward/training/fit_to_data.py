@@ -252,7 +252,7 @@ class _GradientRun(GradientRun[FitResult]):
         return Batches(self.flow, self.train, self.batches.size, self.options.seed, self.options.flips, noise)
 
     def _conclude(self) -> list[str]:
-        return self.record.conclude(self.stepper.step)
+        return [*self.record.conclude(self.stepper.step), *self.stepper.recovery.notes(self.stepper.step)]
 
     def _status(self) -> Status:
         stepper, elapsed = self.stepper, self._elapsed()

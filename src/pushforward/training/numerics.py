@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pushforward.domain_values import find_outside
 from pushforward.errors import NumericsError
 from pushforward.flow import Flow
 from pushforward.noise import NoiseValue, part_noise
@@ -31,6 +32,7 @@ class Recovery:
     def __init__(self, flow: Flow, optimiser: torch.optim.Optimizer, average: WeightAverage | None) -> None:
         self.flow, self.optimiser, self.average = flow, optimiser, average
         self.slowdown, self.skipped, self.rollbacks = 1.0, 0, 0
+        self._told, self._first_cause = 0, ""
         self._in_a_row, self._since = 0, 0
         self._statistics = Statistics(flow)
         self._weights = Snapshot(flow)
@@ -57,12 +59,15 @@ class Recovery:
         soon, the best. Raises NumericsError when that has happened too often.
         """
         self._statistics.restore()
+        if self.skipped == 0:
+            self._first_cause = locate()
         self.skipped += 1
         self._in_a_row += 1
         if self._in_a_row < _TOLERATED:
             return None
         found = f"{_TOLERATED} steps in a row were not finite: {locate()}"
         self.rollbacks += 1
+        self._told += self._in_a_row
         if self.rollbacks > _MAX_ROLLBACKS:
             raise NumericsError(f"{found}; gave up after going back {_MAX_ROLLBACKS} times")
         self.slowdown /= 2
@@ -75,6 +80,16 @@ class Recovery:
         self._go_on()
         where = "the best" if again and best is not None else "the last good"
         return f"{found}; going on from {where} weights at {self.slowdown:g} times the learning rate"
+
+    def notes(self, steps: int) -> list[str]:
+        """A note at the end of ``steps`` steps on those that were skipped and that `after_failure` did not tell of."""
+        untold = self.skipped - self._told
+        if untold == 0:
+            return []
+        return [
+            f"{untold:,} of {steps:,} steps were skipped, and their rows left out, because the loss or its gradient "
+            f"was not finite; of the first of them: {self._first_cause}"
+        ]
 
     def _go_on(self) -> None:
         self._in_a_row, self._since = 0, 0
@@ -144,6 +159,9 @@ def _what(transform: Transform, z: Tensor, x: Tensor, context: Tensor | None) ->
     broken = [name for name, p in transform.named_parameters() if not p.isfinite().all()]
     if broken:
         return f"has non-finite weights ({broken[0]})"
+    outside = find_outside(transform.domain, x)
+    if outside is not None:
+        return f"gets the value {outside.value}, which is outside of {outside.domain}"
     params = transform.map_params(x, context)
     if params is not None and not params.isfinite().all():
         return "gets non-finite parameters from its net"

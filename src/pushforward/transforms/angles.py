@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pushforward.domain import CIRCLE, Domain
+from pushforward.domain_values import wrapped
 from pushforward.errors import OptionError
 from pushforward.events import Shape, sum_event, zero_log_term
 from pushforward.noise import NoiseValue
@@ -18,26 +19,29 @@ from pushforward.transforms.base import Transform
 class Angles(Transform):
     """Periodic values from ``low`` up to ``high`` as angles in [-pi, pi).
 
-    ``high`` itself is taken as well, and is the same place as ``low``; beyond the two the density is 0, it is not
-    wrapped: the density of data is that on one period.
+    ``high`` itself is taken as well, and is the same place as ``low``. Beyond the two the density is 0: the density of
+    data is that on one period. wrap: take every number for the angle that it is periods away from instead.
     """
 
     codomain = CIRCLE
 
-    def __init__(self, event_shape: Shape, low: float = -math.pi, high: float = math.pi) -> None:
+    def __init__(self, event_shape: Shape, low: float = -math.pi, high: float = math.pi, wrap: bool = False) -> None:
         super().__init__()
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise OptionError(f"a period needs finite ends with low < high, got low={low} and high={high}")
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.low, self.high = float(low), float(high)
-        self.domain = Domain("circle", self.low, self.high)
+        self.domain = Domain("circle", self.low, self.high, wraps=wrap)
         self._log_slope = math.prod(event_shape) * math.log(2 * math.pi / (high - low))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        inside = (x >= self.low) & (x <= self.high)
+        given, inside = x, (x >= self.low) & (x <= self.high)
+        if self.domain.wraps:
+            inside = x.isfinite()
+            x = wrapped(torch.where(inside, x, self.low), self.low, self.high)
         fraction = (x.clamp(self.low, self.high) - self.low) / (self.high - self.low)
         z = (math.pi * (2 * fraction - 1)).clamp(CIRCLE.low, CIRCLE.high)
-        return z, zero_log_term(x) + self._log_slope + sum_event(zero_outside(inside, torch.zeros_like(z), x))
+        return z, zero_log_term(x) + self._log_slope + sum_event(zero_outside(inside, torch.zeros_like(z), given))
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         fraction = (wrap_angle(z) / math.pi + 1) / 2

@@ -16,7 +16,7 @@ from pushforward.bases import Base, ProductBase, StandardNormal, UniformCircle
 from pushforward.domain import CIRCLE, REAL, Domain, product
 from pushforward.errors import OptionError
 from pushforward.events import Shape
-from pushforward.flows.options import Architecture, Options, Recipe, Steps, refuse_unused
+from pushforward.flows.options import Architecture, Coordinate, Options, Recipe, Steps, refuse_unused
 from pushforward.flows.parts.couplings import partitions
 from pushforward.flows.parts.fields import Activation, Bins, Bound, Dropout, Hidden, Transforms
 from pushforward.maps import RationalQuadraticSpline
@@ -31,7 +31,7 @@ class CircularNSFOptions(Options):
     """Options of `circular_nsf`."""
 
     circular: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...] | None,
+        tuple[Coordinate, ...] | None,
         Field(description="the coordinates that are periodic, from 0; None: all of them"),
     ] = None
     low: Annotated[
@@ -40,6 +40,9 @@ class CircularNSFOptions(Options):
     high: Annotated[
         Ends | tuple[Ends, ...], Field(description="where a period ends: one number, or one a periodic coordinate")
     ] = math.pi
+    wrap: Annotated[
+        bool, Field(description="periodic values outside their period stand for those that they are periods away from")
+    ] = False
     standardise: Annotated[
         bool, Field(description="centre and scale the coordinates that are not periodic, from the first batch")
     ] = True
@@ -93,7 +96,7 @@ def _data_layer(circular: list[int], real: list[int], options: CircularNSFOption
     ends = zip(_one_each(options.low, "low", len(named)), _one_each(options.high, "high", len(named)), strict=True)
     for i, period in zip(named, ends, strict=True):
         periods.setdefault(period, []).append(i)
-    parts: list[Transform] = [Angles((len(block),), low, high) for (low, high), block in periods.items()]
+    parts: list[Transform] = [Angles((len(block),), low, high, options.wrap) for (low, high), block in periods.items()]
     blocks = list(periods.values())
     if real:
         parts.append(Standardise((len(real),)) if options.standardise else Identity((len(real),)))
