@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
+from operator import attrgetter
+from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from pushforward.held_flags import HeldFlags
+
+# Whether a module is in training mode.
+_TRAINING: HeldFlags[nn.Module] = HeldFlags(
+    attrgetter("training"), lambda part, value: setattr(part, "training", value)
+)
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
@@ -31,6 +40,16 @@ def strict_precision(x: Tensor) -> Iterator[None]:
         yield
 
 
+class _Switches:
+    """The process's switches for TensorFloat-32: how many threads want them off, and how to put them back."""
+
+    def __init__(self) -> None:
+        self.lock, self.users, self.restored = Lock(), 0, ExitStack()
+
+
+_SWITCHES = _Switches()
+
+
 @contextmanager
 def _without_tf32() -> Iterator[None]:
     if torch.compiler.is_compiling():
@@ -46,19 +65,27 @@ def _without_tf32() -> Iterator[None]:
         ),
         (lambda: cudnn.allow_tf32, partial(setattr, cudnn, "allow_tf32"), False, cudnn.conv),
     ]
-    with ExitStack() as restored:
-        for read, write, off, newer in switches:
-            # The older switch moves the newer with it, but not one for all of torch that the newer follows, and refuses
-            # to be read where only the newer was moved.
-            with suppress(RuntimeError):
-                before = read()
-                if before != off:
-                    restored.callback(write, before)
-                    write(off)
-            if newer.fp32_precision == "tf32":
-                restored.callback(setattr, newer, "fp32_precision", "tf32")
-                newer.fp32_precision = "ieee"
+    with _SWITCHES.lock:
+        _SWITCHES.users += 1
+    try:
+        with _SWITCHES.lock:
+            for read, write, off, newer in switches:
+                # The older switch moves the newer with it, but not one for all of torch that the newer follows, and
+                # refuses to be read where only the newer was moved.
+                with suppress(RuntimeError):
+                    before = read()
+                    if before != off:
+                        _SWITCHES.restored.callback(write, before)
+                        write(off)
+                if newer.fp32_precision == "tf32":
+                    _SWITCHES.restored.callback(setattr, newer, "fp32_precision", "tf32")
+                    newer.fp32_precision = "ieee"
         yield
+    finally:
+        with _SWITCHES.lock:
+            _SWITCHES.users -= 1
+            if _SWITCHES.users == 0:
+                _SWITCHES.restored.close()
 
 
 def present_precision(x: Tensor) -> Callable[[], AbstractContextManager[object]]:
@@ -77,16 +104,12 @@ def present_precision(x: Tensor) -> Callable[[], AbstractContextManager[object]]
 def evaluation(module: nn.Module) -> Iterator[None]:
     """Evaluation mode inside, without autocast and TensorFloat-32; each module's own mode again outside.
 
+    The mode is the module's, hence that of every thread that uses it meanwhile; it ends when the last of the threads
+    that are inside leaves.
+
     Less than full precision is for training: a net then answers differently to inputs that differ in the last bit, so
     that `to_data` would not invert `to_latent`.
     """
-    trained = [part for part in module.modules() if part.training]
-    for part in trained:
-        part.training = False
     one = next(iter((*module.parameters(), *module.buffers())), torch.empty(0))
-    try:
-        with strict_precision(one):
-            yield
-    finally:
-        for part in trained:
-            part.training = True
+    with _TRAINING.held(list(module.modules()), False), strict_precision(one):
+        yield

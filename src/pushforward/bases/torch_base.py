@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, StudentT
 
 from pushforward.bases.base import Base, Source
@@ -29,6 +29,7 @@ class TorchBase(Base):
         self.event_shape = tuple(distribution.batch_shape + distribution.event_shape)
         self.distribution = distribution
         self.support = _domain_of(distribution)
+        self._inner_point = nn.Buffer(_inner_point(distribution), persistent=False)
 
     @property
     def label(self) -> str:
@@ -45,19 +46,13 @@ class TorchBase(Base):
             inside = inside.all(-1)
         # Outside the support torch raises or returns nonsense: compute at a point that is inside, then select.
         shape = (-1,) + (1,) * len(self.event_shape)
-        value = self.distribution.log_prob(torch.where(inside.reshape(shape), z, self._inner_point().to(z)))
+        value = self.distribution.log_prob(torch.where(inside.reshape(shape), z, self._inner_point.to(z)))
         outside = torch.where(z.isnan().flatten(1).any(1) if z.ndim > 1 else z.isnan(), math.nan, -math.inf)
         return torch.where(inside, sum_event(value), outside.to(z))
 
     def _rows(self, n: int) -> Tensor:
         # Some of torch's distributions cannot draw an empty sample.
         return self.distribution.sample((max(n, 1),))[:n]
-
-    def _inner_point(self) -> Tensor:
-        with torch.random.fork_rng(devices=[]):
-            # Not torch.manual_seed: it would seed the accelerators' generators as well, which are not put back.
-            torch.default_generator.manual_seed(0)
-            return self.distribution.sample()
 
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
         if source.generator is None:
@@ -76,6 +71,14 @@ class TorchBase(Base):
             return cumulative
         except NotImplementedError:
             return _cdf_by_name(self.distribution, z)
+
+
+def _inner_point(distribution: Distribution) -> Tensor:
+    """A point of the support, always the same one."""
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed: it would seed the accelerators' generators as well, which are not put back.
+        torch.default_generator.manual_seed(0)
+        return distribution.sample()
 
 
 def _cdf_by_name(distribution: Distribution, z: Tensor) -> Tensor:

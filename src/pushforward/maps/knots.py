@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pushforward.differentiation import uses_plain_formulas
 from pushforward.errors import OptionError
 from pushforward.events import leading_axis
 from pushforward.maps.slopes import positive_slope
@@ -93,7 +94,7 @@ def own_bin(
     for the bin itself; (2, *shape), the raw slopes at its two ends; and its index (*shape).
     """
     arguments = t, params, bins, slopes, axis, minimum
-    if torch.compiler.is_compiling():  # a compiler fuses what autograd makes of the formulas itself
+    if uses_plain_formulas():  # a compiler fuses what autograd makes of the formulas itself
         return _own_bin(*arguments)[:4]
     before, part, ends, index, _ = _OwnBin.apply(*arguments)  # type: ignore[no-untyped-call]
     return before, part, ends, index

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from pushforward.differentiation import decided
 from pushforward.domain import REAL, Domain
 from pushforward.errors import NumericsError
 
@@ -24,6 +25,7 @@ _State: TypeAlias = tuple[Tensor, ...]
 # Far more than is ever needed: halving alone takes about 120 steps from a bracket of 1e18 to the last digit of float64.
 _MOST_STEPS = 300
 _MOST_EXPANSIONS = 50
+_WHAT = "numeric inverses"
 
 
 def invert(function: Increasing, y: Tensor, domain: Domain = REAL) -> tuple[Tensor, Tensor]:
@@ -85,7 +87,7 @@ def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
     value, log_slope = function(x)
     broken = y.isnan() | value.isnan()
     failed = (active | missed | _off(x, value - finite, log_slope, finite, domain)) & ~broken & y.isfinite()
-    if not (torch.compiler.is_compiling() or y.is_meta) and bool(failed.any()):
+    if not (torch.compiler.is_compiling() or y.is_meta) and decided(failed.any(), _WHAT):
         raise NumericsError(_message(failed))
     x = torch.where(broken | failed, math.nan, x)
     return torch.where(y.isinf(), torch.where(y > 0, domain.high, domain.low), x)
@@ -180,7 +182,7 @@ def _repeat(going: Callable[..., Tensor], step: Callable[..., _State], state: _S
         return looped
     if state[0].is_meta:
         return step(*state)  # without values there is no end: one turn shows every shape
-    while bool(going(*state)):
+    while decided(going(*state), _WHAT):
         state = step(*state)
     return state
 

@@ -16,6 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pushforward.differentiation import forward_levels
+from pushforward.errors import OptionError
+
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 _ROOT_HALF = math.sqrt(0.5)
 # The straight lines begin here, at a density of e^-5e7.
@@ -55,12 +58,19 @@ class _Logit(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
         ctx.save_for_backward(inputs[0], output[1])
+        ctx.save_for_forward(inputs[0], output[1])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, grad_log_slope: Tensor) -> Tensor:
         y, log_slope = ctx.saved_tensors
         gradient: Tensor = grad * log_slope.exp() + grad_log_slope * _growth(y)
         return gradient
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, Tensor]:
+        _refuse_nested_forward_mode()
+        y, log_slope = ctx.saved_tensors
+        return tangent * log_slope.exp(), tangent * _growth(y)
 
 
 class _Probit(torch.autograd.Function):
@@ -75,12 +85,29 @@ class _Probit(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
         ctx.save_for_backward(*output)
+        ctx.save_for_forward(*output)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, grad_log_slope: Tensor) -> Tensor:
         y, log_slope = ctx.saved_tensors
         gradient: Tensor = (grad - grad_log_slope * _growth(y)) * log_slope.exp()
         return gradient
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> tuple[Tensor, Tensor]:
+        _refuse_nested_forward_mode()
+        y, log_slope = ctx.saved_tensors
+        moved = tangent * log_slope.exp()
+        return moved, -moved * _growth(y)
+
+
+def _refuse_nested_forward_mode() -> None:
+    """Raise OptionError where torch takes the second derivative of an `autograd.Function` for 0."""
+    if forward_levels() > 1:
+        raise OptionError(
+            "torch.func.jvp (or jacfwd) inside another one gives no second derivative of a probit map; "
+            "use torch.func.hessian, or jacfwd of grad"
+        )
 
 
 def _logit(y: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.channel_moments import channel_moments
+from pushforward.differentiation import channels_last
 from pushforward.nets.conv import shifted, tame_context
 from pushforward.nets.data_init import DataInitialisedNet
 from pushforward.nets.mlp import INPUT_LIMIT
@@ -35,7 +36,7 @@ class EdgeConv2d(nn.Module):
             return F.conv2d(h, weight, bias)
         ends = (self.edge * scale[:, None]) @ self._outside(h)
         ends = (ends + bias[:, None]).reshape(1, -1, *h.shape[2:])
-        return F.conv2d(h, weight, padding=self.padding) + ends.to(memory_format=torch.channels_last)
+        return F.conv2d(h, weight, padding=self.padding) + channels_last(ends)
 
     def _outside(self, h: Tensor) -> Tensor:
         """For each tap but the middle one and each position, 1 where it lies outside the image: (taps, H * W)."""
@@ -127,4 +128,4 @@ class ActNormConvNet(DataInitialisedNet):
 
 def tame(h: Tensor) -> Tensor:
     """Images ``(B, C, H, W)`` as a convolution wants them: of bounded size, the channels innermost in memory."""
-    return h.clamp(-INPUT_LIMIT, INPUT_LIMIT).contiguous(memory_format=torch.channels_last)
+    return channels_last(h.clamp(-INPUT_LIMIT, INPUT_LIMIT))

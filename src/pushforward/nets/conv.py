@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pushforward.differentiation import channels_last
 from pushforward.errors import OptionError
 from pushforward.module_state import HasScaleParameters
 from pushforward.nets.mlp import INPUT_LIMIT
@@ -173,7 +174,7 @@ class ResidualConvNet(nn.Module):
         parts = [h, -h]
         if self.mask is not None:
             parts.append(self.mask.expand(h.shape[0], *self.mask.shape))
-        h = self.first(F.relu(torch.cat(parts, 1)).contiguous(memory_format=torch.channels_last))
+        h = self.first(channels_last(F.relu(torch.cat(parts, 1))))
         total = self.skips[0](h)
         for block, skip in zip(self.blocks, list(self.skips)[1:], strict=True):
             h = block(h, context)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pushforward.differentiation import channels_last
 from pushforward.errors import OptionError
 from pushforward.events import Shape
 from pushforward.nets.mlp import INPUT_LIMIT
@@ -112,7 +113,7 @@ class GatedAttentionNet(nn.Module):
         h, context = h.clamp(-INPUT_LIMIT, INPUT_LIMIT), as_image(context)
         if self.mask is not None:
             h = torch.cat([h, self.mask.expand(h.shape[0], *self.mask.shape)], 1)
-        h = self.first(h.contiguous(memory_format=torch.channels_last))
+        h = self.first(channels_last(h))
         for block in self.blocks:
             h = block(h, context)
         out: Tensor = self.last(h)
@@ -132,7 +133,7 @@ class GatedFeatures(nn.Module):
         self.blocks = nn.ModuleList(GatedConv(channels, size, context_channels, 0.0) for _ in range(3))
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
-        h = self.first(h.contiguous(memory_format=torch.channels_last))
+        h = self.first(channels_last(h))
         for block in self.blocks:
             h = block(h, as_image(context))
         return h

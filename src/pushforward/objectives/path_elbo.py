@@ -25,10 +25,17 @@ from torch import Tensor
 
 from pushforward import noise as noise_source
 from pushforward.density import Density
+from pushforward.differentiation import refuse_second_order
+from pushforward.errors import OptionError
 from pushforward.inputs import TensorLike, as_tensor
 from pushforward.noise import NoiseSpec, NoiseValue
 from pushforward.objectives.objective import Loss, Objective
 from pushforward.objectives.target import LogDensity, Target
+
+_FIRST_ORDER = (
+    "the evidence lower bound with its path gradient has derivatives of the first order only, in reverse mode; average "
+    "log_density(x) - log q(x) over the samples of flow.sample_and_log_prob for others"
+)
 
 Route: TypeAlias = Literal["scoring", "jacobian"]
 
@@ -162,13 +169,22 @@ class _WithGradient(torch.autograd.Function):
     """A copy of the first argument; the others are tensors and their gradients in turn."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, *flat: Tensor) -> Tensor:
-        ctx.save_for_backward(*flat[1::2])
+    def forward(value: Tensor, *flat: Tensor) -> Tensor:
         return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> Any:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> Any:
+        tensors, gradients = ctx.saved_tensors[::2], ctx.saved_tensors[1::2]
+        scaled = tuple(outer.to(gradient) * gradient for gradient in gradients)
         found: list[Tensor | None] = [None]
-        for gradient in ctx.saved_tensors:
-            found += [outer[0].to(gradient) * gradient, None]
+        for gradient in refuse_second_order(scaled, tensors, _FIRST_ORDER):
+            found += [gradient, None]
         return tuple(found)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        raise OptionError(_FIRST_ORDER)

@@ -15,6 +15,13 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from pushforward.differentiation import (
+    is_transformed,
+    jacobian_row,
+    outside_inference_mode,
+    pullback,
+    with_first_order,
+)
 from pushforward.errors import NumericsError, OptionError
 from pushforward.events import leading_axis, log_dtype, sum_event
 from pushforward.likelihood import Estimator
@@ -22,12 +29,19 @@ from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.vector_field import VectorField
 from pushforward.noise import Noise, NoiseValue, required_noise
 from pushforward.precision import full_precision
-from pushforward.transforms.derivatives import evaluated, jacobian_row
 from pushforward.transforms.stochastic_log_det import StochasticLogDet
 
 Trace: TypeAlias = Literal["exact", "hutchinson"]
 # Steps of one solve; each is six evaluations of the net. What needs more has become too stiff to be of use.
 _MAX_STEPS = 1000
+_FIRST_ORDER = (
+    "the adjoint method of a flow in continuous time gives derivatives of the first order only; set adjoint = False on "
+    "its Continuous step (adjoint=False is an option of ffjord) for derivatives of any order"
+)
+_NO_TRANSFORMATION = (
+    "the solver of a flow in continuous time cannot run inside torch.func or in forward mode; use torch.autograd.grad, "
+    "with adjoint = False on its Continuous step (adjoint=False is an option of ffjord) for second derivatives"
+)
 
 
 class _Rates(NamedTuple):
@@ -105,10 +119,12 @@ class Continuous(StochasticLogDet):
         return "; ".join(map(str, self.estimators))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        return self._solve(x, context, noise, (0.0, 1.0))[:2]
+        with outside_inference_mode(x, context, noise) as (x, context, noise):
+            return self._solve(x, context, noise, (0.0, 1.0))[:2]
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        return self._solve(z, context, noise, (1.0, 0.0))[:2]
+        with outside_inference_mode(z, context, noise) as (z, context, noise):
+            return self._solve(z, context, noise, (1.0, 0.0))[:2]
 
     def to_latent_with_regularisation(
         self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None
@@ -138,6 +154,10 @@ class Continuous(StochasticLogDet):
         start, size = torch.where(leading_axis(moving, x.ndim), x, 0), x[:1].numel()
         # As they are now: the way back of `functional_call`, or of averaged weights, may find others in the module.
         weights: dict[str, Tensor] = dict(self.field.named_parameters())
+        if is_transformed():
+            raise OptionError(_NO_TRANSFORMATION)
+        if self._by_adjoint():
+            start, context, weights = _of_first_order(start, context, weights)
 
         def field(*arguments: Tensor | None) -> Tensor:
             velocity: Tensor = functional_call(self.field, weights, arguments)
@@ -174,7 +194,7 @@ class Continuous(StochasticLogDet):
         tolerance = self.training_tolerance if training else self.tolerance_now(state.dtype)
         more: dict[str, Any] = {"options": {"norm": self._largest_error, "max_num_steps": _MAX_STEPS}}
         solve, solve_by_adjoint = _solvers()
-        if self.adjoint and torch.is_grad_enabled():
+        if self._by_adjoint():
             solve = solve_by_adjoint
             contexts = [] if context is None or not context.requires_grad else [context]
             wanted = [p for p in weights if p.requires_grad]
@@ -194,27 +214,43 @@ class Continuous(StochasticLogDet):
             ) from error
         return solution[-1]
 
+    def _by_adjoint(self) -> bool:
+        """Whether derivatives that are taken of a solve now follow it backwards."""
+        return self.adjoint and torch.is_grad_enabled()
+
     def _largest_error(self, error: Tensor) -> Tensor:
         """The largest error of a row, without that of the regularisation."""
         counted = error[:, : math.prod(self.data_shape) + 1] if error.ndim == 2 else error[None]
         return counted.square().mean(1).amax().sqrt()
 
 
+def _of_first_order(
+    start: Tensor, context: Tensor | None, weights: dict[str, Tensor]
+) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+    """The arguments of a solve, with derivatives of the first order only; torchdiffeq gives 0 for the second."""
+    contexts = () if context is None else (context,)
+    given = (start, *contexts, *weights.values())
+    wanted = [i for i, value in enumerate(given) if value.requires_grad]
+    marked = dict(zip(wanted, with_first_order(tuple(given[i] for i in wanted), _FIRST_ORDER), strict=True))
+    values = [marked.get(i, value) for i, value in enumerate(given)]
+    named = dict(zip(weights, values[1 + len(contexts) :], strict=True))
+    return values[0], values[1] if contexts else None, named
+
+
 def _rates(f: Callable[..., Tensor], t: Tensor, x: Tensor, context: Tensor | None, probe: Tensor | None) -> _Rates:
     """Velocity and divergence at x; without a probe the divergence is exact."""
-    wanted, size = torch.is_grad_enabled(), x[:1].numel()
-    at, velocity = evaluated(lambda x: f(t, x, context), x)
+    size = x[:1].numel()
+    velocity, pull = pullback(lambda x: f(t, x, context), x)
     if probe is None:
         # Row by row: all of them at once would be the square of the event.
         divergence = jacobian = sum_event(velocity.new_zeros(velocity.shape))
         for i in range(size):
-            row = jacobian_row(velocity, at, i, wanted).flatten(1)
+            row = jacobian_row(pull, velocity, i)
             divergence, jacobian = divergence + row[:, i], jacobian + sum_event(row.square())
     else:
-        (row,) = torch.autograd.grad(velocity, at, probe, create_graph=wanted, retain_graph=True)
+        row = pull(probe)
         divergence, jacobian = sum_event(row * probe), sum_event(row.square())
-    rates = _Rates(velocity, divergence, sum_event(velocity.square()) / size, jacobian / size)
-    return rates if wanted else _Rates(*(value.detach() for value in rates))
+    return _Rates(velocity, divergence, sum_event(velocity.square()) / size, jacobian / size)
 
 
 def _solvers() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:

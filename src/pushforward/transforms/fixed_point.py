@@ -8,8 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pushforward.differentiation import decided
 from pushforward.errors import NumericsError
 from pushforward.events import leading_axis
+
+_WHAT = "inverses of residual blocks"
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -47,10 +50,10 @@ def solve(g: Callable[[Tensor], Tensor], z: Tensor, lipschitz: float) -> Tensor:
         x = torch.where(leading_axis(active, z.ndim), moved, x)
         resting = (length <= 0.1 * eps * scale) | (certified & (length >= step))
         step, active = length, active & ~resting & ~length.isnan()
-        if not z.is_meta and not bool(active.any()):
+        if not z.is_meta and not decided(active.any(), _WHAT):
             break
     failed = ~certified & z.isfinite().flatten(1).all(1)
-    if not z.is_meta and bool(failed.any()):
+    if not z.is_meta and decided(failed.any(), _WHAT):
         raise NumericsError(_message(failed))
     return x
 

@@ -11,21 +11,33 @@ generative modeling", 2019, sections 3.1 and 3.2.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from pushforward.differentiation import (
+    is_transformed,
+    jacobian_row,
+    pullback,
+    refuse_vmap,
+    with_first_order,
+)
 from pushforward.errors import OptionError
 from pushforward.events import Shape, leading_axis, log_dtype, sum_event
 from pushforward.likelihood import Estimator, Kind
 from pushforward.nets.lipschitz import Contraction
 from pushforward.noise import Noise, NoiseSpec, NoiseValue, part_noise, required_noise
 from pushforward.option_checks import at_least_one
-from pushforward.transforms.derivatives import evaluated, jacobian_row
 
 # Of a uniform number as float32 holds it; two of them are put together to one with twice the digits.
 _CELLS = 2.0**24
+_FIRST_ORDER = (
+    "a log-determinant estimated by a power series has derivatives of the first order only, in reverse mode; "
+    "compute it exactly (the option log_det='exact'; `exactly` for a flow that is built) for derivatives of any order"
+)
 # Numbers of the Jacobians that are kept at once, where no gradient wants all of them.
 _JACOBIANS = 2**22
 
@@ -70,19 +82,19 @@ class ExactLogDet(LogDet):
         wanted, size = torch.is_grad_enabled(), x[:1].numel()
         at_once = x.shape[0] if wanted else max(1, _JACOBIANS // max(1, size * size))
         if x.is_meta or x.shape[0] <= at_once:
-            return self._of_rows(g, x, None, wanted)
+            return self._of_rows(g, x, None)
         chunks = torch.arange(x.shape[0], device=x.device).split(at_once)
-        y, log_det = zip(*(self._of_rows(g, x[rows], rows, wanted) for rows in chunks), strict=True)
+        y, log_det = zip(*(self._of_rows(g, x[rows], rows) for rows in chunks), strict=True)
         return torch.cat(y), torch.cat(log_det)
 
     @staticmethod
-    def _of_rows(g: Contraction, x: Tensor, rows_of_context: Tensor | None, wanted: bool) -> tuple[Tensor, Tensor]:
-        at, y = evaluated(lambda part: g(part, rows_of_context), x)
-        rows = [jacobian_row(y, at, i, wanted) for i in range(y[:1].numel())]
+    def _of_rows(g: Contraction, x: Tensor, rows_of_context: Tensor | None) -> tuple[Tensor, Tensor]:
+        y, pull = pullback(lambda part: g(part, rows_of_context), x)
+        rows = [jacobian_row(pull, y, i) for i in range(y[:1].numel())]
         jacobian = torch.stack(rows, 1) if rows else x.new_zeros(x.shape[0], 0, 0)
         eye = torch.eye(jacobian.shape[1], dtype=x.dtype, device=x.device)
         log_det = torch.linalg.slogdet(jacobian.to(log_dtype(x)) + eye)[1]
-        return (y, log_det) if wanted else (y.detach(), log_det.detach())
+        return y, log_det
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,7 @@ class RouletteLogDet(LogDet):
         sure = (self.exact_terms if training else self.evaluation_terms) + 1
         survival = self.survival if training else max(self.survival, lipschitz**1.5)
         terms = sure + geometric(uniform, survival)
+        refuse_vmap("estimates by Russian roulette", terms)
         longest = sure + 1 if x.is_meta else int(terms.max()) if len(terms) else 0
         k = torch.arange(longest + 1, device=x.device)[:, None]
         reached = survival ** (k - sure).clamp(min=0).double()
@@ -178,23 +191,21 @@ def power_series(
 
     The gradient is that of the series of ``(I + J)^-1``, and not that of the value for this probe. All powers are taken
     without a graph, so that memory does not grow with n: what is differentiated is ``w^T J v`` with
-    ``w^T = sum of (-1)^k weight v^T J^k`` held fixed.
+    ``w^T = sum of (-1)^k weight v^T J^k`` held fixed. A second derivative would lack that of w, and is refused.
     """
-    wanted = torch.is_grad_enabled()
-    at, y = evaluated(g, x)
+    y, pull = pullback(g, x)
     with torch.no_grad():
-        log_det, solved = _summed(g, x, (at, y), probe, value_weights, gradient_weights)
-    if not wanted:
-        return y.detach(), log_det
-    (row,) = torch.autograd.grad(y, at, solved.to(y.dtype), create_graph=True)
-    surrogate = sum_event(row * probe)
+        log_det, solved = _summed(g, x, pull, probe, value_weights, gradient_weights)
+    if not (torch.is_grad_enabled() or is_transformed()):
+        return y, log_det
+    (surrogate,) = with_first_order((sum_event(pull(solved.to(y.dtype)) * probe),), _FIRST_ORDER)
     return y, log_det + (surrogate - surrogate.detach())
 
 
 def _summed(
     g: Contraction,
     x: Tensor,
-    evaluated: tuple[Tensor, Tensor],
+    pull: Callable[[Tensor], Tensor],
     probe: Tensor,
     value_weights: Tensor,
     gradient_weights: Tensor,
@@ -205,16 +216,14 @@ def _summed(
     """
     log_det = x.new_zeros(x.shape[0], dtype=value_weights.dtype)
     solved = probe * leading_axis(gradient_weights[0], x.ndim)
-    (at, y), power, rows = evaluated, probe, torch.arange(x.shape[0], device=x.device)
+    power, rows = probe, torch.arange(x.shape[0], device=x.device)
     ends = ((value_weights != 0) | (gradient_weights != 0)).sum(0)
     for k in range(1, len(value_weights)):
         going = ends[rows] > k
-        if not x.is_meta and 2 * int(going.sum()) < len(rows):
+        if not (x.is_meta or is_transformed()) and 2 * int(going.sum()) < len(rows):
             rows, power = rows[going], power[going]
-            with torch.enable_grad():
-                at = x[rows].detach().requires_grad_()
-                y = g(at, rows)
-        (power,) = torch.autograd.grad(y, at, power, retain_graph=True)
+            pull = pullback(partial(g, rows=rows), x[rows])[1]
+        power = pull(power)
         sign = (-1) ** k
         log_det.index_add_(0, rows, -sign / k * value_weights[k][rows] * sum_event(power * probe[rows]))
         solved.index_add_(0, rows, (sign * leading_axis(gradient_weights[k][rows], x.ndim) * power).to(solved.dtype))

@@ -9,6 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pushforward.differentiation import (
+    implicit_gradient,
+    outside_inference_mode,
+    pullback,
+)
 from pushforward.errors import OptionError
 from pushforward.events import Shape, leading_axis
 from pushforward.nets.lipschitz import Contraction, ContractiveNet
@@ -19,6 +24,10 @@ from pushforward.transforms.power_series import ExactLogDet, LogDet
 from pushforward.transforms.stochastic_log_det import StochasticLogDet
 
 _EXACT = ExactLogDet()
+_FIRST_ORDER = (
+    "the inverse of a residual block has derivatives of the first order only, in reverse mode; take those of log_prob, "
+    "whose are of any order and in both modes where the log-determinant is exact"
+)
 
 
 class Residual(StochasticLogDet):
@@ -45,12 +54,12 @@ class Residual(StochasticLogDet):
         return "; ".join(map(str, self.estimators))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        with full_precision(x):
+        with full_precision(x), outside_inference_mode(x, context, noise) as (x, context, noise):
             y, log_det = self._log_det(self.net.at(context), x, noise)
             return x + y, log_det
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        with strict_precision(z):
+        with strict_precision(z), outside_inference_mode(z, context, noise) as (z, context, noise):
             g = self.net.at(context)
             x = _inverse(g, z, self.net.lipschitz)
             return x, -self._log_det(g, x, noise)[1]
@@ -63,25 +72,14 @@ class Residual(StochasticLogDet):
 def _inverse(g: Contraction, z: Tensor, lipschitz: float) -> Tensor:
     """The x with ``x + g(x) = z``, differentiable by z and by what g closes over."""
     fixed = solve(g, z.detach(), lipschitz)
-    x = z - g(fixed)
-    if not x.requires_grad:
-        return x
 
     # What arrives at x is u; by the implicit function theorem z, and minus g at the fixed point, get (I + J)^-T u.
-    def through(gradient: Tensor | None) -> Tensor | None:
-        if gradient is None:
-            return None
-        if torch.is_grad_enabled():
-            raise OptionError("the inverse of a Residual has derivatives of the first order only")
+    def through(gradient: Tensor) -> Tensor:
         # At unit size, which is what the solution's accuracy is relative to.
         size = gradient.abs().flatten(1).amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)
         size = leading_axis(size, gradient.ndim)
-        with strict_precision(gradient):
-            with torch.enable_grad():
-                at = fixed.detach().requires_grad_()
-                y = g(at)
-            solution = solve(lambda w: torch.autograd.grad(y, at, w, retain_graph=True)[0], gradient / size, lipschitz)
+        with strict_precision(gradient), torch.no_grad():
+            solution = solve(pullback(g, fixed)[1], gradient / size, lipschitz)
         return solution * size
 
-    x.register_hook(through)
-    return x
+    return implicit_gradient(z - g(fixed), through, _FIRST_ORDER)

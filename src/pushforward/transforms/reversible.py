@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
+from pushforward.differentiation import is_transformed, refuse_second_order
 from pushforward.errors import OptionError
 from pushforward.events import zero_log_term
 from pushforward.module_state import ChangesInTraining
@@ -17,14 +17,19 @@ from pushforward.noise import NoiseValue
 from pushforward.precision import present_precision
 from pushforward.transforms.base import Chain, Direction, Transform
 
+_FIRST_ORDER = (
+    "Reversible steps have derivatives of the first order only; build the flow with memory_saving=False, or use a "
+    "Chain in the place of Reversible, for second ones"
+)
+
 
 class Reversible(Transform):
     """Steps run one after the other as by a `Chain`, of whose activations none are kept for the gradients.
 
     Only the output is stored. The backward pass takes it through the steps' inverses, one step at a time, runs each
     step again from there and differentiates it: memory for the activations of one step instead of all, for one more
-    pass in either direction. Gradients are those of a `Chain` as far as the round trip is exact; there is no second
-    order.
+    pass in either direction. Gradients are those of a `Chain` as far as the round trip is exact; a second derivative is
+    refused. Inside torch.func the steps run as in a `Chain`.
 
     Raises OptionError for what does not answer the same twice: steps with noise, batch normalisation, dropout, norms
     that are followed by power iterations.
@@ -53,12 +58,12 @@ class Reversible(Transform):
         return self.chain.parts()
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or is_transformed():
             return self.chain.to_latent(x, context)
         return self._run("to_latent", list(self.chain), x, context)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or is_transformed():
             return self.chain.to_data(z, context)
         return self._run("to_data", list(self.chain)[::-1], z, context)
 
@@ -107,8 +112,18 @@ class _Run(torch.autograd.Function):
         return value, log_term
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_log_term: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.no_grad():
+            gradients = _Run._gradients(ctx, grad, grad_log_term)
+        needed = [i for i, gradient in enumerate(gradients) if gradient is not None]
+        given = tuple(gradient for gradient in gradients if gradient is not None)
+        # The output depends on the input, which is not there any more.
+        depends = tuple(value for value in ctx.saved_tensors if value is not None)
+        refusing = dict(zip(needed, refuse_second_order(given, depends, _FIRST_ORDER), strict=True))
+        return tuple(refusing.get(i) for i in range(len(gradients)))
+
+    @staticmethod
+    def _gradients(ctx: Any, grad: Tensor, grad_log_term: Tensor) -> tuple[Tensor | None, ...]:
         value, context, *parameters = ctx.saved_tensors
         wanted = ctx.needs_input_grad[3:]
         grads: list[Tensor | None] = []

@@ -6,10 +6,12 @@ import math
 from abc import ABC
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 
 import torch
 from torch import nn
 
+from pushforward.held_flags import HeldFlags
 from pushforward.transforms.base import Transform
 
 
@@ -31,6 +33,9 @@ class StochasticLogDet(Transform, ABC):
         return min(self.tolerance, math.sqrt(torch.finfo(dtype).eps)) if self.exact else self.tolerance
 
 
+_EXACT: HeldFlags[StochasticLogDet] = HeldFlags(attrgetter("exact"), lambda part, value: setattr(part, "exact", value))
+
+
 def numeric_error(module: nn.Module, dtype: torch.dtype) -> float:
     """What the solvers' tolerances in ``module`` may add up to: errors of steps accumulate, and grow on the way."""
     tolerances = (part.tolerance_now(dtype) for part in module.modules() if isinstance(part, StochasticLogDet))
@@ -43,11 +48,5 @@ def exactly(module: nn.Module) -> Iterator[None]:
 
     A pass for each coordinate of an event: for checks, and for reference values in few dimensions.
     """
-    previous = [(part, part.exact) for part in module.modules() if isinstance(part, StochasticLogDet)]
-    for part, _ in previous:
-        part.exact = True
-    try:
+    with _EXACT.held([part for part in module.modules() if isinstance(part, StochasticLogDet)], True):
         yield
-    finally:
-        for part, before in previous:
-            part.exact = before
