@@ -49,8 +49,8 @@ format: $(STAMP)  ## format the code and mend what ruff can mend
 types: $(STAMP)  ## check the types of the package, strictly
 	@$(BIN)/mypy
 
-docs: $(STAMP)  ## write the generated parts of docs/: the verification matrix and the figures
-	@PUSHFORWARD_WRITE_DOCS=1 $(PYTEST) tests/checks/test_matrix.py
+docs: $(STAMP)  ## write the generated parts of docs/: the verification matrix, the table of parameters and the figures
+	@PUSHFORWARD_WRITE_DOCS=1 $(PYTEST) tests/checks/test_matrix.py tests/golden/test_golden_real_nvp.py
 	@OMP_NUM_THREADS=1 $(BIN)/python docs/figures.py
 
 clean:  ## remove .venv and what tools left behind; runs/ stays

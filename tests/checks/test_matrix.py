@@ -1,7 +1,6 @@
 """The matrix entry x check, printed into docs/verification.md: nothing is left out without a reason."""
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from checking import CHECKS, COVERED, is_slow
+from generated import require_up_to_date
 from pushforward.flows import names
 from registry import CHAINS, ENTRIES, Reason
 from subjects import built, reason_against
 
 _HERE = Path(__file__).parent
-_PAGE = _HERE.parents[1] / "docs" / "verification.md"
 _START, _END = "<!-- matrix: written by `make docs` -->", "<!-- end of matrix -->"
 
 
@@ -84,9 +83,4 @@ def test_every_check_runs_over_something(check: str) -> None:
 
 def test_the_matrix_in_the_documentation_is_up_to_date() -> None:
     _import_all_checks()
-    page = _PAGE.read_text()
-    start, end = page.index(_START) + len(_START), page.index(_END)
-    wanted = f"{page[:start]}\n\n{matrix()}\n\n{page[end:]}"
-    if os.environ.get("PUSHFORWARD_WRITE_DOCS") == "1":
-        _PAGE.write_text(wanted)
-    assert _PAGE.read_text() == wanted, "docs/verification.md is out of date: run `make docs`"
+    require_up_to_date("verification.md", _START, _END, matrix())

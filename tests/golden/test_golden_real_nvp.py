@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from formulas import Array, as_numpy
+from generated import require_up_to_date
 from pushforward import presets
 from pushforward.flow import Flow
 from pushforward.flows import build
@@ -112,6 +114,42 @@ def test_presets_have_the_variables_of_the_released_code_layer_by_layer(
     theirs = trainable(_sizes(preset, event_shape))
     assert ours == theirs
     assert sum(p.numel() for p in flow.parameters()) == sum(map(math.prod, theirs.values())) == count
+
+
+_START, _END = "<!-- parameters: written by `make docs` -->", "<!-- end of parameters -->"
+
+
+def _table(first: str, of: Callable[[str], str], theirs: dict[str, tuple[int, ...]], flow: Flow) -> str:
+    """Numbers of parameters in Markdown, by what ``of`` makes of a variable's name."""
+    ours = {name: parameter.numel() for name, parameter in _variables(flow).items()}
+    rows: dict[str, list[int]] = {}
+    for name, shape in theirs.items():
+        row = rows.setdefault(of(name), [0, 0, 0])
+        for i, more in enumerate((1, math.prod(shape), ours[name])):
+            row[i] += more
+    rows["**all**"] = [len(theirs), sum(map(math.prod, theirs.values())), sum(p.numel() for p in flow.parameters())]
+    lines = [f"| {first} | variables | released code | preset |", "|---|---:|---:|---:|"]
+    lines += [f"| {name} | {count:,} | {their:,} | {our:,} |" for name, (count, their, our) in rows.items()]
+    return "\n".join(lines)
+
+
+def _layer_of(name: str) -> str:
+    """The layer of a variable within its coupling; equal layers have one name."""
+    within = name.split("/", 2)[2]
+    layer = re.sub(r"(block|skip)_[0-9]+", r"\1_i", within.rpartition("/")[0] or within)
+    return f"`{layer}`"
+
+
+def _coupling_of(name: str) -> str:
+    return f"`{'/'.join(name.split('/')[:2])}`"
+
+
+def test_the_table_of_parameters_in_the_documentation_is_up_to_date() -> None:
+    preset, event_shape = presets.load("real_nvp-cifar10"), (3, 32, 32)
+    theirs = trainable(_sizes(preset, event_shape))
+    flow = build(preset.flow, event_shape, levels=256, **preset.options)
+    by_layer, by_coupling = (_table(*how, theirs, flow) for how in (("layer", _layer_of), ("coupling", _coupling_of)))
+    require_up_to_date("real_nvp.md", _START, _END, f"{by_layer}\n\n{by_coupling}")
 
 
 _SMALL: dict[str, Any] = {"channels": 3, "blocks": 2, "scales": 2, "published": True}
