@@ -66,7 +66,7 @@ def compare(flow: Flow, device: str, steps: int) -> Found:
     flow = flow.to(device)
     told = TrainingOptions(steps=steps, epochs=None, batch_size=128, lr=1e-3, seed=0)
     started = time.perf_counter()
-    pushforward.fit(flow, x[_ROWS:], x[:_ROWS], options=told, progress=False)
+    pushforward.fit(flow, x[_ROWS:], validation=x[:_ROWS], options=told, progress=False)
     took = time.perf_counter() - started
     wide = copy.deepcopy(flow).cpu().double()
     here = x[:_ROWS].to(device)
@@ -76,7 +76,7 @@ def compare(flow: Flow, device: str, steps: int) -> Found:
     back = None
     if flow.transform.noise_to_data is None:
         with torch.no_grad():
-            back = float((flow.data(flow.latent(here)) - here).abs().max() / here.abs().max())
+            back = float((flow.decode(flow.encode(here)) - here).abs().max() / here.abs().max())
     samples = flow.sample(_ROWS, generator=torch.Generator(device).manual_seed(0)).detach()
     scored = wide.likelihood(samples.cpu().double()).value
     return Found(took, off, back, bool(samples.isfinite().all() and scored.isfinite().all()))

@@ -62,7 +62,7 @@ def trained(name: str, features: int, steps: int = _STEPS, integers: int = 0, **
     torch.manual_seed(0)
     flow = flows.build(name, (features,), **options)
     told = TrainingOptions(steps=steps, lr=3e-3, batch_size=256, epochs=None, seed=0)
-    pushforward.fit(flow, x[:_TRAINED], x[:500], options=told, progress=False)
+    pushforward.fit(flow, x[:_TRAINED], validation=x[:500], options=told, progress=False)
     return flow.double(), x[_TRAINED:].double()
 
 
@@ -137,7 +137,7 @@ def inverses(arguments: argparse.Namespace) -> Iterator[str]:
                 x = rows_of(features, 500, seed=1).to(dtype)
                 flow = flow.to(dtype).eval()
                 with torch.no_grad():
-                    back = flow.data(flow.latent(x))
+                    back = flow.decode(flow.encode(x))
                     worst = max(_block_error(b, x) for b in flow.modules() if isinstance(b, Residual))
                 whole = _error(back, x)
                 yield _row(name, features, str(dtype)[6:], f"{tolerance(dtype):.1e}", f"{worst:.1e}", f"{whole:.1e}")
@@ -181,7 +181,7 @@ def _trained_on_digits(name: str, shape: tuple[int, ...], options: dict[str, Any
     torch.manual_seed(0)
     flow = flows.build(name, shape, levels=17, **options)
     told = TrainingOptions(steps=_STEPS, lr=3e-3, batch_size=64, epochs=None, seed=0)
-    pushforward.fit(flow, x[:1_500], x[1_500:], options=told, progress=False)
+    pushforward.fit(flow, x[:1_500], validation=x[1_500:], options=told, progress=False)
     return flow
 
 

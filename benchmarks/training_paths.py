@@ -60,7 +60,7 @@ def weights(flow: Flow) -> Weights:
 def fitted(name: str, compile: bool = False) -> Weights:
     """The weights after `fit`, which keeps the last ones because they are the best."""
     flow, options = make(name), OPTIONS.model_copy(update={"compile": compile})
-    result = fit(flow, data(), data(), options=options, progress=False)
+    result = fit(flow, data(), validation=data(), options=options, progress=False)
     assert result.best_step == options.steps, f"{name}: the last weights are not the best, at {result.best_step}"
     return weights(flow)
 

@@ -51,7 +51,7 @@ def work() -> None:
         flow = pushforward.flows.build(name.split(",")[0], shape, **options)
         started = time.process_time()
         training = TrainingOptions(steps=steps, batch_size=256, validate_every=steps)
-        pushforward.fit(flow, x, x[:256], options=training, progress=False)
+        pushforward.fit(flow, x, validation=x[:256], options=training, progress=False)
         trained = time.process_time()
         flow.likelihood(x)
         print(json.dumps([trained - started, time.process_time() - trained]), flush=True)

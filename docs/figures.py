@@ -58,7 +58,7 @@ def two_moons() -> Figure:
     names = _names_of("real_nvp.md", "In practice use `fit`")
     flow, data = names["flow"], names["test"]
     with torch.no_grad():
-        latents = flow.latent(data).numpy()
+        latents = flow.encode(data).numpy()
         samples = flow.sample(len(data), generator=torch.Generator().manual_seed(0)).numpy()
     # Coloured by the moon whose half circle is nearer: (cos t, sin t) or (1 - cos t, 1/2 - sin t).
     circle = np.exp(1j * np.linspace(0, np.pi, 200))
@@ -136,7 +136,7 @@ def rosenblatt() -> Figure:
             axes.plot(*taken(u[half]).T, ".", ms=1.5, color=colour)
         for line in lines:
             axes.plot(*taken(line).T, color=GREY, lw=0.7)
-    again.plot(*joint.latent(joint.sample(3000, generator=generator)).T, ".", ms=1.5, color=GREY)
+    again.plot(*joint.encode(joint.sample(3000, generator=generator)).T, ".", ms=1.5, color=GREY)
     square.set(title="$(u_1, u_2)$", xlabel="$u_1$", ylabel="$u_2$")
     plane.set(title="$x_1$, and $x_2$ given $x_1$", xlabel="$x_1$", ylabel="$x_2$", xlim=(0, 5), ylim=(0, 8))
     again.set(title="new data, as $(u_1, u_2)$", xlabel="$u_1$", ylabel="$u_2$")

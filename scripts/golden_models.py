@@ -116,7 +116,9 @@ def cases() -> list[Case]:
 def allowed(case: Case) -> bool:
     """Whether the architecture takes the case: some have no levels, others no images."""
     try:
-        pushforward.flows.build(case.flow, case.event_shape, case.context_dim, case.classes, **case.options)
+        pushforward.flows.build(
+            case.flow, case.event_shape, context_dim=case.context_dim, classes=case.classes, **case.options
+        )
     except pushforward.errors.PushforwardError as error:
         print(f"{case.name}: left out ({error})", file=sys.stderr)
         return False
@@ -145,13 +147,21 @@ def rows(case: Case, n: int, seed: int) -> tuple[Tensor, Tensor | None]:
 def make(case: Case) -> None:
     """Fit the flow shortly, save it, and store rows with their log-likelihoods in float64."""
     torch.manual_seed(0)
-    flow = pushforward.flows.build(case.flow, case.event_shape, case.context_dim, case.classes, **case.options)
+    flow = pushforward.flows.build(
+        case.flow, case.event_shape, context_dim=case.context_dim, classes=case.classes, **case.options
+    )
     flow = flow.to(case.dtype)
     x, context = rows(case, 256, 1)
     options = TrainingOptions(steps=2 if is_greedy(flow) else 15, batch_size=64, lr=1e-2, seed=0)
     validation, validation_context = rows(case, 64, 2)
     pushforward.fit(
-        flow, x, validation, context=context, validation_context=validation_context, options=options, progress=False
+        flow,
+        x,
+        validation=validation,
+        context=context,
+        validation_context=validation_context,
+        options=options,
+        progress=False,
     )
     folder = MODELS / case.name
     pushforward.save(flow, folder)
@@ -162,7 +172,7 @@ def make(case: Case) -> None:
     if context is not None:
         stored["context"] = context
     if flow.kind == "exact":
-        stored["latent"] = flow.latent(x, context).contiguous()
+        stored["latent"] = flow.encode(x, context).contiguous()
     save_file(stored, MODELS / f"{case.name}.safetensors")
 
 
@@ -174,7 +184,7 @@ def compare() -> None:
         flow, stored = pushforward.load(MODELS / path.stem).double(), load_file(path)
         now = {"log_likelihood": flow.likelihood(stored["x"], stored.get("context"), samples=4, seed=5).value}
         if "latent" in stored:
-            now["latent"] = flow.latent(stored["x"], stored.get("context"))
+            now["latent"] = flow.encode(stored["x"], stored.get("context"))
         for what, value in now.items():
             difference = float((value - stored[what]).abs().max().detach())
             differences[what] = max(differences.get(what, (0.0, "")), (difference, path.stem))

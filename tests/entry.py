@@ -112,7 +112,7 @@ def flow_entry(
     return Entry(
         f"flow: {flow}, {name}",
         "flow",
-        lambda dtype: build(flow, event_shape, context, classes, **options),
+        lambda dtype: build(flow, event_shape, context_dim=context, classes=classes, **options),
         event_shape,
         context=seen,
         architecture=flow,

@@ -140,7 +140,7 @@ def _weights(name: str, stage: Stage) -> dict[str, Tensor]:
         subject = Subject(entry, flow)
         if stage != "start":
             n = 64
-            flow.initialise(subject.data(n, 1), subject.context(n, 1), torch.Generator().manual_seed(5))
+            flow.initialise(subject.data(n, 1), subject.context(n, 1), generator=torch.Generator().manual_seed(5))
         if stage == "perturbed":
             perturb(subject)
         elif stage == "trained":
@@ -176,7 +176,7 @@ def perturb(subject: Subject, scale: float = 0.2) -> None:
     subject.flow.train()
     for seed in range(3):
         n = 64
-        subject.flow.log_prob(subject.data(n, seed), subject.context(n, seed), subject.noise(n, seed))
+        subject.flow.log_prob(subject.data(n, seed), subject.context(n, seed), noise=subject.noise(n, seed))
     subject.flow.eval()
 
 

@@ -14,7 +14,7 @@ SOURCE = Path(pushforward.__file__).parent
 LAYERS = (
     "version errors error_messages domain domain_values support events noise likelihood held_flags precision "
     "differentiation module_state array_types atomic_files preparation channel_moments option_checks triangular "
-    "coordinate_blocks inputs processors threads",
+    "coordinate_blocks inputs context_scale processors threads",
     "maps nets kernels data",
     "transforms bases structure density",
     "objectives",
@@ -23,7 +23,7 @@ LAYERS = (
     "training inference",
     "evaluation diagnostics",
     "storage",
-    "report",
+    "reports",
     "estimators",
     "cli __main__",
 )

@@ -15,4 +15,4 @@ def test_likelihoods_and_latents_are_those_of_all_rows_at_once() -> None:
         in_batches = row_likelihoods(flow, Rows(x), 3, batch_size=size).value
         torch.testing.assert_close(in_batches, whole, atol=1e-5, rtol=1e-5)
     noise = noise_source.keyed(flow.transform.noise_to_latent, 3, torch.arange(1100), x.dtype, x.device)
-    torch.testing.assert_close(torch.cat(list(row_latents(flow, Rows(x), 3))), flow.latent(x, noise=noise))
+    torch.testing.assert_close(torch.cat(list(row_latents(flow, Rows(x), 3))), flow.encode(x, noise=noise))

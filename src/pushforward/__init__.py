@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pushforward.diagnostics.check import check
     from pushforward.errors import PushforwardError
     from pushforward.flow import Flow
+    from pushforward.reports import report
     from pushforward.storage import load, save
     from pushforward.training import TrainingOptions, fit
     from pushforward.transforms import Chain, Inverse, Transform
@@ -33,6 +34,7 @@ __all__ = [
     "flows",
     "load",
     "presets",
+    "report",
     "save",
 ]
 
@@ -46,6 +48,7 @@ _WHERE = {
     "check": "pushforward.diagnostics",
     "fit": "pushforward.training",
     "load": "pushforward.storage",
+    "report": "pushforward.reports",
     "save": "pushforward.storage",
 }
 _PACKAGES = (
@@ -60,7 +63,7 @@ _PACKAGES = (
     "nets",
     "objectives",
     "presets",
-    "report",
+    "reports",
     "storage",
     "training",
     "transforms",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC
 
 import torch
@@ -10,15 +11,21 @@ from torch import Tensor, nn
 
 from pushforward import noise as noise_source
 from pushforward.bases import Base
-from pushforward.errors import ContextError, OptionError
+from pushforward.context_scale import ContextScale
+from pushforward.errors import ContextError, OptionError, UninitialisedWarning
 from pushforward.events import Shape
 from pushforward.inputs import Inputs, TensorLike, as_rows, as_tensor, inner
-from pushforward.noise import NoiseValue
+from pushforward.module_state import InitialisedByData
+from pushforward.noise import NoiseValue, generator_of
 from pushforward.precision import evaluation
 from pushforward.transforms.base import Direction, Transform
 
 # Beyond this a finite input may overflow on its way to the latent; what is not finite then is a density of zero.
 _OVERFLOW = 1e6
+# A batch of so many rows in training mode, with gradients, is taken for the first step of a training loop.
+_TRAINING_ROWS = 16
+# Samples without gradients are drawn in blocks of at most so many events and values, so that memory stays bounded.
+_BLOCK_EVENTS, _BLOCK_VALUES = 2**14, 2**22
 
 
 class Density(nn.Module, ABC):
@@ -29,7 +36,12 @@ class Density(nn.Module, ABC):
     """
 
     def __init__(
-        self, base: Base, transform: Transform, context_shape: Shape | None, embedding: nn.Embedding | None
+        self,
+        base: Base,
+        transform: Transform,
+        context_shape: Shape | None,
+        embedding: nn.Embedding | None,
+        context_scale: ContextScale | None = None,
     ) -> None:
         super().__init__()
         if not base.support.within(transform.codomain):
@@ -40,7 +52,12 @@ class Density(nn.Module, ABC):
         self.base, self.transform, self.embedding = base, transform, embedding
         self.event_shape = transform.data_shape
         self.context_shape = None if context_shape is None else tuple(context_shape)
+        # An embedding is learned, and needs no standardisation.
+        if context_scale is None and self.context_shape is not None and embedding is None:
+            context_scale = ContextScale(self.context_shape)
+        self.context_scale = context_scale
         self._anchor = nn.Buffer(torch.zeros(()), persistent=False)
+        self._trained_before = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -54,11 +71,16 @@ class Density(nn.Module, ABC):
         self,
         x: TensorLike,
         context: TensorLike | None = None,
+        *,
         noise: NoiseValue = None,
         generator: torch.Generator | None = None,
+        seed: int | None = None,
     ) -> Tensor:
         """The same as `log_prob`."""
-        x, context, noise = self.prepare(x, context, noise, generator)
+        return self._log_density(self.prepare(x, context, noise=noise, generator=generator, seed=seed))
+
+    def _log_density(self, inputs: Inputs) -> Tensor:
+        x, context, noise = inputs
         z, log_term = self.transform.to_latent(x, context, noise)
         value = self.base.log_prob(z, context) + log_term
         far = (x.abs() > _OVERFLOW) & x.isfinite()
@@ -70,50 +92,79 @@ class Density(nn.Module, ABC):
         self,
         x: TensorLike,
         context: TensorLike | None = None,
+        *,
         noise: NoiseValue = None,
         generator: torch.Generator | None = None,
+        seed: int | None = None,
     ) -> Tensor:
-        """Log-density in nats, (B,), of ``x: (B, *event_shape)``; see ``kind`` for what sort of number it is.
+        """Log-density in nats, (B,), of ``x: (B, *event_shape)``; ``kind`` says whether it is exact.
 
         context: ``(B, *context_shape)``, or one context for all rows, or integer labels (B,) where the flow has an
         embedding. In training mode, in which a flow is built, normalisations may use the batch's own moments and
         dropout drops: call ``eval()`` for the density, or `likelihood`, which does. noise: what stochastic transforms
-        use; drawn from ``generator`` where it is not given. Nets run in the precision that is in force, which on CUDA
-        devices is TensorFloat-32 for torch's convolutions; those of `likelihood`, `sample`, `latent` and `data` never
-        in less than the weights' own. Outside the support the value is -inf. Raises ShapeError, ContextError.
+        use; drawn by ``generator`` or ``seed`` where it is not given. Nets run in the precision that is in force, which
+        on CUDA devices is TensorFloat-32 for torch's convolutions; those of `likelihood`, `sample`, `encode` and
+        `decode` never in less than the weights' own. Outside the support the value is -inf. Raises ShapeError,
+        ContextError, DtypeError.
         """
-        value: Tensor = self(x, context, noise, generator)
+        value: Tensor = self(x, context, noise=noise, generator=generator, seed=seed)
         return value
 
     def prepare(
         self,
         x: TensorLike,
         context: TensorLike | None = None,
+        *,
         noise: NoiseValue = None,
         generator: torch.Generator | None = None,
+        seed: int | None = None,
         direction: Direction = "to_latent",
     ) -> Inputs:
-        """A batch as `transform` takes it: checked, in the dtype of the weights, with embedded context and noise.
+        """A batch as `transform` takes it: checked, in the dtype of the weights, with its context and noise.
 
         x: data ``(B, *event_shape)``, or latents ``(B, *latent_shape)`` for the direction ``to_data``. noise: drawn
-        from ``generator`` where it is not given. A tensor has the flow's dtype, or is of integers; numpy arrays are
-        converted. Raises ShapeError, DtypeError, ContextError.
+        by ``generator`` or ``seed`` where it is not given. A tensor has the flow's dtype, or is of integers; arrays
+        and tables are converted. Raises ShapeError, DtypeError, ContextError.
         """
         back = direction == "to_data"
         shape = self.transform.latent_shape if back else self.event_shape
         rows = as_rows(x, "z" if back else "x", shape, self._anchor)
+        if not back and self.training and torch.is_grad_enabled():
+            self._warn_of_missing_initialisation(rows.shape[0])
         embedded = self.prepare_context(context, rows.shape[0])
         spec = self.transform.noise_to_data if back else self.transform.noise_to_latent
         if noise is None:
-            noise = noise_source.draw(spec, rows.shape[0], rows.dtype, rows.device, generator)
+            source = generator_of(generator, seed, rows.device)
+            noise = noise_source.draw(spec, rows.shape[0], rows.dtype, rows.device, source)
         else:
             noise_source.require(noise, spec, rows.shape[0])
         return Inputs(rows, embedded, noise)
 
-    def prepare_context(self, context: TensorLike | None, rows: int | None = None) -> Tensor | None:
-        """A context as `transform` takes it, ``(B, *context_shape)``, in the dtype of the weights; labels are embedded.
+    def _warn_of_missing_initialisation(self, rows: int) -> None:
+        if self._trained_before or torch.compiler.is_compiling() or rows < _TRAINING_ROWS:
+            return
+        self._trained_before = True
+        waiting = [type(m).__name__ for m in self.modules() if isinstance(m, InitialisedByData) and m.awaits_data]
+        if waiting:
+            warnings.warn(
+                f"training begins before flow.initialise(x, context) has set {', '.join(sorted(set(waiting)))} from "
+                "data; call it once with the training rows, before the first step (pushforward.fit does)",
+                UninitialisedWarning,
+                stacklevel=5,
+            )
 
-        rows: how many rows are wanted; a single context is expanded to them. Raises ContextError, DtypeError.
+    def prepare_context(self, context: TensorLike | None, rows: int | None = None) -> Tensor | None:
+        """A context as `transform` takes it: `context_values`, standardised, in the dtype of the weights."""
+        value = self.context_values(context, rows)
+        if value is None or self.context_scale is None:
+            return None if value is None else value.to(self.dtype)
+        scaled: Tensor = self.context_scale(value, self.dtype, self.device)
+        return scaled
+
+    def context_values(self, context: TensorLike | None, rows: int | None = None) -> Tensor | None:
+        """A context as numbers in the user's units, ``(B, *context_shape)``, in its own precision; labels are embedded.
+
+        rows: the number of rows wanted; a single context is expanded to them. Raises ContextError, DtypeError.
         """
         if self.context_shape is None:
             if context is not None:
@@ -125,13 +176,12 @@ class Density(nn.Module, ABC):
         if context is None:
             raise ContextError(f"this flow needs a {wanted}, none was given")
         value = as_tensor(context, "context")
-        if not isinstance(context, Tensor):
-            value = value.to(self.device)
         if self.embedding is not None and not value.is_floating_point():
-            value = self.embedding(value.long())
+            value = self.embedding(value.to(self.device).long())
         if tuple(value.shape[1:]) != self.context_shape or value.ndim == 0:
             raise ContextError(f"{wanted} expected, got {tuple(value.shape)}")
-        value = value.to(self.dtype)
+        if not isinstance(context, Tensor) and self.embedding is not None:
+            value = value.to(self.device)
         if rows is None or value.shape[0] == rows:
             return value
         if value.shape[0] != 1:
@@ -142,44 +192,68 @@ class Density(nn.Module, ABC):
         self,
         n: int,
         context: TensorLike | None = None,
+        *,
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
+        seed: int | None = None,
+        gradients: bool = False,
     ) -> Tensor:
         """``n`` events: ``(n, *event_shape)``, or ``(n, B, *event_shape)`` for a context of ``B`` rows.
 
-        temperature (> 0) scales the base's deviations; below 1 it changes how samples look, not the model. Gradients
-        reach the weights through them; under ``torch.no_grad()`` many take far less memory.
+        temperature (> 0) scales the base's standard deviations; below 1 it changes how samples look, not the model.
+        gradients: whether gradients reach the weights and the context through the samples, which takes the memory of
+        one pass over all of them. Raises OptionError, ContextError.
         """
-        return self._sample(n, context, temperature, generator)[0]
+        with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
+            return self._sample(n, context, temperature, generator_of(generator, seed, self.device))[0]
 
     def sample_and_log_prob(
-        self, n: int, context: TensorLike | None = None, generator: torch.Generator | None = None
+        self,
+        n: int,
+        context: TensorLike | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Samples as `sample` gives them, and the log-density of each, ``(n,)`` or ``(n, B)``, from the same pass.
 
-        For a flow of kind ``bound`` the second lies above the log-density on average (where no value was clamped at the
-        ends of its range): it serves variational objectives and is not a likelihood.
+        Both carry gradients where these are enabled. For a flow of kind ``bound`` the second lies above the log-density
+        on average (where no value was clamped at the ends of its range): it serves variational objectives and is not a
+        likelihood. Raises OptionError, ContextError.
         """
-        return self._sample(n, context, 1.0, generator)
+        return self._sample(n, context, 1.0, generator_of(generator, seed, self.device))
 
     def _sample(
         self, n: int, context: TensorLike | None, temperature: float, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        if n < 0:
-            raise OptionError(f"the number of samples must not be negative, got {n}")
+        if not isinstance(n, int) or n < 0:
+            raise OptionError(f"the number of samples must be a whole number of at least 0, got {n!r}")
         if not temperature > 0:
             raise OptionError(f"temperature must be above 0, got {temperature}")
         with evaluation(self):
             each = self.prepare_context(context)
-            groups: tuple[int, ...] = (n,)
-            if each is not None:
-                groups = (n, each.shape[0])
-                each = each.repeat(n, *(1,) * (each.ndim - 1))
+            groups = (n,) if each is None else (n, each.shape[0])
             count = math.prod(groups)
-            z = self.base.sample(
-                count, each, temperature=temperature, generator=generator, dtype=self.dtype, device=self.device
-            )
-            noise = noise_source.draw(self.transform.noise_to_data, count, self.dtype, self.device, generator)
-            x, log_term = self.transform.to_data(z, each, noise)
-            value = self.base.log_prob(z, each) - log_term
+            block = count
+            if not torch.is_grad_enabled():
+                block = max(1, min(_BLOCK_EVENTS, _BLOCK_VALUES // max(1, math.prod(self.event_shape))))
+            parts = [
+                self._sample_block(start, min(start + block, count), each, temperature, generator)
+                for start in range(0, max(1, count), max(1, block))
+            ]
+            x, value = parts[0] if len(parts) == 1 else (torch.cat(column) for column in zip(*parts, strict=True))
         return x.reshape(*groups, *self.event_shape), value.reshape(groups)
+
+    def _sample_block(
+        self, start: int, stop: int, each: Tensor | None, temperature: float, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """The samples numbered ``start`` to ``stop`` with their log-densities; contexts follow each other in turn."""
+        count, context = stop - start, None
+        if each is not None:
+            context = each[torch.arange(start, stop, device=each.device) % max(1, len(each))]
+        z = self.base.sample(
+            count, context, temperature=temperature, generator=generator, dtype=self.dtype, device=self.device
+        )
+        noise = noise_source.draw(self.transform.noise_to_data, count, self.dtype, self.device, generator)
+        x, log_term = self.transform.to_data(z, context, noise)
+        return x, self.base.log_prob(z, context) - log_term

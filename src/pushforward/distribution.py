@@ -18,7 +18,7 @@ class FlowDistribution(Distribution):
 
     def __init__(self, flow: Density, context: TensorLike | None = None) -> None:
         self.flow = flow
-        self.context = flow.prepare_context(context)
+        self.context = flow.context_values(context)
         self._grouped = self.context is not None and self.context.shape[0] != 1
         batch = torch.Size([self.context.shape[0]]) if self.context is not None and self._grouped else torch.Size()
         super().__init__(batch, torch.Size(flow.event_shape), validate_args=False)
@@ -33,7 +33,7 @@ class FlowDistribution(Distribution):
 
     def rsample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         shape = torch.Size(sample_shape)
-        x = self.flow.sample(shape.numel(), self.context)
+        x = self.flow.sample(shape.numel(), self.context, gradients=True)
         return x.reshape(shape + self.batch_shape + self.event_shape)
 
     def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:

@@ -48,3 +48,11 @@ class NumericsError(PushforwardError, ArithmeticError):
     """A computation became non-finite or did not converge, and no value would be honest."""
 
     exit_code = 5
+
+
+class PrecisionWarning(UserWarning):
+    """Values were rounded to the precision of the flow's weights by more than they vary."""
+
+
+class UninitialisedWarning(UserWarning):
+    """A flow scores or trains on data before `Flow.initialise` has taken their moments."""

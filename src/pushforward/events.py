@@ -25,6 +25,11 @@ def leading_axis(values: Tensor, ndim: int) -> Tensor:
     return values.reshape(-1, *(1,) * (ndim - 1))
 
 
+def repeat_rows(values: Tensor, times: int) -> Tensor:
+    """``values: (B, ...)`` repeated: ``(times * B, ...)``, all rows before the first comes again."""
+    return values.repeat(times, *(1,) * (values.ndim - 1))
+
+
 def sum_event(log_slope: Tensor) -> Tensor:
     """Sum ``(B, *event)`` over the event to ``(B,)``, accumulating in at least float32."""
     if log_slope.ndim == 1:

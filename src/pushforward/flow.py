@@ -9,16 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from typing_extensions import deprecated
 
 from pushforward import noise as noise_source
 from pushforward.bases import Base, as_base
+from pushforward.context_scale import ContextScale
 from pushforward.density import Density
 from pushforward.distribution import FlowDistribution
 from pushforward.errors import OptionError, ShapeError
-from pushforward.events import Shape
-from pushforward.inputs import TensorLike, as_rows
+from pushforward.events import Shape, repeat_rows
+from pushforward.inputs import Inputs, TensorLike, as_rows
 from pushforward.likelihood import Kind, Likelihood, combined
-from pushforward.noise import NoiseValue, has_role
+from pushforward.noise import NoiseValue, has_role, key_of
 from pushforward.objectives import MakeObjective, MaximumLikelihood, Objective
 from pushforward.precision import evaluation
 from pushforward.structure import structure
@@ -45,8 +47,9 @@ class Flow(Density):
     """A probability density: ``base`` pushed forward from the latent to the data through ``transform``.
 
     base: a `Base` or a ``torch.distributions.Distribution`` on the transform's latent shape. context_shape: shape of
-    one context, None for an unconditional flow. embedding: turns integer labels (B,) into contexts. config: the
-    architecture and options that rebuild this flow. objective: makes the loss that training minimises from the flow;
+    one context, None for an unconditional flow. embedding: turns integer labels (B,) into contexts. context_scale: the
+    standardisation of contexts, a new one where none is given. config: the architecture and options that rebuild this
+    flow. objective: makes the loss that training minimises from the flow;
     `MaximumLikelihood` where none is given.
 
     Calling the module is `log_prob`; `objective` is a module too, whose call is the loss. Wrappers that hook
@@ -61,10 +64,11 @@ class Flow(Density):
         context_shape: Shape | None = None,
         *,
         embedding: nn.Embedding | None = None,
+        context_scale: ContextScale | None = None,
         config: FlowConfig | None = None,
         objective: MakeObjective | None = None,
     ) -> None:
-        super().__init__(as_base(base, transform.latent_shape), transform, context_shape, embedding)
+        super().__init__(as_base(base, transform.latent_shape), transform, context_shape, embedding, context_scale)
         self.config = config
         self._make_objective = MaximumLikelihood if objective is None else objective
 
@@ -121,35 +125,57 @@ class Flow(Density):
         """
         return self._make_objective(self)
 
-    def latent(
+    def encode(
         self,
         x: TensorLike,
         context: TensorLike | None = None,
+        *,
         noise: NoiseValue = None,
         generator: torch.Generator | None = None,
+        seed: int | None = None,
     ) -> Tensor:
-        """The latents ``(B, *latent_shape)`` of data ``x: (B, *event_shape)``."""
-        with evaluation(self):
-            return self.transform.to_latent(*self.prepare(x, context, noise, generator))[0]
+        """The latents ``(B, *latent_shape)`` of data ``x: (B, *event_shape)``, in evaluation mode.
 
-    def data(
+        noise: what stochastic transforms use; drawn by ``generator`` or ``seed`` where it is not given. Raises
+        ShapeError, ContextError, DtypeError.
+        """
+        with evaluation(self):
+            inputs = self.prepare(x, context, noise=noise, generator=generator, seed=seed)
+            return self.transform.to_latent(*inputs)[0]
+
+    def decode(
         self,
         z: TensorLike,
         context: TensorLike | None = None,
+        *,
         noise: NoiseValue = None,
         generator: torch.Generator | None = None,
+        seed: int | None = None,
     ) -> Tensor:
-        """The data ``(B, *event_shape)`` that latents ``z: (B, *latent_shape)`` stand for."""
+        """The data ``(B, *event_shape)`` of latents ``z: (B, *latent_shape)``, in evaluation mode; see `encode`."""
         with evaluation(self):
-            return self.transform.to_data(*self.prepare(z, context, noise, generator, "to_data"))[0]
+            inputs = self.prepare(z, context, noise=noise, generator=generator, seed=seed, direction="to_data")
+            return self.transform.to_data(*inputs)[0]
+
+    @deprecated("Flow.latent is now Flow.encode")
+    def latent(self, x: TensorLike, context: TensorLike | None = None, **more: Any) -> Tensor:
+        """The former name of `encode`."""
+        return self.encode(x, context, **more)
+
+    @deprecated("Flow.data is now Flow.decode")
+    def data(self, z: TensorLike, context: TensorLike | None = None, **more: Any) -> Tensor:
+        """The former name of `decode`."""
+        return self.decode(z, context, **more)
 
     @torch.no_grad()
     def likelihood(
         self,
         x: TensorLike,
         context: TensorLike | None = None,
+        *,
         samples: int = 1,
-        seed: int = 0,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
         first_row: int = 0,
         batch_size: int | None = None,
         probes: int | None = None,
@@ -162,7 +188,8 @@ class Flow(Density):
         log weight is first averaged over ``probes`` probes (None: 1 for one draw, else 8): what is left of their
         noise, v of variance, raises a log-mean-exp of many draws by about v / 2.
 
-        Noise is keyed by ``seed`` and by the number of the row (counted from ``first_row``): neither ``batch_size``,
+        Noise is keyed by ``seed`` (0, or drawn from ``generator`` where one is given) and by the number of the row
+        (counted from ``first_row``): neither ``batch_size``,
         how many rows and draws go through the flow at once (None: bounded by their size), nor the order of calls
         changes a value, but for rounding and, of flows in continuous time, within the tolerance of the solver, whose
         steps suit all rows of a batch.
@@ -173,6 +200,7 @@ class Flow(Density):
             if number is not None and (not isinstance(number, int) or number < least):
                 raise OptionError(f"{name} must be a whole number of at least {least}, got {number}")
         x = as_rows(x, "x", self.event_shape, self._anchor)
+        key = key_of(generator, seed)
         batch_size = batch_size or min(_BATCH_ROWS, max(1, _BATCH_VALUES // max(1, math.prod(self.event_shape))))
         spec = self.transform.noise_to_latent
         draws, each = samples if has_role(spec, "draw") else 1, 1
@@ -184,7 +212,7 @@ class Flow(Density):
             for start in range(0, max(1, x.shape[0]), batch_size):
                 part = slice(start, min(start + batch_size, x.shape[0]))
                 first, contexts = first_row + start, None if context is None else context[part]
-                values = self._keyed_values(x[part], contexts, (draws, each), seed, first, batch_size)
+                values = self._keyed_values(x[part], contexts, (draws, each), key, first, batch_size)
                 estimates.append(combined(values.reshape(draws, each, -1)))
         value, standard_error = (torch.cat(parts) for parts in zip(*estimates, strict=True))
         error = None if draws * each == 1 else standard_error
@@ -193,13 +221,31 @@ class Flow(Density):
 
     @torch.no_grad()
     def initialise(
-        self, x: TensorLike, context: TensorLike | None = None, generator: torch.Generator | None = None
+        self,
+        x: TensorLike,
+        context: TensorLike | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        seed: int | None = None,
     ) -> None:
-        """Set what transforms take from data (offsets, moments) by walking a batch ``x: (B, *event_shape)`` once."""
-        inputs = self.prepare(x, context, None, generator)
+        """Set what depends on data (offsets, moments, those of contexts too) from a batch ``x: (B, *event_shape)``.
+
+        `fit` does this before its first step; a loop of your own calls it once. What is set already stays as it is.
+        """
+        if self.context_scale is not None:
+            contexts = self.context_values(context)
+            if contexts is not None and len(contexts):
+                self.context_scale.initialise(contexts)
+        inputs = self.prepare(x, context, generator=generator, seed=seed)
         if inputs.x.shape[0] == 0:
             raise ShapeError("initialise needs at least one row, got none")
         self.transform.initialise(*inputs)
+
+    def with_transform(self, transform: Transform) -> Flow:
+        """A flow with the same base and the same treatment of contexts around another transform; weights are shared."""
+        return Flow(
+            self.base, transform, self.context_shape, embedding=self.embedding, context_scale=self.context_scale
+        )
 
     def distribution(self, context: TensorLike | None = None) -> Distribution:
         """This flow as a ``torch.distributions.Distribution``; one context row, or none, gives an empty batch shape."""
@@ -216,6 +262,6 @@ class Flow(Density):
             number = torch.arange(start, start + count).repeat_interleave(x.shape[0])
             draw, probe = number // repeats[1], number % repeats[1]
             noise = noise_source.keyed(spec, seed, rows.repeat(count), x.dtype, x.device, draw, probe)
-            again = [None if v is None else v.repeat(count, *(1,) * (v.ndim - 1)) for v in (x, context)]
-            values.append(self(again[0], again[1], noise).reshape(count, -1))
+            contexts = None if context is None else repeat_rows(context, count)
+            values.append(self._log_density(Inputs(repeat_rows(x, count), contexts, noise)).reshape(count, -1))
         return torch.cat(values)

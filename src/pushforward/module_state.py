@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,17 @@ class CheckedState(ABC):
 
 class ChangesInTraining:
     """A module that changes its own buffers in each pass in training mode, so that a second pass differs."""
+
+
+class InitialisedByData:
+    """A module that its ``initialise`` sets from a batch of data, once; until then it is the identity."""
+
+    initialised: Any  # a buffer of one bool; None where this one takes nothing from data
+
+    @property
+    def awaits_data(self) -> bool:
+        """Whether the module is still to be initialised; False where it takes nothing from data."""
+        return self.initialised is not None and not bool(self.initialised)
 
 
 class HasScaleParameters(ABC):

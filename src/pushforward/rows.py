@@ -14,6 +14,7 @@ from pushforward.array_types import Array
 from pushforward.data.dataset import DataSet
 from pushforward.errors import DataError, ShapeError
 from pushforward.flow import Flow
+from pushforward.inputs import on_device
 from pushforward.likelihood import Likelihood, joined
 
 _BATCH = 512
@@ -54,12 +55,9 @@ class Rows:
         return self._slice(0, count)
 
     def on(self, flow: Flow) -> tuple[Tensor, Tensor | None]:
-        """Events and contexts on the flow's device and in its dtype; labels keep theirs."""
+        """Events on the flow's device and in its dtype, and contexts in their own, which the flow standardises."""
         x = self.x.to(flow.device, non_blocking=True).to(flow.dtype)
-        if self.context is None:
-            return x, None
-        context = self.context.to(flow.device, non_blocking=True)
-        return x, context.to(flow.dtype) if context.is_floating_point() else context
+        return x, None if self.context is None else on_device(self.context, flow.device)
 
     def batches(self, flow: Flow, size: int = _BATCH) -> Iterator[tuple[int, Tensor, Tensor | None]]:
         """The number of the first row, events and contexts of each batch, on the flow's device and in its dtype.
@@ -123,4 +121,4 @@ def row_latents(flow: Flow, rows: Rows, seed: int) -> Iterator[Tensor]:
     for start, x, context in rows.batches(flow):
         numbers = torch.arange(start, start + len(x))
         noise = noise_source.keyed(flow.transform.noise_to_latent, seed, numbers, x.dtype, x.device)
-        yield flow.latent(x, context, noise)
+        yield flow.encode(x, context, noise=noise)

@@ -30,7 +30,7 @@ def test_a_zuko_flow_in_our_clothes_has_its_own_density(name: str) -> None:
     x = torch.randn(20, 3)
     own = flow.transform.flow().log_prob(x)
     torch.testing.assert_close(flow.log_prob(x), own, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(flow.data(flow.latent(x)), x, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(flow.decode(flow.encode(x)), x, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["real_nvp", "nsf_ar", "bnaf", *PEERS])

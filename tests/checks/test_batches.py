@@ -26,10 +26,10 @@ def test_log_prob_of_a_batch_is_that_of_its_rows(entry: Entry) -> None:
     made, n = subject(entry), 7
     x, context, noise = made.data(n), made.context(n), made.noise(n)
     with torch.no_grad():
-        whole = made.flow.log_prob(x, context, noise)
+        whole = made.flow.log_prob(x, context, noise=noise)
         rows = [
             made.flow.log_prob(
-                x[i : i + 1], None if context is None else context[i : i + 1], take_rows(noise, slice(i, i + 1))
+                x[i : i + 1], None if context is None else context[i : i + 1], noise=take_rows(noise, slice(i, i + 1))
             )
             for i in range(n)
         ]
@@ -39,6 +39,6 @@ def test_log_prob_of_a_batch_is_that_of_its_rows(entry: Entry) -> None:
 @over("c")
 def test_empty_batch_gives_an_empty_result(entry: Entry) -> None:
     made = subject(entry)
-    value = made.flow.log_prob(made.data(0), made.context(0), made.noise(0))
+    value = made.flow.log_prob(made.data(0), made.context(0), noise=made.noise(0))
     assert value.shape == (0,)
     assert made.flow.sample(0, made.context(2)).shape[0] == 0

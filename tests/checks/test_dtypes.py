@@ -28,7 +28,7 @@ def test_outputs_have_the_dtype_of_the_input(entry: Entry) -> None:
     for value in (
         *made.transform.to_latent(made.data(n), context, made.noise(n)),
         *made.transform.to_data(made.latents(n), context, made.noise(n, back=True)),
-        made.flow.log_prob(made.data(n), made.context(n), made.noise(n)),
+        made.flow.log_prob(made.data(n), made.context(n), noise=made.noise(n)),
         *made.flow.sample_and_log_prob(2, made.context(n)),
     ):
         assert value.dtype == torch.float32
@@ -84,16 +84,16 @@ def test_autocast_costs_little(entry: Entry, stage: Stage) -> None:
 def test_autocast_leaves_the_round_trip_unchanged(entry: Entry) -> None:
     made, n = subject(entry, torch.float32), 64
     x, context, noise = made.data(n), made.context(n), made.noise(n)
-    z, noise_back = made.flow.latent(x, context, noise), made.noise(n, back=True)
+    z, noise_back = made.flow.encode(x, context, noise=noise), made.noise(n, back=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(made.flow.latent(x, context, noise), z)
-        x_back = made.flow.data(z, context, noise_back)
+        assert torch.equal(made.flow.encode(x, context, noise=noise), z)
+        x_back = made.flow.decode(z, context, noise=noise_back)
         # Also the transforms, which training runs in half precision, return: the params are the same both ways. In a
         # long chain single rows miss, where a last bit tips a rounding of the next net's input.
         errors = [latent_round_trip(made.transform, made.latents(n), made.embedded(n), noise_back)]
         if returns_to_data(made.transform):
             errors.append(data_round_trip(made.transform, x, made.embedded(n), noise, noise_back))
-    assert torch.equal(x_back, made.flow.data(z, context, noise_back))
+    assert torch.equal(x_back, made.flow.decode(z, context, noise=noise_back))
     for error in errors:
         assert error.median() <= ROUND_TRIP_32_TYPICAL + entry.tolerance
         if entry.kind == "map" or isinstance(made.transform, Coupling | Elementwise):
@@ -102,4 +102,4 @@ def test_autocast_leaves_the_round_trip_unchanged(entry: Entry) -> None:
 
 def _log_prob(made: Subject, n: int) -> torch.Tensor:
     with torch.no_grad():
-        return made.flow.log_prob(made.data(n), made.context(n), made.noise(n))
+        return made.flow.log_prob(made.data(n), made.context(n), noise=made.noise(n))

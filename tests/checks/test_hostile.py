@@ -90,7 +90,7 @@ def test_log_prob_of_finite_values_is_finite_or_minus_infinity(entry: Entry) -> 
     @given(_lists(_domain(made)))
     def holds(values: list[float]) -> None:
         with torch.no_grad():
-            density = made.flow.log_prob(_events(values, made, entry.event_shape), context, noise)
+            density = made.flow.log_prob(_events(values, made, entry.event_shape), context, noise=noise)
         assert not density.isnan().any()
         assert not (density == math.inf).any()
 
@@ -105,7 +105,7 @@ def test_a_poisoned_row_disturbs_no_other(entry: Entry, poison: float) -> None:
     bad = x.clone()
     bad[2] = poison
     with torch.no_grad():
-        clean, poisoned = made.flow.log_prob(x, context, noise), made.flow.log_prob(bad, context, noise)
+        clean, poisoned = made.flow.log_prob(x, context, noise=noise), made.flow.log_prob(bad, context, noise=noise)
     others = [0, 1, 3, 4]
     torch.testing.assert_close(poisoned[others], clean[others], rtol=entry.tolerance, atol=entry.tolerance)
     assert clean.isfinite().all()
@@ -120,11 +120,11 @@ def test_constant_batch_and_single_row_are_scored(entry: Entry) -> None:
     made = subject(entry, torch.float32)
     x, context, noise = made.data(1), made.context(1), made.noise(1)
     with torch.no_grad():
-        one = made.flow.log_prob(x, context, noise)
+        one = made.flow.log_prob(x, context, noise=noise)
         made.flow.train()
         constant = x.expand(6, *x.shape[1:]).clone()
         many = made.flow.log_prob(
-            constant, None if context is None else context.expand(6, *context.shape[1:]), made.noise(6)
+            constant, None if context is None else context.expand(6, *context.shape[1:]), noise=made.noise(6)
         )
     assert one.isfinite().all()
     assert many.isfinite().all()

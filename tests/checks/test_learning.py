@@ -45,7 +45,7 @@ def equal_components(values: torch.Tensor) -> bool:
 def test_every_parameter_entry_moves_within_20_steps(entry: Entry) -> None:
     made = subject(entry, torch.float32, "start")
     rewired = _without_relu(made.flow)
-    made.flow.initialise(made.data(64, 1), made.context(64, 1), torch.Generator().manual_seed(5))
+    made.flow.initialise(made.data(64, 1), made.context(64, 1), generator=torch.Generator().manual_seed(5))
     before = {name: value.detach().clone() for name, value in unmasked(made.flow).items()}
     if rewired:
         train(made)

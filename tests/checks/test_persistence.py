@@ -14,7 +14,7 @@ from subjects import Subject, built, make_flow, subject
 
 def _scores(made: Subject, flow: Flow) -> torch.Tensor:
     with torch.no_grad():
-        return flow.log_prob(made.data(9), made.context(9), made.noise(9))
+        return flow.log_prob(made.data(9), made.context(9), noise=made.noise(9))
 
 
 @over("j")

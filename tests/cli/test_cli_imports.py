@@ -32,7 +32,7 @@ def importers(package: str) -> set[str]:
 
 
 def test_only_fit_and_report_import_the_report() -> None:
-    assert importers("pushforward.report") == DRAWING
+    assert importers("pushforward.reports") == DRAWING
     assert importers("pushforward.cli.reporting") == CALLERS
 
 

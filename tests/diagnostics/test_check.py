@@ -98,9 +98,9 @@ def test_the_same_seed_gives_the_same_report() -> None:
 def test_conditional_flows_need_a_context_and_pass_with_one(classes: int) -> None:
     flow = build("real_nvp", (2,), context_dim=0 if classes else 3, classes=classes, transforms=2, hidden=(8,))
     context = torch.randint(0, classes, (40,)) if classes else torch.randn(40, 3)
-    assert check(flow, torch.randn(40, 2), context, rows=16).passed
-    assert check(flow, None, context.numpy(), rows=16).passed
-    assert check(flow, torch.randn(40, 2), context[:1], rows=16).passed
+    assert check(flow, torch.randn(40, 2), context=context, rows=16).passed
+    assert check(flow, None, context=context.numpy(), rows=16).passed
+    assert check(flow, torch.randn(40, 2), context=context[:1], rows=16).passed
     for x in (None, torch.randn(40, 2)):
         with pytest.raises(ContextError):
             check(flow, x)
@@ -161,7 +161,7 @@ def test_the_continuous_part_shares_its_weights() -> None:
     assert {id(p) for p in part.parameters()} == {id(p) for p in flow.parameters()}
     x, u = torch.tensor([[1.0, 3.0]]), torch.tensor([[0.2, 0.7]])
     noise = (u, *(None,) * (len(list(flow.transform)) - 1))  # type: ignore[arg-type]
-    scored = flow.log_prob(x, None, noise)
+    scored = flow.log_prob(x, None, noise=noise)
     torch.testing.assert_close(scored, part.log_prob((x + u) / 4) - 2 * math.log(4))
     assert continuous_part(part) is part
 

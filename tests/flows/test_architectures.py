@@ -247,7 +247,7 @@ def test_scales_follow_the_size_of_the_image(side: int, scales: int) -> None:
     flow = build("real_nvp", (1, side, side), channels=2, blocks=0)
     found = [m for m in flow.modules() if type(m).__name__ == "MultiScale"]
     assert len(found[0].scales) == scales  # type: ignore[arg-type]
-    assert flow.latent(torch.zeros(1, 1, side, side)).shape == (1, side * side)
+    assert flow.encode(torch.zeros(1, 1, side, side)).shape == (1, side * side)
 
 
 # Those of real data, with the options that go with nets; of angles, see test_circular_nsf.py.
@@ -261,7 +261,9 @@ def test_config_rebuilds_the_flow(name: str) -> None:
     assert config is not None
     # Defaults are written out too: they may be others in a later version.
     assert set(config.options) == set(describe(name).recipe((3,)).options.model_fields)
-    again = build(config.name, config.event_shape, config.context_dim, config.classes, **config.options)
+    again = build(
+        config.name, config.event_shape, context_dim=config.context_dim, classes=config.classes, **config.options
+    )
     assert again.config == config
     again.load_state_dict(flow.state_dict())
     x, labels = torch.tensor([[0.0, 1, 5]]), torch.tensor([2])

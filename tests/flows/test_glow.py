@@ -51,7 +51,7 @@ def test_at_a_temperature_of_almost_zero_all_samples_are_the_image_of_the_means(
     torch.manual_seed(0)
     flow = _moved(build(name, (1, 8, 8), scales=2, **_SMALL[name]))
     cold = flow.sample(3, temperature=1e-9)
-    torch.testing.assert_close(cold, flow.data(torch.zeros(1, 64).double()).expand(3, 1, 8, 8), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(cold, flow.decode(torch.zeros(1, 64).double()).expand(3, 1, 8, 8), atol=1e-6, rtol=1e-6)
     assert flow.sample(50, temperature=0.5).std(0).mean() < flow.sample(50).std(0).mean()
 
 
@@ -120,7 +120,7 @@ def test_scales_follow_the_size_of_the_image(sides: tuple[int, int], scales: int
     flow = build("glow", (1, *sides), transforms=1, channels=2)
     (found,) = (m for m in flow.modules() if isinstance(m, MultiScale))
     assert len(found.scales) == scales
-    assert flow.latent(torch.zeros(1, 1, *sides)).shape == (1, sides[0] * sides[1])
+    assert flow.encode(torch.zeros(1, 1, *sides)).shape == (1, sides[0] * sides[1])
 
 
 @pytest.mark.parametrize("name", _SMALL)

@@ -44,7 +44,7 @@ def test_it_begins_with_the_maxima_of_the_squeezed_image() -> None:
     flow = build("survae_maxpool", (1, 8, 8), standardise=False, linear="none", **_SMALL).eval()
     x = torch.randn(5, 1, 8, 8)
     parts = torch.stack([x[:, 0, i::2, j::2] for i in range(2) for j in range(2)], 1)
-    torch.testing.assert_close(flow.latent(x), max_pool2d(parts, 2))
+    torch.testing.assert_close(flow.encode(x), max_pool2d(parts, 2))
 
 
 def test_the_log_term_of_the_way_back_is_the_jacobian_of_latent_and_noise() -> None:
@@ -94,7 +94,7 @@ def test_it_trains_and_passes_its_checks() -> None:
     drawn = flow.sample(64, generator=torch.Generator().manual_seed(0))
     assert ((drawn >= 0) & (drawn <= 16) & (drawn == drawn.round())).all()
     # Given the latent the pixels below the maxima are drawn: alike where it matters, and not the same.
-    again = flow.data(flow.latent(test, generator=torch.Generator().manual_seed(2)))
+    again = flow.decode(flow.encode(test, generator=torch.Generator().manual_seed(2)))
     assert not torch.equal(again, test)
 
 

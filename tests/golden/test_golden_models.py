@@ -26,5 +26,5 @@ def test_saved_model_gives_the_log_likelihoods_it_gave_when_it_was_saved(name: s
     found = flow.likelihood(stored["x"], stored.get("context"), samples=4, seed=5)
     torch.testing.assert_close(found.value, stored["log_likelihood"], rtol=0, atol=1e-6)
     if "latent" in stored:
-        latent = flow.latent(stored["x"], stored.get("context"))
+        latent = flow.encode(stored["x"], stored.get("context"))
         torch.testing.assert_close(latent, stored["latent"], rtol=1e-6, atol=1e-6)

@@ -123,7 +123,7 @@ def test_dequantised_integers_have_the_density_of_the_recipe() -> None:
             total += -(z**2) / 2 - mpmath.log(2 * mpmath.pi) / 2
             total += mpmath.log((1 - 2 * mpmath.mpf(alpha)) / (s * (1 - s))) - mpmath.log(levels)
         wanted.append(float(total))
-    np.testing.assert_allclose(as_numpy(made.flow.log_prob(made.data(n), None, noise)), wanted, atol=1e-10)
+    np.testing.assert_allclose(as_numpy(made.flow.log_prob(made.data(n), None, noise=noise)), wanted, atol=1e-10)
     y, log_term = first.to_latent(made.data(n), None, noise[0])
     np.testing.assert_allclose(as_numpy(y), (x + u) / levels, atol=1e-15)
     np.testing.assert_allclose(as_numpy(log_term), -2 * math.log(levels), atol=1e-12)

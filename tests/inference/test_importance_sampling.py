@@ -47,7 +47,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_does_not() -> None:
 
 
 def test_figures_come_a_row_of_context() -> None:
-    flow = flows.build("real_nvp", (2,), 1, transforms=1).double()
+    flow = flows.build("real_nvp", (2,), context_dim=1, transforms=1).double()
     context = torch.tensor([[0.0], [1.0], [5.0]], dtype=torch.float64)
 
     def target(x: Tensor, context: Tensor) -> Tensor:

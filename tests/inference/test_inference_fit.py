@@ -100,7 +100,7 @@ def test_two_runs_with_one_seed_give_the_same_weights_to_the_bit() -> None:
 
 def test_a_conditional_flow_follows_its_context() -> None:
     torch.manual_seed(0)
-    flow = flows.build("maf", (2,), 1, transforms=1, hidden=(16,), standardise=False)
+    flow = flows.build("maf", (2,), context_dim=1, transforms=1, hidden=(16,), standardise=False)
     context = torch.linspace(-1, 1, 9)[:, None]
 
     def target(x: Tensor, context: Tensor) -> Tensor:

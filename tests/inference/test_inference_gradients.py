@@ -23,7 +23,7 @@ ROUTES: tuple[Route, ...] = ("scoring", "jacobian")
 def small_flow(context_dim: int = 0, features: int = 2, base: str = "normal") -> Flow:
     """A flow away from its start, in float64."""
     torch.manual_seed(0)
-    flow = flows.build("real_nvp", (features,), context_dim, transforms=2, hidden=(4,), base=base)
+    flow = flows.build("real_nvp", (features,), context_dim=context_dim, transforms=2, hidden=(4,), base=base)
     with torch.no_grad():
         for p in flow.parameters():
             p.add_(0.2 * torch.randn_like(p))

@@ -40,7 +40,7 @@ def small(name: str, transforms: int = 6, **options: Any) -> Flow:
 def quick(flow: Flow, x: Tensor | None = None, validation: Tensor | None = None, **options: Any) -> FitResult:
     extra = {name: options.pop(name) for name in ("out", "on_best", "context", "unit") if name in options}
     rows = ring() if x is None else x
-    return fit(flow, rows, validation, options=TrainingOptions(**options), progress=False, **extra)
+    return fit(flow, rows, validation=validation, options=TrainingOptions(**options), progress=False, **extra)
 
 
 def steps(flow: Flow) -> list[GreedyTransform]:
@@ -283,7 +283,7 @@ def test_few_rows_and_constant_columns_do_no_harm(name: str, rows: int) -> None:
 def test_a_fitted_flow_is_inverted_and_loaded_to_the_bit(name: str, tmp_path: Path) -> None:
     flow, x = small(name, 4), ring()
     quick(flow, x)
-    torch.testing.assert_close(flow.data(flow.latent(x)), x, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(flow.decode(flow.encode(x)), x, atol=1e-4, rtol=1e-4)
     storage.save(flow, tmp_path / "m")
     assert torch.equal(storage.load(tmp_path / "m").likelihood(x).value, flow.likelihood(x).value)
 

@@ -72,7 +72,7 @@ def quick(flow, x=None, validation=None, **options) -> FitResult:
     others = ("out", "on_best", "unit", "context", "validation_context", "clock")
     extra = {k: options.pop(k) for k in others if k in options}
     chosen = TrainingOptions(**{"steps": 20, "batch_size": 32, **options})
-    return fit(flow, ring() if x is None else x, validation, options=chosen, progress=False, **extra)
+    return fit(flow, ring() if x is None else x, validation=validation, options=chosen, progress=False, **extra)
 
 
 def weights(flow):

@@ -96,7 +96,7 @@ def test_the_base_is_named_where_only_it_fails():
 def run(flow, steps=40, **options):
     x = torch.randn(200, 2, generator=torch.Generator().manual_seed(1)) + 3
     chosen = {"steps": steps, "batch_size": 20, "schedule": "constant", "validate_every": 10, "lr": 0.01, **options}
-    return fit(flow, x[:150], x[150:], options=TrainingOptions(**chosen), progress=False)
+    return fit(flow, x[:150], validation=x[150:], options=TrainingOptions(**chosen), progress=False)
 
 
 @pytest.mark.parametrize("what", ["value", "log", "gradient"])
@@ -144,7 +144,7 @@ def test_going_back_restores_weights_and_optimiser_from_before_the_failure():
 
     flow.transform.transforms[2].to_latent = watch.__get__(flow.transform.transforms[2])
     options = TrainingOptions(steps=116, batch_size=20, lr=0.01, validate_every=1000)
-    fit(flow, x[:150], x[150:], options=options, progress=False)
+    fit(flow, x[:150], validation=x[150:], options=options, progress=False)
     # The copy of the 100th finite step is from before its update, and serves again after ten failures.
     assert torch.equal(seen[114], seen[99])
     assert not torch.equal(seen[104], seen[99])

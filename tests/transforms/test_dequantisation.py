@@ -85,7 +85,7 @@ def test_weights_average_to_the_probability(shape: tuple[int, ...]) -> None:
     for event in ((0.0, 2.0), (1.0, 1.0)):
         x = torch.tensor(event, dtype=torch.float64).reshape(1, *shape)
         with torch.no_grad():
-            values = flow.log_prob(x.expand(len(noise), *shape), None, noise)
+            values = flow.log_prob(x.expand(len(noise), *shape), None, noise=noise)
         torch.testing.assert_close(values.logsumexp(0) - math.log(len(noise)), _truth(x)[0], atol=1e-2, rtol=0)
         assert values.mean() < _truth(x)[0] - 1e-2
 
@@ -128,13 +128,13 @@ def test_displaced_noise_is_taken_only_where_it_is_declared() -> None:
         flow = flows.build("maf", (2,), levels=4, dequantisation=kind, hidden=(4,), transforms=1)
         others = (None,) * (len(flow.transform.noise_to_latent) - 1)  # type: ignore[arg-type]
         with pytest.raises(ShapeError, match=r"noise: shape .* expected, got a tuple of 2 parts"):
-            flow.log_prob(x, None, ((noise, noise), *others))
+            flow.log_prob(x, None, noise=((noise, noise), *others))
         displaced = (DisplacedNoise(noise, noise), *others)
         if kind == "variational":
-            assert torch.equal(flow.log_prob(x, None, displaced), flow.log_prob(x, None, (noise, *others)))
+            assert torch.equal(flow.log_prob(x, None, noise=displaced), flow.log_prob(x, None, noise=(noise, *others)))
         else:
             with pytest.raises(ShapeError, match=r"noise: shape .* expected, got displaced noise"):
-                flow.log_prob(x, None, displaced)
+                flow.log_prob(x, None, noise=displaced)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

@@ -44,6 +44,6 @@ def check(
         x, given = part.x, part.context
     elif flow.context_shape is not None:
         raise OptionError("this model is conditional: name the data to check it on, for their context")
-    result = run_check(flow, x, given, rows=rows, seed=running.chosen_seed)
+    result = run_check(flow, x, context=given, rows=rows, seed=running.chosen_seed)
     print(dumps(result.to_json(), indent=1) if json else result)
     return 0 if result.passed else NumericsError.exit_code

@@ -33,7 +33,7 @@ def given_context(model: SavedModel, given: str | None, labels: Sequence[int] | 
         )
     if "=" in given and not os.path.exists(given):
         return _values(given, names)
-    return load(given, columns=names).x.astype(np.float32)
+    return load(given, columns=names).x
 
 
 def _labels(classes: int, given: str | None, labels: Sequence[int] | None) -> Array:
@@ -54,4 +54,4 @@ def _values(given: str, names: tuple[str, ...]) -> Array:
             raise OptionError(f"--given: name=number expected, got {word!r}") from None
     if set(found) != set(names) or not np.isfinite(list(found.values())).all():
         raise OptionError(f"--given: finite values of {', '.join(names)} expected, got {given!r}")
-    return np.asarray([[found[name] for name in names]], dtype=np.float32)
+    return np.asarray([[found[name] for name in names]], dtype=np.float64)

@@ -127,7 +127,7 @@ def _train(job: _Job) -> FitResult:
     return fit(
         job.flow,
         train.x,
-        validation.x,
+        validation=validation.x,
         context=train.context,
         validation_context=validation.context,
         options=job.options,

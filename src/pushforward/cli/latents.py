@@ -49,6 +49,6 @@ def decode_file(model: SavedModel, path: Path, context: Array | None, seed: int)
     generator, events = torch.Generator(device=flow.device).manual_seed(seed), []
     with show_progress("decoding", len(rows)) as advance:
         for _, z, contexts in rows.batches(flow):
-            events.append(flow.data(z.reshape(-1, *shape), contexts, generator=generator).cpu().numpy())
+            events.append(flow.decode(z.reshape(-1, *shape), contexts, generator=generator).cpu().numpy())
             advance(len(z))
     return np.concatenate(events), beside

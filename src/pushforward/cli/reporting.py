@@ -14,8 +14,8 @@ from pushforward.evaluation.baselines import gaussian
 from pushforward.evaluation.fit_baselines import baseline_views
 from pushforward.evaluation.scores import score
 from pushforward.evaluation.verdict import compare_likelihoods
-from pushforward.report import report_saved_model
-from pushforward.report.report_json import as_json
+from pushforward.reports import report_saved_model
+from pushforward.reports.report_json import as_json
 from pushforward.rows import rows_of
 from pushforward.storage import SavedModel
 from pushforward.units import better, unit_of

@@ -56,8 +56,8 @@ def precision_gap(flow: Flow, x: Tensor, context: Tensor | None = None, noise: N
     narrow = cast(flow, torch.float32)
     # The float64 copy gets the rounded weights, data and noise, so that only the arithmetic differs.
     x, noise = x.float(), noise_to(noise, torch.float32)
-    a = narrow.log_prob(x, context, noise).double()
-    b = cast(narrow, torch.float64).log_prob(x.double(), context, noise_to(noise, torch.float64))
+    a = narrow.log_prob(x, context, noise=noise).double()
+    b = cast(narrow, torch.float64).log_prob(x.double(), context, noise=noise_to(noise, torch.float64))
     # Both outside the support is agreement; NaN is not.
     gap = torch.where(a == b, 0.0, (a - b).abs())
     return torch.where(gap.isnan(), torch.inf, gap)

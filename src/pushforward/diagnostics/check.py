@@ -20,7 +20,7 @@ from pushforward.diagnostics.jacobian import log_term_error, take_rows
 from pushforward.diagnostics.sampling import clamped_fractions, sampling_error
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
-from pushforward.inputs import TensorLike
+from pushforward.inputs import TensorLike, as_tensor, on_device
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Direction
 from pushforward.transforms.dequantisation import dequantisation
@@ -80,8 +80,8 @@ class _Case:
 def check(
     flow: Flow,
     x: TensorLike | None = None,
-    context: TensorLike | None = None,
     *,
+    context: TensorLike | None = None,
     rows: int = 256,
     seed: int = 0,
 ) -> CheckReport:
@@ -109,7 +109,7 @@ def check(
 def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
     wide = cast(flow, torch.float64)
     rows = min(rows, max(16, _VALUES // max(1, math.prod(flow.event_shape))))
-    given = None if context is None else torch.as_tensor(context, device=flow.device)
+    given = None if context is None else on_device(as_tensor(context, "context"), flow.device)
     generator = torch.Generator().manual_seed(seed)
     if x is None:
         if flow.context_shape is None:
@@ -131,8 +131,6 @@ def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
     flow.prepare_context(given, len(data))  # raises where the context is not what the flow takes
     # Rounded to float32 once, so that both precisions see the same values.
     data = data.detach().float().double()
-    if given is not None and given.is_floating_point():
-        given = given.float().double()
     spec = flow.transform.noise_to_latent
     noise = noise_source.keyed(spec, seed, torch.arange(len(data)), torch.float64, flow.device)
     return _Case(cast(flow, torch.float32), wide, data, given, noise, seed)
@@ -146,7 +144,7 @@ def _finite_parameters(flow: Flow) -> CheckLine:
 
 @torch.no_grad()
 def _finite_density(case: _Case) -> list[CheckLine]:
-    value = case.flow.log_prob(case.x.float(), case.context, noise_to(case.noise, torch.float32))
+    value = case.flow.log_prob(case.x.float(), case.context, noise=noise_to(case.noise, torch.float32))
     nan, outside = int(value.isnan().sum()), int((value == -math.inf).sum())
     infinite = int((value == math.inf).sum())
     detail = f"{outside} of {len(value)} rows have density 0" if outside else ""

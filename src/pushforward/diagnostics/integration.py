@@ -48,7 +48,7 @@ def continuous_part(flow: Flow) -> Flow:
         return flow
     later = steps(flow.transform)[1:]
     rest = Chain(later) if later else Identity(flow.event_shape)
-    part = Flow(flow.base, rest, flow.context_shape, embedding=flow.embedding)
+    part = flow.with_transform(rest)
     part.to(dtype=flow.dtype, device=flow.device).train(flow.training)
     return part
 

@@ -29,7 +29,7 @@ def integrated_over_noise(flow: Flow, x: Tensor, context: Tensor | None = None, 
     engine = torch.quasirandom.SobolEngine(max(1, _numbers(spec)), scramble=True, seed=0)
     uniform = engine.draw(points, dtype=flow.dtype).clamp(2**-40, 1 - 2**-24)
     noise = _laid_out(spec, iter(uniform.to(flow.device).unbind(1)))
-    values = [flow.log_prob(row.expand(points, *row.shape), context, noise) for row in x]
+    values = [flow.log_prob(row.expand(points, *row.shape), context, noise=noise) for row in x]
     return torch.stack(values).logsumexp(1) - math.log(points)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pushforward import noise as noise_source
 from pushforward.diagnostics.integration import continuous_part
+from pushforward.events import repeat_rows
 from pushforward.flow import Flow
 from pushforward.precision import evaluation
 from pushforward.transforms.dequantisation import dequantisation
@@ -26,7 +27,7 @@ def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int 
     # The same draws again, for the latents behind the samples.
     contexts = None
     if context is not None:
-        contexts = context.repeat(n, *(1,) * (context.ndim - 1))
+        contexts = repeat_rows(context, n)
     noise = None
     if flow.transform.noise_to_latent is not None:
         with evaluation(flow):
@@ -38,7 +39,7 @@ def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int 
             back = noise_source.draw(spec, len(rows), flow.dtype, flow.device, generator)
             noise = flow.transform.path_noise(rows, z, embedded, back)
     with evaluation(flow):
-        scored = flow.log_prob(rows, contexts, noise)
+        scored = flow.log_prob(rows, contexts, noise=noise)
     error = (scored - claimed.flatten()).abs().double() / scored.abs().clamp(min=1).double()
     return torch.where(error.isnan(), torch.inf, error).reshape(groups)
 

@@ -158,7 +158,7 @@ def latent_pit(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
     cumulative distribution function for each coordinate.
     """
     contexts = flow.prepare_context(context, x.shape[0])
-    return flow.base.cumulative(flow.latent(x, context), contexts).reshape(x.shape[0], -1).double()
+    return flow.base.cumulative(flow.encode(x, context), contexts).reshape(x.shape[0], -1).double()
 
 
 def marginal_pit(flow: Flow, part: Rows, seed: int, rows: int = 5000, conditional_rows: int = 400) -> Array | None:

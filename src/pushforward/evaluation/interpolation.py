@@ -75,9 +75,9 @@ def encode(flow: Flow, x: Tensor, context: Tensor | None, seed: int) -> tuple[Te
     seed: of the noise that encoding takes, keyed by the row. Raises OptionError as `Base.to_unbounded`.
     """
     with evaluation(flow):
-        embedded = flow.prepare_context(None if context is None else context.to(flow.device), x.shape[0])
-        z = torch.cat(list(row_latents(flow, Rows(x, embedded), seed)))
-        return flow.base.to_unbounded(z), embedded
+        contexts = flow.context_values(context, x.shape[0])
+        z = torch.cat(list(row_latents(flow, Rows(x, contexts), seed)))
+        return flow.base.to_unbounded(z), contexts
 
 
 def _decode(flow: Flow, weights: Tensor, z: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
@@ -93,4 +93,4 @@ def _decode(flow: Flow, weights: Tensor, z: Tensor, contexts: Tensor | None, see
 def decode(flow: Flow, y: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
     """Data ``(B, *event)`` of latents ``y: (B, *latent)`` in the coordinates that `encode` gives."""
     generator = torch.Generator(device=y.device).manual_seed(seed)
-    return flow.data(flow.base.from_unbounded(y), contexts, generator=generator)
+    return flow.decode(flow.base.from_unbounded(y), contexts, generator=generator)

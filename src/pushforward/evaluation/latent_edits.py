@@ -37,7 +37,9 @@ def temperature_sweep(
     rows = []
     for temperature in temperatures:
         generator = torch.Generator(device=flow.device).manual_seed(seed)
-        rows.append(flow.sample(n, context, temperature, generator).reshape(-1, *flow.event_shape))
+        rows.append(
+            flow.sample(n, context, temperature=temperature, generator=generator).reshape(-1, *flow.event_shape)
+        )
     return torch.stack(rows)
 
 
@@ -117,8 +119,9 @@ def partial_reconstruction(
         raise OptionError(f"numbers of scales to keep from 0 to {len(sizes)} expected, got {tuple(kept)}")
     z, contexts = encode(flow, x, context, seed)
     generator = torch.Generator(device=z.device).manual_seed(seed)
+    conditions = flow.prepare_context(contexts, len(x))
     drawn = flow.base.sample(
-        len(x), contexts, temperature=temperature, generator=generator, dtype=z.dtype, device=z.device
+        len(x), conditions, temperature=temperature, generator=generator, dtype=z.dtype, device=z.device
     )
     drawn = flow.base.to_unbounded(drawn)
     versions = []

@@ -82,9 +82,9 @@ def describe(name: str) -> Architecture:
 def build(
     name: str,
     event_shape: int | Sequence[int],
+    *,
     context_dim: int = 0,
     classes: int = 0,
-    *,
     options: Options | None = None,
     **more: Any,
 ) -> Flow:

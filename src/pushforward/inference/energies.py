@@ -99,7 +99,7 @@ def on_box(flow: Flow) -> Flow:
     low, high = (torch.tensor(end, dtype=flow.dtype, device=flow.device) for end in (-EDGE, EDGE))
     to_unit = Elementwise(DistributionCDF(Uniform(low, high)), (2,))
     chain = Chain([to_unit, Logit((2,), alpha=0.0), flow.transform])
-    boxed = Flow(flow.base, chain, flow.context_shape, embedding=flow.embedding)
+    boxed = flow.with_transform(chain)
     return boxed.to(dtype=flow.dtype, device=flow.device).train(flow.training)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError
+from pushforward.events import repeat_rows
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike
 from pushforward.likelihood import log_mean_exp
@@ -78,8 +79,8 @@ def importance(
     parts = []
     for start in range(0, samples, chunk):
         n = min(chunk, samples - start)
-        x, log_q = flow.sample_and_log_prob(n, rows, generator)
-        repeated = None if rows is None else rows.repeat(n, *(1,) * (rows.ndim - 1))
+        x, log_q = flow.sample_and_log_prob(n, rows, generator=generator)
+        repeated = None if rows is None else repeat_rows(rows, n)
         log_p = target(x.reshape(-1, *flow.event_shape), repeated)
         parts.append((log_p.double() - log_q.double().reshape(-1)).reshape(n, groups).cpu())
     return weigh(torch.cat(parts) if rows is not None else torch.cat(parts)[:, 0])

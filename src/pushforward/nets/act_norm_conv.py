@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from pushforward.channel_moments import channel_moments
 from pushforward.differentiation import channels_last
+from pushforward.module_state import InitialisedByData
 from pushforward.nets.conv import shifted, tame_context
 from pushforward.nets.data_init import DataInitialisedNet
 from pushforward.nets.mlp import INPUT_LIMIT
@@ -45,7 +46,7 @@ class EdgeConv2d(nn.Module):
         return torch.cat([taps[:middle], taps[middle + 1 :]])
 
 
-class ActNormConv2d(nn.Module):
+class ActNormConv2d(nn.Module, InitialisedByData):
     """An `EdgeConv2d` followed by a learned offset and log-scale for each channel, set from data by `initialise`."""
 
     def __init__(self, inputs: int, outputs: int, size: int) -> None:

@@ -12,7 +12,7 @@ from pushforward import noise as noise_source
 from pushforward.density import Density
 from pushforward.errors import OptionError
 from pushforward.events import leading_axis, zero_log_term
-from pushforward.inputs import TensorLike
+from pushforward.inputs import TensorLike, as_tensor
 from pushforward.noise import Noise, NoiseSpec, NoiseValue
 from pushforward.objectives.objective import Loss, Objective
 from pushforward.transforms.base import Transform
@@ -66,11 +66,12 @@ class FlowMatching(Objective):
         return "its optimal pairing of data and noise is found outside of torch" if self.coupling == "optimal" else None
 
     def forward(self, x: TensorLike, context: TensorLike | None = None, noise: NoiseValue = None) -> Loss:
+        x = as_tensor(x, "x")
         if noise is None:
             noise = noise_source.draw(self.noise, len(x), self.flow.dtype, self.flow.device)
         noise_source.require(noise, self.noise, len(x))
         before, e, t = _split(noise)
-        inputs = self.flow.prepare(x, context, before)
+        inputs = self.flow.prepare(x, context, noise=before)
         step, y = _before(self.flow.transform, *inputs)
         if self.coupling == "optimal":
             e = e[assigned(y, e)]

@@ -30,7 +30,7 @@ class MaximumLikelihood(Objective):
         self._scaled = [part for part in flow.modules() if isinstance(part, HasScaleParameters)] if l2 else []
 
     def forward(self, x: TensorLike, context: TensorLike | None = None, noise: NoiseValue = None) -> Loss:
-        log_likelihood: Tensor = self.flow(x, context, noise).mean()
+        log_likelihood: Tensor = self.flow(x, context, noise=noise).mean()
         parts = {"log_likelihood": log_likelihood.detach()}
         parameters = self.scale_parameters()
         if not parameters:
@@ -55,7 +55,7 @@ class RegularisedLikelihood(Objective):
         self._steps = sum(isinstance(module, Continuous) for module in flow.transform.modules())
 
     def forward(self, x: TensorLike, context: TensorLike | None = None, noise: NoiseValue = None) -> Loss:
-        inputs = self.flow.prepare(x, context, noise)
+        inputs = self.flow.prepare(x, context, noise=noise)
         visited: dict[Continuous, Regularisation] = {}
 
         def run(part: Transform, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:

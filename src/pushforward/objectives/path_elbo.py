@@ -127,7 +127,7 @@ def draw_latents(
 
 def samples(flow: Density, z: TensorLike, context: Tensor | None, noise: NoiseValue) -> Draw:
     """The samples of latents ``z``, in the mode that the flow is in."""
-    latents, embedded, noise = flow.prepare(z, context, noise, direction="to_data")
+    latents, embedded, noise = flow.prepare(z, context, noise=noise, direction="to_data")
     if not latents.requires_grad:
         latents = latents.detach().requires_grad_()
     x, log_term = flow.transform.to_data(latents, embedded, noise)

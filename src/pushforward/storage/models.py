@@ -233,7 +233,9 @@ def _build(config: ArchitectureConfig, stored: _Layout) -> Flow:
     limit = AllocationLimit(_BYTES_PER_NUMBER * numbers + _SPARE_BYTES, _CALLS_PER_TENSOR * len(stored) + _SPARE_CALLS)
     with torch.random.fork_rng(devices=[]), limit:
         options = describe(config.name).validated(config.event_shape, config.options)
-        flow = build(config.name, config.event_shape, config.context_dim, config.classes, options=options)
+        flow = build(
+            config.name, config.event_shape, context_dim=config.context_dim, classes=config.classes, options=options
+        )
         return flow.to(getattr(torch, config.dtype))
 
 

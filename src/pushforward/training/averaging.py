@@ -128,7 +128,7 @@ def recompute_statistics(flow: Flow, batches: Callable[[], Iterable[Batch]]) -> 
                 module.momentum = None
                 module.reset_running_stats()
             for x, context, noise in batches():
-                flow(x, context, noise)
+                flow(x, context, noise=noise)
         finally:
             for module, momentum in zip(found, momenta, strict=True):
                 module.training = False

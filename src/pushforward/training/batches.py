@@ -12,7 +12,7 @@ from pushforward.domain import REAL
 from pushforward.domain_values import wrap
 from pushforward.errors import ContextError, DataError, OptionError, ShapeError
 from pushforward.flow import Flow
-from pushforward.inputs import TensorLike, as_tensor
+from pushforward.inputs import TensorLike, as_tensor, on_device, unresolved
 from pushforward.noise import NoiseSpec
 from pushforward.row_domain import require_inside
 from pushforward.rows import Rows
@@ -98,7 +98,8 @@ def context_rows(flow: Flow, context: TensorLike | None, name: str) -> Tensor | 
         raise ContextError(f"this flow takes {wants}, but for the {name} rows {given}")
     if context is None:
         return None
-    rows = _tensor(context, flow, f"{name} context")
+    # In their own precision: the flow standardises them in float64.
+    rows = _resident(as_tensor(context, f"{name} context").detach(), flow)
     if rows.ndim == 0 or len(rows) == 0:
         raise ContextError(f"{name} context must have at least one row, got shape {tuple(rows.shape)}")
     _check_context(flow, rows, name)
@@ -107,26 +108,14 @@ def context_rows(flow: Flow, context: TensorLike | None, name: str) -> Tensor | 
 
 def _tensor(array: TensorLike, flow: Flow, name: str) -> Tensor:
     values = as_tensor(array, name).detach()
-    if values.is_floating_point():
-        _check_precision(values, flow.dtype, name)
-        values = values.to(flow.dtype)
-    resident = values.numel() * values.element_size() <= _RESIDENT_BYTES
-    return values.to(flow.device) if resident else values
+    if problem := unresolved(values, name, flow.dtype):
+        raise DataError(problem)
+    return _resident(values.to(flow.dtype) if values.is_floating_point() else values, flow)
 
 
-def _check_precision(x: Tensor, dtype: torch.dtype, name: str) -> None:
-    """Refuse columns whose values lie so far from 0 that ``dtype`` would merge them."""
-    if x.dtype != torch.float64 or dtype == torch.float64 or x.ndim != 2 or len(x) < 2:
-        return
-    spread = x.std(0)
-    coarse = x.abs().amax(0) * torch.finfo(dtype).eps > 0.01 * spread
-    lost = (coarse & (spread > 0)).nonzero().flatten().tolist()
-    if lost:
-        i = lost[0]
-        raise DataError(
-            f"{name} column {i} varies by {spread[i]:.3g} around {x[:, i].mean():.6g}, which {dtype} cannot resolve; "
-            "subtract an offset from it first, or use flow.double()"
-        )
+def _resident(values: Tensor, flow: Flow) -> Tensor:
+    fits = values.numel() * values.element_size() <= _RESIDENT_BYTES
+    return on_device(values, flow.device) if fits else values
 
 
 def _check_context(flow: Flow, context: Tensor, name: str) -> None:

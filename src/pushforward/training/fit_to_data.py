@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Unpack
 
 import torch
 
@@ -25,7 +26,7 @@ from pushforward.training.greedy import GreedyRun, is_greedy
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.metrics import Metrics
 from pushforward.training.numerics import locate_nonfinite
-from pushforward.training.options import TrainingOptions
+from pushforward.training.options import TrainingKeywords, TrainingOptions
 from pushforward.training.progress import Status, make_progress
 from pushforward.training.result import FitFailed, FitResult, StopReason
 from pushforward.training.run import GradientRun, Reporting
@@ -46,8 +47,8 @@ _INITIAL_VALUES, _INITIAL_ROWS = 1_000_000, 256
 def fit(
     flow: Flow,
     train: TensorLike,
-    validation: TensorLike | None = None,
     *,
+    validation: TensorLike | None = None,
     context: TensorLike | None = None,
     validation_context: TensorLike | None = None,
     options: TrainingOptions | None = None,
@@ -56,6 +57,7 @@ def fit(
     unit: Unit | None = None,
     on_best: Callable[[Flow, int, float], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    **training: Unpack[TrainingKeywords],
 ) -> FitResult:
     """Fit ``flow`` to ``train: (N, *event_shape)`` in place; it ends with the best weights and in evaluation mode.
 
@@ -67,6 +69,8 @@ def fit(
     best weights so far at that moment, the step and its mean validation log-likelihood in nats. clock: gives the
     seconds that ``minutes`` limits; ``time.process_time`` counts only this process's work, for comparisons on a busy
     machine.
+
+    training: the fields of `TrainingOptions` as keywords (``steps=1000, lr=1e-3``), or ``options``, an object of them.
 
     A flow of greedy steps (`rbig` and others) is fitted step by step instead of by gradients, in its own way
     (`GreedyRun`): ``steps`` limits how many, and options such as ``lr`` and ``batch_size`` have no use.
@@ -80,13 +84,12 @@ def fit(
 
     >>> import torch
     >>> from pushforward import flows
-    >>> from pushforward.training import TrainingOptions
     >>> flow = flows.build("real_nvp", event_shape=(2,), transforms=2, hidden=(8,))
-    >>> result = fit(flow, torch.randn(100, 2), options=TrainingOptions(steps=5), progress=False)
+    >>> result = fit(flow, torch.randn(100, 2), steps=5, progress=False)
     >>> result.steps, result.stopped_by
     (5, 'steps')
     """
-    options = options or TrainingOptions()
+    options = TrainingOptions.from_keywords(options, dict(training))
     rows = checked_rows(flow, train, context, "training")
     if validation is not None:
         held_out = checked_rows(flow, validation, validation_context, "validation")
@@ -122,6 +125,12 @@ def fit(
             record.result.stopped_by, record.result.notes = "numerics", [str(error)]
             raise FitFailed(str(error), record.result) from None
         return run.go(interrupt)
+
+
+_UNTRAINED = (
+    "the best weights are the untrained ones: after none of {steps} steps did the validation rows score higher. Try "
+    "a smaller lr or more steps; rows that are few, constant, or unlike the validation rows do this too"
+)
 
 
 class _GradientRun(GradientRun[FitResult]):
@@ -166,6 +175,8 @@ class _GradientRun(GradientRun[FitResult]):
                 if reason == "interrupted":
                     self.progress.note("stopping; the last weights are being validated (Ctrl-C again aborts)")
                 self._round()
+            if self.record.result.best_step == 0 and self.stepper.step > 0:
+                self._note(_UNTRAINED.format(steps=self.stepper.step))
         except RuntimeError as error:
             if self.options.compile and isinstance(error, torch._dynamo.exc.TorchDynamoException):
                 reason_text = " ".join(str(error).strip().partition("\n\n")[0].split())
@@ -189,7 +200,7 @@ class _GradientRun(GradientRun[FitResult]):
             chosen = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self.options.seed))[:count]
         x, context = self.train.take(chosen).on(self.flow)
         with evaluation(self.flow):
-            self.flow.initialise(x, context, torch.Generator(self.flow.device).manual_seed(self.options.seed))
+            self.flow.initialise(x, context, generator=torch.Generator(self.flow.device).manual_seed(self.options.seed))
 
     def _compute_once(self) -> None:
         """Compute the loss of a batch and leave no trace: in evaluation mode, and not from the training stream."""

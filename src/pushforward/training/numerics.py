@@ -115,7 +115,7 @@ def locate_nonfinite(flow: Flow, x: Tensor, context: Tensor | None = None, noise
     statistics = Statistics(flow)
     statistics.take()
     try:
-        x, context, noise = flow.prepare(x, context, noise)
+        x, context, noise = flow.prepare(x, context, noise=noise)
         if not x.isfinite().all():
             return "the batch itself has non-finite values"
         if context is not None and not context.isfinite().all():

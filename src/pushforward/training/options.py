@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -49,6 +49,38 @@ class OptimiserOptions(BaseModel):
             return cls(**values)
         except ValidationError as error:
             raise OptionError(first_problem(error, cls.fit_name, cls.model_fields)) from None
+
+    @classmethod
+    def from_keywords(cls, options: Self | None, keywords: dict[str, Any]) -> Self:
+        """``options`` as they are, or options made of ``keywords``; raises OptionError where both were given."""
+        if options is None:
+            return cls.checked(keywords)
+        if keywords:
+            raise OptionError(f"{', '.join(keywords)} were given beside options; put them into one of the two")
+        return options
+
+
+class TrainingKeywords(TypedDict, total=False):
+    """The fields of `TrainingOptions` as keyword arguments of `fit`, for editors and type checkers."""
+
+    optimiser: Literal["adam", "adamw", "adamax"]
+    lr: float
+    weight_decay: float
+    steps: int | None
+    minutes: float | None
+    warmup_steps: int
+    schedule: Literal["cosine", "constant"]
+    clip: float | None
+    ema: float
+    batch_size: int
+    epochs: float | None
+    patience: int | None
+    validate_every: int | None
+    validation_rows: int | None
+    flips: bool
+    autocast: bool
+    compile: bool
+    seed: int
 
 
 class TrainingOptions(OptimiserOptions):

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import Shape, sum_event
 from pushforward.maps.map import Map, MapFunction, batch_last
+from pushforward.module_state import InitialisedByData
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
 
 
-class Elementwise(Transform):
+class Elementwise(Transform, InitialisedByData):
     """A map on every coordinate, with parameters of its own, or computed from the context by ``net``.
 
     net: called as ``net(context)``, gives ``(B, n_params * D)`` for events of ``D`` coordinates; it is added to the

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from pushforward.errors import OptionError
 from pushforward.events import Shape, zero_log_term
 from pushforward.maps.affine import SoftClampScale
-from pushforward.module_state import CheckedState, once_each
+from pushforward.module_state import CheckedState, InitialisedByData, once_each
 from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
 from pushforward.transforms.base import Transform
@@ -178,7 +178,7 @@ class DenseLinear(Linear):
         return log_det.to(self.matrix.dtype)
 
 
-class Householder(Linear):
+class Householder(Linear, InitialisedByData):
     """``W = Q^T``, where ``Q`` is a product of Householder reflections: an orthogonal matrix.
 
     start: ``identity``; ``orthogonal`` (``Q`` random); ``pca``, random too until `initialise`, once, makes the

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pushforward.channel_moments import channel_moments, channel_rows
 from pushforward.errors import OptionError
 from pushforward.events import Shape, leading_axis, zero_log_term
-from pushforward.module_state import ChangesInTraining
+from pushforward.module_state import ChangesInTraining, InitialisedByData
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
 
@@ -121,7 +121,7 @@ class BatchNorm(_PerChannel, ChangesInTraining):
         return new_mean, new_var
 
 
-class ActNorm(_PerChannel):
+class ActNorm(_PerChannel, InitialisedByData):
     """Activation normalisation: a learned offset and log-scale for each channel, set from data once by `initialise`.
 
     After `initialise` the batch it saw has mean 0 and variance 1 in each channel; before, it is the identity. A channel
@@ -150,7 +150,7 @@ class ActNorm(_PerChannel):
         self.initialised.fill_(True)
 
 
-class Standardise(_PerChannel):
+class Standardise(_PerChannel, InitialisedByData):
     """Fixed standardisation ``z = (x - mean) / std`` for each channel, with moments set once by `initialise`.
 
     A channel that does not vary is only centred. Part of the model, so that its density is that of the data as given.

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pushforward.errors import OptionError
 from pushforward.events import zero_log_term
+from pushforward.module_state import InitialisedByData
 from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision
 from pushforward.transforms.base import Transform
@@ -15,7 +16,7 @@ from pushforward.transforms.base import Transform
 _LEAST_WEIGHT = 1e-6
 
 
-class Whiten(Transform):
+class Whiten(Transform, InitialisedByData):
     """``z = L^-1 (x - mean - slope (c - centre))`` on vectors, all set once by `initialise`.
 
     ``mean + slope (c - centre)`` is the least-squares prediction of the data from the context ``c: (context_dim,)``,

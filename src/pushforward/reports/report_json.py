@@ -14,7 +14,7 @@ from pushforward.array_types import Array
 from pushforward.evaluation.calibration import LatentFit, kolmogorov, kolmogorov_band
 from pushforward.events import Shape
 from pushforward.flow import Flow
-from pushforward.report.report_data import DataFacts
+from pushforward.reports.report_data import DataFacts
 from pushforward.rows import Rows
 from pushforward.version import __version__
 

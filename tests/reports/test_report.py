@@ -19,8 +19,8 @@ from pushforward.evaluation import baselines, scores
 from pushforward.evaluation.fit_baselines import dequantised, fit_baselines
 from pushforward.evaluation.samples import clamping
 from pushforward.flow import Flow
-from pushforward.report import report_saved_model
-from pushforward.report.build_report import _attribute
+from pushforward.reports import report_saved_model
+from pushforward.reports.flow_report import _attribute
 from pushforward.rows import Rows, rows_of
 
 HEALTHY = CheckReport((CheckLine("round trip", 1e-9, "<= 1e-4", True, "x -> z -> x"),))

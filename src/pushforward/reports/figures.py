@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pushforward.array_types import Array
-from pushforward.report.theme import DATA, FAINT, INK, MODEL, THIRD, legend, panel, svg
+from pushforward.reports.theme import DATA, FAINT, INK, MODEL, THIRD, legend, panel, svg
 from pushforward.units import Unit, better
 
 if TYPE_CHECKING:

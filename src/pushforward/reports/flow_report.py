@@ -27,9 +27,9 @@ from pushforward.evaluation.scores import latents, score
 from pushforward.evaluation.verdict import compare_likelihoods, verdict
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike, as_tensor
-from pushforward.report.page import Measurements, render
-from pushforward.report.report_data import DataFacts, facts_of
-from pushforward.report.report_json import (
+from pushforward.reports.page import Measurements, render
+from pushforward.reports.report_data import DataFacts, facts_of
+from pushforward.reports.report_json import (
     as_json,
     count_not_finite,
     describe_columns,
@@ -67,12 +67,12 @@ class Report:
         write_atomically(page.with_suffix(".json"), self.json.encode())
 
 
-def build_report(
+def report(
     flow: Flow,
     train: Rows | TensorLike,
+    *,
     validation: Rows | TensorLike | None = None,
     test: Rows | TensorLike | None = None,
-    *,
     context: TensorLike | None = None,
     validation_context: TensorLike | None = None,
     test_context: TensorLike | None = None,
@@ -99,8 +99,8 @@ def build_report(
     >>> import torch
     >>> from pushforward import flows
     >>> flow = flows.build("real_nvp", event_shape=(2,), transforms=2, hidden=(8,))
-    >>> report = build_report(flow, torch.randn(100, 2))
-    >>> report.numbers["likelihood"]["kind"], report.html[:15]
+    >>> page = report(flow, torch.randn(100, 2))
+    >>> page.numbers["likelihood"]["kind"], page.html[:15]
     ('exact', '<!doctype html>')
     """
     tell = progress or (lambda step: None)
@@ -147,7 +147,8 @@ def build_report(
         attribute = _attribute(flow, parts, seed)
     if check is None:
         tell("checking the numerics")
-        check = run_check(flow, *test_rows.first(256).on(flow), seed=seed)
+        checked, contexts = test_rows.first(256).on(flow)
+        check = run_check(flow, checked, context=contexts, seed=seed)
     state, sentence = verdict(likelihood, count_not_finite(samples), check.passed)
     numbers = as_json(
         {

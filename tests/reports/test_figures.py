@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pushforward.data.image_grid import image_grid
-from pushforward.report import figures, theme
+from pushforward.reports import figures, theme
 
 
 def test_a_data_uri_holds_the_picture():

@@ -7,8 +7,8 @@ from typing import Any
 
 from pushforward.data import DataSet, Split, split
 from pushforward.diagnostics import CheckReport
-from pushforward.report.build_report import Report, build_report
-from pushforward.report.report_data import facts_of_data_set
+from pushforward.reports.flow_report import Report, report
+from pushforward.reports.report_data import facts_of_data_set
 from pushforward.rows import rows_of
 from pushforward.storage import SavedModel
 
@@ -23,7 +23,7 @@ def report_saved_model(
     progress: Callable[[str], None] | None = None,
     max_rows: int = 10_000,
 ) -> Report:
-    """The report (`build_report`) of a model on ``data``.
+    """The report (`report`) of a model on ``data``.
 
     Rows are held out as the model's split says where ``data`` are those that it was trained on, else by a new split
     drawn with ``seed``. history: entries of ``metrics.jsonl``. Raises DataError, ShapeError where data and model do not
@@ -31,9 +31,12 @@ def report_saved_model(
     """
     chosen, notes = _split(model, data, seed)
     config = model.config
-    return build_report(
+    train, validation, test = (rows_of(model.flow, data, numbers) for numbers in chosen.parts.values())
+    return report(
         model.flow,
-        *(rows_of(model.flow, data, numbers) for numbers in chosen.parts.values()),
+        train,
+        validation=validation,
+        test=test,
         data=facts_of_data_set(data, notes),
         history=history,
         run={

@@ -26,8 +26,8 @@ from pushforward.evaluation.latent_edits import (
 )
 from pushforward.evaluation.scores import score
 from pushforward.flow import Flow
-from pushforward.report import figures
-from pushforward.report.report_data import DataFacts
+from pushforward.reports import figures
+from pushforward.reports.report_data import DataFacts
 from pushforward.rows import Rows
 
 if TYPE_CHECKING:

@@ -1,0 +1,5 @@
+"""The report of a flow: one page and its numbers."""
+
+from pushforward.reports.flow_report import Report as Report
+from pushforward.reports.flow_report import report as report
+from pushforward.reports.saved_model import report_saved_model as report_saved_model
