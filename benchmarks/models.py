@@ -107,7 +107,7 @@ def train(
     seed. Raises KeyboardInterrupt where Ctrl-C ended it, so that no cell is taken for finished.
     """
     options = TrainingOptions(**{**cell["training"], "minutes": minutes, "seed": cell["seed"]})
-    result = fit(flow, *parts, options=options, progress=False, clock=clock)
+    result = fit(flow, parts[0], validation=parts[1], options=options, progress=False, clock=clock)
     if result.stopped_by == "interrupted":
         raise KeyboardInterrupt
     return result

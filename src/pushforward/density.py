@@ -18,7 +18,7 @@ from pushforward.inputs import Inputs, TensorLike, as_rows, as_tensor, inner
 from pushforward.module_state import InitialisedByData
 from pushforward.noise import NoiseValue, generator_of
 from pushforward.precision import evaluation
-from pushforward.transforms.base import Direction, Transform
+from pushforward.transforms.base import Direction, Inverse, Transform
 
 # Beyond this a finite input may overflow on its way to the latent; what is not finite then is a density of zero.
 _OVERFLOW = 1e6
@@ -144,7 +144,10 @@ class Density(nn.Module, ABC):
         if self._trained_before or torch.compiler.is_compiling() or rows < _TRAINING_ROWS:
             return
         self._trained_before = True
-        waiting = [type(m).__name__ for m in self.modules() if isinstance(m, InitialisedByData) and m.awaits_data]
+        # `initialise` leaves alone what lies in an Inverse.
+        inverted = {part for module in self.modules() if isinstance(module, Inverse) for part in module.modules()}
+        parts = (part for part in self.modules() if isinstance(part, InitialisedByData) and part not in inverted)
+        waiting = [type(part).__name__ for part in parts if part.awaits_data]
         if waiting:
             warnings.warn(
                 f"training begins before flow.initialise(x, context) has set {', '.join(sorted(set(waiting)))} from "

@@ -84,7 +84,7 @@ def test_all_scales_give_the_image_back_and_fewer_keep_the_coarse_latents(multi_
 
 def test_what_is_kept_are_the_last_latents_and_the_rest_is_the_same_draw(multi_scale: Flow, monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr(multi_scale, "data", lambda z, *_, **__: seen.append(z) or torch.zeros(len(z), 1, 8, 8))
+    monkeypatch.setattr(multi_scale, "decode", lambda z, *_, **__: seen.append(z) or torch.zeros(len(z), 1, 8, 8))
     partial_reconstruction(multi_scale, images(1), (2, 1, 0), seed=5)
     whole, half, none = seen[0]
     fine = multi_scale.transform.latent_shape[0] - 32

@@ -60,6 +60,7 @@ def test_nets_are_normalised_on_the_first_batch_and_then_no_more() -> None:
     flow = build("glow", (2, 8, 8), context_dim=3, scales=1, **_SMALL["glow"]).double()
     x, context = 3 * torch.randn(40, 2, 8, 8).double() + 1, torch.randn(40, 3).double()
     flow.initialise(x, context)
+    conditions = flow.prepare_context(context)
     checked = 0
     # Walk to each coupling as `initialise` did.
     (scales,) = (m for m in flow.modules() if isinstance(m, MultiScale))
@@ -70,12 +71,12 @@ def test_nets_are_normalised_on_the_first_batch_and_then_no_more() -> None:
         if isinstance(step, Coupling):
             net, kept = step.net, tame(step.partition.kept(h))
             assert isinstance(net, ActNormConvNet)
-            for seen in (net.first(kept), net.second(net._first(kept, context))):
+            for seen in (net.first(kept), net.second(net._first(kept, conditions))):
                 var, mean = torch.var_mean(seen, (0, 2, 3), correction=0)
                 torch.testing.assert_close(mean, torch.zeros_like(mean), atol=1e-6, rtol=0)
                 torch.testing.assert_close(var, torch.ones_like(var))
                 checked += 1
-        h, _ = step.to_latent(h, context)
+        h, _ = step.to_latent(h, conditions)
     assert checked == 4
     before = {name: value.clone() for name, value in flow.state_dict().items()}
     flow.initialise(5 * x, context)

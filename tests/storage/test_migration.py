@@ -15,7 +15,8 @@ from pushforward.storage import migration
 
 
 def test_every_format_has_a_step_to_the_next() -> None:
-    assert len(migration._STEPS) == len(migration._RENAMED_TENSORS) == storage.FORMAT - 1
+    tables = (migration._STEPS, migration._RENAMED_TENSORS, migration._ADDED_TENSORS)
+    assert {len(table) for table in tables} == {storage.FORMAT - 1}
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,23 @@ def test_every_tensor_of_variational_dequantisation_has_had_another_name() -> No
     former = [name.replace(".density.transform.", ".noise_flow.").replace(".density.", ".") for name in present]
     assert any(".features." in name for name in former)
     assert [migration.present_name(name, 1) for name in former] == present
+
+
+def test_a_tensor_that_its_format_did_not_have_may_be_missing_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = flows.build("nice", (3,), context_dim=1, transforms=2, hidden=(4,))
+    state = {name: value for name, value in flow.state_dict().items() if not name.startswith("context_scale.")}
+    monkeypatch.setattr(flow, "state_dict", lambda: state)
+    monkeypatch.setattr(storage.models, "_require_rebuildable", lambda *_: None)
+    storage.save(flow, tmp_path / "m")
+    with pytest.raises(ModelError, match=r"'context_scale.initialised' is missing"):
+        storage.load(tmp_path / "m")
+    edit_config(tmp_path / "m", "format", value=2)
+    context = torch.tensor([[2015.0]])
+    assert torch.equal(storage.load(tmp_path / "m").prepare_context(context), context)
+    state.pop(next(name for name in state if name.endswith("weight")))
+    storage.save(flow, tmp_path / "damaged")
+    edit_config(tmp_path / "damaged", "format", value=2)
+    with pytest.raises(ModelError, match="is missing"):
+        storage.load(tmp_path / "damaged")

@@ -48,7 +48,7 @@ def test_no_rows_are_refused(vector_flow):
 
 
 def test_text_is_refused(vector_flow):
-    with pytest.raises(DataError, match="must be numbers"):
+    with pytest.raises(DataError, match="an array of numbers, got an array of <U1"):
         checked_rows(vector_flow, np.array([["a", "b"]]), None, "training")
 
 

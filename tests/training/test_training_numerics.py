@@ -193,7 +193,7 @@ def test_after_several_times_it_gives_up_and_keeps_the_best():
 
 
 def test_a_failure_before_the_first_step_is_told_as_one_of_the_fit(monkeypatch):
-    def failing(*arguments):
+    def failing(*arguments, **keywords):
         raise NumericsError("the equation could not be solved")
 
     monkeypatch.setattr(Flow, "initialise", failing)

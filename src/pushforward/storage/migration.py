@@ -2,8 +2,8 @@
 
 A model of any earlier format loads for ever. A change of the layout of `config.json`, of an architecture's options or
 of the name of a parameter or buffer raises `FORMAT` by one and adds a step to `_STEPS`, or entries to
-`_RENAMED_TENSORS`, for the format before. The configuration comes out of a file and is not validated yet: a step leaves
-alone whatever has another form than it expects, and validation refuses it afterwards.
+`_RENAMED_TENSORS` or `_ADDED_TENSORS`, for the format before. The configuration comes out of a file and is not
+validated yet: a step leaves alone whatever has another form than it expects, and validation refuses it afterwards.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-FORMAT = 2
+FORMAT = 3
 
 Config = dict[str, Any]
 
@@ -30,6 +30,11 @@ def present_name(tensor: str, saved_format: int) -> str:
         for pattern, replacement in renamed.items():
             tensor = re.sub(pattern, replacement, tensor)
     return tensor
+
+
+def is_later(tensor: str, saved_format: int) -> bool:
+    """Whether a tensor of the present format had no place in ``saved_format``: its module then does without it."""
+    return any(re.match(pattern, tensor) for added in _ADDED_TENSORS[saved_format - 1 :] for pattern in added)
 
 
 def options_of_format_1(name: str, event_shape: tuple[int, ...], options: Config) -> Config:
@@ -93,10 +98,18 @@ _ONLY_FOR_IMAGES = {
 }
 
 # Entry i takes a configuration of format i + 1 to format i + 2.
-_STEPS: tuple[Callable[[Config], Config], ...] = (_from_1_to_2,)
+_STEPS: tuple[Callable[[Config], Config], ...] = (_from_1_to_2, dict)
 
 # Entry i: pattern -> replacement (both as in `re.sub`), for the tensors that format i + 2 names in another way.
 _RENAMED_TENSORS: tuple[dict[str, str], ...] = (
     # The flow of variational dequantisation and its features became a conditional density.
     {r"\.noise_flow\.": ".density.transform.", r"(\.transforms\.\d+)\.features\.": r"\1.density.features."},
+    {},
+)
+
+# Entry i: patterns of the tensors that format i + 2 added.
+_ADDED_TENSORS: tuple[tuple[str, ...], ...] = (
+    (),
+    # Contexts were once passed on as they were given.
+    (r"context_scale\.",),
 )

@@ -35,7 +35,7 @@ from pushforward.storage.files import (
     verify,
     write_model,
 )
-from pushforward.storage.migration import FORMAT, migrate, present_name
+from pushforward.storage.migration import FORMAT, is_later, migrate, present_name
 from pushforward.version import __version__
 
 _MAX_SPLIT = 1 << 30
@@ -246,7 +246,9 @@ def _load_weights(flow: Flow, directory: Path, saved_format: int) -> None:
         header = _header(file)
         names = {present_name(name, saved_format): name for name in header}
         stored = {name: header[saved_name] for name, saved_name in names.items()}
-        difference = _difference(stored, _layout(flow.state_dict()))
+        layout = _layout(flow.state_dict())
+        expected = {name: entry for name, entry in layout.items() if name in stored or not is_later(name, saved_format)}
+        difference = _difference(stored, expected)
         if difference:
             raise ModelError(f"{where}: {difference}")
         tensors = {name: file.get_tensor(saved_name) for name, saved_name in names.items()}
