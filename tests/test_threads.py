@@ -38,7 +38,7 @@ def threads_of_a_step(batch_size: int) -> int:
 
     flow.register_forward_pre_hook(note)
     options = TrainingOptions(steps=1, batch_size=batch_size)
-    fit(flow, torch.randn(batch_size, 8), torch.randn(16, 8), options=options, progress=False)
+    fit(flow, torch.randn(batch_size, 8), validation=torch.randn(16, 8), options=options, progress=False)
     assert len(seen) == 1
     return seen[0]
 
