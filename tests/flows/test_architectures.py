@@ -292,8 +292,8 @@ def test_describe_says_what_a_flow_is_for() -> None:
             assert all(field.description for field in recipe.options.model_fields.values())
 
 
-def test_the_table_in_the_readme_names_every_flow() -> None:
-    _, _, after = (ROOT / "README.md").read_text().partition("| name | what it is | when |")
+def test_the_table_of_flows_names_every_flow() -> None:
+    _, _, after = (ROOT / "docs" / "choose_a_flow.md").read_text().partition("| name | what it is | when |")
     table, _, _ = after.partition("\n\n")
     first = [line.split("|")[1] for line in table.splitlines()[2:]]
     listed = [name for cell in first for name in re.findall(r"`(\w+)`", cell)]
