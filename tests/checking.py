@@ -50,6 +50,13 @@ def over(check: str, where: Callable[[Entry], bool] = lambda entry: True) -> pyt
     return pytest.mark.parametrize("entry", cases, ids=[str(entry) for entry in chosen])
 
 
+def over_flows(test: Callable[..., None]) -> Callable[..., None]:
+    """Parametrise a test over one flow of every architecture on vectors and one on images, outside of the checks."""
+    chosen = [entry for entry in ENTRIES if entry.architecture is not None and entry.name not in CHAINS]
+    parametrised: Callable[..., None] = pytest.mark.parametrize("entry", chosen, ids=str)(test)
+    return parametrised
+
+
 def _marks(entry: Entry, check: str) -> list[pytest.MarkDecorator]:
     return [pytest.mark.slow] if is_slow(entry, check) else []
 

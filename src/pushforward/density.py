@@ -20,7 +20,8 @@ from pushforward.noise import NoiseValue, generator_of
 from pushforward.precision import evaluation
 from pushforward.transforms.base import Direction, Inverse, Transform
 
-# Beyond this a finite input may overflow on its way to the latent; what is not finite then is a density of zero.
+# Beyond this a finite input may overflow on its way to the latent; a density that is not finite then is zero, as it is
+# at infinity.
 _OVERFLOW = 1e6
 # A batch of so many rows in training mode, with gradients, is taken for the first step of a training loop.
 _TRAINING_ROWS = 16
@@ -83,10 +84,10 @@ class Density(nn.Module, ABC):
         x, context, noise = inputs
         z, log_term = self.transform.to_latent(x, context, noise)
         value = self.base.log_prob(z, context) + log_term
-        far = (x.abs() > _OVERFLOW) & x.isfinite()
-        far = far.flatten(1).any(1) if far.ndim > 1 else far
-        broken = x.isnan().flatten(1).any(1) if x.ndim > 1 else x.isnan()
-        return torch.where(far & ~broken & ~value.isfinite(), -math.inf, value)
+        values = x.reshape(x.shape[0], -1) if x.shape[0] else x.new_zeros(0, 1)
+        far, infinite = (values.abs() > _OVERFLOW).any(1), values.isinf().any(1)
+        zero = (infinite | (far & ~value.isfinite())) & ~values.isnan().any(1)
+        return torch.where(zero, -math.inf, value)
 
     def log_prob(
         self,

@@ -110,17 +110,20 @@ def outside_inference_mode(
         yield x, context, noise
         return
     with torch.inference_mode(False), torch.no_grad():
-        yield _ordinary(x), None if context is None else _ordinary(context), _ordinary_noise(noise)
+        yield ordinary(x), None if context is None else ordinary(context), _ordinary_noise(noise)
 
 
-def _ordinary(value: Tensor) -> Tensor:
+def ordinary(value: Tensor) -> Tensor:
+    """A tensor that autograd takes: a copy of one that was made in inference mode, outside of it."""
+    if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
+        return value
     return value.clone() if value.is_inference() else value
 
 
 def _ordinary_noise(noise: NoiseValue) -> NoiseValue:
     if isinstance(noise, tuple):
         return tuple(_ordinary_noise(part) for part in noise)
-    return None if noise is None else _ordinary(noise)
+    return None if noise is None else ordinary(noise)
 
 
 def with_first_order(values: tuple[Tensor, ...], problem: str) -> tuple[Tensor, ...]:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from pushforward.differentiation import ordinary
 from pushforward.errors import DtypeError, PrecisionWarning, ShapeError
 from pushforward.events import Shape
 from pushforward.noise import NoiseValue
@@ -33,7 +34,7 @@ class Inputs(NamedTuple):
 def as_tensor(values: TensorLike, name: str) -> Tensor:
     """``values`` as a tensor, which shares the memory of a numpy array where torch can; raises DtypeError."""
     if isinstance(values, Tensor):
-        return values
+        return ordinary(values)
     try:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:

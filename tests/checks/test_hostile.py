@@ -111,6 +111,8 @@ def test_a_poisoned_row_disturbs_no_other(entry: Entry, poison: float) -> None:
     assert clean.isfinite().all()
     if math.isnan(poison):
         assert poisoned[2].isnan()
+    elif math.isinf(poison):
+        assert poisoned[2] == -math.inf
     elif _domain(made).kind != "circle":  # where any number is an angle like another
         assert not poisoned[2].isfinite() or poisoned[2] < clean[2]
 
