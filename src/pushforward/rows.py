@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,9 +51,11 @@ class Rows:
         chosen = (None if part is None else part.index_select(0, index) for part in (self.context, self.labels))
         return Rows(self.x.index_select(0, index), *chosen)
 
-    def first(self, count: int) -> Rows:
-        """The first ``count`` rows, or all where there are fewer."""
-        return self._slice(0, count)
+    def sample(self, count: int, seed: int) -> Rows:
+        """``count`` rows drawn by ``seed``, in their order, or all where there are fewer: data are often sorted."""
+        if count >= len(self):
+            return self
+        return self.take(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
 
     def on(self, flow: Flow) -> tuple[Tensor, Tensor | None]:
         """Events on the flow's device and in its dtype, and contexts in their own, which the flow standardises."""

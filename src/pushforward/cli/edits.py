@@ -68,7 +68,7 @@ def attribute_sheet(
     rng = np.random.default_rng(seed)
     sides = [rows_of(flow, data, rng.permutation(np.flatnonzero(side))[:most]) for side in (having, lacking)]
     direction = attribute_direction(flow, sides[0], sides[1], seed)
-    part = _examples(flow, data, np.flatnonzero(lacking)[:4] if rows is None else rows)
+    part = _examples(flow, data, rng.permutation(np.flatnonzero(lacking))[:4] if rows is None else rows)
     chosen = tuple(amounts or AMOUNTS)
     _require_room(flow, len(part) * len(chosen))
     x, context = part.on(flow)
@@ -83,7 +83,7 @@ def reconstruction_sheet(
     if not temperature > 0:
         raise OptionError(f"temperature must be above 0, got {temperature}")
     scales = scale_count(flow)
-    part = _examples(flow, data, range(min(8, len(data))) if rows is None else rows)
+    part = _examples(flow, data, np.random.default_rng(seed).permutation(len(data))[:8] if rows is None else rows)
     kept = tuple(range(scales, -1, -1)) if keep is None else tuple(keep)
     _require_room(flow, len(part) * len(kept))
     x, context = part.on(flow)

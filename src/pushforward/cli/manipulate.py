@@ -30,8 +30,8 @@ def manipulate(
     """Move examples along the direction of an attribute.
 
     The direction is the mean latent of the rows of one class minus that of the others. Each line of the picture is one
-    example with growing amounts of it; negative amounts take it away. The examples are rows of the data, by default the
-    first four that lack the attribute.
+    example with growing amounts of it; negative amounts take it away. The examples are rows of the data, by default
+    four that lack the attribute, drawn by the seed.
     """
     from pushforward.cli.edits import attribute_sheet
     from pushforward.cli.events import require_event_output, write_events

@@ -51,9 +51,9 @@ def score_held_out(model: SavedModel, data: DataSet, *, seed: int) -> dict[str, 
     """The likelihood of the split's test rows, and that of a full-covariance Gaussian, as a report has them."""
     flow, rows = model.flow, model.split
     assert rows is not None  # a model that was just fitted has one
-    parts = {name: rows_of(flow, data, part).first(_BASELINE_ROWS) for name, part in rows.parts.items()}
+    parts = {name: rows_of(flow, data, part).sample(_BASELINE_ROWS, seed) for name, part in rows.parts.items()}
     scores = score(flow, parts["test"], seed)
-    on_train = score(flow, parts["train"].first(1000), seed)
+    on_train = score(flow, parts["train"].sample(1000, seed), seed)
     baseline = gaussian(baseline_views(flow, parts, seed))
     return dict(as_json(compare_likelihoods(scores, on_train, [baseline], unit_of(flow), math.prod(flow.event_shape))))
 

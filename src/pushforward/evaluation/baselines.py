@@ -20,6 +20,7 @@ from pushforward.array_types import Array
 
 _MAX_FULL = 100  # features up to which a mixture has full covariances over all of them
 _LEADING = 48  # principal directions that a mixture covers beyond that
+_FRAME_ROWS = 2000  # validation rows that choose the shrinkage of a full covariance
 _MAX_DENSE = 4096  # features up to which a full covariance is estimated
 _COMPONENTS = (1, 2, 5, 10, 20)
 _SHRINKAGES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.6, 0.9)
@@ -122,7 +123,7 @@ def mixture(views: list[BaselineData], seed: int, seconds: float = 60.0) -> Base
 
     def candidates(view: BaselineData) -> Iterator[tuple[str, Density]]:
         rows = np.random.default_rng(seed).permutation(len(view.train))[:_MAX_MIXTURE_ROWS]
-        frame = _frame(view)
+        frame = _frame(view, seed)
         features = np.concatenate([frame.leading(view.train[rows]), view.contexts[0][rows]], 1)
         low = features.shape[1] <= 8
         for components in _COMPONENTS:
@@ -263,7 +264,7 @@ class _Frame:
         return np.asarray(value)
 
 
-def _frame(view: BaselineData) -> _Frame:
+def _frame(view: BaselineData, seed: int) -> _Frame:
     """The frame of a mixture: all coordinates as they are up to 100, principal directions of the data beyond.
 
     Their covariance has the shrinkage with the highest validation likelihood, so that a direction in which few rows
@@ -277,10 +278,11 @@ def _frame(view: BaselineData) -> _Frame:
         return _leading_frame(x, leading)
     mean, covariance = _moments(x)
     best: tuple[float, _Frame] | None = None
+    held_out = view.validation[np.random.default_rng(seed).permutation(len(view.validation))[:_FRAME_ROWS]]
     for shrinkage in _shrinkages(features):
         variances, axes = np.linalg.eigh(_shrunk(covariance, shrinkage))
         whole = _Frame(mean, axes[:, ::-1], 0, np.maximum(variances[::-1], 1e-12), 0.0)
-        value = float(whole.rest(view.validation[:2000]).mean())
+        value = float(whole.rest(held_out).mean())
         if best is None or value > best[0]:
             best = (value, whole)
     assert best is not None

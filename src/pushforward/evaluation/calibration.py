@@ -169,7 +169,7 @@ def marginal_pit(flow: Flow, part: Rows, seed: int, rows: int = 5000, conditiona
     """
     generator = torch.Generator(device=flow.device).manual_seed(seed)
     rng = np.random.default_rng(seed)
-    part = part.first(rows if part.context is None else conditional_rows)
+    part = part.sample(rows if part.context is None else conditional_rows, seed)
     with torch.no_grad():
         if part.context is None:
             samples = flow.sample(_DRAWS, generator=generator)[:, None]

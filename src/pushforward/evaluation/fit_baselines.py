@@ -42,7 +42,7 @@ def baseline_views(flow: Flow, parts: dict[str, Rows], seed: int) -> list[Baseli
     """The data as they are; of integers two views, dequantised values and these after the flow's logit."""
     dimensions = math.prod(flow.event_shape)
     most = max(2000, _MOST_VALUES // dimensions)
-    some = {name: part if name == "test" else part.first(most) for name, part in parts.items()}
+    some = {name: part if name == "test" else part.sample(most, seed) for name, part in parts.items()}
     integers = flow.transform.domain.kind == "integers"
     if not integers:
         given = [some[name].values() for name in _PARTS]

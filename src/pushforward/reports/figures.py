@@ -151,7 +151,8 @@ def _pair(
 ) -> None:
     from scipy.ndimage import gaussian_filter
 
-    ax.plot(data[:dots, 0], data[:dots, 1], linestyle="", marker=".", markersize=2.2, color=DATA, alpha=0.6)
+    shown = data[np.random.default_rng(0).permutation(len(data))[:dots]]
+    ax.plot(shown[:, 0], shown[:, 1], linestyle="", marker=".", markersize=2.2, color=DATA, alpha=0.6)
     density, x, y = np.histogram2d(samples[:, 0], samples[:, 1], 48, bounds)
     density = gaussian_filter(density, 1.3)
     levels = _region_levels(density, (0.95, 0.8, 0.5))
@@ -189,10 +190,10 @@ def density_map(
 def scatter(
     points: Array, bounds: tuple[tuple[float, float], tuple[float, float]], names: Sequence[str], what: str
 ) -> str:
-    """Points ``(N, 2)`` in the plane, at most 3,000 of them; ``what`` they are: "data" or "samples"."""
+    """Points ``(N, 2)`` in the plane; ``what`` they are: "data" or "samples"."""
     figure, [[ax]] = panel(3.6, 3.2)
-    shown, colour = points[:3000], DATA if what == "data" else MODEL
-    ax.plot(shown[:, 0], shown[:, 1], linestyle="", marker=".", markersize=1.8, color=colour, alpha=0.7)
+    colour = DATA if what == "data" else MODEL
+    ax.plot(points[:, 0], points[:, 1], linestyle="", marker=".", markersize=1.8, color=colour, alpha=0.7)
     ax.set(xlabel=_short(names[0]), ylabel=_short(names[1]), xlim=bounds[0], ylim=bounds[1])
     return svg(figure, f"{what.capitalize()} in the plane")
 

@@ -123,19 +123,19 @@ def report(
         if size == 0:
             raise DataError(f"{facts.name}: the split has no {name} rows, and a report needs some")
     if sizes["test"] > max_rows:
-        parts["test"] = parts["test"].take(np.sort(np.random.default_rng(seed).permutation(sizes["test"])[:max_rows]))
+        parts["test"] = parts["test"].sample(max_rows, seed)
         notes.append(f"{max_rows} of {sizes['test']} held-out rows were scored, drawn by seed {seed}")
 
     test_rows, table = parts["test"], facts.kind == "table"
     tell(f"scoring {len(test_rows)} held-out rows")
     scores = score(flow, test_rows, seed)
-    on_train = score(flow, parts["train"].first(_TRAIN_ROWS), seed)
+    on_train = score(flow, parts["train"].sample(_TRAIN_ROWS, seed), seed)
     tell("fitting the baselines")
     baselines = fit_baselines(flow, parts, seed, facts.toy)
     likelihood = compare_likelihoods(scores, on_train, baselines, unit_of(flow), math.prod(flow.event_shape))
     tell("comparing the latents with the base")
     count = max(1, min(2000, _LATENT_VALUES // math.prod(flow.event_shape)))
-    fit = latent_fit(flow.base, latents(flow, test_rows.first(count), seed), seed)
+    fit = latent_fit(flow.base, latents(flow, test_rows.sample(count, seed), seed), seed)
     tell("drawing samples")
     clamped = clamping(flow, test_rows, seed)
     samples, beside = draw(flow, 4000 if table else 64, test_rows, seed)
@@ -147,7 +147,7 @@ def report(
         attribute = _attribute(flow, parts, seed)
     if check is None:
         tell("checking the numerics")
-        checked, contexts = test_rows.first(256).on(flow)
+        checked, contexts = test_rows.sample(256, seed).on(flow)
         check = run_check(flow, checked, context=contexts, seed=seed)
     state, sentence = verdict(likelihood, count_not_finite(samples), check.passed)
     numbers = as_json(
@@ -192,11 +192,12 @@ def _attribute(flow: Flow, parts: dict[str, Rows], seed: int) -> Attribute | Non
         return None
     classes, counts = np.unique(train.labels.numpy(), return_counts=True)
     classes = classes[np.argsort(-counts, kind="stable")][:2]
-    examples = test.take(torch.nonzero(test.labels == int(classes[0])).flatten()[:4])
+    examples = test.take(torch.nonzero(test.labels == int(classes[0])).flatten()).sample(4, seed)
     if len(classes) < 2 or not len(examples):
         return None
     lacking, having = (
-        train.take(torch.nonzero(train.labels == int(label)).flatten()[:_ATTRIBUTE_ROWS]) for label in classes
+        train.take(torch.nonzero(train.labels == int(label)).flatten()).sample(_ATTRIBUTE_ROWS, seed)
+        for label in classes
     )
     direction = attribute_direction(flow, having, lacking, seed)
     return Attribute(examples, direction, (int(classes[0]), int(classes[1])))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _CORNER_COLUMNS = 6
 _PIT_COLUMNS = 24
+_PLANE_ROWS = 3000
 _GRID = 120
 _SHOWN = 8
 
@@ -168,8 +169,8 @@ def _plane(m: Measurements, samples: Array, names: Sequence[str]) -> list[str]:
         m.flow, Rows(torch.as_tensor(points).reshape(-1, *m.flow.event_shape), context), m.seed
     ).nats.reshape(_GRID, _GRID)
     return [
-        figures.scatter(x, bounds, names, "data"),
-        figures.scatter(samples, bounds, names, "samples"),
+        figures.scatter(part.sample(_PLANE_ROWS, m.seed).values(), bounds, names, "data"),
+        figures.scatter(samples[:_PLANE_ROWS], bounds, names, "samples"),
         figures.density_map(values, bounds, names),
     ]
 
@@ -189,11 +190,11 @@ def _images(m: Measurements) -> dict[str, str]:
         flat = sheet.flatten(0, 1).double().cpu().numpy()
         pictures[name] = image_grid(scale * flat, levels, sheet.shape[1], marked=marked)
 
-    chosen = part.take(np.sort(np.random.default_rng(m.seed).permutation(len(part))[:_SHOWN]))
+    chosen = part.sample(_SHOWN, m.seed)
     x, given = chosen.on(flow)
     if len(chosen) >= 4:
-        four = None if given is None else given[:4]
-        add("manifold", manifold(flow, x[:4], 8, four, m.seed), (0, 2, 16, 18))
+        four, contexts = chosen.sample(4, m.seed).on(flow)
+        add("manifold", manifold(flow, four, 8, contexts, m.seed), (0, 2, 16, 18))
     if flow.base.tempered:
         count = 1 if given is not None else _SHOWN
         add("temperatures", temperature_sweep(flow, TEMPERATURES, count, given, m.seed))

@@ -57,13 +57,13 @@ class Validator:
         """Score fewer rows if a round would take more than its share of a run of ``seconds``."""
         if not self.adaptable:
             return
-        some = self.rows.first(_MIN_ROWS)
+        some = self.rows.sample(_MIN_ROWS, self.seed)
         # The first pass warms up, the second is timed.
         self._values(some)
         start = self.clock()
         self._values(some)
         per_row = max(self.clock() - start, 1e-9) / len(some)
-        self.rows = self.rows.first(max(len(some), int(_ROUND_SHARE * seconds / per_row)))
+        self.rows = self.rows.sample(max(len(some), int(_ROUND_SHARE * seconds / per_row)), self.seed)
 
     def score(self) -> Score:
         """Score the rows with the flow's weights as they are."""
