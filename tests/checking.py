@@ -25,6 +25,7 @@ CHECKS: dict[str, str] = {
     "l": "learns",
     "m": "bounds",
     "n": "calibrated",
+    "o": "any unit of the data",
 }
 
 COVERED: dict[str, set[str]] = defaultdict(set)

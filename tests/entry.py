@@ -34,6 +34,7 @@ class Reason(Enum):
     EAGER = "declares itself eager"
     COMPILED_ALREADY = "another entry compiles the same code"
     CLOSED_UNDER_CHAIN = "a chain keeps it, and every part and another entry of this architecture are checked"
+    OWN_UNITS = "keeps the units of its data: no layer standardises them"
     FROM_TORCH = "torch's own distributions do not compile into one graph"
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from pushforward import noise as noise_source
 from pushforward.bases import Base
 from pushforward.diagnostics.inversion import has_square_jacobian
-from pushforward.domain import Domain
+from pushforward.domain import REAL, Domain
 from pushforward.events import Shape
 from pushforward.flow import Flow
 from pushforward.maps import Map
@@ -218,7 +218,7 @@ def reason_against(entry: Entry, check: str) -> Reason | None:
     if check in entry.skips:
         return entry.skips[check]
     # Rounding grows with the number of coordinates, so that large flows are tried in every dtype.
-    if entry.name in CHAINS and (check in "cdei" or (check == "h" and entry.size < 64)):
+    if entry.name in CHAINS and (check in "cdeio" or (check == "h" and entry.size < 64)):
         return Reason.CLOSED_UNDER_CHAIN
     flow = built(entry.name)
     if entry.kind == "base" and check in "ab":
@@ -243,7 +243,16 @@ def reason_against(entry: Entry, check: str) -> Reason | None:
         return Reason.NO_KNOWN_TRUTH
     if check == "k" and not entry.golden:
         return Reason.NO_GOLDEN_VALUE
+    if check == "o" and not standardises(flow):
+        return Reason.OWN_UNITS
     return None
+
+
+def standardises(flow: Flow) -> bool:
+    """Whether a flow begins with a data layer that standardises every number of an event."""
+    options = {} if flow.config is None else flow.config.options
+    whole = flow.transform.domain == REAL and options.get("levels") is None
+    return whole and bool(options.get("standardise", False))
 
 
 def estimates(entry: Entry) -> bool:

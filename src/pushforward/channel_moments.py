@@ -5,14 +5,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pushforward.precision import in_float64
+
 
 def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel of ``(B, C, ...)``, float64; 1 as the deviation of a constant one."""
-    rows = channel_rows(x).double()
-    var, mean = torch.var_mean(rows, 1, correction=0)
-    # Rounding makes the variance of a constant a tiny positive number: judge it against the size of the values.
-    floor = (mean.abs().clamp(min=1e-30) * 1e-7).square()
-    return mean, torch.where(var > floor, var, 1.0).sqrt()
+    """Mean and standard deviation of each channel of ``(B, C, ...)``, in float64; 1 as the deviation of a constant.
+
+    On the CPU where the device of ``x`` has no float64. A channel counts as constant where its deviation is below what
+    the dtype of ``x`` can tell from its mean.
+    """
+    rows = in_float64(channel_rows(x))
+    # From the first value: of a constant the differences are then exactly 0.
+    first = rows[:, :1].clone()
+    rows = rows - first
+    mean = rows.mean(1, keepdim=True)
+    rows = rows - mean
+    # Squares of very small or very large numbers leave even float64's range: they are scaled first.
+    size = rows.abs().amax(1, keepdim=True)
+    unit = torch.where(size > 0, size, 1.0)
+    std = ((rows / unit).square().mean(1, keepdim=True).sqrt() * unit)[:, 0]
+    mean = (first + mean)[:, 0]
+    varies = (std > torch.finfo(x.dtype).eps * mean.abs()) & (std.to(x.dtype) > 0)
+    return mean, torch.where(varies, std, 1.0)
 
 
 def channel_rows(x: Tensor) -> Tensor:

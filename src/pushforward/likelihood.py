@@ -55,8 +55,8 @@ class Likelihood:
 
     def to_cpu(self) -> Likelihood:
         """The same values in float64 on the CPU."""
-        error = None if self.standard_error is None else self.standard_error.double().cpu()
-        return replace(self, value=self.value.double().cpu(), standard_error=error)
+        error = None if self.standard_error is None else self.standard_error.cpu().double()
+        return replace(self, value=self.value.cpu().double(), standard_error=error)
 
 
 def joined(parts: Sequence[Likelihood]) -> Likelihood:

@@ -19,6 +19,19 @@ _TRAINING: HeldFlags[nn.Module] = HeldFlags(
     attrgetter("training"), lambda part, value: setattr(part, "training", value)
 )
 
+# Devices whose tensors cannot be float64.
+_WITHOUT_FLOAT64 = frozenset({"mps"})
+
+
+def has_float64(device: torch.device) -> bool:
+    """Whether tensors on the device can be float64."""
+    return device.type not in _WITHOUT_FLOAT64
+
+
+def in_float64(x: Tensor) -> Tensor:
+    """``x`` in float64, on its own device or, where that has no float64, on the CPU."""
+    return x.double() if has_float64(x.device) else x.cpu().double()
+
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
     """Without autocast on the device of ``x``: in half precision what is monotone, or the inverse of something, is not

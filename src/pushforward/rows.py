@@ -43,7 +43,7 @@ class Rows:
 
     def values(self) -> Array:
         """The values of all rows as numpy's float64, ``(N, D)``."""
-        return self.x.double().cpu().reshape(len(self), math.prod(self.x.shape[1:])).numpy()
+        return self.x.cpu().double().reshape(len(self), math.prod(self.x.shape[1:])).numpy()
 
     def take(self, rows: Tensor | Array) -> Rows:
         """The rows numbered ``rows: (B,)``, in that order."""

@@ -22,7 +22,7 @@ class StrictTriangle(nn.Module):
     @torch.no_grad()
     def set(self, matrices: Tensor) -> None:
         """Take the entries below the diagonal from ``matrices: (*batch, size, size)``."""
-        self.entries.copy_(matrices.flatten(-2)[..., self._places])
+        self.entries.copy_(matrices.to(self.entries).flatten(-2)[..., self._places])
 
 
 def fill_matrix(entries: Tensor, places: Tensor, rows: int, columns: int) -> Tensor:

@@ -14,6 +14,7 @@ from test_gradients import test_mean_gradient_of_an_estimate_is_the_gradient_of_
 from test_hostile import _finite
 from test_learning import equal_components, still_entries
 from test_matrix import blanks
+from test_units_of_data import assert_shifts_with_units
 from torch import Tensor, nn
 
 from pushforward import check, diagnostics
@@ -347,6 +348,25 @@ def test_a_miscalibrated_flow_is_found() -> None:
     x = torch.randn(10_000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     assert uniformity(latent_pit(flow, x)[:, 0]) < 0.01
     assert coverage(flow, Rows(x))[0] != pytest.approx(0.5, abs=0.02)
+
+
+class _Floored(Standardise):
+    """Takes every deviation below a millionth for that of a constant."""
+
+    def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        super().initialise(x, context, noise)
+        self.std.copy_(torch.where(self.std > 1e-6, self.std, 1.0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_density_that_does_not_shift_with_the_unit_is_found(dtype: torch.dtype) -> None:
+    factor, offset = torch.full((2,), 1e-12).double(), torch.zeros(2).double()
+    for layer, found in ((Standardise((2,)), False), (_Floored((2,)), True)):
+        entry = Entry("floored", "transform", lambda dtype: Chain([layer, Faulty()]), (2,))  # noqa: B023
+        made = Subject(entry, make_flow(entry, dtype))
+        assert_shifts_with_units(made, torch.ones(2).double(), offset + 1)
+        with pytest.raises(AssertionError) if found else nullcontext():
+            assert_shifts_with_units(made, factor, offset)
 
 
 def test_an_unexplained_blank_in_the_matrix_is_found() -> None:

@@ -140,3 +140,19 @@ def test_fewer_rows_than_features_do_not_make_absurd_baselines():
     for found in (gaussian([data]), mixture([data], 0, 5)):
         # A rank-deficient covariance would be off by thousands of nats.
         assert truth - 60 < found.nats.mean() < truth + 5
+
+
+@pytest.mark.parametrize("context", [0, 1])
+@pytest.mark.parametrize("features", [2, 110])
+def test_baselines_shift_with_the_units_of_the_data(features: int, context: int) -> None:
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=(400, context))
+    x = rng.normal(size=(400, features)) @ rng.normal(size=(features, features)) + given.sum(1, keepdims=True)
+    # Powers of two, by which nothing is rounded: a mixture may start from other rows where the last digit differs.
+    factors = np.resize([2.0**-40, 1.0, 2.0**40, 2.0**-100], features)
+    first, other = view(x, given), view(factors * x, 2.0**-70 * given)
+    log_units = np.log(factors).sum()
+    for fit in (lambda v: gaussian([v]), lambda v: mixture([v], 0, 1e9), lambda v: kernel_density(v, 0)):
+        ours, theirs = fit(first), fit(other)
+        assert theirs.detail == ours.detail
+        np.testing.assert_allclose(theirs.nats + log_units, ours.nats, rtol=1e-9, atol=1e-9)

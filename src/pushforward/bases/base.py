@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pushforward.domain import REAL, Domain
 from pushforward.errors import ContextError, OptionError
 from pushforward.events import Shape
+from pushforward.precision import has_float64, in_float64
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Source:
     def uniform(self, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1)."""
         return torch.rand(*shape, generator=self.generator, dtype=self.dtype, device=self.device)
+
+    def fine_uniform(self, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1) in float64; float32's on the CPU where the device has no float64."""
+        dtype = torch.float64 if has_float64(self.device) else torch.float32
+        return in_float64(torch.rand(*shape, generator=self.generator, dtype=dtype, device=self.device))
 
     def take(self, value: Tensor) -> Tensor:
         """A weight in the dtype and on the device of the samples."""

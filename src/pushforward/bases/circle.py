@@ -12,6 +12,7 @@ from pushforward.bases.base import Base, Source
 from pushforward.domain import CIRCLE
 from pushforward.errors import NumericsError, OptionError
 from pushforward.events import Shape, sum_event
+from pushforward.precision import in_float64
 from pushforward.support import wrap_angle, zero_outside
 
 # A proposal is rejected with a probability of at most 0.35, so that as many rejections in a row mean a fault.
@@ -77,8 +78,8 @@ class VonMises(Base):
         return sum_event(zero_outside((z >= CIRCLE.low) & (z <= CIRCLE.high), log_density, z))
 
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
-        k = self.concentration.detach().to(dtype=torch.float64, device=source.device)
-        deviation = _best_fisher(k.expand(n, *self.event_shape), source.generator)
+        k = in_float64(self.concentration.detach().to(source.device))
+        deviation = _best_fisher(k.expand(n, *self.event_shape), source)
         return wrap_angle(source.take(self.location) + temperature * source.take(deviation))
 
     def cumulative(self, z: Tensor, context: Tensor | None = None) -> Tensor:
@@ -89,7 +90,7 @@ class VonMises(Base):
         return torch.as_tensor(vonmises.cdf(z.detach().cpu().numpy(), k, location) - below).to(z)
 
 
-def _best_fisher(k: Tensor, generator: torch.Generator | None) -> Tensor:
+def _best_fisher(k: Tensor, source: Source) -> Tensor:
     """Von Mises angles about 0 for concentrations ``k`` (float64), by rejection from a wrapped Cauchy; NaN for NaN.
 
     Raises NumericsError where proposals are rejected again and again.
@@ -106,7 +107,7 @@ def _best_fisher(k: Tensor, generator: torch.Generator | None) -> Tensor:
     for _ in range(_MOST_ROUNDS):
         if bool(accepted.all()):
             return angle * (_NORMAL_ABOVE / given.clamp(min=_NORMAL_ABOVE)).sqrt()
-        u = torch.rand(3, *k.shape, dtype=k.dtype, device=k.device, generator=generator)
+        u = source.fine_uniform(3, *k.shape)
         cosine = (math.pi * u[0]).cos()
         f = (1 + r * cosine) / (r + cosine)
         c = k * (r - f)

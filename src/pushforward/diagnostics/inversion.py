@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from pushforward.noise import NoiseValue, has_role
+from pushforward.precision import in_float64
 from pushforward.transforms.base import Transform
 
 
 def relative_error(got: Tensor, wanted: Tensor) -> Tensor:
     """``|got - wanted| / max(1, |wanted|)``, the largest over each row: ``(B,)`` in float64. NaN counts as inf."""
-    got, wanted = got.double(), wanted.double()
+    got, wanted = in_float64(got), in_float64(wanted)
     error = (got - wanted).abs() / wanted.abs().clamp(min=1)
     # Equal infinities agree; anything else that is not a number does not.
     error = torch.where(got == wanted, 0.0, torch.where(error.isnan(), torch.inf, error))

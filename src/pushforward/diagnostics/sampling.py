@@ -9,7 +9,7 @@ from pushforward import noise as noise_source
 from pushforward.diagnostics.integration import continuous_part
 from pushforward.events import repeat_rows
 from pushforward.flow import Flow
-from pushforward.precision import evaluation
+from pushforward.precision import evaluation, in_float64
 from pushforward.transforms.dequantisation import dequantisation
 
 
@@ -40,7 +40,7 @@ def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int 
             noise = flow.transform.path_noise(rows, z, embedded, back)
     with evaluation(flow):
         scored = flow.log_prob(rows, contexts, noise=noise)
-    error = (scored - claimed.flatten()).abs().double() / scored.abs().clamp(min=1).double()
+    error = in_float64((scored - claimed.flatten()).abs()) / in_float64(scored.abs().clamp(min=1))
     return torch.where(error.isnan(), torch.inf, error).reshape(groups)
 
 
@@ -55,4 +55,4 @@ def clamped_fractions(flow: Flow, n: int = 256, context: Tensor | None = None, s
         return 0.0, 0.0
     y = continuous_part(flow).sample(n, context, generator=torch.Generator(flow.device).manual_seed(seed))
     unit = first.codomain
-    return float((y < unit.low).double().mean()), float((y > unit.high).double().mean())
+    return float((y < unit.low).cpu().double().mean()), float((y > unit.high).cpu().double().mean())

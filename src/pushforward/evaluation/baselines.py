@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import torch
 
 from pushforward.array_types import Array
+from pushforward.channel_moments import channel_moments
 
 _MAX_FULL = 100  # features up to which a mixture has full covariances over all of them
 _LEADING = 48  # principal directions that a mixture covers beyond that
@@ -27,6 +29,7 @@ _SHRINKAGES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.6, 0.9)
 _MAX_MIXTURE_ROWS = 10_000
 _MAX_KERNEL_ROWS = 10_000
 _MAX_KERNEL_WORK = 4e8  # pairs of rows times features
+_CONSTANT = 1e-24  # variance of a column that does not vary, in its own unit
 
 
 Role = Literal["gaussian", "mixture", "kernels", "truth"]
@@ -45,7 +48,7 @@ class BaselineData:
 
     name: the preprocessing, empty for none. train, validation, test: ``(N, D)`` float64. log_terms: of ``validation``
     and ``test``, ``(N,)``, added to a log-density of these values to give that of the data. contexts: ``(N, K)`` for
-    the three parts, K may be 0.
+    the three parts, K may be 0. same_unit: whether all columns have one unit, as pixels have.
     """
 
     name: str
@@ -54,6 +57,29 @@ class BaselineData:
     test: Array
     log_terms: tuple[Array, Array]
     contexts: tuple[Array, Array, Array]
+    same_unit: bool = False
+
+    def in_own_units(self) -> BaselineData:
+        """The same view with training columns, and contexts, of mean 0 and variance 1.
+
+        What is fitted to it, with whatever constants, does not depend on the units of the data. Columns of one unit are
+        divided by one number.
+        """
+        mean, scale = _location_and_scale(self.train)
+        if self.same_unit:
+            scale = np.full_like(scale, np.sqrt(np.square(scale).mean()))
+        train, validation, test = ((x - mean) / scale for x in (self.train, self.validation, self.test))
+        place, unit = _location_and_scale(self.contexts[0])
+        first, second, third = ((c - place) / unit for c in self.contexts)
+        of_validation, of_test = (terms - np.log(scale).sum() for terms in self.log_terms)
+        return replace(
+            self,
+            train=train,
+            validation=validation,
+            test=test,
+            log_terms=(of_validation, of_test),
+            contexts=(first, second, third),
+        )
 
 
 @dataclass(frozen=True)
@@ -79,6 +105,12 @@ class Baseline:
 
 # From rows ``(M, D)`` and contexts ``(M, K)`` to log-densities ``(M,)`` given the context.
 Density = Callable[[Array, Array], Array]
+
+
+def _location_and_scale(x: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of each column; 1 for one that does not vary."""
+    mean, std = channel_moments(torch.from_numpy(x))
+    return mean.numpy(), std.numpy()
 
 
 def gaussian(views: list[BaselineData]) -> Baseline:
@@ -166,6 +198,7 @@ def _best(
 ) -> Baseline:
     """The candidate with the highest mean log-likelihood on validation rows, scored on the held-out ones."""
     started = time.process_time()
+    views = [view.in_own_units() for view in views]
     best: tuple[float, str, Density, BaselineData] | None = None
     for i, view in enumerate(views):
         # The remaining time is divided evenly among the remaining views.
@@ -346,5 +379,5 @@ def _kernels(x: Array, context: Array, bandwidth: float) -> Density:
 
 
 def _positive(variances: Array) -> Array:
-    """Variances with zeros replaced by 1: a constant column is only centred."""
-    return np.where(variances > 1e-24, variances, 1.0)
+    """Variances, in the columns' own units, with rounding errors replaced by 1: a constant column is only centred."""
+    return np.where(variances > _CONSTANT, variances, 1.0)

@@ -15,6 +15,7 @@ from pushforward.array_types import Array
 from pushforward.bases import Base, StandardNormal
 from pushforward.errors import OptionError
 from pushforward.flow import Flow
+from pushforward.precision import in_float64
 from pushforward.rows import Rows, row_likelihoods
 
 _DRAWS = 20_000
@@ -86,7 +87,7 @@ class _Reference:
     """The distribution of a base's coordinates and of its squared norm: by formula where it has one, else by draws."""
 
     def __init__(self, base: Base, dimensions: int, seed: int) -> None:
-        self.base, self.dimensions, self.seed = copy.deepcopy(base).double().cpu(), dimensions, seed
+        self.base, self.dimensions, self.seed = copy.deepcopy(base).cpu().double(), dimensions, seed
         self._draws: Array | None = None
 
     @property
@@ -158,7 +159,7 @@ def latent_pit(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
     cumulative distribution function for each coordinate.
     """
     contexts = flow.prepare_context(context, x.shape[0])
-    return flow.base.cumulative(flow.encode(x, context), contexts).reshape(x.shape[0], -1).double()
+    return in_float64(flow.base.cumulative(flow.encode(x, context), contexts).reshape(x.shape[0], -1))
 
 
 def marginal_pit(flow: Flow, part: Rows, seed: int, rows: int = 5000, conditional_rows: int = 400) -> Array | None:
@@ -176,7 +177,7 @@ def marginal_pit(flow: Flow, part: Rows, seed: int, rows: int = 5000, conditiona
         else:
             blocks = [flow.sample(200, context, generator=generator) for _, _, context in part.batches(flow, 50)]
             samples = torch.cat(blocks, 1)
-    drawn = samples.double().cpu().numpy().reshape(*samples.shape[:2], -1)
+    drawn = samples.cpu().double().numpy().reshape(*samples.shape[:2], -1)
     if not np.isfinite(drawn).all():
         return None
     values = part.values()

@@ -57,8 +57,8 @@ def baseline_views(flow: Flow, parts: dict[str, Rows], seed: int) -> list[Baseli
     logits = [_logit(x, _alpha(flow)) for x in unit]
     terms = [level + term for level, (_, term) in zip(levels, logits, strict=True)]
     return [
-        _view("on pixels", unit, levels, flow, some),
-        _view("after the logit", [z for z, _ in logits], terms, flow, some),
+        _view("on pixels", unit, levels, flow, some, same_unit=True),
+        _view("after the logit", [z for z, _ in logits], terms, flow, some, same_unit=True),
     ]
 
 
@@ -77,7 +77,9 @@ def dequantised(flow: Flow, x: Tensor, seed: int) -> Array:
     return uniform.to_latent(x.double(), None, noise)[0].numpy()
 
 
-def _view(name: str, x: list[Array], terms: list[Array], flow: Flow, parts: dict[str, Rows]) -> BaselineData:
+def _view(
+    name: str, x: list[Array], terms: list[Array], flow: Flow, parts: dict[str, Rows], same_unit: bool = False
+) -> BaselineData:
     given = [None if (c := parts[part].context) is None else c.numpy() for part in _PARTS]
     vectors = [np.zeros((len(values), 0)) for values in x]
     if flow.embedding is not None:
@@ -85,7 +87,8 @@ def _view(name: str, x: list[Array], terms: list[Array], flow: Flow, parts: dict
         name = ", ".join(filter(None, (name, "class means taken out")))
     elif flow.context_shape is not None:
         vectors = [np.asarray(c, dtype=np.float64).reshape(len(c), -1) for c in given if c is not None]
-    return BaselineData(name, x[0], x[1], x[2], (terms[1], terms[2]), (vectors[0], vectors[1], vectors[2]))
+    given_to = (vectors[0], vectors[1], vectors[2])
+    return BaselineData(name, x[0], x[1], x[2], (terms[1], terms[2]), given_to, same_unit)
 
 
 def _without_class_means(x: list[Array], labels: list[Array | None]) -> list[Array]:

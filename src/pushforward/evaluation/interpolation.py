@@ -33,7 +33,7 @@ def manifold(flow: Flow, x4: Tensor, n: int = 8, context: Tensor | None = None, 
     if n < 1:
         raise OptionError(f"n must be at least 1, got {n}")
     z, contexts = encode(flow, x4, context, seed)
-    angles = 2 * math.pi * torch.arange(n, device=z.device, dtype=torch.float64) / n
+    angles = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n
     a, b = angles[:, None].expand(n, n).flatten(), angles.repeat(n)
     weights = torch.stack([a.cos() * b.cos(), a.cos() * b.sin(), a.sin() * b.cos(), a.sin() * b.sin()], 1)
     return _decode(flow, weights, z, contexts, seed).reshape(n, n, *flow.event_shape)
@@ -59,8 +59,8 @@ def spherical_path(
     if n < 2:
         raise OptionError(f"a path needs n of at least 2, got {n}")
     z, contexts = encode(flow, torch.cat(ends), context, seed)
-    t = torch.linspace(0, 1, n, device=z.device, dtype=torch.float64)
-    first, second = z.double().flatten(1)
+    t = torch.linspace(0, 1, n, dtype=torch.float64)
+    first, second = z.cpu().double().flatten(1)
     w = torch.acos((first @ second / (first.norm() * second.norm()).clamp(min=1e-300)).clamp(-1, 1))
     if w < 1e-4 or math.pi - w < 1e-4:
         weights = torch.stack([1 - t, t], 1)
@@ -81,12 +81,12 @@ def encode(flow: Flow, x: Tensor, context: Tensor | None, seed: int) -> tuple[Te
 
 
 def _decode(flow: Flow, weights: Tensor, z: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
-    """Data ``(M, *event)`` at the mixtures ``weights: (M, B)`` of the latents ``z: (B, *latent)``."""
-    mixed = torch.einsum("mb,b...->m...", weights, z.double()).to(z.dtype)
+    """Data ``(M, *event)`` at the mixtures ``weights: (M, B)``, on the CPU, of the latents ``z: (B, *latent)``."""
+    mixed = torch.einsum("mb,b...->m...", weights, z.cpu().double()).to(z)
     if contexts is not None:
         # Squared weights sum to 1 on the manifold; on a path they are brought to it.
         fractions = weights.square() / weights.square().sum(1, keepdim=True)
-        contexts = torch.einsum("mb,b...->m...", fractions, contexts.double()).to(contexts.dtype)
+        contexts = torch.einsum("mb,b...->m...", fractions, contexts.cpu().double()).to(contexts)
     return decode(flow, mixed, contexts, seed)
 
 

@@ -14,6 +14,7 @@ from pushforward.evaluation.interpolation import decode, encode
 from pushforward.events import leading_axis
 from pushforward.flow import Flow
 from pushforward.inputs import inner
+from pushforward.precision import in_float64
 from pushforward.rows import Rows, row_latents
 from pushforward.transforms import MultiScale
 from pushforward.transforms.base import steps
@@ -62,9 +63,9 @@ def attribute_direction(flow: Flow, having: Rows, lacking: Rows, seed: int = 0) 
     for name, part in (("have", having), ("lack", lacking)):
         if not len(part):
             raise DataError(f"no rows {name} the attribute, so that it has no direction")
-        total = sum(flow.base.to_unbounded(z).double().sum(0) for z in row_latents(flow, part, seed))
+        total = sum(in_float64(flow.base.to_unbounded(z)).sum(0) for z in row_latents(flow, part, seed))
         means.append(torch.as_tensor(total) / len(part))
-    return (means[0] - means[1]).to(flow.dtype)
+    return (means[0] - means[1]).to(flow.device, flow.dtype)
 
 
 @torch.no_grad()

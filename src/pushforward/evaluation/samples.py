@@ -26,7 +26,7 @@ def draw(flow: Flow, n: int, rows: Rows, seed: int) -> tuple[Array, Rows]:
     An unconditional flow is compared with at most ``n`` of the rows. A conditional one gives a sample for the context
     of each of ``n`` rows, which are taken in turn where there are fewer.
     """
-    samples = np.concatenate([x.double().cpu().numpy() for x in _samples(flow, n, rows, seed)])
+    samples = np.concatenate([x.cpu().double().numpy() for x in _samples(flow, n, rows, seed)])
     return samples, _random_rows(rows, min(n, len(rows)) if rows.context is None else n, seed)
 
 
@@ -85,6 +85,6 @@ def clamping(flow: Flow, rows: Rows, seed: int, n: int = 512) -> Clamping | None
         drawn=n,
         at_low=at_low / values,
         at_high=at_high / values,
-        data_low=float((rows.x == 0).double().mean()),
-        data_high=float((rows.x == top).double().mean()),
+        data_low=float((rows.x == 0).cpu().double().mean()),
+        data_high=float((rows.x == top).cpu().double().mean()),
     )

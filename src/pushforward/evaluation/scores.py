@@ -69,4 +69,4 @@ def score(flow: Flow, rows: Rows, seed: int) -> Scores:
 
 def latents(flow: Flow, rows: Rows, seed: int) -> Array:
     """The latents ``(N, *latent)`` of every row, float64, with the same noise as `score`."""
-    return np.concatenate([z.double().cpu().numpy() for z in row_latents(flow, rows, seed)])
+    return np.concatenate([z.cpu().double().numpy() for z in row_latents(flow, rows, seed)])

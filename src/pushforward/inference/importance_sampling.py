@@ -82,7 +82,7 @@ def importance(
         x, log_q = flow.sample_and_log_prob(n, rows, generator=generator)
         repeated = None if rows is None else repeat_rows(rows, n)
         log_p = target(x.reshape(-1, *flow.event_shape), repeated)
-        parts.append((log_p.double() - log_q.double().reshape(-1)).reshape(n, groups).cpu())
+        parts.append((log_p.cpu().double() - log_q.cpu().double().reshape(-1)).reshape(n, groups))
     return weigh(torch.cat(parts) if rows is not None else torch.cat(parts)[:, 0])
 
 

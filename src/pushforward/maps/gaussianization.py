@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pushforward.maps.stored_spline import Knots
+from pushforward.precision import in_float64
 
 # Cells of the grid between the tails, and of the margin on either side whose rows still count for the density inside.
 _CELLS, _MARGIN = 400, 60
@@ -33,7 +34,8 @@ def normal_scores(v: Tensor, bins: int, damping: float = 0.0) -> Knots:
     damping: share of the identity in the curves, which then go only part of the way. ``bends`` is False where there is
     nothing to be gained, or too little to go by: few rows, or a constant column.
     """
-    v = v.double()
+    digits = torch.finfo(v.dtype).eps
+    v = in_float64(v)
     count = v.shape[0]
     tail = min(max(_TAIL_ROWS, math.ceil(_TAIL_PART * count)), count // 5)
     if tail < 2:
@@ -42,7 +44,7 @@ def normal_scores(v: Tensor, bins: int, damping: float = 0.0) -> Knots:
     ordered = v.sort(0).values
     low, high = ordered[tail], ordered[count - 1 - tail]
     spread = high - low
-    varies = spread > 1e-9 * torch.maximum(low.abs(), high.abs()).clamp(min=1e-9)
+    varies = spread > digits * torch.maximum(low.abs(), high.abs())
     spread = torch.where(varies, spread, 1.0)
     outside = (tail + 0.5) / count
     reach = -float(torch.special.ndtri(torch.tensor(outside, dtype=torch.float64)))

@@ -15,6 +15,7 @@ from pushforward.maps.map import Map
 from pushforward.maps.numeric import invert
 from pushforward.maps.probit import logit_of_normal, probit_of_logit
 from pushforward.option_checks import at_least_one
+from pushforward.precision import in_float64
 
 # Scales at the start: as a part of the gap between neighbouring quantiles, and the smallest as a part of the largest.
 _OF_GAP = 0.6
@@ -62,8 +63,8 @@ class ProbitMixture(Map):
 
     def start_from(self, x: Tensor) -> Tensor:
         """Equal weights, the mu at quantiles of ``x: (B, *event)``, and scales of the size of the gaps between them."""
-        x = x.double()
         std = channel_moments(x.flatten(1))[1].reshape(x.shape[1:])
+        x = in_float64(x)
         return self._around(x.sort(0).values[(self._levels() * len(x)).long().to(x.device)], std)
 
     def _levels(self) -> Tensor:

@@ -187,7 +187,7 @@ def _images(m: Measurements) -> dict[str, str]:
 
     def add(name: str, sheet: Tensor, marked: Sequence[int] = ()) -> None:
         """Add a sheet ``(rows, columns, *event)``."""
-        flat = sheet.flatten(0, 1).double().cpu().numpy()
+        flat = sheet.flatten(0, 1).cpu().double().numpy()
         pictures[name] = image_grid(scale * flat, levels, sheet.shape[1], marked=marked)
 
     chosen = part.sample(_SHOWN, m.seed)

@@ -152,7 +152,7 @@ class GreedyRun(Run[FitResult]):
         return _Walkers(x, zero_log_term(x), self.flow.prepare_context(context, len(x)), noise)
 
     def _values(self, walkers: _Walkers) -> Tensor:
-        return (self.flow.base.log_prob(walkers.x, walkers.context) + walkers.log_term).double().cpu()
+        return (self.flow.base.log_prob(walkers.x, walkers.context) + walkers.log_term).cpu().double()
 
     def _validate(self, train: _Walkers, held_out: _Walkers, seconds: float) -> None:
         """Score both, keep the flow up to here if it is the best so far, and record the round."""

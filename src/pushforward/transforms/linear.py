@@ -20,7 +20,7 @@ from pushforward.events import Shape, zero_log_term
 from pushforward.maps.affine import SoftClampScale
 from pushforward.module_state import CheckedState, InitialisedByData, once_each
 from pushforward.noise import NoiseValue
-from pushforward.precision import full_precision
+from pushforward.precision import full_precision, in_float64
 from pushforward.transforms.base import Transform
 from pushforward.transforms.reflections import householder, random_reflections, reflections
 from pushforward.triangular import StrictTriangle
@@ -97,7 +97,7 @@ class LULinear(Linear, CheckedState):
 
     @torch.no_grad()
     def _decompose(self, matrix: Tensor) -> None:
-        permutation, lower, upper = torch.linalg.lu(matrix.double())
+        permutation, lower, upper = torch.linalg.lu(in_float64(matrix))
         # The signs of U's diagonal go through L to the rows of P: L U = S (S L S) (S U).
         signs = torch.where(upper.diagonal() < 0, -1.0, 1.0).double()
         raw = self.scale.raw(upper.diagonal().abs().log())
@@ -155,8 +155,8 @@ class DenseLinear(Linear):
                 self.matrix.copy_(_random_orthogonal(self.features))
 
     def _invertible(self) -> Tensor:
-        """``W`` in float64."""
-        matrix = self.matrix.double()
+        """``W`` in float64, on the CPU where the device has none."""
+        matrix = in_float64(self.matrix)
         permutation, lower, upper = torch.linalg.lu(matrix.detach())
         pivots = upper.diagonal()
         least = math.exp(-self.limit)
@@ -166,7 +166,7 @@ class DenseLinear(Linear):
         return invertible
 
     def weight(self) -> Tensor:
-        return self._invertible().to(self.matrix.dtype)
+        return self._invertible().to(self.matrix)
 
     def solve(self, y: Tensor) -> Tensor:
         # Not `solve`, which waits for the device to say whether the matrix has an inverse.
@@ -175,7 +175,7 @@ class DenseLinear(Linear):
 
     def log_det(self) -> Tensor:
         log_det: Tensor = torch.linalg.slogdet(self._invertible()).logabsdet
-        return log_det.to(self.matrix.dtype)
+        return log_det.to(self.matrix)
 
 
 class Householder(Linear, InitialisedByData):
@@ -210,7 +210,7 @@ class Householder(Linear, InitialisedByData):
         if self.initialised is None or bool(self.initialised):
             return
         self.initialised.fill_(True)
-        rows = x.movedim(1, -1).flatten(0, -2).double()
+        rows = in_float64(x.movedim(1, -1).flatten(0, -2))
         if len(rows) < 2 * self.features:
             return
         centred = rows - rows.mean(0)

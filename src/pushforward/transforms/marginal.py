@@ -13,7 +13,7 @@ from pushforward.events import sum_event
 from pushforward.maps.gaussianization import normal_scores
 from pushforward.maps.stored_spline import StoredSpline
 from pushforward.option_checks import at_least_one
-from pushforward.precision import full_precision
+from pushforward.precision import full_precision, in_float64
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.reflections import householder, reflections
 
@@ -60,7 +60,7 @@ class MarginalGaussianization(GreedyTransform):
 
     def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
         self.map.store(normal_scores(z, self.map.bins, self.damping))
-        y = self.map(z, _no_params(z))[0].double()
+        y = in_float64(self.map(z, _no_params(z))[0])
         self.packed.copy_(reflections(_axes(y, self.rotation, generator)))
 
 
@@ -95,13 +95,13 @@ class SlicedGaussianization(GreedyTransform):
             return v + (after - before) @ frame.T, sum_event(log_slope)
 
     def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
-        self.along(sliced_frame(_subsample(z.double(), generator), self.directions, generator), z)
+        self.along(sliced_frame(_subsample(in_float64(z), generator), self.directions, generator), z)
 
     @torch.no_grad()
     def along(self, frame: Tensor, z: Tensor) -> None:
         """Set the state for these directions, orthonormal columns ``frame: (features, directions)``."""
-        self.packed.copy_(reflections(frame.double()))
-        projected = z.double() @ householder(self.packed.double())
+        self.packed.copy_(reflections(in_float64(frame)))
+        projected = in_float64(z) @ householder(in_float64(self.packed))
         self.map.store(normal_scores(projected, self.map.bins, self.damping))
 
 

@@ -31,6 +31,7 @@ from pushforward.likelihood import Estimator, Kind
 from pushforward.nets.lipschitz import Contraction
 from pushforward.noise import Noise, NoiseSpec, NoiseValue, part_noise, required_noise
 from pushforward.option_checks import at_least_one
+from pushforward.precision import in_float64
 
 # Of a uniform number as float32 holds it; two of them are put together to one with twice the digits.
 _CELLS = 2.0**24
@@ -167,8 +168,8 @@ class RouletteLogDet(LogDet):
         refuse_vmap("estimates by Russian roulette", terms)
         longest = sure + 1 if x.is_meta else int(terms.max()) if len(terms) else 0
         k = torch.arange(longest + 1, device=x.device)[:, None]
-        reached = survival ** (k - sure).clamp(min=0).double()
-        weights = torch.where(k <= terms, 1 / reached, 0.0).to(log_dtype(x))
+        reached = survival ** in_float64((k - sure).clamp(min=0))
+        weights = torch.where(k <= terms, (1 / reached).to(x.device, log_dtype(x)), 0.0)
         return power_series(g, x, probe, weights, weights)
 
 
@@ -178,10 +179,11 @@ def geometric(uniform: Tensor, survival: float) -> Tensor:
     uniform: ``(B, 2)``, each in [0, 1): the second gives the digits after those that float32 has of the first. In any
     dtype the same digits lead to the same count.
     """
-    first, second = uniform.double().mul(_CELLS).floor().div(_CELLS).unbind(1)
+    first, second = in_float64(uniform).mul(_CELLS).floor().div(_CELLS).unbind(1)
     # In (0, 1], in steps of 2^-48: below ``survival ** n`` with that probability.
     rest = 1 - (first + second / _CELLS)
-    return (rest.log() / torch.log(torch.tensor(survival, dtype=rest.dtype, device=rest.device))).floor().long()
+    steps = rest.log() / torch.log(torch.tensor(survival, dtype=rest.dtype, device=rest.device))
+    return steps.floor().long().to(uniform.device)
 
 
 def power_series(

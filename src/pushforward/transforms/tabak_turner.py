@@ -12,10 +12,11 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor, nn
 
+from pushforward.channel_moments import channel_moments
 from pushforward.errors import OptionError
 from pushforward.events import zero_log_term
 from pushforward.option_checks import at_least_one
-from pushforward.precision import full_precision
+from pushforward.precision import full_precision, in_float64
 from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.reflections import householder, reflections
 
@@ -96,23 +97,23 @@ class LocalMaps(GreedyTransform):
         return z + (moved if frame is None else moved @ frame.T), log_term.sum(1)
 
     def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
-        z = z.double()
-        context = context.double() if self.context_dim and context is not None else None
+        z = in_float64(z)
+        context = in_float64(context) if self.context_dim and context is not None else None
         for i in range(self.maps):
             frame = None
             if self.packed is not None:
                 axes = torch.linalg.qr(torch.randn(self.features, self.features, generator=generator).double()).Q
                 self.packed[i].copy_(reflections(axes))
-                frame = householder(self.packed[i].double()).to(z.device)
+                frame = householder(in_float64(self.packed[i]))
             self._choose(i, z if frame is None else z @ frame, context, generator)
             z = self._moved(i, z, context, frame)
 
     def _moved(self, i: int, z: Tensor, context: Tensor | None, frame: Tensor | None) -> Tensor:
         """What the stored map ``i`` makes of the rows, in float64."""
-        near = 1.0 if context is None else context_kernel(context, self.place[i].double(), self.reach[i].double())
-        offset = (z if frame is None else z @ frame) - self.centre[i].double()
+        near = 1.0 if context is None else context_kernel(context, in_float64(self.place[i]), in_float64(self.reach[i]))
+        offset = (z if frame is None else z @ frame) - in_float64(self.centre[i])
         ratio, _ = expansion(
-            offset / self.radius[i].double(), self.amplitude[i].double() * near, self.size, self.power, False
+            offset / in_float64(self.radius[i]), in_float64(self.amplitude[i]) * near, self.size, self.power, False
         )
         moved = offset * ratio
         return z + (moved if frame is None else moved @ frame.T)
@@ -126,7 +127,7 @@ class LocalMaps(GreedyTransform):
         normal = torch.randn(count // 2, self.features, dtype=torch.float64, generator=generator)
         centres = torch.cat([normal.to(z.device), z[centre_rows][count // 2 :]])
         places = None if context is None else context[centre_rows]
-        spread = None if context is None else context.std(0, correction=0).clamp(min=1e-6)
+        spread = None if context is None else channel_moments(context)[1]
         square = _squares(some, centres, self.size)
         apart = square
         if nearby is not None and places is not None and spread is not None:
@@ -154,8 +155,8 @@ class LocalMaps(GreedyTransform):
 
     def _amplitude(self, i: int, z: Tensor, context: Tensor | None, step: Tensor) -> Tensor:
         """``step``, halved until it raises the log-likelihood of all rows; 0 where it never does by enough."""
-        centre, radius = self.centre[i].double(), self.radius[i].double()
-        near = 1.0 if context is None else context_kernel(context, self.place[i].double(), self.reach[i].double())
+        centre, radius = in_float64(self.centre[i]), in_float64(self.radius[i])
+        near = 1.0 if context is None else context_kernel(context, in_float64(self.place[i]), in_float64(self.reach[i]))
         offset = z - centre
         before = z.square().unflatten(1, (-1, self.size)).sum(2)
         accepted = torch.zeros_like(step)
@@ -163,7 +164,7 @@ class LocalMaps(GreedyTransform):
             if not bool(((accepted == 0) & (step != 0)).any()):
                 break
             # As the flow will have it, in its own precision.
-            step = step.to(self.amplitude.dtype).double()
+            step = step.to(self.amplitude.dtype).to(z.dtype)
             ratio, log_term = expansion(offset / radius, step * near, self.size, self.power, False)
             after = (z + offset * ratio).square().unflatten(1, (-1, self.size)).sum(2)
             gain = (log_term + 0.5 * (before - after)).sum(0)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pushforward.channel_moments import channel_moments
 from pushforward.errors import OptionError
 from pushforward.events import zero_log_term
 from pushforward.module_state import InitialisedByData
 from pushforward.noise import NoiseValue
-from pushforward.precision import full_precision
+from pushforward.precision import full_precision, in_float64
 from pushforward.transforms.base import Transform
 
 # Least weight of the diagonal in the covariance: a direction in which data do not vary is not blown up without limit.
 _LEAST_WEIGHT = 1e-6
+# Fraction of a column's variance below which it counts as determined by the context.
+_LEAST_VARIANCE = 1e-10
 
 
 class Whiten(Transform, InitialisedByData):
@@ -60,25 +63,23 @@ class Whiten(Transform, InitialisedByData):
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if bool(self.initialised):
             return
-        x = x.double()
-        mean = x.mean(0)
-        left = x - mean
+        # In units of the columns' own deviations, so that the result does not depend on the units of the data.
+        mean, unit = channel_moments(x)
+        left = (in_float64(x) - mean) / unit
         if len(self.centre) and context is not None:
-            context = context.double()
-            centre = context.mean(0)
-            deviation = context - centre
+            centre, context_unit = channel_moments(context)
+            deviation = (in_float64(context) - centre) / context_unit
             # The shortest of the best, where contexts are collinear or few.
             slope = torch.linalg.pinv(deviation, rtol=1e-6) @ left
             left = left - deviation @ slope
             self.centre.copy_(centre)
-            self.slope.copy_(slope.T)
+            self.slope.copy_((slope / context_unit[:, None] * unit).T)
         covariance = left.T @ left / len(x)
         weight = max(len(mean) / (len(mean) + len(x)), _LEAST_WEIGHT)
         variance = covariance.diagonal()
         # Rounding leaves a tiny variance in a constant, and in a column that the context determines.
-        spread = (x - mean).square().mean(0)
-        varies = (variance > 1e-14 * mean.square().clamp(min=1e-60)) & (variance > 1e-10 * spread)
-        diagonal = torch.where(varies, weight * variance, 1.0).diag()
-        self.factor.copy_(torch.linalg.cholesky((1 - weight) * covariance + diagonal))
+        diagonal = torch.where(variance > _LEAST_VARIANCE, weight * variance, 1.0).diag()
+        factor = torch.linalg.cholesky((1 - weight) * covariance + diagonal)
+        self.factor.copy_(unit[:, None] * factor)
         self.mean.copy_(mean)
         self.initialised.fill_(True)
