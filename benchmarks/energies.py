@@ -64,7 +64,7 @@ def fit_energy(cell: Mapping[str, Any]) -> tuple[pushforward.Flow, dict[str, Any
         "samples": found.samples,
         "gradient": result.gradient,
         "steps": result.steps,
-        "took": round(result.seconds, 1),
+        "took": round(60 * result.minutes, 1),
         "parameters": sum(p.numel() for p in flow.parameters()),
         "notes": result.notes,
     }

@@ -76,7 +76,7 @@ def flow_cell(table: Table, cell: dict[str, Any]) -> dict[str, Any]:
         "best_step": result.best_step,
         "parameters": sum(p.numel() for p in flow.parameters()),
         "stopped_by": result.stopped_by,
-        "fit_seconds": round(result.seconds, 1),
+        "fit_seconds": round(60 * result.minutes, 1),
         "note": note,
     }
 

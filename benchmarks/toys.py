@@ -63,7 +63,7 @@ def fit_toy(cell: Mapping[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
         "draws": learned.samples,
         "rows": len(gap),
         "steps": result.steps,
-        "took": round(result.seconds, 1),
+        "took": round(60 * result.minutes, 1),
         "parameters": sum(p.numel() for p in flow.parameters()),
     }
 

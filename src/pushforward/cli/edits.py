@@ -48,14 +48,14 @@ def attribute_sheet(
     against: int | None,
     rows: Sequence[int] | None,
     amounts: Sequence[float] | None,
-    most: int,
+    max_rows: int,
     seed: int,
 ) -> Array:
     """The examples with growing amounts of an attribute, ``(B, A, *event)``. Raises DataError, OptionError."""
     if data.labels is None:
         raise DataError(f"{data.name}: an attribute is a class of the data, and these data have no class labels")
-    if most < 1:
-        raise OptionError(f"most must be at least 1, got {most}")
+    if max_rows < 1:
+        raise OptionError(f"max-rows must be at least 1, got {max_rows}")
     if against == label:
         raise OptionError(
             f"the rows of class {label} cannot both have and lack the attribute; choose another --against"
@@ -66,7 +66,7 @@ def attribute_sheet(
             value = label if name == "label" else "others" if against is None else against
             raise DataError(f"--{name} {value}: {data.name} has no rows of this class")
     rng = np.random.default_rng(seed)
-    sides = [rows_of(flow, data, rng.permutation(np.flatnonzero(side))[:most]) for side in (having, lacking)]
+    sides = [rows_of(flow, data, rng.permutation(np.flatnonzero(side))[:max_rows]) for side in (having, lacking)]
     direction = attribute_direction(flow, sides[0], sides[1], seed)
     part = _examples(flow, data, rng.permutation(np.flatnonzero(lacking))[:4] if rows is None else rows)
     chosen = tuple(amounts or AMOUNTS)

@@ -172,7 +172,7 @@ def _summary(result: FitResult) -> dict[str, Any]:
         "best_validation_nats": _number(result.best_validation),
         "best_step": result.best_step,
         "steps": result.steps,
-        "seconds": round(result.seconds, 1),
+        "seconds": round(60 * result.minutes, 1),
         "stopped_by": result.stopped_by,
         "notes": list(result.notes),
     }

@@ -21,7 +21,9 @@ def manipulate(
         list[float] | None,
         Parameter(consume_multiple=True, help="how much is added; default 0 0.25 0.5 0.75 1."),
     ] = None,
-    most: Annotated[int, Parameter(help="rows a side that the direction is taken from, at most.")] = 1000,
+    max_rows: Annotated[
+        int, Parameter(name=("--max-rows", "--most"), help="rows a side that the direction is taken from, at most.")
+    ] = 1000,
     out: Out = None,
     source: DataSource = DataSource(),  # noqa: B008 - frozen
     force: Force = False,
@@ -41,5 +43,5 @@ def manipulate(
     saved = load_model(model, running.start())
     require_event_output(saved, out, force)
     dataset = read_for(saved, data, source)
-    x = attribute_sheet(saved.flow, dataset, label, against, rows, amounts, most, running.chosen_seed)
+    x = attribute_sheet(saved.flow, dataset, label, against, rows, amounts, max_rows, running.chosen_seed)
     write_events(saved, x.reshape(-1, *x.shape[2:]), out, columns=x.shape[1])

@@ -21,7 +21,7 @@ from pushforward.diagnostics.sampling import clamped_fractions, sampling_error
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike, as_tensor, on_device
-from pushforward.noise import NoiseValue
+from pushforward.noise import NoiseValue, key_of
 from pushforward.transforms.base import Direction
 from pushforward.transforms.dequantisation import dequantisation
 from pushforward.transforms.stochastic_log_det import exactly, numeric_error
@@ -83,19 +83,21 @@ def check(
     *,
     context: TensorLike | None = None,
     rows: int = 256,
-    seed: int = 0,
+    seed: int | None = None,
+    generator: torch.Generator | None = None,
 ) -> CheckReport:
     """Check a flow's numerics on data ``x: (B, *event_shape)``, or on its own samples where none are given.
 
     Round trips, log term against the Jacobian, float32 against float64, sampling against scoring, batches, the
     integral (up to 8 dimensions), samples clamped at the ends, non-finite values. Where `to_data` draws what
     `to_latent` dropped, the round trip begins with latents of data, and there is no Jacobian. At most ``rows`` rows are
-    used, fewer for large events, chosen by ``seed``. The flow itself is not changed. A line that cannot be computed
-    fails and says why. Raises ShapeError, ContextError for data or a context that the flow does not take.
+    used, fewer for large events, chosen by ``seed`` or ``generator``. The flow itself is not changed. A line that
+    cannot be computed fails and says why. Raises ShapeError, ContextError for data or a context that the flow does not
+    take.
     """
     if rows < 1:
         raise ShapeError(f"rows must be at least 1, got {rows}")
-    case = _prepare(flow, x, context, rows, seed)
+    case = _prepare(flow, x, context, rows, key_of(generator, seed))
     lines = [_finite_parameters(flow)]
     for name, measure in _MEASUREMENTS.items():
         try:

@@ -13,6 +13,7 @@ from pushforward.events import repeat_rows
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike
 from pushforward.likelihood import log_mean_exp
+from pushforward.noise import generator_of
 from pushforward.objectives.target import LogDensity, Target, require_exact
 from pushforward.training.batches import context_rows
 
@@ -55,12 +56,14 @@ def importance(
     *,
     samples: int = 20_000,
     context: TensorLike | None = None,
-    seed: int = 0,
+    generator: torch.Generator | None = None,
+    seed: int | None = None,
 ) -> Importance:
     """Draw ``samples`` from ``flow``, for each row of ``context: (C, *context_shape)``, and weigh them.
 
     log_density: ``(B, *event_shape) -> (B,)``, up to a constant; it gets its rows of context as a second argument where
-    the flow has one. Raises OptionError, ShapeError, ContextError, DataError for what does not fit.
+    the flow has one. ``generator`` or ``seed`` draws the samples; seed 0 where neither is given. Raises OptionError,
+    ShapeError, ContextError, DataError for what does not fit.
 
     >>> import torch
     >>> from pushforward import flows
@@ -74,12 +77,12 @@ def importance(
         raise OptionError(f"importance sampling needs at least 2 samples, got {samples}")
     target, rows = Target(log_density), context_rows(flow, context, "target")
     groups = 1 if rows is None else len(rows)
-    generator = torch.Generator(flow.device).manual_seed(seed)
+    source = generator_of(generator, 0 if generator is None and seed is None else seed, flow.device)
     chunk = max(1, min(_MAX_CHUNK, _CHUNK_VALUES // math.prod(flow.event_shape)) // groups)
     parts = []
     for start in range(0, samples, chunk):
         n = min(chunk, samples - start)
-        x, log_q = flow.sample_and_log_prob(n, rows, generator=generator)
+        x, log_q = flow.sample_and_log_prob(n, rows, generator=source)
         repeated = None if rows is None else repeat_rows(rows, n)
         log_p = target(x.reshape(-1, *flow.event_shape), repeated)
         parts.append((log_p.cpu().double() - log_q.cpu().double().reshape(-1)).reshape(n, groups))

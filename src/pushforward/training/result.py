@@ -17,7 +17,7 @@ class RunResult:
     """The outcome of any fit. history: one entry a round; notes: troubles of the run, and how it recovered."""
 
     steps: int = 0
-    seconds: float = 0.0
+    minutes: float = 0.0
     stopped_by: StopReason = "steps"
     history: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

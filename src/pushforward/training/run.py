@@ -80,7 +80,7 @@ class Run(ABC, Generic[Result]):
             self.kept.restore()
         self.flow.zero_grad(set_to_none=True)
         self.flow.eval()
-        self.result.steps, self.result.seconds = self.steps_taken, self._elapsed()
+        self.result.steps, self.result.minutes = self.steps_taken, self._elapsed() / 60
         self.result.history = self.metrics.history
         return self.result
 
