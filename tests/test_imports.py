@@ -12,9 +12,9 @@ SOURCE = Path(pushforward.__file__).parent
 
 # From the lowest layer to the highest. A module may import its own layer and lower ones; the longest prefix counts.
 LAYERS = (
-    "version errors error_messages domain domain_values support events noise likelihood held_flags precision "
-    "differentiation module_state array_types atomic_files preparation channel_moments option_checks triangular "
-    "coordinate_blocks inputs context_scale processors threads",
+    "version errors error_messages data_frames domain domain_values support events noise likelihood held_flags "
+    "precision differentiation module_state array_types atomic_files preparation channel_moments option_checks "
+    "triangular coordinate_blocks inputs context_scale processors threads",
     "maps nets kernels data",
     "transforms bases structure density",
     "objectives",

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from pushforward.data_frames import as_frame, column_names
 from pushforward.differentiation import ordinary
 from pushforward.errors import DtypeError, PrecisionWarning, ShapeError
 from pushforward.events import Shape
 from pushforward.noise import NoiseValue
 
-# Whatever numpy makes an array of numbers of is converted: arrays, DataFrames, lists.
-TensorLike: TypeAlias = Tensor | ArrayLike
+if TYPE_CHECKING:
+    from narwhals.typing import IntoDataFrame
+
+# Arrays, lists and whatever else numpy makes an array of numbers of is converted, and so are DataFrames.
+TensorLike: TypeAlias = "Tensor | ArrayLike | IntoDataFrame"
 
 
 # Fewer rows say little about how much a column varies.
@@ -35,8 +40,9 @@ def as_tensor(values: TensorLike, name: str) -> Tensor:
     """``values`` as a tensor, which shares the memory of a numpy array where torch can; raises DtypeError."""
     if isinstance(values, Tensor):
         return ordinary(values)
+    frame = as_frame(values, name)
     try:
-        array = np.asarray(values)
+        array = np.asarray(values) if frame is None else frame.values
     except (TypeError, ValueError) as error:
         raise DtypeError(f"{name} must be a tensor or an array of numbers: {error}") from None
     if array.dtype.kind not in "iufb" or array.dtype.itemsize > 8:
@@ -45,7 +51,8 @@ def as_tensor(values: TensorLike, name: str) -> Tensor:
     # Torch cannot share read-only memory or negative strides.
     plain = array if array.flags.writeable and array.flags.c_contiguous else np.array(array, order="C")
     if plain.dtype.kind == "u" and plain.dtype.itemsize > 1:
-        plain = plain.astype(np.int64)
+        # Torch computes with signed integers; those beyond int64 are far beyond what a flow's weights resolve.
+        plain = plain.astype(np.float64 if plain.size and plain.max() > np.iinfo(np.int64).max else np.int64)
     return torch.from_numpy(plain.astype(plain.dtype.newbyteorder("="), copy=False))
 
 
@@ -64,7 +71,7 @@ def as_rows(values: TensorLike, name: str, shape: Shape, like: Tensor) -> Tensor
         _require_exact(value, name, like.dtype)
         return value.to(like) if not isinstance(given, Tensor) else value.to(like.dtype)
     if not isinstance(given, Tensor):
-        if len(value) >= _ENOUGH_ROWS and (problem := unresolved(value, name, like.dtype)):
+        if len(value) >= _ENOUGH_ROWS and (problem := unresolved(value, name, like.dtype, column_names(given))):
             warnings.warn(problem, PrecisionWarning, stacklevel=4)
         return value.to(like)
     if value.dtype != like.dtype and not torch.is_autocast_enabled(value.device.type):
@@ -89,8 +96,11 @@ def _require_exact(integers: Tensor, name: str, dtype: torch.dtype) -> None:
         )
 
 
-def unresolved(x: Tensor, name: str, dtype: torch.dtype) -> str | None:
-    """A sentence on the first column of ``x: (N, D)`` whose differences ``dtype`` would round away, None if none is."""
+def unresolved(x: Tensor, name: str, dtype: torch.dtype, columns: Sequence[str] | None = None) -> str | None:
+    """A sentence on the first column of ``x: (N, D)`` whose differences ``dtype`` would round away, None if none is.
+
+    columns: their names.
+    """
     if x.ndim != 2 or len(x) < 2 or x.dtype == dtype or x.dtype == torch.bool:
         return None
     if not x.is_floating_point() and torch.iinfo(x.dtype).bits <= 16:
@@ -102,9 +112,10 @@ def unresolved(x: Tensor, name: str, dtype: torch.dtype) -> str | None:
     if not lost:
         return None
     i = lost[0]
+    column = i if columns is None else repr(columns[i])
     return (
-        f"{name} column {i} varies by {deviation[i]:.3g} around {x[:, i].mean():.6g}, which {dtype} cannot resolve; "
-        "subtract an offset from it first, or use flow.double()"
+        f"{name} column {column} varies by {deviation[i]:.3g} around {x[:, i].mean():.6g}, which {dtype} cannot "
+        "resolve; subtract an offset from it first, or use flow.double()"
     )
 
 

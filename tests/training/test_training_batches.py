@@ -148,7 +148,7 @@ def test_contexts_are_checked_before_training():
     with pytest.raises(ContextError, match=r"context of shape \(N, \*\(2,\)\) expected, got \(4, 3\)"):
         checked_rows(flow, x, np.zeros((4, 3)), "training")
     context[2, 1] = np.nan
-    with pytest.raises(DataError, match="training context of row 2 is not finite"):
+    with pytest.raises(DataError, match=r"training context of row 2 has the value nan, .* takes a finite number"):
         checked_rows(flow, x, context, "training")
 
 

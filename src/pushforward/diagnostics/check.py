@@ -123,7 +123,7 @@ def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
             given = given[picked.to(flow.device)]  # type: ignore[index]
             data = flow.sample(1, given, generator=torch.Generator(flow.device).manual_seed(seed))[0]
     else:
-        data = torch.as_tensor(x, device=flow.device)
+        data = on_device(as_tensor(x, "x"), flow.device)
         if tuple(data.shape[1:]) != flow.event_shape or data.ndim == 0 or not len(data):
             raise ShapeError(f"x: at least one row of shape {flow.event_shape} expected, got {tuple(data.shape)}")
         if len(data) > rows:

@@ -15,6 +15,7 @@ import torch
 
 from pushforward.atomic_files import write_atomically
 from pushforward.data.splits import random_split
+from pushforward.data_frames import column_names
 from pushforward.diagnostics import CheckReport
 from pushforward.diagnostics import check as run_check
 from pushforward.domain_values import wrap
@@ -89,12 +90,13 @@ def report(
     """The report of ``flow`` on rows ``(N, *event_shape)``: likelihoods, baselines, calibration, samples, latents.
 
     train, validation: the baselines are fitted to and chosen on these; test: held-out rows, which are scored. Without
-    validation and test rows, ``train`` is divided 80/10/10 by ``seed``. context, validation_context, test_context: one
-    row of context, or a label, for each row; `Rows` carry their own. columns: names of the D values of a row. data: the
-    name of the data. history: the rounds of a fit, `FitResult.history`, for the training curves. run: further facts of
-    how the flow was made. out: file for the page, ending in ``.html``; the numbers go beside it (`Report.save`). check:
-    the result of `pushforward.check`, which is run here where it is None. max_rows: at most so many test rows are
-    scored. progress: called with the name of each step. Raises ShapeError, ContextError, DataError, OptionError.
+    validation and test rows, ``train`` is divided 80/10/10 by ``seed``. context, validation_context, test_context:
+    one row of context, or a label, for each row; `Rows` carry their own. columns: names of the D values of a row;
+    None: those of a DataFrame. data: the name of the data. history: the rounds of a fit, `FitResult.history`, for the
+    training curves. run: further facts of how the flow was made. out: file for the page, ending in ``.html``; the
+    numbers go beside it (`Report.save`). check: the result of `pushforward.check`, which is run here where it is
+    None. max_rows: at most so many test rows are scored. progress: called with the name of each step. Raises
+    ShapeError, ContextError, DataError, OptionError.
 
     >>> import torch
     >>> from pushforward import flows
@@ -117,6 +119,7 @@ def report(
             "validation": _rows(flow, validation, validation_context, "validation"),
             "test": _rows(flow, test, test_context, "test"),
         }
+    columns = column_names(train) if columns is None else columns
     facts = facts_of(flow, parts, data, columns) if isinstance(data, str) else data
     sizes = {name: len(part) for name, part in parts.items()}
     for name, size in sizes.items():

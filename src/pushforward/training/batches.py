@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from pushforward import noise as noise_source
+from pushforward.data_frames import column_names
 from pushforward.domain import REAL
-from pushforward.domain_values import wrap
+from pushforward.domain_values import find_outside, wrap
 from pushforward.errors import ContextError, DataError, OptionError, ShapeError
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike, as_tensor, on_device, unresolved
@@ -43,7 +44,7 @@ def checked_rows(
     rows = Rows(wrap(flow.transform.domain, events), contexts)
     domain = flow.transform.domain
     anywhere = zero_density and domain.kind != "integers"
-    require_inside(flow, rows, lambda row: f"{name} row {row}", domain=REAL if anywhere else domain)
+    require_inside(flow, rows, lambda row: f"{name} row {row}", column_names(x), REAL if anywhere else domain)
     return rows
 
 
@@ -102,13 +103,13 @@ def context_rows(flow: Flow, context: TensorLike | None, name: str) -> Tensor | 
     rows = _resident(as_tensor(context, f"{name} context").detach(), flow)
     if rows.ndim == 0 or len(rows) == 0:
         raise ContextError(f"{name} context must have at least one row, got shape {tuple(rows.shape)}")
-    _check_context(flow, rows, name)
+    _check_context(flow, rows, name, column_names(context))
     return rows
 
 
 def _tensor(array: TensorLike, flow: Flow, name: str) -> Tensor:
     values = as_tensor(array, name).detach()
-    if problem := unresolved(values, name, flow.dtype):
+    if problem := unresolved(values, name, flow.dtype, column_names(array)):
         raise DataError(problem)
     return _resident(values.to(flow.dtype) if values.is_floating_point() else values, flow)
 
@@ -118,7 +119,7 @@ def _resident(values: Tensor, flow: Flow) -> Tensor:
     return on_device(values, flow.device) if fits else values
 
 
-def _check_context(flow: Flow, context: Tensor, name: str) -> None:
+def _check_context(flow: Flow, context: Tensor, name: str, columns: Sequence[str] | None) -> None:
     if flow.embedding is not None and not context.is_floating_point():
         low, high = (int(end) for end in context.aminmax())
         if low < 0 or high >= flow.embedding.num_embeddings:
@@ -127,7 +128,6 @@ def _check_context(flow: Flow, context: Tensor, name: str) -> None:
         return
     if tuple(context.shape[1:]) != flow.context_shape:
         raise ContextError(f"{name} context of shape (N, *{flow.context_shape}) expected, got {tuple(context.shape)}")
-    good = context.isfinite()
-    if not bool(good.all()):
-        row = int(good.logical_not().flatten(1).any(1).nonzero()[0, 0])
-        raise DataError(f"{name} context of row {row} is not finite; mend or leave out such rows")
+    outside = find_outside(REAL, context)
+    if outside is not None:
+        raise DataError(outside.sentence(f"{name} context of row {outside.row}", columns))
