@@ -26,6 +26,7 @@ _PACKAGES = [
     "maps",
     "nets",
     "objectives",
+    "presets",
     "reports",
     "storage",
     "training",

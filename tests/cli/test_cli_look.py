@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_models import SMALL, Run
 
-from pushforward import flows, storage
+from pushforward import flows, presets, storage
 
 
 def test_a_report_is_entered_in_the_model(run: Run, conditional_model: Path, houses_csv: Path, tmp_path: Path) -> None:
@@ -96,6 +96,8 @@ def test_flows_lists_every_architecture_and_its_options(run: Run) -> None:
             _, _, listed = options.partition(f"Options on {kind}:\n")
             listed, _, _ = listed.partition("\nOptions on ")[0].partition("\nPresets")
             assert [line.split()[0] for line in listed.splitlines()] == list(recipe.options.model_fields)
+        for preset in presets.names():
+            assert (preset in options) == (presets.load(preset).flow == name)
     assert run("flows", "glowing")[0] == 2
 
 

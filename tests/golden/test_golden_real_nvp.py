@@ -216,6 +216,32 @@ def test_the_published_flow_is_the_released_model_in_training_and_after_it() -> 
     np.testing.assert_allclose(as_numpy(back_term), -wanted_det, atol=1e-9)
 
 
+@pytest.mark.slow
+def test_the_cifar10_preset_is_the_released_model_at_full_size() -> None:
+    torch.manual_seed(0)
+    preset, event_shape = presets.load("real_nvp-cifar10"), (3, 32, 32)
+    flow = build(preset.flow, event_shape, standardise=False, **preset.options).double().train()
+    with torch.no_grad():
+        for parameter in _variables(flow).values():
+            # Those that start at a number, so that every layer counts: the scales, offsets and biases.
+            if parameter.ndim < 2:
+                parameter.add_(0.3 * torch.randn(parameter.shape, dtype=torch.float64))
+    x = 1.5 * torch.randn(4, *event_shape, dtype=torch.float64)
+    released = Released(
+        _sizes(preset, event_shape), {name: _theirs(value) for name, value in _variables(flow).items()}, True
+    )
+    with torch.no_grad():
+        z, log_det = flow.transform.to_latent(x)
+    wanted, wanted_det = released.encode(_nhwc(x))
+    ours, theirs = (
+        -0.5 * (np.square(latent) + np.log(2 * np.pi)).sum(1) + terms
+        for latent, terms in ((as_numpy(z), as_numpy(log_det)), (wanted, wanted_det))
+    )
+    print(f"log-likelihoods {theirs} nats, largest difference {np.abs(ours - theirs).max():.1e}")
+    np.testing.assert_allclose(as_numpy(z), wanted, atol=1e-9)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["scale_0/coupling_1", "scale_0/coupling_5"])
 @pytest.mark.parametrize("train", [True, False])
 def test_a_published_coupling_is_that_of_the_released_model(name: str, train: bool) -> None:

@@ -27,9 +27,9 @@ def flows(
         return
     about = registry.describe(name)
     print(f"{about.name}: {about.summary} ({about.source})\n{about.when}\n")
+    if published := [preset for preset in presets.names() if presets.load(preset).flow == name]:
+        print(f"Presets of fit: {', '.join(published)}\n")
     for kind, recipe in about.recipes.items():
         print(f"Options on {kind}:")
         for option, field in recipe.options.model_fields.items():
             print(f"  {option} = {field.default}: {field.description}")
-    if published := [preset for preset in presets.names() if presets.load(preset).flow == name]:
-        print(f"Presets of fit: {', '.join(published)}")

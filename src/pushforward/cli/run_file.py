@@ -16,6 +16,7 @@ from pushforward.cli.parameters import COMMAND_LINE_ONLY, DATA, DataDir, Force, 
 from pushforward.error_messages import did_you_mean, first_problem
 from pushforward.errors import OptionError
 from pushforward.preparation import Preparation
+from pushforward.presets.preset import run_values
 
 MODEL = Group("Model and training", sort_key=0)
 
@@ -72,7 +73,7 @@ class Run:
                 raise OptionError(f"{file}: {name!r} is not known; {hint}")
         values = _joined(values, self.given)
         preset = values.get("preset")
-        return _validated(Run(), _joined(presets.run_values(preset), values) if isinstance(preset, str) else values)
+        return _validated(Run(), _joined(run_values(preset), values) if isinstance(preset, str) else values)
 
     def required(self) -> tuple[str, Path]:
         """The data and the folder of the model; raises OptionError for the one that was not given."""
