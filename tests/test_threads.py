@@ -27,6 +27,11 @@ def small_flow() -> Flow:
     return flows.build("real_nvp", (2,), transforms=2, hidden=(8,))
 
 
+def first_layer(flow: Flow) -> torch.nn.Linear:
+    """A layer that each pass calls once."""
+    return next(module for module in flow.modules() if isinstance(module, torch.nn.Linear))
+
+
 def threads_of_a_step(batch_size: int) -> int:
     """The number of threads that torch has while a flow on 8 columns is fitted in batches of that size."""
     torch.manual_seed(0)
@@ -36,7 +41,7 @@ def threads_of_a_step(batch_size: int) -> int:
         if module.training:
             seen.append(torch.get_num_threads())
 
-    flow.register_forward_pre_hook(note)
+    first_layer(flow).register_forward_pre_hook(note)
     options = TrainingOptions(steps=1, batch_size=batch_size)
     fit(flow, torch.randn(batch_size, 8), validation=torch.randn(16, 8), options=options, progress=False)
     assert len(seen) == 1
@@ -129,3 +134,36 @@ def test_work_counts_values_and_the_operations_of_products() -> None:
     with threads.WorkCounter() as counter:
         pass
     assert counter.threads == 1
+
+
+def threads_of_passes(flow: Flow, *batch_sizes: int) -> list[int]:
+    """The number of threads in each pass of `Flow.likelihood`, with so many rows in a pass."""
+    seen: list[int] = []
+    handle = first_layer(flow).register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    for size in batch_sizes:
+        flow.likelihood(torch.zeros(2 * size, 8), batch_size=size)
+    handle.remove()
+    return seen
+
+
+def test_passes_of_a_likelihood_take_the_threads_that_suit_their_rows() -> None:
+    """The first pass of many more rows than before is counted, on one thread."""
+    flow = flows.build("real_nvp", (8,), transforms=2)
+    assert threads_of_passes(flow, 64, 128, 8192, 64, 16_384) == [1, 1, 1, 1, 1, 4, 1, 1, 4, 4]
+    assert torch.get_num_threads() == 4
+    torch.set_num_threads(3)
+    assert threads_of_passes(flow, 64, 16_384) == [1, 1, 3, 3]
+    assert torch.get_num_threads() == 3
+
+
+def test_a_likelihood_of_no_rows_and_of_a_compiled_flow() -> None:
+    flow = small_flow()
+    assert flow.likelihood(torch.zeros(0, 2)).value.shape == (0,)
+    x = torch.randn(6, 2)
+    expected = flow.likelihood(x).value
+    flow.compile(backend="aot_eager", fullgraph=True)
+    again = small_flow()
+    again.compile(backend="aot_eager", fullgraph=True)
+    for compiled in (flow, again):
+        torch.testing.assert_close(compiled.likelihood(x).value, expected)
+        torch.testing.assert_close(compiled(x), expected)

@@ -24,6 +24,7 @@ from pushforward.noise import NoiseValue, has_role, key_of
 from pushforward.objectives import MakeObjective, MaximumLikelihood, Objective
 from pushforward.precision import evaluation
 from pushforward.structure import structure
+from pushforward.threads import PassThreads
 from pushforward.transforms.base import Transform
 from pushforward.transforms.dequantisation import Dequantisation
 
@@ -69,7 +70,7 @@ class Flow(Density):
         objective: MakeObjective | None = None,
     ) -> None:
         super().__init__(as_base(base, transform.latent_shape), transform, context_shape, embedding, context_scale)
-        self.config = config
+        self.config, self._pass_threads = config, PassThreads()
         self._make_objective = MaximumLikelihood if objective is None else objective
 
     def __repr__(self) -> str:
@@ -263,5 +264,7 @@ class Flow(Density):
             draw, probe = number // repeats[1], number % repeats[1]
             noise = noise_source.keyed(spec, seed, rows.repeat(count), x.dtype, x.device, draw, probe)
             contexts = None if context is None else repeat_rows(context, count)
-            values.append(self._log_density(Inputs(repeat_rows(x, count), contexts, noise)).reshape(count, -1))
+            inputs = Inputs(repeat_rows(x, count), contexts, noise)
+            with self._pass_threads.suited(len(number), x.device):
+                values.append(self._log_density(inputs).reshape(count, -1))
         return torch.cat(values)

@@ -21,21 +21,27 @@ from pushforward import processors
 # coupling, autoregressive and image flows alike. The unit is one value of an elementwise operation, in whose time a
 # matrix product does so many floating-point operations.
 _WORK_PER_THREAD, _PRODUCT_OPERATIONS = 100_000, 16
+# Passes of up to so many times the rows of a counted one are taken to have work in proportion to their rows.
+_MANY_TIMES = 4
 
 
 @contextmanager
 def restored_threads() -> Iterator[None]:
-    """A context in which the number of threads may be lowered; torch has its own number again afterwards.
-
-    Inside it is at most the number of processors that the process may use.
-    """
+    """A context in which the number of threads may be changed; torch has its own number again afterwards."""
     before = torch.get_num_threads()
     try:
-        lower_threads(processors.available())
         yield
     finally:
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def usable_threads() -> Iterator[None]:
+    """`restored_threads`, with at most as many threads as there are processors that the process may use."""
+    with restored_threads():
+        lower_threads(processors.available())
+        yield
 
 
 def lower_threads(count: int) -> None:
@@ -49,16 +55,47 @@ def suit_threads(compute: Callable[[], object], device: torch.device) -> None:
 
     Nothing is called where there is one thread already, or where ``device`` is an accelerator.
     """
-    most = torch.get_num_threads()
-    if most == 1 or device.type != "cpu":
-        return
-    torch.set_num_threads(1)
-    try:
-        with WorkCounter() as counter:
-            compute()
-    finally:
-        torch.set_num_threads(most)
-    lower_threads(counter.threads)
+    if _many_threads(device):
+        with restored_threads():
+            torch.set_num_threads(1)
+            with WorkCounter() as counter:
+                compute()
+        lower_threads(counter.threads)
+
+
+class PassThreads:
+    """Suits the number of threads to each pass of rows through a model, by the work that earlier passes had."""
+
+    def __init__(self) -> None:
+        self._rows, self._work = 0, 0.0
+
+    @contextmanager
+    def suited(self, rows: int, device: torch.device) -> Iterator[None]:
+        """The context of a pass of ``rows`` rows; torch has its own number of threads again afterwards.
+
+        A pass of many more rows than any before has its work counted, on one thread.
+        """
+        if not _many_threads(device) or rows == 0:
+            yield
+            return
+        with restored_threads():
+            if rows > _MANY_TIMES * self._rows:
+                torch.set_num_threads(1)
+                with WorkCounter() as counter:
+                    yield
+                self._rows, self._work = rows, counter.mean_work
+            else:
+                lower_threads(_threads_for(self._work * rows / self._rows))
+                yield
+
+
+def _many_threads(device: torch.device) -> bool:
+    """Whether there is a number of threads to choose; what is being compiled cannot change it."""
+    return device.type == "cpu" and not torch.compiler.is_compiling() and torch.get_num_threads() > 1
+
+
+def _threads_for(mean_work: float) -> int:
+    return max(1, int(mean_work / _WORK_PER_THREAD))
 
 
 class WorkCounter(TorchDispatchMode):
@@ -71,10 +108,20 @@ class WorkCounter(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls, self.work = 0, 0.0
 
+    @classmethod
+    def is_infra_mode(cls) -> bool:
+        """So that torch.compile works inside: operators are only counted."""
+        return True
+
+    @property
+    def mean_work(self) -> float:
+        """The work of a call."""
+        return self.work / max(1, self.calls)
+
     @property
     def threads(self) -> int:
-        """The number of threads that the mean work of a call suits; at least 1."""
-        return max(1, int(self.work / max(1, self.calls) / _WORK_PER_THREAD))
+        """The number of threads that suits calls of that much work; at least 1."""
+        return _threads_for(self.mean_work)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

@@ -26,7 +26,7 @@ from pushforward.inputs import TensorLike
 from pushforward.objectives.path_elbo import Draw, PathELBO, draw
 from pushforward.objectives.target import LogDensity, require_exact
 from pushforward.precision import evaluation
-from pushforward.threads import restored_threads, suit_threads
+from pushforward.threads import suit_threads, usable_threads
 from pushforward.training.averaging import Snapshot
 from pushforward.training.batches import context_rows
 from pushforward.training.interrupt import Interrupt
@@ -95,7 +95,7 @@ def fit(
         contextlib.closing(Metrics(folder)) as metrics,
         make_progress(progress) as shown,
         Interrupt() as interrupt,
-        restored_threads(),
+        usable_threads(),
     ):
         run = _DensityRun(flow, log_density, rows, options, folder, Reporting(metrics, shown, clock))
         flow.eval()

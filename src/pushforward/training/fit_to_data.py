@@ -19,7 +19,7 @@ from pushforward.noise import NoiseSpec
 from pushforward.objectives import Loss
 from pushforward.precision import evaluation
 from pushforward.rows import Rows
-from pushforward.threads import restored_threads, suit_threads
+from pushforward.threads import suit_threads, usable_threads
 from pushforward.training.averaging import Snapshot, normalisations, recompute_statistics
 from pushforward.training.batches import Batches, checked_rows, split_rows
 from pushforward.training.greedy import GreedyRun, is_greedy
@@ -113,7 +113,7 @@ def fit(
         make_progress(progress) as shown,
         Interrupt() as interrupt,
         _own_random_state(flow, options.seed),
-        restored_threads(),
+        usable_threads(),
     ):
         kind = GreedyRun if is_greedy(flow) else _GradientRun
         record = ValidationRecord(flow, metrics, unit, keep)
