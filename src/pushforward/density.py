@@ -107,6 +107,12 @@ class Density(nn.Module, ABC):
         on CUDA devices is TensorFloat-32 for torch's convolutions; those of `likelihood`, `sample`, `encode` and
         `decode` never in less than the weights' own. Outside the support the value is -inf. Raises ShapeError,
         ContextError, DtypeError.
+
+        >>> import torch
+        >>> from pushforward import flows
+        >>> flow = flows.build("nice", event_shape=(2,), context_dim=1, hidden=(8,))
+        >>> flow.log_prob(torch.zeros(3, 2), torch.tensor([[2024.0]])).shape
+        torch.Size([3])
         """
         value: Tensor = self(x, context, noise=noise, generator=generator, seed=seed)
         return value
@@ -207,6 +213,12 @@ class Density(nn.Module, ABC):
         temperature (> 0) scales the base's standard deviations; below 1 it changes how samples look, not the model.
         gradients: whether gradients reach the weights and the context through the samples, which takes the memory of
         one pass over all of them. Raises OptionError, ContextError.
+
+        >>> import torch
+        >>> from pushforward import flows
+        >>> flow = flows.build("nice", event_shape=(2,), context_dim=1, hidden=(8,))
+        >>> flow.sample(5, torch.zeros(3, 1)).shape
+        torch.Size([5, 3, 2])
         """
         with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
             return self._sample(n, context, temperature, generator_of(generator, seed, self.device))[0]
@@ -224,6 +236,11 @@ class Density(nn.Module, ABC):
         Both carry gradients where these are enabled. For a flow of kind ``bound`` the second lies above the log-density
         on average (where no value was clamped at the ends of its range): it serves variational objectives and is not a
         likelihood. Raises OptionError, ContextError.
+
+        >>> from pushforward import flows
+        >>> x, log_prob = flows.build("nice", event_shape=(2,), hidden=(8,)).sample_and_log_prob(5)
+        >>> x.shape, log_prob.shape
+        (torch.Size([5, 2]), torch.Size([5]))
         """
         return self._sample(n, context, 1.0, generator_of(generator, seed, self.device))
 

@@ -56,6 +56,16 @@ class Flow(Density):
     Calling the module is `log_prob`; `objective` is a module too, whose call is the loss. Wrappers that hook
     ``forward`` (DDP, FSDP, torch.compile) take either. Data and contexts are tensors or numpy arrays.
     Raises ShapeError, OptionError where base and transform do not fit.
+
+    >>> import torch
+    >>> from pushforward import Chain, Flow
+    >>> from pushforward.bases import StandardNormal
+    >>> from pushforward.transforms import LULinear, Standardise
+    >>> flow = Flow(StandardNormal((2,)), Chain([Standardise((2,)), LULinear(2)]))
+    >>> x = 10 + torch.randn(100, 2)
+    >>> flow.initialise(x)
+    >>> flow.log_prob(x).shape, flow.sample(5).shape
+    (torch.Size([100]), torch.Size([5, 2]))
     """
 
     def __init__(
@@ -123,6 +133,12 @@ class Flow(Density):
 
         Every access makes one, bound to this flow; keep it for the length of a loop. It holds the regularisation that
         belongs to the architecture, such as Real NVP's L2 penalty.
+
+        >>> import torch
+        >>> from pushforward import flows
+        >>> flow, x = flows.build("nice", event_shape=(2,), hidden=(8,)), torch.randn(16, 2)
+        >>> flow.initialise(x)
+        >>> flow.objective(x).value.backward()
         """
         return self._make_objective(self)
 
@@ -139,6 +155,13 @@ class Flow(Density):
 
         noise: what stochastic transforms use; drawn by ``generator`` or ``seed`` where it is not given. Raises
         ShapeError, ContextError, DtypeError.
+
+        >>> import torch
+        >>> from pushforward import flows
+        >>> flow, x = flows.build("nsf", event_shape=(2,), hidden=(8,)), torch.randn(3, 2)
+        >>> z = flow.encode(x)
+        >>> torch.allclose(flow.decode(z), x, atol=1e-4)
+        True
         """
         with evaluation(self):
             inputs = self.prepare(x, context, noise=noise, generator=generator, seed=seed)
@@ -153,7 +176,14 @@ class Flow(Density):
         generator: torch.Generator | None = None,
         seed: int | None = None,
     ) -> Tensor:
-        """The data ``(B, *event_shape)`` of latents ``z: (B, *latent_shape)``, in evaluation mode; see `encode`."""
+        """The data ``(B, *event_shape)`` of latents ``z: (B, *latent_shape)``, in evaluation mode; see `encode`.
+
+        >>> import torch
+        >>> from pushforward import flows
+        >>> flow = flows.build("nsf", event_shape=(2,), hidden=(8,))
+        >>> flow.decode(torch.zeros(1, 2)).shape
+        torch.Size([1, 2])
+        """
         with evaluation(self):
             inputs = self.prepare(z, context, noise=noise, generator=generator, seed=seed, direction="to_data")
             return self.transform.to_data(*inputs)[0]
@@ -194,6 +224,13 @@ class Flow(Density):
         how many rows and draws go through the flow at once (None: bounded by their size), nor the order of calls
         changes a value, but for rounding and, of flows in continuous time, within the tolerance of the solver, whose
         steps suit all rows of a batch.
+
+        >>> import torch
+        >>> from pushforward import flows
+        >>> flow = flows.build("vflow", event_shape=(2,), hidden=(8,))
+        >>> score = flow.likelihood(torch.zeros(3, 2), samples=16)
+        >>> score.kind, score.samples, score.value.shape
+        ('bound', 16, torch.Size([3]))
         """
         for name, number, least in (
             ("samples", samples, 1), ("probes", probes, 1), ("batch_size", batch_size, 1), ("first_row", first_row, 0),
@@ -232,6 +269,13 @@ class Flow(Density):
         """Set what depends on data (offsets, moments, those of contexts too) from a batch ``x: (B, *event_shape)``.
 
         `fit` does this before its first step; a loop of your own calls it once. What is set already stays as it is.
+
+        >>> import torch
+        >>> from pushforward import flows
+        >>> flow, x = flows.build("nice", event_shape=(2,), hidden=(8,)), 100 + torch.randn(50, 2)
+        >>> flow.initialise(x)
+        >>> bool(flow.encode(x).mean().abs() < 0.1)
+        True
         """
         if self.context_scale is not None:
             contexts = self.context_values(context)
@@ -243,13 +287,27 @@ class Flow(Density):
         self.transform.initialise(*inputs)
 
     def with_transform(self, transform: Transform) -> Flow:
-        """A flow with the same base and the same treatment of contexts around another transform; weights are shared."""
+        """A flow with the same base and the same treatment of contexts around another transform; weights are shared.
+
+        >>> from pushforward import flows
+        >>> from pushforward.transforms import Chain, Log, Product
+        >>> flow = flows.build("nice", event_shape=(2,), hidden=(8,))
+        >>> positive = flow.with_transform(Chain([Log((2,)), *flow.transform]))
+        >>> bool((positive.sample(10) > 0).all())
+        True
+        """
         return Flow(
             self.base, transform, self.context_shape, embedding=self.embedding, context_scale=self.context_scale
         )
 
     def distribution(self, context: TensorLike | None = None) -> Distribution:
-        """This flow as a ``torch.distributions.Distribution``; one context row, or none, gives an empty batch shape."""
+        """This flow as a ``torch.distributions.Distribution``; one context row, or none, gives an empty batch shape.
+
+        >>> from pushforward import flows
+        >>> density = flows.build("nice", event_shape=(2,), hidden=(8,)).distribution()
+        >>> density.sample((3,)).shape
+        torch.Size([3, 2])
+        """
         return FlowDistribution(self, context)
 
     def _keyed_values(

@@ -35,6 +35,10 @@ class Preparation:
     n x n pixels, rounded to whole numbers. Grey is ITU-R 601 luma.
 
     Raises OptionError if a value is out of range, or labels and context columns are both asked for.
+
+    >>> from pushforward import data
+    >>> data.load("digits", data.Preparation(limit=50)).x.shape
+    (50, 1, 8, 8)
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}

@@ -47,6 +47,12 @@ class Base(nn.Module, ABC):
     Sampling takes its generator, dtype and device as arguments, so that a base owns no dummy buffers and touches no
     global random state. Attributes that a subclass sets besides: ``tempered``, whether its samples have a centre to
     which a temperature can draw them; ``conditional``, whether it needs a context.
+
+    >>> import torch
+    >>> from pushforward.bases import StandardNormal
+    >>> base = StandardNormal((2,))
+    >>> base.sample(3).shape, base.log_prob(torch.zeros(3, 2)).shape
+    (torch.Size([3, 2]), torch.Size([3]))
     """
 
     event_shape: Shape

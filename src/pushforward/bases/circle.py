@@ -22,7 +22,13 @@ _UNIFORM_BELOW, _NORMAL_ABOVE = 1e-30, 1e12
 
 
 class UniformCircle(Base):
-    """Independent angles, uniform on the circle: the density ``1 / (2 pi)`` a coordinate."""
+    """Independent angles, uniform on the circle: the density ``1 / (2 pi)`` a coordinate.
+
+    >>> import torch
+    >>> from pushforward.bases import UniformCircle
+    >>> round(UniformCircle((1,)).log_prob(torch.zeros(1, 1)).item(), 4)
+    -1.8379
+    """
 
     support = CIRCLE
     tempered = False
@@ -51,6 +57,11 @@ class VonMises(Base):
 
     Source: Mardia & Jupp, "Directional statistics", 2000, section 3.5.4; samples by Best & Fisher, "Efficient
     simulation of the von Mises distribution", 1979.
+
+    >>> import torch
+    >>> from pushforward.bases import VonMises
+    >>> round(VonMises((1,), concentration=2.0).log_prob(torch.zeros(1, 1)).item(), 4)
+    -0.6619
     """
 
     support = CIRCLE

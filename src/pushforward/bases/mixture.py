@@ -29,6 +29,11 @@ class GaussianMixture(Base):
 
     Source: Papamakarios, Pavlakou & Murray, "Masked autoregressive flow for density estimation", 2017, use mixtures as
     conditionals; Izmailov et al., "Semi-supervised learning with normalizing flows", 2020, as the base.
+
+    >>> import torch
+    >>> from pushforward.bases import GaussianMixture
+    >>> GaussianMixture((2,), components=4).log_prob(torch.zeros(3, 2)).shape
+    torch.Size([3])
     """
 
     def __init__(self, event_shape: Shape, components: int = 8) -> None:

@@ -18,6 +18,11 @@ class ProductBase(Base):
     """Independent blocks of a vector, each with a base of its own on events ``(D_i,)``: the base of a `Product`.
 
     indices: the coordinates of each block; None takes them in order.
+
+    >>> from pushforward.bases import ProductBase, StandardNormal, UniformCircle
+    >>> base = ProductBase([StandardNormal((2,)), UniformCircle((1,))])
+    >>> base.sample(4).shape
+    torch.Size([4, 3])
     """
 
     def __init__(self, bases: Sequence[Base], indices: Sequence[Sequence[int]] | None = None) -> None:

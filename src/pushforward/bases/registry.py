@@ -35,6 +35,10 @@ def build_base(name: str, event_shape: Shape, context_dim: int = 0, components: 
     """The base of that name (a key of ``BASES``) for events of the given shape.
 
     context_dim: length of a context, which ``conditional-normal`` needs. components: of a ``mixture``.
+
+    >>> from pushforward.bases import build_base
+    >>> build_base("mixture", (2,), components=3).sample(5).shape
+    torch.Size([5, 2])
     """
     if name not in BASES:
         raise OptionError(f"base {name!r} is not known; expected one of {', '.join(BASES)}")
@@ -49,7 +53,12 @@ def build_base(name: str, event_shape: Shape, context_dim: int = 0, components: 
 
 
 def is_registered(base: Base) -> bool:
-    """Whether `build_base` knows the base, or all of the parts of a product: then a model can be saved with it."""
+    """Whether `build_base` knows the base, or all of the parts of a product: then a model can be saved with it.
+
+    >>> from pushforward.bases import StandardNormal, is_registered
+    >>> is_registered(StandardNormal((2,)))
+    True
+    """
     if isinstance(base, ProductBase):
         return all(is_registered(part) for part in base.bases.children() if isinstance(part, Base))
     return type(base) in BASES.values()

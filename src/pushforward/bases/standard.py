@@ -16,7 +16,13 @@ from pushforward.support import zero_outside
 
 
 class StandardNormal(Base):
-    """The normal distribution with zero mean and unit covariance."""
+    """The normal distribution with zero mean and unit covariance.
+
+    >>> import torch
+    >>> from pushforward.bases import StandardNormal
+    >>> round(StandardNormal((2,)).log_prob(torch.zeros(1, 2)).item(), 4)
+    -1.8379
+    """
 
     label = "standard normal"
 
@@ -43,6 +49,11 @@ class StandardLogistic(Base):
     """Independent standard logistic coordinates, the prior of NICE on MNIST.
 
     Source: Dinh, Krueger & Bengio, "NICE: Non-linear Independent Components Estimation", 2015, section 3.4.
+
+    >>> import torch
+    >>> from pushforward.bases import StandardLogistic
+    >>> round(StandardLogistic((1,)).log_prob(torch.zeros(1, 1)).item(), 4)
+    -1.3863
     """
 
     label = "standard logistic"
@@ -69,7 +80,13 @@ class StandardLogistic(Base):
 
 
 class UniformBox(Base):
-    """The uniform distribution on the box ``(low, high)`` in every coordinate."""
+    """The uniform distribution on the box ``(low, high)`` in every coordinate.
+
+    >>> import torch
+    >>> from pushforward.bases import UniformBox
+    >>> UniformBox((1,), low=0.0, high=2.0).log_prob(torch.tensor([[1.0], [3.0]])).exp()
+    tensor([0.5000, 0.0000])
+    """
 
     label = "uniform"
     tempered = False

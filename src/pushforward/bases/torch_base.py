@@ -20,6 +20,13 @@ class TorchBase(Base):
 
     Batch dimensions of the distribution count as part of the event: ``Normal(zeros(3), ones(3))`` is a base for events
     of shape (3,). Tensors inside the distribution stay on the device and in the dtype that they were made with.
+
+    >>> import torch
+    >>> from torch.distributions import Independent, Laplace
+    >>> from pushforward.bases import TorchBase
+    >>> base = TorchBase(Independent(Laplace(torch.zeros(2), torch.ones(2)), 1))
+    >>> base.sample(3).shape
+    torch.Size([3, 2])
     """
 
     tempered = False
@@ -109,7 +116,14 @@ def _domain_of(distribution: Distribution) -> Domain:
 
 
 def as_base(base: Base | Distribution, event_shape: Shape) -> Base:
-    """``base`` as a Base for events of shape ``event_shape``; raises ShapeError where the shapes differ."""
+    """``base`` as a Base for events of shape ``event_shape``; raises ShapeError where the shapes differ.
+
+    >>> import torch
+    >>> from torch.distributions import Independent, Normal
+    >>> from pushforward.bases import as_base
+    >>> as_base(Independent(Normal(torch.zeros(2), 1.0), 1), (2,)).event_shape
+    (2,)
+    """
     base = base if isinstance(base, Base) else TorchBase(base)
     if base.event_shape != tuple(event_shape):
         raise ShapeError(

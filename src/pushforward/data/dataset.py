@@ -31,6 +31,11 @@ class DataSet:
 
     Raises:
         DataError: if the parts do not fit each other.
+
+    >>> import numpy as np
+    >>> from pushforward import data
+    >>> data.load("two-moons", limit=100).take(np.arange(10)).x.shape
+    (10, 2)
     """
 
     name: str

@@ -46,6 +46,11 @@ def load(
 
     Raises DataError if the data cannot be found or read, or do not go with an option; OptionError if an option is
     unknown, out of range, or not for this kind of data.
+
+    >>> from pushforward import data
+    >>> moons = data.load("two-moons", limit=500)
+    >>> moons.x.shape, moons.columns
+    ((500, 2), ('x', 'y'))
     """
     if preparation is None:
         preparation = Preparation.of(options)

@@ -203,7 +203,12 @@ def resolve_data_dir(data_dir: Path | None) -> Path | None:
 
 
 def names(data_dir: Path | None = None) -> tuple[DataInfo, ...]:
-    """Every named data set, with whether its files are in `data_dir` (default: $PUSHFORWARD_DATA)."""
+    """Every named data set, with whether its files are in `data_dir` (default: $PUSHFORWARD_DATA).
+
+    >>> from pushforward import data
+    >>> [info.name for info in data.names() if info.present][:3]
+    ['digits', 'two-moons', 'eight-gaussians']
+    """
     base = resolve_data_dir(data_dir)
     infos = [DataInfo("digits", "handwritten digits, small", "(1797, 1, 8, 8)", ("inside scikit-learn",), True)]
     for toy in toys.TOYS:

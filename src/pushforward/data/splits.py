@@ -13,7 +13,13 @@ _PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row indices (int64, ascending) of the three parts; no row is in two of them."""
+    """Row indices (int64, ascending) of the three parts; no row is in two of them.
+
+    >>> from pushforward import data
+    >>> rows = data.split(data.load("two-moons", limit=100), seed=0)
+    >>> len(rows.train), len(rows.validation), len(rows.test)
+    (80, 10, 10)
+    """
 
     train: np.ndarray
     validation: np.ndarray
@@ -62,6 +68,11 @@ def split(data: DataSet, seed: int = 0) -> Split:
 
     Raises:
         DataError: with fewer than ten rows to divide.
+
+    >>> from pushforward import data
+    >>> rows = data.split(data.load("two-moons", limit=100), seed=0)
+    >>> list(rows.parts)
+    ['train', 'validation', 'test']
     """
     if data.test_rows is None:
         return random_split(len(data), seed, data.name)

@@ -94,6 +94,14 @@ def check(
     used, fewer for large events, chosen by ``seed`` or ``generator``. The flow itself is not changed. A line that
     cannot be computed fails and says why. Raises ShapeError, ContextError for data or a context that the flow does not
     take.
+
+    >>> import torch
+    >>> import pushforward
+    >>> flow = pushforward.flows.build("nice", event_shape=(2,), hidden=(8,))
+    >>> x = torch.randn(64, 2)
+    >>> flow.initialise(x)
+    >>> pushforward.check(flow, x, rows=32).passed
+    True
     """
     if rows < 1:
         raise ShapeError(f"rows must be at least 1, got {rows}")

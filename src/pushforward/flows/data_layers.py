@@ -31,7 +31,12 @@ _NOISE_COUPLINGS, _NOISE_CHANNELS, _NOISE_BLOCKS, _NOISE_HIDDEN = 4, 16, 1, (64,
 
 
 class DataOptions(Options):
-    """Options of the data layers. Integer data have ``levels``; others are standardised."""
+    """Options of the data layers. Integer data have ``levels``; others are standardised.
+
+    >>> from pushforward.flows import DataOptions
+    >>> DataOptions(levels=256).levels
+    256
+    """
 
     levels: Annotated[
         int | None, Field(ge=2, description="data are the integers 0..levels-1: dequantise, then logit")
@@ -45,7 +50,14 @@ class DataOptions(Options):
 
 
 class FlowOptions(DataOptions):
-    """Options of a flow whose base is chosen by name."""
+    """Options of a flow whose base is chosen by name.
+
+    >>> from pushforward.flows import FlowOptions
+    >>> class MyOptions(FlowOptions):
+    ...     transforms: int = 4
+    >>> MyOptions(transforms=2).base
+    'normal'
+    """
 
     base: BaseName = "normal"
 

@@ -25,7 +25,14 @@ Coordinate: TypeAlias = Annotated[int, Field(ge=0), _CoordinateMark()]
 
 
 class Options(BaseModel):
-    """Base of every schema of options: unknown names are refused, values are validated and cannot be changed."""
+    """Base of every schema of options: unknown names are refused, values are validated and cannot be changed.
+
+    >>> from pushforward.flows import Options
+    >>> class MyOptions(Options):
+    ...     transforms: int = 4
+    >>> MyOptions().transforms
+    4
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,6 +48,11 @@ class Steps:
 
     base: a base on their latent shape, or the name of one of ``pushforward.bases.BASES``. objective: makes the loss of
     training from the flow; None: maximum likelihood.
+
+    >>> from pushforward.flows import Steps
+    >>> from pushforward.transforms import LULinear
+    >>> Steps([LULinear(2), LULinear(2)], base="logistic").base
+    'logistic'
     """
 
     transforms: Sequence[Transform]
@@ -54,6 +66,13 @@ class Recipe(Generic[AnyOptions]):
 
     steps: called as ``steps(event_shape, context_dim, options)``. Options that are `DataOptions` get the data layers
     that they ask for, before these steps.
+
+    >>> from pushforward.flows import FlowOptions, Recipe, Steps
+    >>> from pushforward.transforms import LULinear
+    >>> def steps(event_shape, context_dim, options):
+    ...     return Steps([LULinear(event_shape)], options.base)
+    >>> len(Recipe(FlowOptions, steps).steps((3,), 0, FlowOptions()).transforms)
+    1
     """
 
     options: type[AnyOptions]
@@ -65,6 +84,10 @@ class Architecture:
     """One architecture: its recipes for vectors ``(D,)`` and for images ``(C, H, W)``, and when to choose it.
 
     vectors, images: None for an architecture that has no such flow. summary: one line; when: one sentence.
+
+    >>> from pushforward import flows
+    >>> flows.describe("nice").summary
+    'additive couplings and one diagonal scaling, on vectors or flattened images'
     """
 
     name: str

@@ -64,12 +64,22 @@ def register(architecture: Architecture) -> None:
 
 
 def names(kind: Kind | None = None) -> tuple[str, ...]:
-    """The names that `build` knows; kind: only those with a flow on such events, ``vectors`` or ``images``."""
+    """The names that `build` knows; kind: only those with a flow on such events, ``vectors`` or ``images``.
+
+    >>> from pushforward import flows
+    >>> "nsf" in flows.names("vectors"), "maf" in flows.names("images")
+    (True, False)
+    """
     return tuple(name for name, each in _ARCHITECTURES.items() if kind is None or kind in each.recipes)
 
 
 def describe(name: str) -> Architecture:
-    """The architecture of that name: its summary, when to choose it, and its recipes with their options."""
+    """The architecture of that name: its summary, when to choose it, and its recipes with their options.
+
+    >>> from pushforward import flows
+    >>> flows.describe("maf").source
+    'Papamakarios, Pavlakou & Murray, 2017'
+    """
     if name not in _ARCHITECTURES:
         hint = did_you_mean(name, names()) or f"expected one of {', '.join(names())}."
         raise OptionError(

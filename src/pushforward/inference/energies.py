@@ -66,7 +66,13 @@ ENERGIES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def log_density(name: str) -> Callable[[Tensor], Tensor]:
-    """``-U(z)`` in the box and -inf outside, for ``z: (B, 2)``: the unnormalised log-density of the energy ``name``."""
+    """``-U(z)`` in the box and -inf outside, for ``z: (B, 2)``: the unnormalised log-density of the energy ``name``.
+
+    >>> import torch
+    >>> from pushforward.inference import energies
+    >>> energies.log_density("U1")(torch.zeros(3, 2)).shape
+    torch.Size([3])
+    """
     energy = _named(name)
 
     def value(z: Tensor) -> Tensor:
@@ -77,7 +83,12 @@ def log_density(name: str) -> Callable[[Tensor], Tensor]:
 
 @functools.cache
 def log_normaliser(name: str) -> float:
-    """The log of the integral of the density over the box, by quadrature; accurate to 1e-8."""
+    """The log of the integral of the density over the box, by quadrature; accurate to 1e-8.
+
+    >>> from pushforward.inference import energies
+    >>> round(energies.log_normaliser("U1"), 2)
+    1.88
+    """
     energy = _named(name)
     points, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(_POINTS))
     width = 2 * EDGE / _PANELS
@@ -93,6 +104,12 @@ def on_box(flow: Flow) -> Flow:
 
     A flow with a logistic base that is the identity starts as the uniform distribution on the box. Raises ShapeError
     for another event shape.
+
+    >>> from pushforward import flows
+    >>> from pushforward.inference import energies
+    >>> flow = energies.on_box(flows.build("nice", event_shape=(2,), hidden=(8,), base="logistic"))
+    >>> flow.sample(5).shape
+    torch.Size([5, 2])
     """
     if flow.event_shape != (2,):
         raise ShapeError(f"the energies are of two coordinates, event_shape (2,) expected, got {flow.event_shape}")

@@ -14,7 +14,12 @@ _FLATTEST = 0.01
 
 
 class InferenceOptions(OptimiserOptions):
-    """How a flow is fitted to a log-density. The limit reached first ends the run; with none given it is 5000 steps."""
+    """How a flow is fitted to a log-density. The limit reached first ends the run; with none given it is 5000 steps.
+
+    >>> from pushforward.inference import InferenceOptions
+    >>> InferenceOptions(minutes=2, batch_size=512, anneal=0.5).gradient
+    'auto'
+    """
 
     fit_name = "inference"
 

@@ -38,6 +38,11 @@ class TanhScale(LogScale, HasScaleParameters):
     Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, section 4.1. It starts at 1 and
     not at 0 because the net's last layer starts at 0 already: a product of two zeros has no gradient in either.
     rescale: another start, for a net whose last layer starts elsewhere. penalised: whether the L2 penalty includes it.
+
+    >>> import torch
+    >>> from pushforward.maps import TanhScale
+    >>> TanhScale(rescale=2.0)(torch.tensor([100.0])).item()
+    2.0
     """
 
     def __init__(self, rescale: float = 1.0, penalised: bool = True) -> None:
@@ -56,6 +61,11 @@ class SigmoidScale(LogScale):
     """``log sigmoid(raw + 2)``: scales below 1, 0.88 at the start.
 
     Source: Kingma & Dhariwal, "Glow", 2018 (the authors' code).
+
+    >>> import torch
+    >>> from pushforward.maps import SigmoidScale
+    >>> SigmoidScale()(torch.tensor([100.0])).exp()
+    tensor([1.])
     """
 
     def forward(self, raw: Tensor) -> Tensor:
@@ -63,7 +73,13 @@ class SigmoidScale(LogScale):
 
 
 class SoftClampScale(LogScale):
-    """``raw / (1 + |raw| / limit)``: slope 1 at 0, and never beyond ``limit`` (> 0) in either direction."""
+    """``raw / (1 + |raw| / limit)``: slope 1 at 0, and never beyond ``limit`` (> 0) in either direction.
+
+    >>> import torch
+    >>> from pushforward.maps import SoftClampScale
+    >>> SoftClampScale(limit=5.0)(torch.tensor([0.0, 1e6]))
+    tensor([0.0000, 5.0000])
+    """
 
     def __init__(self, limit: float = 5.0) -> None:
         super().__init__()
@@ -90,7 +106,13 @@ LOG_SCALES: dict[str, type[TanhScale] | type[SigmoidScale] | type[SoftClampScale
 
 
 class Additive(Map):
-    """``y = x + t``, with slope 1: the map of NICE (Dinh, Krueger & Bengio, 2015, section 3.2)."""
+    """``y = x + t``, with slope 1: the map of NICE (Dinh, Krueger & Bengio, 2015, section 3.2).
+
+    >>> import torch
+    >>> from pushforward.maps import Additive
+    >>> Additive().forward(torch.tensor([1.0]), torch.tensor([[2.0]]))
+    (tensor([3.]), tensor([0.]))
+    """
 
     n_params = 1
 
@@ -106,7 +128,13 @@ class Additive(Map):
 
 
 class Scale(Map):
-    """``y = x exp(s)`` with the log-scale ``s`` bounded by ``log_scale``: the diagonal scaling of NICE, section 3.3."""
+    """``y = x exp(s)`` with the log-scale ``s`` bounded by ``log_scale``: the diagonal scaling of NICE, section 3.3.
+
+    >>> import torch
+    >>> from pushforward.maps import Scale, SoftClampScale
+    >>> Scale(SoftClampScale()).forward(torch.tensor([2.0]), torch.zeros(1, 1))
+    (tensor([2.]), tensor([0.]))
+    """
 
     n_params = 1
 
@@ -128,6 +156,13 @@ class Affine(Map):
     """``y = x exp(s) + t``: params[0] is the shift ``t``, params[1] the raw log-scale that ``log_scale`` bounds.
 
     Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, eq. 4.
+
+    >>> import torch
+    >>> from pushforward.maps import Affine, SoftClampScale
+    >>> map, x = Affine(SoftClampScale()), torch.randn(4)
+    >>> y, log_slope = map.forward(x, torch.zeros(map.n_params, 4))
+    >>> torch.equal(x, y), log_slope.shape
+    (True, torch.Size([4]))
     """
 
     n_params = 2
@@ -150,6 +185,10 @@ class ShiftedScale(Map):
     """``y = (x + t) exp(s)``: the shift ``t`` of `Affine` before the scale instead of after it.
 
     Source: the authors' code of Real NVP, which differs from eq. 4 of their paper in this.
+
+    >>> from pushforward.maps import ShiftedScale, SigmoidScale
+    >>> ShiftedScale(SigmoidScale()).n_params
+    2
     """
 
     n_params = 2

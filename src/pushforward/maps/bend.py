@@ -19,6 +19,13 @@ class Bend(NumericMap):
     above 0, and so the map increases everywhere: what holds planar and Sylvester flows invertible.
 
     Source: Rezende & Mohamed, "Variational inference with normalizing flows", 2015, appendix A.1.
+
+    >>> import torch
+    >>> from pushforward.maps import Bend
+    >>> map, x = Bend(), torch.tensor([-1.0, 1.0])
+    >>> y, log_slope = map.forward(x, map.with_start(torch.zeros(map.n_params, 2)))
+    >>> torch.allclose(map.inverse(y, map.with_start(torch.zeros(map.n_params, 2)))[0], x, atol=1e-5)
+    True
     """
 
     n_params = 1

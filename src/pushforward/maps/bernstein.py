@@ -21,6 +21,13 @@ class Bernstein(NumericMap):
 
     Source: Ramasinghe, Fernando, Khan & Barnes, "Robust normalizing flows using Bernstein-type polynomials", 2021.
     Raises OptionError.
+
+    >>> import torch
+    >>> from pushforward.maps import Bernstein
+    >>> map, x = Bernstein(degree=6), torch.tensor([-1.0, 1.0])
+    >>> y, log_slope = map.forward(x, map.with_start(torch.zeros(map.n_params, 2)))
+    >>> y.shape, log_slope.shape
+    (torch.Size([2]), torch.Size([2]))
     """
 
     def __init__(self, degree: int = 10, bound: float = 5.0) -> None:

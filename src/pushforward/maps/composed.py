@@ -18,6 +18,10 @@ class Composed(Map):
 
     An `Affine` before a spline lets a net move and scale what the spline bends, which sharp conditional densities need.
     Raises OptionError where one map gives values that the next does not take, or is made for events of another shape.
+
+    >>> from pushforward.maps import Affine, Composed, RationalQuadraticSpline, SoftClampScale
+    >>> Composed([Affine(SoftClampScale()), RationalQuadraticSpline(bins=4)]).n_params
+    13
     """
 
     def __init__(self, maps: Sequence[Map]) -> None:

@@ -20,6 +20,12 @@ class DeepSigmoidal(NumericMap):
     identity's, which the map then is to within 0.21 for 8 of them. The inverse is numeric.
 
     Source: Huang, Krueger, Lacoste & Courville, "Neural autoregressive flows", 2018, section 3. Raises OptionError.
+
+    >>> import torch
+    >>> from pushforward.maps import DeepSigmoidal
+    >>> map = DeepSigmoidal(components=4)
+    >>> map.forward(torch.zeros(5), torch.randn(map.n_params, 5))[0].shape
+    torch.Size([5])
     """
 
     def __init__(self, components: int = 8) -> None:

@@ -33,6 +33,14 @@ class DistributionCDF(Map):
 
     Raises OptionError for distributions of vectors or integers, with bounds that differ over the batch, or without a
     ``cdf`` in torch (Beta, StudentT, ...).
+
+    >>> import torch
+    >>> from torch.distributions import Exponential
+    >>> from pushforward.maps import DistributionCDF
+    >>> map = DistributionCDF(Exponential(torch.tensor(1.0)))
+    >>> u, log_slope = map.forward(torch.tensor([1.0]), torch.zeros(0, 1))
+    >>> round(u.item(), 4), round(log_slope.item(), 4)
+    (0.6321, -1.0)
     """
 
     n_params = 0

@@ -23,6 +23,12 @@ class LogisticMixture(NumericMap):
     and all else is the identity's, which the map then is to within 0.21 for 8 of them. The inverse is numeric.
 
     Source: Ho, Chen, Srinivas, Duan & Abbeel, "Flow++", 2019, section 3.2. Raises OptionError.
+
+    >>> import torch
+    >>> from pushforward.maps import LogisticMixture
+    >>> map = LogisticMixture(components=4)
+    >>> map.forward(torch.zeros(5), torch.randn(map.n_params, 5))[0].shape
+    torch.Size([5])
     """
 
     def __init__(self, components: int = 8) -> None:

@@ -26,6 +26,13 @@ class Map(nn.Module, ABC):
     net's output. ``starts_from_data``: whether `start_from` gives another one for given data. ``shape``: the last axes
     of the events that a map with something of its own for each coordinate is made for; None for a map that is the same
     for all coordinates, as it must be in a `Coupling` or an `Autoregressive`. Every map is onto its codomain.
+
+    >>> import torch
+    >>> from pushforward.maps import Affine, SoftClampScale
+    >>> map = Affine(SoftClampScale())
+    >>> y, log_slope = map.forward(torch.ones(5, 2), torch.zeros(map.n_params, 5, 2))
+    >>> y.shape, log_slope.shape
+    (torch.Size([5, 2]), torch.Size([5, 2]))
     """
 
     n_params: int

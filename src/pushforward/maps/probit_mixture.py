@@ -32,6 +32,12 @@ class ProbitMixture(Map):
     nearly the identity on [-3, 3]; `start_from` makes it of those of data.
 
     Source: Meng, Song, Song & Ermon, "Gaussianization flows", 2020, section 3.1. Raises OptionError.
+
+    >>> import torch
+    >>> from pushforward.maps import ProbitMixture
+    >>> map = ProbitMixture(components=4)
+    >>> map.forward(torch.zeros(5), torch.randn(map.n_params, 5))[0].shape
+    torch.Size([5])
     """
 
     broadcasts = True

@@ -83,6 +83,13 @@ class RationalQuadraticSpline(Map):
       that the seam is a knot like others; and a rotation of the values, in radians. Input is wrapped into the circle.
     min_width, min_height: of a bin, as a part of the interval; min_slope: at a knot. A raw slope of 0 is a slope of 1,
     and slopes are limited to 1,000. The start is the identity.
+
+    >>> import torch
+    >>> from pushforward.maps import RationalQuadraticSpline
+    >>> map, x = RationalQuadraticSpline(bins=4), torch.tensor([-4.0, 0.5])
+    >>> params = torch.randn(map.n_params, 2)
+    >>> torch.allclose(map.inverse(map.forward(x, params)[0], params)[0], x, atol=1e-4)
+    True
     """
 
     def __init__(

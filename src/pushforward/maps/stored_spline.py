@@ -31,6 +31,10 @@ class StoredSpline(Map):
 
     It has no parameters: `store` puts the knots in, and until then, as for coordinates that are not to bend, it is the
     identity, exactly. Outside the outer knots it goes on straight, with the slopes there.
+
+    >>> from pushforward.maps import StoredSpline
+    >>> StoredSpline(features=2, bins=8).n_params
+    0
     """
 
     n_params = 0

@@ -28,6 +28,12 @@ class SumOfSquares(NumericMap):
     order: the slope is 1 to within a few hundredths. The inverse is numeric.
 
     Source: Jaini, Selby & Yu, "Sum-of-squares polynomial flow", 2019. Raises OptionError.
+
+    >>> import torch
+    >>> from pushforward.maps import SumOfSquares
+    >>> map = SumOfSquares(polynomials=2, degree=2)
+    >>> map.forward(torch.zeros(5), torch.randn(map.n_params, 5))[0].shape
+    torch.Size([5])
     """
 
     def __init__(self, polynomials: int = 5, degree: int = 3, bound: float = 5.0) -> None:

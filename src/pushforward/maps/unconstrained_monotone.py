@@ -33,6 +33,13 @@ class UnconstrainedMonotone(NumericMap):
     resolves a network that was trained is what ``pushforward.check`` measures. The inverse is numeric.
 
     Source: Wehenkel & Louppe, "Unconstrained monotonic neural networks", 2019, section 3. Raises OptionError.
+
+    >>> import torch
+    >>> from pushforward.maps import UnconstrainedMonotone
+    >>> map = UnconstrainedMonotone(hidden=(8,), embedding=4)
+    >>> y, log_slope = map.forward(torch.zeros(5), torch.zeros(map.n_params, 5))
+    >>> y.shape
+    torch.Size([5])
     """
 
     def __init__(

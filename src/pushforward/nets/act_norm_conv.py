@@ -99,6 +99,11 @@ class ActNormConvNet(DataInitialisedNet):
 
     3 x 3, activation normalisation, ReLU, 1 x 1, activation normalisation, ReLU, 3 x 3 that starts at 0. A context
     shifts what the first ReLU sees. Source: Kingma & Dhariwal, "Glow", 2018, appendix B, and the authors' code.
+
+    >>> import torch
+    >>> from pushforward.nets import ActNormConvNet
+    >>> ActNormConvNet(3, 6, channels=8)(torch.zeros(2, 3, 4, 4)).shape
+    torch.Size([2, 6, 4, 4])
     """
 
     def __init__(self, in_channels: int, out_channels: int, channels: int = 64, context_dim: int = 0) -> None:

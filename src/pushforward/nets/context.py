@@ -26,6 +26,11 @@ class ContextParameters(nn.Module):
 
     Called with a context ``(B, *context_shape)`` of ``context_dim`` numbers a row it gives ``(n, B)``; without one
     (``context_dim`` 0) it gives ``(n, 1)``, the same for all rows. Raises ContextError.
+
+    >>> import torch
+    >>> from pushforward.nets import ContextParameters
+    >>> ContextParameters(torch.zeros(5), context_dim=2, hidden=(8,))(torch.randn(3, 2)).shape
+    torch.Size([5, 3])
     """
 
     def __init__(

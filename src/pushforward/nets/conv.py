@@ -135,6 +135,11 @@ class ResidualConvNet(nn.Module):
     normalisations have no learned scale, a masked input is doubled after its own, the convolutions that end a branch
     (skips, a block's second, the last) have learned magnitudes, and the net does not start at 0.
     Source: Real NVP, section 4.1, and the authors' code.
+
+    >>> import torch
+    >>> from pushforward.nets import ResidualConvNet
+    >>> ResidualConvNet(3, 6, channels=8, blocks=1)(torch.zeros(2, 3, 4, 4)).shape
+    torch.Size([2, 6, 4, 4])
     """
 
     def __init__(

@@ -85,6 +85,11 @@ class GatedAttentionNet(nn.Module):
     normalisation, set from data, in every layer; here the layers are plain.
 
     Source: Ho, Chen, Srinivas, Duan & Abbeel, "Flow++", 2019, section 3.3. Raises OptionError.
+
+    >>> import torch
+    >>> from pushforward.nets import GatedAttentionNet
+    >>> GatedAttentionNet(2, 4, (4, 4), channels=8, blocks=1, heads=2)(torch.zeros(3, 2, 4, 4)).shape
+    torch.Size([3, 4, 4, 4])
     """
 
     def __init__(
@@ -124,6 +129,11 @@ class GatedFeatures(nn.Module):
     """Images ``(B, C, H, W)`` and a context ``(B, K)`` to an image of features ``(B, channels, H, W)``, for a context.
 
     A 3 x 3 convolution and three gated ones, as what the dequantisation of Flow++ sees of the data.
+
+    >>> import torch
+    >>> from pushforward.nets import GatedFeatures
+    >>> GatedFeatures((1, 4, 4), channels=8)(torch.zeros(3, 1, 4, 4)).shape
+    torch.Size([3, 8, 4, 4])
     """
 
     def __init__(self, event_shape: Shape, channels: int, context_channels: int = 0) -> None:

@@ -174,6 +174,12 @@ class ContractiveNet(nn.Module):
     ``lipschitz`` is the product of the layers' coefficients. A context of ``context_dim`` numbers shifts what each
     layer gives, before its activation: that leaves the constant in x as it is. The net gives 0 at the start, by a last
     layer that begins at zero.
+
+    >>> import torch
+    >>> from pushforward.nets import contractive_mlp
+    >>> net = contractive_mlp(2, hidden=(8,))
+    >>> net(torch.zeros(3, 2)).shape
+    torch.Size([3, 2])
     """
 
     def __init__(
@@ -246,7 +252,13 @@ def contractive_mlp(
     coefficient: float = 0.9,
     iterations: int = 5,
 ) -> ContractiveNet:
-    """A contraction of vectors ``(B, features)``; hidden: widths of its hidden layers."""
+    """A contraction of vectors ``(B, features)``; hidden: widths of its hidden layers.
+
+    >>> import torch
+    >>> from pushforward.nets import contractive_mlp
+    >>> contractive_mlp(2, hidden=(8,), coefficient=0.9)(torch.zeros(3, 2)).shape
+    torch.Size([3, 2])
+    """
     widths = itertools.pairwise([features, *hidden, features])
     layers = [LipschitzLinear(narrow, wide, coefficient, iterations) for narrow, wide in widths]
     return ContractiveNet(layers, activation, context_dim)
@@ -263,6 +275,11 @@ def contractive_conv_net(
     """A contraction of images ``(B, C, H, W)``: 3 x 3, 1 x 1 and 3 x 3 convolutions with ``channels`` between.
 
     On images of a single pixel all of them are 1 x 1: of the others only the middle would ever count.
+
+    >>> import torch
+    >>> from pushforward.nets import contractive_conv_net
+    >>> contractive_conv_net((1, 4, 4), channels=4)(torch.zeros(2, 1, 4, 4)).shape
+    torch.Size([2, 1, 4, 4])
     """
     inputs, height, width = event_shape
     wide = 3 if height * width > 1 else 1

@@ -67,6 +67,12 @@ class MADE(StagedNet):
     sorted by stage, so that `stages` computes each unit once: all stages together cost about one pass. The context
     reaches the first coordinate through units that see nothing else. Under autocast the net keeps the dtype of its
     weights: half precision would round one whole pass and many small ones differently, and inverses would be off.
+
+    >>> import torch
+    >>> from pushforward.nets import MADE
+    >>> order = torch.ones(3, 3, dtype=torch.bool).tril(-1)
+    >>> MADE(order, n_params=2, hidden=(16,))(torch.zeros(5, 3)).shape
+    torch.Size([2, 5, 3])
     """
 
     def __init__(

@@ -35,6 +35,11 @@ class MLP(nn.Module):
 
     hidden: widths of the hidden layers, at least one. residual: a hidden layer as wide as the one before is added to
     it (pre-activation). zero: the last layer starts with weight and bias at zero, and the net gives 0; else at random.
+
+    >>> import torch
+    >>> from pushforward.nets import MLP
+    >>> MLP(2, 6, hidden=(16,), context_dim=3)(torch.zeros(5, 2), torch.zeros(5, 3)).shape
+    torch.Size([5, 6])
     """
 
     def __init__(

@@ -35,6 +35,11 @@ class RowConvNet(StagedNet):
 
     Source: Ma, Kong, Zhang & Hovy, "MaCow: Masked convolutional generative flow", 2019, section 3.1; the four sides are
     its masks A to D.
+
+    >>> import torch
+    >>> from pushforward.nets import RowConvNet
+    >>> RowConvNet((1, 4, 4), n_params=2, channels=4)(torch.zeros(3, 1, 4, 4)).shape
+    torch.Size([2, 3, 1, 4, 4])
     """
 
     def __init__(

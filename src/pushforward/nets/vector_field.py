@@ -69,7 +69,13 @@ class _ConcatSquash(VectorField):
 
 
 class ConcatSquashMLP(_ConcatSquash):
-    """Concatsquash layers on vectors ``(D,)``."""
+    """Concatsquash layers on vectors ``(D,)``.
+
+    >>> import torch
+    >>> from pushforward.nets import ConcatSquashMLP
+    >>> ConcatSquashMLP(2, hidden=(8,))(torch.tensor(0.5), torch.zeros(3, 2)).shape
+    torch.Size([3, 2])
+    """
 
     def __init__(
         self, features: int, hidden: Sequence[int] = (64, 64, 64), context_dim: int = 0, activation: str = "softplus"
@@ -78,7 +84,14 @@ class ConcatSquashMLP(_ConcatSquash):
 
 
 class ConcatSquashConvNet(_ConcatSquash):
-    """Concatsquash layers of 3 x 3 convolutions, with a gate and a shift for each channel, on images ``(C, H, W)``."""
+    """Concatsquash layers of 3 x 3 convolutions, with a gate and a shift for each channel, on images ``(C, H, W)``.
+
+    >>> import torch
+    >>> from pushforward.nets import ConcatSquashConvNet
+    >>> field = ConcatSquashConvNet((1, 4, 4), hidden=(4,))
+    >>> field(torch.tensor(0.5), torch.zeros(2, 1, 4, 4)).shape
+    torch.Size([2, 1, 4, 4])
+    """
 
     def __init__(
         self,

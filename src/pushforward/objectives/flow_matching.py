@@ -38,6 +38,12 @@ class FlowMatching(Objective):
 
     The noise of a batch is a tuple: that of the transforms, a standard normal event, and a time in [0, 1) for each row.
     Raises OptionError.
+
+    >>> import torch
+    >>> from pushforward import flows
+    >>> flow = flows.build("flow_matching", event_shape=(2,), hidden=(8,))
+    >>> type(flow.objective).__name__
+    'FlowMatching'
     """
 
     shown: ClassVar[str] = "flow_matching"

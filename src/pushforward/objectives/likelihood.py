@@ -20,6 +20,15 @@ class MaximumLikelihood(Objective):
 
     The scale parameters are those of `HasScaleParameters` modules. Source of the penalty: Dinh, Sohl-Dickstein &
     Bengio, "Density estimation using Real NVP", 2017, section 4.1. Raises OptionError for an l2 below 0.
+
+    >>> import torch
+    >>> from pushforward import flows
+    >>> from pushforward.objectives import MaximumLikelihood
+    >>> flow, x = flows.build("nice", event_shape=(2,), hidden=(8,)), torch.randn(16, 2)
+    >>> flow.initialise(x)
+    >>> loss = MaximumLikelihood(flow)(x).value
+    >>> torch.allclose(loss, -flow(x).mean())
+    True
     """
 
     def __init__(self, flow: Density, l2: float = 0.0) -> None:
@@ -48,6 +57,11 @@ class RegularisedLikelihood(Objective):
 
     Source: Finlay, Jacobsen, Nurbekyan & Oberman, "How to train your neural ODE", 2020. Raises OptionError for a
     `Continuous` inside a transform that does not pass its parts on.
+
+    >>> from pushforward import flows
+    >>> flow = flows.build("ffjord", event_shape=(2,), hidden=(8,), kinetic=0.01)
+    >>> type(flow.objective).__name__
+    'RegularisedLikelihood'
     """
 
     def __init__(self, flow: Density) -> None:

@@ -28,6 +28,12 @@ class Objective(nn.Module, ABC):
 
     shown: the part that progress and metrics show. loss_name: the name under which they show it; None where it is a
     log-likelihood in nats.
+
+    >>> import torch
+    >>> from pushforward import flows
+    >>> flow, x = flows.build("nice", event_shape=(2,), hidden=(8,)), torch.randn(16, 2)
+    >>> flow.initialise(x)
+    >>> flow.objective(x).value.backward()
     """
 
     shown: ClassVar[str] = "log_likelihood"

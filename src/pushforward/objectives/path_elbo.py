@@ -59,6 +59,13 @@ class PathELBO(Objective):
     The loss has the bound's value and the gradient of its estimator. Samples where log p~ or a gradient is not finite
     are left out of both, and counted in the part ``left_out``. The target is met by its value and its gradient at the
     samples alone: multiplied by 0, a value that is not finite would be NaN.
+
+    >>> import torch
+    >>> from pushforward import flows
+    >>> from pushforward.objectives import PathELBO
+    >>> flow = flows.build("nice", event_shape=(2,), hidden=(8,), base="normal", standardise=False)
+    >>> objective = PathELBO(flow, lambda x: -0.5 * x.square().sum(1))
+    >>> objective(flow.base.sample(16)).value.backward()
     """
 
     shown: ClassVar[str] = "elbo"

@@ -27,7 +27,12 @@ class Preset:
 
 
 def names() -> tuple[str, ...]:
-    """The names that `load` knows."""
+    """The names that `load` knows.
+
+    >>> from pushforward import presets
+    >>> "real_nvp-cifar10" in presets.names()
+    True
+    """
     found = (entry.name for entry in files(__package__).iterdir())
     return tuple(sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml")))
 

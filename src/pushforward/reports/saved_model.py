@@ -28,6 +28,19 @@ def report_saved_model(
     Rows are held out as the model's split says where ``data`` are those that it was trained on, else by a new split
     drawn with ``seed``. history: entries of ``metrics.jsonl``. Raises DataError, ShapeError where data and model do not
     fit.
+
+    >>> import tempfile
+    >>> import torch
+    >>> from pushforward import data, flows, storage
+    >>> from pushforward.reports import report_saved_model
+    >>> moons = data.load("two-moons", limit=200)
+    >>> flow = flows.build("nice", event_shape=(2,), hidden=(8,))
+    >>> flow.initialise(torch.tensor(moons.x, dtype=torch.float32))
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     storage.save(flow, f"{directory}/model")
+    ...     report = report_saved_model(storage.load_model(f"{directory}/model"), moons, max_rows=50)
+    >>> report.numbers["likelihood"]["unit"]
+    'nats'
     """
     chosen, notes = _split(model, data, seed)
     config = model.config

@@ -61,6 +61,13 @@ def add_file(path: str | os.PathLike[str], name: str, content: bytes) -> None:
     """Add a file (a report, the training's metrics) to a saved model, or replace it, and enter it in the manifest.
 
     Raises ModelError if ``path`` is not a saved model, OptionError if ``name`` is not a plain name or one of its own.
+
+    >>> import tempfile
+    >>> from pushforward import flows, storage
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     storage.save(flows.build("nice", event_shape=(2,), hidden=(8,)), f"{directory}/model")
+    ...     storage.add_file(f"{directory}/model", "notes.txt", b"trained on Monday")
+    ...     model = storage.load_model(f"{directory}/model")
     """
     if not _PLAIN_NAME.fullmatch(name) or name in (CONFIG, WEIGHTS, SPLIT, MANIFEST):
         raise OptionError(f"a plain file name that is not the model's own expected, got {name!r}")

@@ -99,6 +99,15 @@ def save(
 
     Raises OptionError if the flow cannot be rebuilt from its configuration, a weight is NaN or infinite, a field of
     ``data`` is not known, or the directory is not empty.
+
+    >>> import pathlib
+    >>> import tempfile
+    >>> import pushforward
+    >>> flow = pushforward.flows.build("nice", event_shape=(2,), hidden=(8,))
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     pushforward.save(flow, f"{directory}/model")
+    ...     sorted(file.name for file in pathlib.Path(directory, "model").iterdir())
+    ['config.json', 'manifest.json', 'model.safetensors']
     """
     config = _config_of(flow, data, training)
     _require_rebuildable(flow, config)
@@ -119,12 +128,27 @@ def save(
 
 
 def require_savable(flow: Flow) -> None:
-    """Raise OptionError, with the reason, if `save` would refuse a flow of this configuration, whatever its weights."""
+    """Raise OptionError, with the reason, if `save` would refuse a flow of this configuration, whatever its weights.
+
+    >>> from pushforward import flows
+    >>> from pushforward.storage import require_savable
+    >>> require_savable(flows.build("nice", event_shape=(2,), hidden=(8,)))
+    """
     _require_rebuildable(flow, _config_of(flow, None, None))
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Flow:
-    """The flow that was saved to ``path``, in evaluation mode on ``device``; see `load_model` for all that is there."""
+    """The flow that was saved to ``path``, in evaluation mode on ``device``; see `load_model` for all that is there.
+
+    >>> import tempfile
+    >>> import pushforward
+    >>> flow = pushforward.flows.build("nice", event_shape=(2,), hidden=(8,))
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     pushforward.save(flow, f"{directory}/model")
+    ...     again = pushforward.load(f"{directory}/model")
+    >>> again.config == flow.config
+    True
+    """
     return load_model(path, device).flow
 
 
@@ -132,6 +156,14 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "cpu")
     """Load what `save` wrote: every file is compared with the manifest, every tensor with the architecture.
 
     Raises ModelError, with the reason, if anything is missing, changed, unknown or of a newer version.
+
+    >>> import tempfile
+    >>> from pushforward import flows, storage
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     storage.save(flows.build("nice", event_shape=(2,), hidden=(8,)), f"{directory}/model")
+    ...     model = storage.load_model(f"{directory}/model")
+    >>> model.config.flow.name
+    'nice'
     """
     directory = Path(path)
     verify(directory)

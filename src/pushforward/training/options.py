@@ -84,7 +84,13 @@ class TrainingKeywords(TypedDict, total=False):
 
 
 class TrainingOptions(OptimiserOptions):
-    """How a flow is trained. The first of the limits that is reached ends the run; with none given it is 100 epochs."""
+    """How a flow is trained. The first of the limits that is reached ends the run; with none given it is 100 epochs.
+
+    >>> from pushforward import TrainingOptions
+    >>> options = TrainingOptions(steps=2000, lr=5e-4, batch_size=128)
+    >>> options.schedule
+    'cosine'
+    """
 
     fit_name = "training"
 

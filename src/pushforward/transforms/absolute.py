@@ -22,6 +22,12 @@ class Abs(Transform):
     fair. A zero counts as positive.
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.2 and appendix B.
+
+    >>> import torch
+    >>> from pushforward.transforms import Abs
+    >>> z, log_term = Abs((1,)).to_latent(torch.tensor([[-2.0], [2.0]]))
+    >>> z.flatten(), log_term.exp()
+    (tensor([2., 2.]), tensor([0.5000, 0.5000]))
     """
 
     codomain = Domain("real", 0.0)

@@ -21,6 +21,12 @@ class Angles(Transform):
 
     ``high`` itself is taken as well, and is the same place as ``low``. Beyond the two the density is 0: the density of
     data is that on one period. wrap: take every number for the angle that it is periods away from instead.
+
+    >>> import torch
+    >>> from pushforward.transforms import Angles
+    >>> hours = Angles((1,), low=0.0, high=24.0)
+    >>> hours.to_latent(torch.tensor([[12.0], [18.0]]))[0].flatten()
+    tensor([0.0000, 1.5708])
     """
 
     codomain = CIRCLE

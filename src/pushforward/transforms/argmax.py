@@ -37,6 +37,11 @@ class Argmax(Transform):
 
     Source: Hoogeboom, Nielsen, Jaini, Forre & Welling, "Argmax flows and multinomial diffusion", 2021, section 3.
     Raises OptionError, ShapeError.
+
+    >>> from pushforward.transforms import Argmax
+    >>> step = Argmax((2,), categories=3)
+    >>> step.data_shape, step.latent_shape, step.kind
+    ((2,), (6,), 'bound')
     """
 
     kind = "bound"

@@ -21,6 +21,12 @@ class Augment(Transform):
     is dropped. Sources: Chen, Lu, Chenli, Zhu & Tian, "VFlow: More expressive generative flows with variational data
     augmentation", 2020, eq. 6; Huang, Dinh & Courville, "Augmented normalizing flows", 2020, section 3. Raises
     OptionError, ShapeError.
+
+    >>> from pushforward.transforms import Augment
+    >>> from pushforward.transforms.conditional import conditional_gaussian
+    >>> step = Augment((2,), conditional_gaussian((1,), 2))
+    >>> step.latent_shape, step.kind
+    ((3,), 'bound')
     """
 
     kind = "bound"

@@ -23,6 +23,15 @@ class Autoregressive(Transform):
     of the stages and diagonal within one, so that the log term is the sum of the map's log-slopes. `to_latent` is one
     pass of the net; `to_data` inverts the map stage by stage. Raises OptionError for a map that holds something of its
     own for each coordinate, and for a net that does not fit.
+
+    >>> import torch
+    >>> from pushforward.maps import Affine, SoftClampScale
+    >>> from pushforward.nets import MADE
+    >>> from pushforward.transforms import Autoregressive
+    >>> map, order = Affine(SoftClampScale()), torch.ones(3, 3, dtype=torch.bool).tril(-1)
+    >>> step = Autoregressive(map, MADE(order, map.n_params, hidden=(16,)))
+    >>> step.to_latent(torch.randn(5, 3))[1].shape
+    torch.Size([5])
     """
 
     def __init__(self, map: Map, net: StagedNet) -> None:

@@ -34,6 +34,20 @@ class Transform(nn.Module, ABC):
     kind ``estimate`` is computed; ``noise_to_latent`` and ``noise_to_data``, the noise of each direction; ``eager``,
     the reason why ``torch.compile`` cannot make one graph of it, or None; ``clamps``, whether `to_data` also takes
     values outside ``codomain``, by moving them to its nearest end.
+
+    >>> import math
+    >>> import torch
+    >>> from pushforward import Transform
+    >>> class Double(Transform):
+    ...     def __init__(self, event_shape):
+    ...         super().__init__()
+    ...         self.data_shape = self.latent_shape = event_shape
+    ...     def to_latent(self, x, context=None, noise=None):
+    ...         return 2 * x, torch.full_like(x[:, 0], x.shape[1] * math.log(2))
+    ...     def to_data(self, z, context=None, noise=None):
+    ...         return z / 2, torch.full_like(z[:, 0], -z.shape[1] * math.log(2))
+    >>> Double((2,)).to_latent(torch.ones(1, 2))
+    (tensor([[2., 2.]]), tensor([1.3863]))
     """
 
     data_shape: Shape
@@ -128,6 +142,14 @@ class Chain(Transform):
     """Several transforms, run one after the other from the data to the latent.
 
     Raises ShapeError or OptionError, naming the two, where the shapes or domains of neighbours do not fit.
+
+    >>> import torch
+    >>> from pushforward.transforms import Chain, LULinear, Standardise
+    >>> chain, x = Chain([Standardise((2,)), LULinear(2)]), torch.randn(50, 2)
+    >>> chain.initialise(x)
+    >>> z, log_term = chain.to_latent(x)
+    >>> torch.allclose(chain.to_data(z)[0], x, atol=1e-5)
+    True
     """
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
@@ -192,6 +214,12 @@ class Inverse(Transform):
 
     `initialise` does nothing here: statistics that ``transform`` takes from data have to be set before. Raises
     OptionError where ``transform`` is no bijection.
+
+    >>> import torch
+    >>> from pushforward.transforms import Inverse, LULinear
+    >>> step, x = LULinear(2), torch.randn(3, 2)
+    >>> torch.equal(Inverse(step).to_data(x)[0], step.to_latent(x)[0])
+    True
     """
 
     def __init__(self, transform: Transform) -> None:

@@ -54,6 +54,12 @@ class ConditionalFlow(Conditional):
     transform: a bijection of the values to the real line. Its context is ``features(given, context)``; without
     features it is ``(B, G + K)``, the ``G`` numbers that are given with the context's ``K`` numbers after them, and a
     transform that looks at no context ignores it. Raises OptionError.
+
+    >>> import torch
+    >>> from pushforward.transforms.conditional import conditional_gaussian
+    >>> density = conditional_gaussian((2,), 3)
+    >>> density.log_prob(torch.zeros(4, 2), torch.zeros(4, 3)).shape
+    torch.Size([4])
     """
 
     def __init__(
@@ -104,6 +110,11 @@ class HalfLine(Conditional):
     net: called as ``net(given, context)``, gives ``(B, *event_shape)`` that is added to the log-scales before these
     are bounded; None: they depend on nothing. At 0 both densities are finite: equal values that are pooled, whose
     differences are 0, do no harm.
+
+    >>> import torch
+    >>> from pushforward.transforms import HalfLine
+    >>> HalfLine((1,), law="exponential").log_prob(torch.ones(1, 1), torch.zeros(1, 1)).item()
+    -1.0
     """
 
     support = Domain("real", 0.0)

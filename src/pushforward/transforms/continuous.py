@@ -80,6 +80,14 @@ class Continuous(StochasticLogDet):
     `to_latent_with_regularisation` returns.
 
     Raises OptionError, also where torchdiffeq is not installed, and NumericsError where a solve takes too many steps.
+
+    >>> import torch
+    >>> from pushforward.nets import ConcatSquashMLP
+    >>> from pushforward.transforms import Continuous
+    >>> step, x = Continuous(ConcatSquashMLP(2, hidden=(8,))), torch.randn(3, 2)
+    >>> z, log_term = step.to_latent(x)
+    >>> torch.allclose(step.to_data(z)[0], x, atol=1e-3)
+    True
     """
 
     eager = "solves a differential equation with steps that adapt"

@@ -21,6 +21,13 @@ class ContinuouslyIndexed(Transform):
 
     Source: Cornish, Caterini, Deligiannidis & Doucet, "Relaxing bijectivity constraints with continuously indexed
     normalising flows", 2020, eqs. 5 to 9. Raises OptionError, ShapeError.
+
+    >>> from pushforward.transforms import ContinuouslyIndexed, LULinear
+    >>> from pushforward.transforms.conditional import conditional_gaussian
+    >>> by_index = conditional_gaussian((2,), 1)
+    >>> prior, posterior = conditional_gaussian((1,), 2), conditional_gaussian((1,), 2)
+    >>> ContinuouslyIndexed(LULinear(2), by_index, prior, posterior).kind
+    'bound'
     """
 
     kind = "bound"

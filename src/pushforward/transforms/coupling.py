@@ -23,6 +23,16 @@ class Coupling(Transform):
     of the map's log-slopes (Real NVP, eq. 6). domain: of the whole event, for a map onto its own domain, where kept
     coordinates lie elsewhere; None: all lie in the map's. Raises OptionError for a map that holds something of its own
     for each coordinate.
+
+    >>> import torch
+    >>> from pushforward.maps import RationalQuadraticSpline
+    >>> from pushforward.nets import MLP
+    >>> from pushforward.transforms import Coupling, VectorPartition
+    >>> partition, map = VectorPartition(4, changed=(2, 3)), RationalQuadraticSpline(bins=4)
+    >>> step = Coupling(partition, map, MLP(*partition.net_sizes(map), hidden=(16,)))
+    >>> z, log_term = step.to_latent(torch.randn(5, 4))
+    >>> z.shape, log_term.shape
+    (torch.Size([5, 4]), torch.Size([5]))
     """
 
     def __init__(

@@ -76,6 +76,12 @@ class Dequantise(Dequantisation):
     """Uniform dequantisation: ``y = (x + u) / levels`` with u uniform on [0, 1), the noise itself.
 
     Source: Theis, van den Oord & Bethge, "A note on the evaluation of generative models", 2016, section 3.1.
+
+    >>> import torch
+    >>> from pushforward.transforms import Dequantise
+    >>> step, x = Dequantise((1,), levels=4), torch.tensor([[0], [3]])
+    >>> step.to_latent(x, noise=torch.full((2, 1), 0.5))[0].flatten()
+    tensor([0.1250, 0.8750])
     """
 
     law = "uniform"
@@ -103,6 +109,11 @@ class VariationalDequantise(Dequantisation):
     [0, 1], where no noise leads.
 
     Source: Ho, Chen, Srinivas, Duan & Abbeel, "Flow++", 2019, section 3.1. Raises OptionError, ShapeError.
+
+    >>> from pushforward.transforms import LULinear, VariationalDequantise
+    >>> step = VariationalDequantise((2,), levels=4, noise_flow=LULinear(2))
+    >>> step.kind, step.law
+    ('bound', 'variational')
     """
 
     law = "variational"

@@ -80,6 +80,12 @@ class LULinear(Linear, CheckedState):
     reflection, whose own ``P`` stays. limit bounds the log of the diagonal of ``U``.
 
     Source: Kingma & Dhariwal, "Glow", 2018, section 3.2; Oliva et al., "Transformation autoregressive networks", 2018.
+
+    >>> import torch
+    >>> from pushforward.transforms import LULinear
+    >>> step, x = LULinear(3), torch.randn(5, 3)
+    >>> torch.allclose(step.to_data(step.to_latent(x)[0])[0], x, atol=1e-5)
+    True
     """
 
     def __init__(
@@ -141,6 +147,12 @@ class DenseLinear(Linear):
     determinant are finite there and lead away from it.
 
     Source: Kingma & Dhariwal, "Glow", 2018, section 3.2, eq. 9.
+
+    >>> import torch
+    >>> from pushforward.transforms import DenseLinear
+    >>> z, log_term = DenseLinear(3).to_latent(torch.randn(5, 3))
+    >>> log_term.shape
+    torch.Size([5])
     """
 
     def __init__(
@@ -186,6 +198,12 @@ class Householder(Linear, InitialisedByData):
     are fewer than two rows a feature: what hardly varies in so few rows may well vary in others.
 
     Source: Tomczak & Welling, "Improving variational auto-encoders using Householder flow", 2016.
+
+    >>> import torch
+    >>> from pushforward.transforms import Householder
+    >>> z, log_term = Householder(3).to_latent(torch.randn(5, 3))
+    >>> log_term
+    tensor([0., 0., 0., 0., 0.])
     """
 
     def __init__(self, event_shape: int | Shape, start: Literal["identity", "orthogonal", "pca"] = "identity") -> None:

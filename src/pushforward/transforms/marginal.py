@@ -33,6 +33,14 @@ class MarginalGaussianization(GreedyTransform):
     less closely.
 
     Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011.
+
+    >>> import torch
+    >>> from pushforward.transforms import MarginalGaussianization
+    >>> step, x = MarginalGaussianization(2, bins=8), torch.rand(500, 2)
+    >>> step.fit(x, None, torch.Generator().manual_seed(0))
+    >>> z, _ = step.to_latent(x)
+    >>> bool((z.std(0) - 1).abs().max() < 0.2)
+    True
     """
 
     def __init__(self, features: int, bins: int = 32, rotation: RotationName = "pca", damping: float = 0.0) -> None:
@@ -75,6 +83,13 @@ class SlicedGaussianization(GreedyTransform):
     the training rows less closely.
 
     Source: Dai & Seljak, "Sliced iterative normalizing flows", 2021.
+
+    >>> import torch
+    >>> from pushforward.transforms import SlicedGaussianization
+    >>> step, x = SlicedGaussianization(3, directions=2, bins=8), torch.rand(500, 3)
+    >>> step.fit(x, None, torch.Generator().manual_seed(0))
+    >>> step.to_latent(x)[0].shape
+    torch.Size([500, 3])
     """
 
     def __init__(self, features: int, directions: int = 8, bins: int = 32, damping: float = 0.0) -> None:

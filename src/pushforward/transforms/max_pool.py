@@ -32,6 +32,13 @@ class MaxPool2d(Transform):
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.2, appendix C, and the
     authors' code. Raises ShapeError, OptionError.
+
+    >>> import torch
+    >>> from pushforward.transforms import MaxPool2d
+    >>> step = MaxPool2d((1, 4, 4))
+    >>> z, log_term = step.to_latent(torch.rand(2, 1, 4, 4))
+    >>> z.shape, step.kind
+    (torch.Size([2, 1, 2, 2]), 'exact')
     """
 
     def __init__(self, event_shape: Shape, rest: Conditional | None = None) -> None:

@@ -47,6 +47,13 @@ class QRColumns(OrthonormalColumns):
     numbers, and none suffice where a singular value lies beyond sqrt(3). A QR decomposition reaches the same matrices
     from any one of full rank, to the last digit and at a fixed cost; with the signs of the columns taken such that its
     triangle has a positive diagonal, it is smooth too.
+
+    >>> import torch
+    >>> from pushforward.transforms import QRColumns
+    >>> frame = QRColumns(4, 2)
+    >>> columns = frame(frame.start()[:, None])
+    >>> torch.allclose(columns.mT @ columns, torch.eye(2), atol=1e-6)
+    True
     """
 
     def start(self) -> Tensor:
@@ -60,7 +67,15 @@ class QRColumns(OrthonormalColumns):
 
 
 class HouseholderColumns(OrthonormalColumns):
-    """The first columns of a product of as many reflections, see `householder`."""
+    """The first columns of a product of as many reflections, see `householder`.
+
+    >>> import torch
+    >>> from pushforward.transforms import HouseholderColumns
+    >>> frame = HouseholderColumns(4, 2)
+    >>> columns = frame(frame.start()[:, None])
+    >>> torch.allclose(columns.mT @ columns, torch.eye(2), atol=1e-6)
+    True
+    """
 
     def __init__(self, features: int, columns: int) -> None:
         super().__init__(features, columns)
@@ -75,7 +90,16 @@ class HouseholderColumns(OrthonormalColumns):
 
 
 class FixedOrder(OrthonormalColumns):
-    """The coordinates' own axes, in their order or reversed: nothing to learn."""
+    """The coordinates' own axes, in their order or reversed: nothing to learn.
+
+    >>> import torch
+    >>> from pushforward.transforms import FixedOrder
+    >>> frame = FixedOrder(3, reverse=True)
+    >>> frame(frame.start()[:, None])
+    tensor([[[0., 0., 1.],
+             [0., 1., 0.],
+             [1., 0., 0.]]])
+    """
 
     def __init__(self, features: int, reverse: bool = False) -> None:
         super().__init__(features, features)

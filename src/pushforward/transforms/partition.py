@@ -19,6 +19,12 @@ class Partition(nn.Module, ABC):
 
     Attributes: ``event_shape``; ``kept_shape``, of one event's kept part as the net sees it; ``changed_shape``, of its
     changed part.
+
+    >>> import torch
+    >>> from pushforward.transforms import VectorPartition
+    >>> partition, x = VectorPartition(3, changed=(2,)), torch.tensor([[1.0, 2.0, 3.0]])
+    >>> partition.kept(x), partition.changed(x)
+    (tensor([[1., 2.]]), tensor([[3.]]))
     """
 
     event_shape: Shape
@@ -54,6 +60,12 @@ class VectorPartition(Partition, CheckedState):
     """A partition of vectors ``(D,)`` by index: ``changed`` lists the coordinates to change, in ascending order.
 
     The net sees the kept coordinates ``(B, K)`` and gives ``(B, n_params * (D - K))``.
+
+    >>> import torch
+    >>> from pushforward.transforms import VectorPartition
+    >>> partition = VectorPartition(3, changed=(0, 2))
+    >>> partition.kept(torch.tensor([[1.0, 2.0, 3.0]])), partition.complement().indices
+    (tensor([[2.]]), (1,))
     """
 
     def __init__(self, features: int, changed: Sequence[int]) -> None:
@@ -113,6 +125,12 @@ class Checkerboard(Partition):
     The net sees the whole image with the changed pixels set to 0 and gives ``(B, n_params * C, H, W)``, of which the
     changed pixels' entries are used. The changed part is ``(C, N)`` for ``N`` pixels.
     Source: Real NVP, section 3.4.
+
+    >>> import torch
+    >>> from pushforward.transforms import Checkerboard
+    >>> Checkerboard((1, 2, 2)).kept(torch.ones(1, 1, 2, 2))
+    tensor([[[[1., 0.],
+              [0., 1.]]]])
     """
 
     def __init__(self, event_shape: Shape, parity: int = 0) -> None:
@@ -150,6 +168,11 @@ class Channelwise(Partition):
 
     first: how many channels the first part has; None: half of them. The net sees the kept channels and gives
     ``n_params`` times the changed ones. Source: Real NVP, section 3.4.
+
+    >>> import torch
+    >>> from pushforward.transforms import Channelwise
+    >>> Channelwise((4, 2, 2)).kept(torch.zeros(3, 4, 2, 2)).shape
+    torch.Size([3, 2, 2, 2])
     """
 
     def __init__(self, event_shape: Shape, keep_first: bool = True, first: int | None = None) -> None:

@@ -15,7 +15,13 @@ from pushforward.transforms.base import Transform
 
 
 class Permutation(Transform, CheckedState):
-    """Reorders axis 1 (the coordinates of a vector, the channels of an image): ``z[:, i] = x[:, order[i]]``."""
+    """Reorders axis 1 (the coordinates of a vector, the channels of an image): ``z[:, i] = x[:, order[i]]``.
+
+    >>> import torch
+    >>> from pushforward.transforms import Permutation
+    >>> Permutation((3,), order=(2, 0, 1)).to_latent(torch.tensor([[1.0, 2.0, 3.0]]))[0]
+    tensor([[3., 1., 2.]])
+    """
 
     def __init__(self, event_shape: Shape, order: Sequence[int]) -> None:
         super().__init__()

@@ -31,6 +31,12 @@ class Planar(Transform):
     ``w = 0``. At the start ``u = 0``, ``w`` is a random direction, and ``b`` is random.
 
     With ``context_dim`` all of ``w``, ``u`` and ``b`` are shifted by a net of the context, of widths ``hidden``.
+
+    >>> import torch
+    >>> from pushforward.transforms import Planar
+    >>> step, x = Planar(2), torch.randn(3, 2)
+    >>> torch.allclose(step.to_data(step.to_latent(x)[0])[0], x, atol=1e-5)
+    True
     """
 
     def __init__(

@@ -35,6 +35,11 @@ class Log(_HalfLine):
     """``z = log(x - low)`` for ``x > low``: for values whose ratios matter. At or below ``low`` the density is 0.
 
     A latent beyond the logarithm of the dtype's largest number goes to that number.
+
+    >>> import torch
+    >>> from pushforward.transforms import Log
+    >>> Log((1,)).to_latent(torch.tensor([[1.0]]))
+    (tensor([[0.]]), tensor([0.]))
     """
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
@@ -52,6 +57,12 @@ class InverseSoftplus(_HalfLine):
     """``z = log(exp(x - low) - 1)`` for ``x > low``: the logarithm near ``low``, the identity far above it.
 
     At or below ``low`` the density is 0.
+
+    >>> import torch
+    >>> from pushforward.transforms import InverseSoftplus
+    >>> z, _ = InverseSoftplus((1,)).to_latent(torch.tensor([[1.3133]]))
+    >>> round(z.item(), 2)
+    1.0
     """
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:

@@ -69,7 +69,13 @@ class LogDet(ABC):
 
 @dataclass(frozen=True)
 class ExactLogDet(LogDet):
-    """The whole Jacobian, by a backward pass for each coordinate of an event."""
+    """The whole Jacobian, by a backward pass for each coordinate of an event.
+
+    >>> from pushforward.nets import contractive_mlp
+    >>> from pushforward.transforms import ExactLogDet, Residual
+    >>> Residual((2,), contractive_mlp(2, hidden=(8,)), ExactLogDet()).kind
+    'exact'
+    """
 
     kind = "exact"
     estimator = None
@@ -103,6 +109,11 @@ class TruncatedLogDet(LogDet):
     """The first ``terms`` of the series, with one probe: biased by the terms that are left out.
 
     The bias is at most ``D sum over k > terms of L^k / k`` for D coordinates and Lipschitz constant L.
+
+    >>> from pushforward.nets import contractive_mlp
+    >>> from pushforward.transforms import Residual, TruncatedLogDet
+    >>> Residual((2,), contractive_mlp(2, hidden=(8,)), TruncatedLogDet(terms=5)).kind
+    'estimate'
     """
 
     terms: int = 5
@@ -137,6 +148,11 @@ class RouletteLogDet(LogDet):
     probability there is at least ``L^1.5``.
 
     How many terms a row has follows from two uniform numbers of its own; a batch goes on as far as its longest row.
+
+    >>> from pushforward.nets import contractive_mlp
+    >>> from pushforward.transforms import Residual, RouletteLogDet
+    >>> Residual((2,), contractive_mlp(2, hidden=(8,)), RouletteLogDet()).kind
+    'estimate'
     """
 
     exact_terms: int = 2

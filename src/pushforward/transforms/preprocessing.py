@@ -17,7 +17,13 @@ from pushforward.transforms.base import Transform
 
 
 class Identity(Transform):
-    """Leaves everything as it is: real numbers, or what else lies in ``domain``."""
+    """Leaves everything as it is: real numbers, or what else lies in ``domain``.
+
+    >>> import torch
+    >>> from pushforward.transforms import Identity
+    >>> Identity((2,)).to_latent(torch.ones(1, 2))
+    (tensor([[1., 1.]]), tensor([0.]))
+    """
 
     def __init__(self, event_shape: Shape, domain: Domain = REAL) -> None:
         super().__init__()
@@ -32,7 +38,13 @@ class Identity(Transform):
 
 
 class Flatten(Transform):
-    """An event of any shape as one vector."""
+    """An event of any shape as one vector.
+
+    >>> import torch
+    >>> from pushforward.transforms import Flatten
+    >>> Flatten((1, 4, 4)).to_latent(torch.zeros(2, 1, 4, 4))[0].shape
+    torch.Size([2, 16])
+    """
 
     def __init__(self, event_shape: Shape) -> None:
         super().__init__()
@@ -51,6 +63,11 @@ class Logit(Transform):
     Its domain reaches a little beyond [0, 1], to where the argument of the logit is 0 or 1; outside it the density is
     0. Log term: ``sum softplus(z) + softplus(-z) + ln(1 - 2 alpha)``. Source: Real NVP, section 4.1, with the
     ``1 - 2 alpha`` of the authors' code in the place of the paper's ``1 - alpha``.
+
+    >>> import torch
+    >>> from pushforward.transforms import Logit
+    >>> Logit((1,)).to_latent(torch.tensor([[0.5]]))[0]
+    tensor([[0.]])
     """
 
     def __init__(self, event_shape: Shape, alpha: float = 0.05) -> None:

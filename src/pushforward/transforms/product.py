@@ -21,6 +21,12 @@ class Product(Transform):
     whole context. indices: the coordinates of each part, for parts that keep their number of coordinates; None: the
     parts take consecutive blocks. Raises ShapeError, OptionError where parts are not of vectors or indices do not hold
     each coordinate once.
+
+    >>> import torch
+    >>> from pushforward.transforms import Angles, Log, Product
+    >>> step = Product([Log((1,)), Angles((1,))])
+    >>> step.to_latent(torch.tensor([[1.0, 0.5]]))[0]
+    tensor([[0.0000, 0.5000]])
     """
 
     def __init__(self, transforms: Sequence[Transform], indices: Sequence[Sequence[int]] | None = None) -> None:

@@ -28,6 +28,12 @@ class Radial(Transform):
     from a standard normal, and ``alpha`` is about as large as such a vector.
 
     With ``context_dim`` all of ``c``, ``alpha`` and ``s`` are shifted by a net of the context, of widths ``hidden``.
+
+    >>> import torch
+    >>> from pushforward.transforms import Radial
+    >>> step, x = Radial(2), torch.randn(3, 2)
+    >>> torch.allclose(step.to_data(step.to_latent(x)[0])[0], x, atol=1e-5)
+    True
     """
 
     def __init__(

@@ -35,6 +35,11 @@ class Reversible(Transform):
     that are followed by power iterations.
 
     Source: Gomez, Ren, Urtasun & Grosse, "The reversible residual network", 2017, section 3.
+
+    >>> import torch
+    >>> from pushforward.transforms import LULinear, Reversible
+    >>> step = Reversible([LULinear(2), LULinear(2)])
+    >>> step.to_latent(torch.randn(3, 2))[0].sum().backward()
     """
 
     eager = "its backward pass runs its steps again"

@@ -23,6 +23,12 @@ class Slice(Transform):
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.1 and appendix A. Raises
     OptionError, ShapeError.
+
+    >>> from pushforward.transforms import Slice
+    >>> from pushforward.transforms.conditional import conditional_gaussian
+    >>> step = Slice((3,), kept=2, rest=conditional_gaussian((1,), 2))
+    >>> step.latent_shape, step.kind
+    ((2,), 'exact')
     """
 
     def __init__(self, event_shape: Shape, kept: int, rest: Conditional, domain: Domain = REAL) -> None:

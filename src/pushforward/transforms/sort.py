@@ -29,6 +29,12 @@ class Sort(Transform):
     that has mass elsewhere would lose it.
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.2 and appendix D.
+
+    >>> import torch
+    >>> from pushforward.transforms import Sort
+    >>> step = Sort((3,))
+    >>> step.to_latent(torch.tensor([[3.0, 1.0, 2.0]]))[0], step.kind
+    (tensor([[1., 2., 3.]]), 'exact')
     """
 
     codomain = ORDERED
@@ -47,7 +53,13 @@ class Sort(Transform):
 
 
 class Differences(Transform):
-    """Ordered vectors ``(D,)`` as their first coordinate and the steps up to the next ones, which are positive."""
+    """Ordered vectors ``(D,)`` as their first coordinate and the steps up to the next ones, which are positive.
+
+    >>> import torch
+    >>> from pushforward.transforms import Differences
+    >>> Differences((3,)).to_latent(torch.tensor([[1.0, 4.0, 9.0]]))[0]
+    tensor([[1., 3., 5.]])
+    """
 
     domain = ORDERED
 

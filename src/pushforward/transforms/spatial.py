@@ -22,6 +22,11 @@ class Squeeze(Transform):
     the channels holds, for all channels, the two positions on one diagonal and the second half the other two, so that
     keeping half the channels keeps one colour of the chess-board, as Real NVP's multi-scale arrangement wants
     (section 3.6 and the authors' code).
+
+    >>> import torch
+    >>> from pushforward.transforms import Squeeze
+    >>> Squeeze((1, 4, 4)).to_latent(torch.zeros(2, 1, 4, 4))[0].shape
+    torch.Size([2, 4, 2, 2])
     """
 
     def __init__(self, event_shape: Shape, ordered: bool = False) -> None:
@@ -67,6 +72,12 @@ class MultiScale(Transform):
     and the others are done. The latent is one flat vector: the parts in the order in which they left. Sources: Real
     NVP, section 3.6, where half of the channels leave; Ma, Kong, Zhang & Hovy, "MaCow", 2019, section 3.3, where
     fewer do, more often.
+
+    >>> import torch
+    >>> from pushforward.transforms import Identity, MultiScale, Squeeze
+    >>> scales = MultiScale([Squeeze((1, 4, 4)), Identity((2, 2, 2))])
+    >>> scales.to_latent(torch.zeros(3, 1, 4, 4))[0].shape, scales.part_sizes
+    (torch.Size([3, 16]), (8, 8))
     """
 
     def __init__(self, scales: Sequence[Transform]) -> None:

@@ -47,6 +47,15 @@ def exactly(module: nn.Module) -> Iterator[None]:
     """Inside, every `StochasticLogDet` transform in ``module`` computes its log term without probes.
 
     A pass for each coordinate of an event: for checks, and for reference values in few dimensions.
+
+    >>> import torch
+    >>> from pushforward.nets import contractive_mlp
+    >>> from pushforward.transforms import Residual, RouletteLogDet, exactly
+    >>> step = Residual((2,), contractive_mlp(2, hidden=(8,)), RouletteLogDet()).eval()
+    >>> with exactly(step):
+    ...     _, log_term = step.to_latent(torch.zeros(3, 2))
+    >>> log_term.shape
+    torch.Size([3])
     """
     with _EXACT.held([part for part in module.modules() if isinstance(part, StochasticLogDet)], True):
         yield

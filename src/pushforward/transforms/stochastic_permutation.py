@@ -19,6 +19,10 @@ class StochasticPermutation(Transform):
     what follows does not mind the order. domain: where all coordinates lie.
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, appendix E.
+
+    >>> from pushforward.transforms import StochasticPermutation
+    >>> StochasticPermutation((3,)).kind
+    'bound'
     """
 
     kind = "bound"

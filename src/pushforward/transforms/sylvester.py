@@ -51,6 +51,12 @@ class Sylvester(Transform):
     unit matrix, and ``b`` is drawn from a standard normal.
 
     With ``context_dim`` all that is learned is shifted by a net of the context, of widths ``hidden``.
+
+    >>> import torch
+    >>> from pushforward.transforms import QRColumns, Sylvester
+    >>> step, x = Sylvester(QRColumns(3, 2)), torch.randn(4, 3)
+    >>> torch.allclose(step.to_data(step.to_latent(x)[0])[0], x, atol=1e-5)
+    True
     """
 
     def __init__(

@@ -52,6 +52,11 @@ class LocalMaps(GreedyTransform):
     The radius of each is the distance to a random number of neighbours. The amplitude follows from gradient and second
     derivative of the log-likelihood of the rows, is bounded, and halved until the likelihood does rise, as Tabak &
     Turner choose theirs. The form of ``f`` is not one of theirs: it has a closed inverse and is smooth at the centre.
+
+    >>> import torch
+    >>> from pushforward.transforms import LocalMaps
+    >>> LocalMaps(2, maps=3).to_latent(torch.randn(4, 2))[0].shape
+    torch.Size([4, 2])
     """
 
     def __init__(self, features: int, maps: int = 50, shape: LocalMapShape = "radial", context_dim: int = 0) -> None:

@@ -18,6 +18,12 @@ class VAE(Transform):
     Welling, "Auto-encoding variational Bayes", 2014, eq. 3. Data and latent may be of any two shapes. Source of the
     step as one of a chain: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3. Raises
     OptionError.
+
+    >>> from pushforward.transforms import VAE
+    >>> from pushforward.transforms.conditional import conditional_gaussian
+    >>> step = VAE(conditional_gaussian((1,), 3), conditional_gaussian((3,), 1))
+    >>> step.data_shape, step.latent_shape, step.kind
+    ((3,), (1,), 'bound')
     """
 
     kind = "bound"

@@ -27,6 +27,13 @@ class Whiten(Transform, InitialisedByData):
     ``D`` pseudo-observations: the given rows may be few.
 
     Source: the preconditioning of Tabak & Turner, "A family of nonparametric density estimation algorithms", 2013.
+
+    >>> import torch
+    >>> from pushforward.transforms import Whiten
+    >>> step, x = Whiten(2), torch.randn(200, 2) @ torch.tensor([[2.0, 0.0], [1.0, 0.5]])
+    >>> step.initialise(x)
+    >>> torch.allclose(step.to_latent(x)[0].T.cov(), torch.eye(2), atol=0.02)
+    True
     """
 
     def __init__(self, features: int, context_dim: int = 0) -> None:
