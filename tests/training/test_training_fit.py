@@ -22,6 +22,7 @@ from pushforward.flow import Flow
 from pushforward.maps.affine import Affine, Scale, SoftClampScale, TanhScale
 from pushforward.nets import ResidualConvNet
 from pushforward.training import FitResult, TrainingOptions, fit, stepper
+from pushforward.training.options import TrainingKeywords
 from pushforward.transforms import (
     BatchNorm,
     Checkerboard,
@@ -125,6 +126,30 @@ def test_the_best_weights_are_kept_and_not_the_last():
     assert result.best_step == result.history[int(np.argmax(values))]["step"]
     assert flow.likelihood(x[20:]).value.double().mean().item() == pytest.approx(result.best_validation, abs=1e-6)
     assert not flow.training
+
+
+def test_a_run_whose_best_weights_are_the_untrained_ones_says_so():
+    torch.manual_seed(0)
+    result = quick(flows.build("nice", 2, transforms=2, hidden=(8,)), lr=30.0, schedule="constant", validate_every=5)
+    assert result.best_step == 0
+    assert any("the best weights are the untrained ones: after none of 20 steps" in note for note in result.notes)
+    torch.manual_seed(0)
+    good = quick(flows.build("nice", 2, transforms=2, hidden=(8,)), lr=1e-3)
+    assert good.best_step > 0
+    assert good.notes == []
+
+
+def test_options_are_given_as_keywords_or_as_an_object_and_not_as_both():
+    first, second = (flows.build("nice", 2, transforms=1, hidden=(4,)) for _ in range(2))
+    second.load_state_dict(first.state_dict())
+    fit(first, ring(), steps=3, lr=1e-2, batch_size=16, progress=False)
+    fit(second, ring(), options=TrainingOptions(steps=3, lr=1e-2, batch_size=16), progress=False)
+    assert same(weights(first), weights(second))
+    with pytest.raises(OptionError, match="steps, lr were given beside options"):
+        fit(first, ring(), options=TrainingOptions(), steps=3, lr=1e-2, progress=False)
+    with pytest.raises(OptionError, match=r"no option .ls."):
+        fit(first, ring(), ls=1e-2, progress=False)
+    assert set(TrainingKeywords.__annotations__) == set(TrainingOptions.model_fields)
 
 
 def test_patience_ends_a_run_that_no_longer_improves():
