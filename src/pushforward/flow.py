@@ -30,6 +30,7 @@ from pushforward.transforms.dequantisation import Dequantisation
 
 # Of one pass of `likelihood`, so that what the nets keep stays small next to memory: rows, and values of events.
 _BATCH_ROWS, _BATCH_VALUES = 1024, 2**18
+_HELD_VALUES = 2**22
 _PROBES = 8
 
 
@@ -247,8 +248,10 @@ class Flow(Density):
         estimates = []
         with evaluation(self):
             context = self.prepare_context(context, x.shape[0])
-            for start in range(0, max(1, x.shape[0]), batch_size):
-                part = slice(start, min(start + batch_size, x.shape[0]))
+            # The values of all draws of a row are held at once: of many draws, for few rows.
+            rows = max(1, min(batch_size, _HELD_VALUES // (draws * each)))
+            for start in range(0, max(1, x.shape[0]), rows):
+                part = slice(start, min(start + rows, x.shape[0]))
                 first, contexts = first_row + start, None if context is None else context[part]
                 values = self._keyed_values(x[part], contexts, (draws, each), key, first, batch_size)
                 estimates.append(combined(values.reshape(draws, each, -1)))

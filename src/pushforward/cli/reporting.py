@@ -12,7 +12,7 @@ from pushforward.cli.progress import tell
 from pushforward.data import DataSet
 from pushforward.evaluation.baselines import gaussian
 from pushforward.evaluation.fit_baselines import baseline_views
-from pushforward.evaluation.scores import score
+from pushforward.evaluation.scores import remark_on_few, score
 from pushforward.evaluation.verdict import compare_likelihoods
 from pushforward.reports import report_saved_model
 from pushforward.reports.report_json import as_json
@@ -67,6 +67,8 @@ def print_held_out(likelihood: dict[str, Any]) -> None:
     for other in likelihood["baselines"]:
         difference = other["difference"]
         print(f"  {other['name']}: {_with_error(other['value'])}; the flow's minus this: {_with_error(difference)}")
+    if remark := remark_on_few(rows, "rows"):
+        print(f"  note: {remark}")
     print(f"  ({better(unit)} is better)")
 
 

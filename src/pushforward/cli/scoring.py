@@ -17,7 +17,7 @@ from pushforward.cli.reading import read_for
 from pushforward.data import DataSet
 from pushforward.domain_values import find_outside
 from pushforward.errors import DataError, OptionError
-from pushforward.evaluation.scores import summarise
+from pushforward.evaluation.scores import remark_on_few, summarise
 from pushforward.rows import row_likelihoods, rows_of
 from pushforward.storage import SavedModel, load_model
 from pushforward.units import in_unit, unit_of
@@ -71,6 +71,9 @@ def run_score(
     write_table(table, out)
     draws = f", k = {likelihood.samples:,}" if likelihood.samples > 1 else ""
     _tell_mean(values, unit, likelihood.in_words + draws)
+    averaged = likelihood.samples if likelihood.samples > 1 else likelihood.probes
+    if likelihood.standard_error is not None and (remark := remark_on_few(averaged, "draws")):
+        tell(f"note: in each row, {remark}; score with more --samples")
     if not np.isfinite(values).all():
         _tell_outside(model, data, rows)
 
@@ -100,3 +103,5 @@ def _tell_mean(values: Array, unit: str, kind: str) -> None:
         return
     error = "" if mean.standard_error is None else f" +- {mean.standard_error:.4f}"
     tell(f"{len(values):,} rows: mean {mean.mean:.4f}{error} {unit} ({kind})")
+    if remark := remark_on_few(mean.rows, "rows"):
+        tell(f"note: {remark}")

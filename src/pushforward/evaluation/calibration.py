@@ -19,6 +19,8 @@ from pushforward.precision import in_float64
 from pushforward.rows import Rows, row_likelihoods
 
 _DRAWS = 20_000
+# Draws for each of so many contexts at once.
+_DRAWS_EACH, _ROWS_EACH = 200, 50
 LEVELS = (0.5, 0.8, 0.95)
 
 
@@ -171,25 +173,42 @@ def marginal_pit(flow: Flow, part: Rows, seed: int, rows: int = 5000, conditiona
     generator = torch.Generator(device=flow.device).manual_seed(seed)
     rng = np.random.default_rng(seed)
     part = part.sample(rows if part.context is None else conditional_rows, seed)
+    values = part.values()
+    draws = _DRAWS if part.context is None else _DRAWS_EACH
+    ranks = _ranks(flow, values, generator) if part.context is None else _ranks_given(flow, part, values, generator)
+    if ranks is None:
+        return None
+    pits = np.empty(values.shape)
+    for column, (below, up_to) in enumerate(zip(ranks[0].T, ranks[1].T, strict=True)):
+        pits[:, column] = (below + rng.random(len(values)) * (up_to - below + 1)) / (draws + 1)
+    return pits
+
+
+def _ranks(flow: Flow, values: Array, generator: torch.Generator) -> tuple[Array, Array] | None:
+    """The number of draws below each of ``values: (N, D)``, and of those not above it; None for draws not finite."""
     with torch.no_grad():
-        if part.context is None:
-            samples = flow.sample(_DRAWS, generator=generator)[:, None]
-        else:
-            blocks = [flow.sample(200, context, generator=generator) for _, _, context in part.batches(flow, 50)]
-            samples = torch.cat(blocks, 1)
-    drawn = samples.cpu().double().numpy().reshape(*samples.shape[:2], -1)
+        drawn = flow.sample(_DRAWS, generator=generator).reshape(_DRAWS, -1).cpu().numpy()
     if not np.isfinite(drawn).all():
         return None
-    values = part.values()
-    pits = np.empty(values.shape)
+    below, up_to = np.empty(values.shape, dtype=np.int64), np.empty(values.shape, dtype=np.int64)
     for column, x in enumerate(values.T):
-        if part.context is None:
-            ordered = np.sort(drawn[:, 0, column])
-            below, up_to = np.searchsorted(ordered, x, "left"), np.searchsorted(ordered, x, "right")
-        else:
-            below, up_to = (drawn[..., column] < x).sum(0), (drawn[..., column] <= x).sum(0)
-        pits[:, column] = (below + rng.random(len(x)) * (up_to - below + 1)) / (len(drawn) + 1)
-    return pits
+        ordered = np.sort(drawn[:, column]).astype(np.float64)
+        below[:, column], up_to[:, column] = (np.searchsorted(ordered, x, side) for side in ("left", "right"))
+    return below, up_to
+
+
+def _ranks_given(flow: Flow, part: Rows, values: Array, generator: torch.Generator) -> tuple[Array, Array] | None:
+    """`_ranks` among draws for each row's own context, a block of rows at a time, which bounds the memory."""
+    below, up_to = np.empty(values.shape, dtype=np.int64), np.empty(values.shape, dtype=np.int64)
+    for start, _, context in part.batches(flow, _ROWS_EACH):
+        with torch.no_grad():
+            drawn = flow.sample(_DRAWS_EACH, context, generator=generator).cpu().double().numpy()
+        if not np.isfinite(drawn).all():
+            return None
+        rows = slice(start, start + drawn.shape[1])
+        drawn = drawn.reshape(*drawn.shape[:2], -1)
+        below[rows], up_to[rows] = (drawn < values[rows]).sum(0), (drawn <= values[rows]).sum(0)
+    return below, up_to
 
 
 def coverage(

@@ -10,7 +10,7 @@ import numpy as np
 
 from pushforward.array_types import Array
 from pushforward.evaluation.baselines import NAMES, Baseline
-from pushforward.evaluation.scores import Scores, summarise
+from pushforward.evaluation.scores import Scores, standard_errors, summarise
 from pushforward.units import Unit, better, in_unit
 
 # Held-out rows below which a flow is not called good.
@@ -96,7 +96,7 @@ def _against_the_best(baselines: list[dict[str, Any]], unit: Unit) -> tuple[str,
     best = max(finite, key=lambda b: sign * b["value"]["mean"])
     name, error = NAMES[best["role"]], best["difference"]["standard_error"]
     gain = sign * best["difference"]["mean"]
-    if abs(gain) <= 2 * (error or math.inf):
+    if abs(gain) <= (standard_errors(best["difference"]["rows"]) * error if error else math.inf):
         difference = f"{sign * gain:+.3f}".replace("-", "−")
         return "fair", f"no clear difference from the best baseline ({name}: {difference}{_plus_minus(error)} {unit})"
     state, word = ("good", "better") if gain > 0 else ("bad", "worse")

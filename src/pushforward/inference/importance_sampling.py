@@ -19,6 +19,7 @@ from pushforward.training.batches import context_rows
 
 # Samples are drawn in chunks of about this many values.
 _CHUNK_VALUES, _MAX_CHUNK = 2**18, 8192
+_HELD_WEIGHTS = 2**22
 
 
 def _unknown() -> Tensor:
@@ -76,8 +77,33 @@ def importance(
     if samples < 2:
         raise OptionError(f"importance sampling needs at least 2 samples, got {samples}")
     target, rows = Target(log_density), context_rows(flow, context, "target")
-    groups = 1 if rows is None else len(rows)
     source = generator_of(generator, 0 if generator is None and seed is None else seed, flow.device)
+    # The weights of all samples of a context are held at once: of many samples, for few contexts.
+    block = max(1, _HELD_WEIGHTS // samples)
+    if rows is None or len(rows) <= block:
+        return _weighed(flow, target, samples, rows, source)
+    return _joined([_weighed(flow, target, samples, part, source) for part in rows.split(block)])
+
+
+def _joined(parts: list[Importance]) -> Importance:
+    """The figures of consecutive blocks of contexts as one."""
+    return Importance(
+        elbo=torch.cat([part.elbo for part in parts]),
+        elbo_standard_error=torch.cat([part.elbo_standard_error for part in parts]),
+        log_normaliser=torch.cat([part.log_normaliser for part in parts]),
+        standard_error=torch.cat([part.standard_error for part in parts]),
+        effective=torch.cat([part.effective for part in parts]),
+        samples=parts[0].samples,
+        outside=sum(part.outside for part in parts),
+        undefined=sum(part.undefined for part in parts),
+    )
+
+
+def _weighed(
+    flow: Flow, target: Target, samples: int, rows: Tensor | None, source: torch.Generator | None
+) -> Importance:
+    """`importance` for all contexts at once."""
+    groups = 1 if rows is None else len(rows)
     chunk = max(1, min(_MAX_CHUNK, _CHUNK_VALUES // math.prod(flow.event_shape)) // groups)
     parts = []
     for start in range(0, samples, chunk):

@@ -199,14 +199,17 @@ def scatter(
 
 
 def comparison(
-    names: Sequence[str], roles: Sequence[str], means: Sequence[float], errors: Sequence[float], unit: Unit
+    names: Sequence[str], roles: Sequence[str], means: Sequence[float], halves: Sequence[float], unit: Unit
 ) -> str:
-    """Mean likelihoods with two standard errors each, one line a model; roles: ``flow``, or that of a baseline."""
+    """Mean likelihoods with intervals of half-lengths ``halves``, one line a model.
+
+    roles: ``flow``, or that of a baseline.
+    """
     figure, [[ax]] = panel(4.2, 0.55 + 0.34 * len(names))
     places = np.arange(len(names))[::-1]
     colours = [{"flow": MODEL, "truth": THIRD}.get(role, DATA) for role in roles]
-    for place, mean, error, colour in zip(places, means, errors, colours, strict=True):
-        ax.errorbar(mean, place, xerr=2 * error, fmt="o", color=colour, markersize=5, linewidth=1.6, capsize=3)
+    for place, mean, half, colour in zip(places, means, halves, colours, strict=True):
+        ax.errorbar(mean, place, xerr=half, fmt="o", color=colour, markersize=5, linewidth=1.6, capsize=3)
     ax.set_yticks(places, [_short(name, 28) for name in names])
     ax.set(xlabel=f"{unit} ({better(unit)} is better)", ylim=(-0.6, len(names) - 0.4))
     ax.locator_params(axis="x", nbins=6)

@@ -24,7 +24,7 @@ from pushforward.evaluation.latent_edits import (
     scale_count,
     temperature_sweep,
 )
-from pushforward.evaluation.scores import score
+from pushforward.evaluation.scores import score, standard_errors
 from pushforward.flow import Flow
 from pushforward.reports import figures
 from pushforward.reports.report_data import DataFacts
@@ -135,8 +135,9 @@ def _likelihood_chart(likelihood: dict[str, Any]) -> list[str]:
         return []
     names, roles = ([model[key] for model in finite] for key in ("name", "role"))
     means = [model["value"]["mean"] for model in finite]
-    errors = [model["value"]["standard_error"] or 0.0 for model in finite]
-    return [figures.comparison(names, roles, means, errors, likelihood["unit"])]
+    values = [model["value"] for model in finite]
+    halves = [standard_errors(v["rows"]) * v["standard_error"] if v["standard_error"] else 0.0 for v in values]
+    return [figures.comparison(names, roles, means, halves, likelihood["unit"])]
 
 
 def _latent_charts(fit: LatentFit | None) -> list[str]:
