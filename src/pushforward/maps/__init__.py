@@ -1,4 +1,4 @@
-"""Element-wise monotone maps: what couplings, autoregressive and element-wise transforms do to a coordinate."""
+"""Element-wise monotone maps, which couplings, autoregressive and element-wise transforms apply to each coordinate."""
 
 from pushforward.maps.affine import Additive as Additive
 from pushforward.maps.affine import Affine as Affine

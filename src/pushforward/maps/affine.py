@@ -1,8 +1,8 @@
 """Shifts and scales: the maps of NICE, Real NVP and Glow.
 
-A log-scale is bounded, because an unbounded exponential makes flows whose inverse exists on paper only (Behrmann et
-al., "Understanding and mitigating exploding inverses in invertible neural networks", 2021). How it is bounded is an
-object that `Affine` is given: `TanhScale`, `SigmoidScale` or `SoftClampScale`.
+A log-scale is bounded, because with an unbounded exponential a flow has an inverse in exact arithmetic only (Behrmann
+et al., "Understanding and mitigating exploding inverses in invertible neural networks", 2021). `Affine` takes the bound
+as an object: `TanhScale`, `SigmoidScale` or `SoftClampScale`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STACKED_LIMIT = 2.0
 
 
 class LogScale(nn.Module, ABC):
-    """Turns a net's raw output into the log of a scale, element by element."""
+    """A bounded log-scale, computed from a net's raw output element by element."""
 
     @abstractmethod
     def forward(self, raw: Tensor) -> Tensor:
@@ -37,7 +37,8 @@ class TanhScale(LogScale, HasScaleParameters):
 
     Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, section 4.1. It starts at 1 and
     not at 0 because the net's last layer starts at 0 already: a product of two zeros has no gradient in either.
-    rescale: another start, for a net whose last layer starts elsewhere. penalised: whether the L2 penalty includes it.
+    rescale: another starting value, for a net whose last layer does not start at 0. penalised: whether the L2 penalty
+    includes it.
 
     >>> import torch
     >>> from pushforward.maps import TanhScale
@@ -73,7 +74,7 @@ class SigmoidScale(LogScale):
 
 
 class SoftClampScale(LogScale):
-    """``raw / (1 + |raw| / limit)``: slope 1 at 0, and never beyond ``limit`` (> 0) in either direction.
+    """``raw / (1 + |raw| / limit)``, with slope 1 at 0 and values between ``-limit`` and ``limit`` (> 0).
 
     >>> import torch
     >>> from pushforward.maps import SoftClampScale
@@ -93,7 +94,7 @@ class SoftClampScale(LogScale):
         return raw / (1 + raw.abs() / self.limit)
 
     def raw(self, log_scale: Tensor) -> Tensor:
-        """What is turned into ``log_scale``, or into nearly ``limit`` where that lies beyond."""
+        """The raw value of ``log_scale``: the inverse of `forward`, with values beyond 0.99 ``limit`` clamped."""
         log_scale = log_scale.clamp(-0.99 * self.limit, 0.99 * self.limit)
         return log_scale / (1 - log_scale.abs() / self.limit)
 
@@ -182,9 +183,9 @@ class Affine(Map):
 
 
 class ShiftedScale(Map):
-    """``y = (x + t) exp(s)``: the shift ``t`` of `Affine` before the scale instead of after it.
+    """``y = (x + t) exp(s)``: an `Affine` whose shift ``t`` precedes the scale.
 
-    Source: the authors' code of Real NVP, which differs from eq. 4 of their paper in this.
+    Source: the authors' code of Real NVP, which differs here from eq. 4 of their paper.
 
     >>> from pushforward.maps import ShiftedScale, SigmoidScale
     >>> ShiftedScale(SigmoidScale()).n_params

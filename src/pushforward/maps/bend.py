@@ -8,15 +8,16 @@ from torch import Tensor, nn
 from pushforward.maps.map import NumericMap
 from pushforward.maps.slopes import positive_slope
 
-# cosh of more would overflow when squared; 1 / cosh^2 is nothing there.
+# The square of cosh overflows beyond this; 1 / cosh^2 is 0 there.
 _FAR = 40.0
 
 
 class Bend(NumericMap):
-    """``y = x + (s - 1) tanh(x)``: slope ``s`` at 0, and 1 far out; the inverse is numeric.
+    """``y = x + (s - 1) tanh(x)``: with slope ``s`` at 0 and 1 far from it.
 
-    params[0]: the raw ``s = softplus(raw + const) + 0.001``, 1 at raw = 0, which is the identity and the start. It is
-    above 0, and so the map increases everywhere: what holds planar and Sylvester flows invertible.
+    params[0]: the raw ``s = softplus(raw + const) + 0.001``, 1 at raw = 0, which is the identity and the start. As
+    ``s`` is above 0, the map increases everywhere, which makes planar and Sylvester flows invertible. The inverse is
+    numeric.
 
     Source: Rezende & Mohamed, "Variational inference with normalizing flows", 2015, appendix A.1.
 
@@ -36,6 +37,6 @@ class Bend(NumericMap):
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         slope, bent = positive_slope(params[0]), x.tanh()
-        # 1 + (s - 1) (1 - tanh^2) as a sum of what is not negative; 1 / cosh^2 has digits where 1 - tanh^2 has none.
+        # 1 + (s - 1) (1 - tanh^2) as a sum of non-negative terms; 1 / cosh^2 is accurate where 1 - tanh^2 cancels.
         left = x.clamp(-_FAR, _FAR).cosh().square().reciprocal()
         return x + (slope - 1) * bent, (bent.square() + slope * left).log()

@@ -13,7 +13,7 @@ from pushforward.option_checks import above_zero, at_least_one
 class Bernstein(NumericMap):
     """``y = sum_m theta_m C(M, m) t^m (1 - t)^(M - m)`` with ``t = (x + bound) / (2 bound)``, linear beyond ``bound``.
 
-    degree: M, at least 1. bound (> 0): outside ``[-bound, bound]`` the map goes on with the slope that it has there.
+    degree: M, at least 1. bound (> 0): outside ``[-bound, bound]`` the map continues linearly.
 
     params: c, then M raw slopes s. ``theta_0 = c - bound`` and ``theta_m = theta_(m-1) + s_m 2 bound / M`` with
     ``s = softplus(raw + const) + 0.001``, which is 1 at raw = 0: the slope of the map is the Bernstein polynomial of
@@ -49,7 +49,7 @@ class Bernstein(NumericMap):
 def _casteljau(coefficients: Tensor, t: Tensor, rest: Tensor) -> Tensor:
     """The polynomial with the Bernstein coefficients ``(M + 1, ...)`` at ``t`` in [0, 1]; rest: ``1 - t``.
 
-    De Casteljau's rule: only means of neighbours, so that rounding errors do not grow.
+    De Casteljau's rule takes only means of neighbours, so that rounding errors do not grow.
     """
     while coefficients.shape[0] > 1:
         coefficients = rest * coefficients[:-1] + t * coefficients[1:]

@@ -14,10 +14,10 @@ from pushforward.maps.map import Map
 
 
 class Composed(Map):
-    """``maps`` one after the other, from the data to the latent; their parameters stand in the same order.
+    """The composition of ``maps``, applied from the data to the latent; their parameters are in the same order.
 
-    An `Affine` before a spline lets a net move and scale what the spline bends, which sharp conditional densities need.
-    Raises OptionError where one map gives values that the next does not take, or is made for events of another shape.
+    An `Affine` before a spline lets a net shift and scale the spline's input, which sharp conditional densities need.
+    Raises OptionError where the codomain of a map does not fit the domain of the next, or where event shapes differ.
 
     >>> from pushforward.maps import Affine, Composed, RationalQuadraticSpline, SoftClampScale
     >>> Composed([Affine(SoftClampScale()), RationalQuadraticSpline(bins=4)]).n_params
@@ -63,7 +63,7 @@ class Composed(Map):
 
 
 def _shape(shapes: Sequence[Shape]) -> Shape | None:
-    """The events that maps made for events of ``shapes`` are made for together; None if there is no such map."""
+    """The common event shape of maps with the event shapes ``shapes``; None if no map has one."""
     try:
         return tuple(torch.broadcast_shapes(*shapes)) if shapes else None
     except RuntimeError:

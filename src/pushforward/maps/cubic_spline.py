@@ -45,9 +45,9 @@ class CubicSpline(Map):
     """Cubic pieces with a continuous slope, on [-bound, bound] and continued with the slopes at its ends.
 
     ``params``: K raw widths, K raw heights, and 2 that set the slopes at the ends, between 0 and 3 times those of the
-    chords of the outer pieces; slopes at inner knots follow from the chords. min_width, min_height: of a piece, as a
-    part of the interval; min_slope: of the ends, in units of their chords' slopes. The inverse is numeric. The start,
-    all zeros, is the identity.
+    chords of the outer pieces; slopes at inner knots follow from the chords. min_width, min_height: smallest size of a
+    piece, as a fraction of the interval; min_slope: smallest slope at the ends, in units of their chords' slopes. The
+    inverse is numeric. The start, all zeros, is the identity.
 
     >>> import torch
     >>> from pushforward.maps import CubicSpline
@@ -87,7 +87,7 @@ class CubicSpline(Map):
         def curve(u: Tensor) -> tuple[Tensor, Tensor]:
             piece = self._piece(u, params, axis=1)
             xi, log_slope = invert(piece.rise, along(u, piece.bottom, piece.height), UNIT)
-            # At the ends, where all beyond is clamped to, by themselves: far out, the way through the root overflows.
+            # Values beyond the ends are clamped to them and handled separately: far out, the root overflows.
             end = torch.where(u <= 0, piece.first, piece.last)
             log_slope = torch.where((u > 0) & (u < 1), log_slope, -end.log())
             return piece.left + piece.width * xi, log_slope - piece.chord.log()
@@ -98,7 +98,7 @@ class CubicSpline(Map):
         """The piece in which ``t`` lies among the widths (``axis`` 0) or the heights (1)."""
         bins, minima = self.bins, (self.min_width, self.min_height)
         parts, index, before = find_bin(t, params, bins, axis, minima[axis])
-        # The piece between its neighbours; at the ends it stands in for the one that is missing.
+        # The piece between its neighbours; at the ends the piece itself replaces the missing neighbour.
         three = torch.stack([index - 1, index, index + 1]).clamp(0, bins - 1)
         near = parts.gather(1, three.expand(2, *three.shape))
         left, width = bin_of(near[0, 1], before[0], index, bins, self.min_width)

@@ -15,9 +15,10 @@ class DeepSigmoidal(NumericMap):
     """``y = logit(sum_j w_j sigmoid(a_j x + b_j))``: one hidden layer of ``components`` sigmoid units.
 
     params: ``components`` rows each of logits of w, of raw a and of b; ``a = softplus(raw + const) + 0.001`` is 1 at
-    raw = 0. In log space and without the clip of the published code, which ends the map at +-14: here it is onto, with
-    slopes that tend to the smallest a in both tails. At the start the b lie evenly in [-1, 1] and all else is the
-    identity's, which the map then is to within 0.21 for 8 of them. The inverse is numeric.
+    raw = 0. The map is computed in log space, without the clip of the published code, which bounds it at +-14. So it is
+    onto, with slopes that tend to the smallest a in both tails. At the start the b are evenly spaced in [-1, 1] and the
+    other parameters are those of the identity: with 8 components the map then differs from the identity by at most
+    0.21. The inverse is numeric.
 
     Source: Huang, Krueger, Lacoste & Courville, "Neural autoregressive flows", 2018, section 3. Raises OptionError.
 

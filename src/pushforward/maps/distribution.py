@@ -24,11 +24,11 @@ class DistributionCDF(Map):
     The slope is the density. Inverted by the distribution's ``icdf`` where torch has one, numerically where not (Gamma,
     mixtures, ...). A batch shape must broadcast to that of one event: ``Normal(zeros(3), ones(3))`` is for events whose
     last axis is 3, in `Elementwise`; couplings and autoregressive transforms refuse it. The log-slope is -inf where x
-    lies outside the support, and on the way back where y lies outside [0, 1].
+    lies outside the support, and in the inverse where y lies outside [0, 1].
 
-    Accurate as the distribution's own ``cdf`` is: to rounding of 1, so that in the far tails, where y is 0 or 1 in all
-    its digits, the way back does not return; y is clamped to where torch's ``icdf`` is finite. The map works on a copy
-    of the distribution, whose tensors move with it to another device or dtype; they may have gradients, but are neither
+    The map is as accurate as the distribution's ``cdf``, to the rounding of 1: in the far tails y rounds to 0 or 1, and
+    the inverse cannot recover x. The inverse clamps y to where torch's ``icdf`` is finite. The map works on a copy of
+    the distribution, whose tensors move with it to another device or dtype; they may have gradients, but are neither
     parameters nor saved.
 
     Raises OptionError for distributions of vectors or integers, with bounds that differ over the batch, or without a
@@ -66,7 +66,7 @@ class DistributionCDF(Map):
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         self._require_fit(y)
         info = torch.finfo(y.dtype)
-        # Torch's icdf go by 1 - y, 2 y - 1 or (y + 1) / 2, which next to 0 and 1 are rounded to an infinite end.
+        # Torch's icdf compute 1 - y, 2 y - 1 or (y + 1) / 2, which round to an infinite end next to 0 and 1.
         inside = y.clamp(info.eps / 2, 1 - info.eps)
         if self.closed_inverse:
             x = self.distribution.icdf(inside).to(y.dtype)
@@ -88,7 +88,7 @@ class DistributionCDF(Map):
         return DistributionCDF(_mapped(self.distribution, torch.clone)).train(self.training)
 
     def _clamped(self, x: Tensor) -> Tensor:
-        """``x`` moved to where densities and squares are finite: off the ends of the support, not beyond all bounds."""
+        """``x`` clamped to where densities and squares are finite: inside the support, and of bounded size."""
         info = torch.finfo(x.dtype)
         low, high, most = self.domain.low, self.domain.high, 1e-3 * math.sqrt(info.max)
         return x.clamp(
@@ -111,10 +111,10 @@ class DistributionCDF(Map):
 
 
 def _mapped(value: Any, fn: Callable[[Tensor], Tensor], copies: dict[int, Any] | None = None) -> Any:
-    """A copy of a distribution with ``fn`` of its tensors, also in what it is made of, that does not validate.
+    """A copy of a distribution without validation, with ``fn`` applied to its tensors and to those of its components.
 
-    Its arguments are clamped into the support before, and validation branches on data. copies: those made already, by
-    id; a transform and its inverse know each other.
+    Arguments are clamped into the support first, and validation would branch on data. copies: earlier copies by id,
+    because a transform and its inverse refer to each other.
     """
     copies = {} if copies is None else copies
     if isinstance(value, Tensor):
@@ -150,7 +150,7 @@ def _support(distribution: Distribution) -> Domain:
     name = type(distribution).__name__
     if distribution.event_shape:
         raise OptionError(
-            f"a distribution function is of single numbers; {name} has events of shape "
+            f"a map needs a distribution of single numbers; {name} has events of shape "
             f"{tuple(distribution.event_shape)}"
         )
     low, high = ends(distribution, "a map needs a continuous distribution on an interval")

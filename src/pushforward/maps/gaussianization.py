@@ -1,9 +1,9 @@
-"""Knots of the monotone curve that makes a sample of one coordinate normal, smoothed so that it holds for new rows.
+"""Knots of the monotone curve that makes a sample of one coordinate normal, smoothed to generalise to new rows.
 
-The middle of the sample goes through a kernel density estimate on a grid: the curve is ``ndtri(F(x))``, its slope
-``f(x) / phi(ndtri(F(x)))``. How wide the kernel is each coordinate decides for itself, by the likelihood of each row
-under the estimate from all others; a coordinate for which no width does better than the standard normal stays as it is.
-The tails, a few rows on either side, are a straight line of the most likely slope.
+In the middle of the sample a kernel density estimate on a grid gives the curve ``ndtri(F(x))`` and its slope ``f(x) /
+phi(ndtri(F(x)))``. The width of the kernel is chosen for each coordinate by the leave-one-out likelihood of its rows; a
+coordinate for which no width beats the standard normal is not changed. Each tail, of a few rows, is a straight line
+with the most likely slope.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pushforward.precision import in_float64
 
 # Cells of the grid between the tails, and of the margin on either side whose rows still count for the density inside.
 _CELLS, _MARGIN = 400, 60
-# Widths of the kernel that compete, as parts of the one that is best for normal data.
+# Candidate widths of the kernel, relative to the optimal width for normal data.
 _WIDTHS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4)
-# A tail has at least so many rows, and so large a part of all; fewer rows than this times 5 are no sample to go by.
+# Smallest number of rows of a tail, and its smallest fraction of all rows; neither tail takes more than a fifth.
 _TAIL_ROWS, _TAIL_PART = 10, 0.002
-# Pseudo-observations from a standard normal, beside the given rows.
+# Pseudo-observations from a standard normal, in addition to the rows.
 _PSEUDO_ROWS = 1.0
 _LOG_2PI = math.log(2 * math.pi)
 _STEEPEST = 1e3
@@ -31,8 +31,8 @@ _STEEPEST = 1e3
 def normal_scores(v: Tensor, bins: int, damping: float = 0.0) -> Knots:
     """Knots (D, bins + 1) of curves that take each column of ``v: (N, D)`` to a standard normal; all in float64.
 
-    damping: share of the identity in the curves, which then go only part of the way. ``bends`` is False where there is
-    nothing to be gained, or too little to go by: few rows, or a constant column.
+    damping: fraction of the identity in the curves. ``bends`` is False where the curve does not raise the likelihood,
+    for fewer than 10 rows, and for a constant column.
     """
     digits = torch.finfo(v.dtype).eps
     v = in_float64(v)
@@ -67,8 +67,8 @@ def normal_scores(v: Tensor, bins: int, damping: float = 0.0) -> Knots:
 
 
 def _density(v: Tensor, low: Tensor, spread: Tensor, reach: float) -> tuple[Tensor, Tensor]:
-    """Rows expected in each cell between the tails, (cells, D), and by how much their log-likelihood is above that of a
-    standard normal, summed over the rows there, each judged by all others."""
+    """The expected number of rows in each cell between the tails, (cells, D), and the gain in leave-one-out
+    log-likelihood over a standard normal, summed over the rows there."""
     cells, columns = _CELLS + 2 * _MARGIN, v.shape[1]
     place = ((v - low) / spread * _CELLS).floor().clamp(-_MARGIN - 1, _CELLS + _MARGIN) + _MARGIN + 1
     flat = place.long() + (cells + 2) * torch.arange(columns, device=v.device)
@@ -95,14 +95,14 @@ def _density(v: Tensor, low: Tensor, spread: Tensor, reach: float) -> tuple[Tens
 
 
 def _chosen(y: Tensor, bins: int) -> Tensor:
-    """The edges at which knots stand, (bins + 1, D): evenly along the curve ``y: (cells + 1, D)``, seen as a path whose
-    way goes half along x and half along y, so that neither a flat nor a steep piece is passed over."""
+    """The edges of cells chosen as knots, (bins + 1, D), evenly spaced along the curve ``y: (cells + 1, D)``. Its
+    length counts x and y equally, so that flat and steep pieces both get knots."""
     cells = len(y) - 1
     steps = torch.arange(bins + 1, device=y.device)
     way = (y - y[0]) / (y[-1] - y[0]) + torch.arange(cells + 1, device=y.device)[:, None] / cells
     wanted = (2 * steps / bins).to(y.dtype).expand(y.shape[1], -1).contiguous()
     edges = torch.searchsorted(way.T.contiguous(), wanted).T
-    # Each at least one edge after the last, and as many before the end as are to come.
+    # Knots are distinct, and each leaves enough edges for those that follow.
     edges = (edges - steps[:, None]).cummax(0).values.clamp(0, cells - bins) + steps[:, None]
     return torch.cat([torch.zeros_like(edges[:1]), edges[1:-1], torch.full_like(edges[:1], cells)])
 
@@ -111,7 +111,7 @@ def _tail_slope(rows: Tensor, x: Tensor, y: Tensor, scale: Tensor) -> tuple[Tens
     """The slope of an upper tail, ``y + slope (v - x)`` for its rows ``v: (M, D)``, and its gain over the identity.
 
     Of the log-likelihood ``sum log(slope) - (y + slope e)^2 / 2`` the maximum is the root of a quadratic. Three
-    pseudo-rows, as far out as normal rows of that ``scale`` would be, keep it in bounds.
+    pseudo-observations, as far out as normal rows of that ``scale`` would be, keep it bounded.
     """
     excess = (rows - x).clamp(min=0)
     hazard = (-0.5 * (y.square() + _LOG_2PI)).exp() / torch.special.ndtr(-y)

@@ -1,7 +1,7 @@
 """Knots of splines: from unconstrained numbers to the bin of each coordinate, and slopes at the knots.
 
-A spline is worked out on the unit interval: its bins' widths and heights are parts of 1, and the bin of a value is
-described by few numbers per coordinate, which alone go through the formulas.
+A spline is computed on the unit interval, where the widths and heights of its bins are fractions of 1. The formulas
+take only the few numbers per coordinate that describe the bin of a value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pushforward.errors import OptionError
 from pushforward.events import leading_axis
 from pushforward.maps.slopes import positive_slope
 
-# No slope is steeper: a raw slope of 1e6, which a net fed with wild input may give, would overflow float32 downstream.
+# Largest slope: a raw slope of 1e6, which extreme inputs of a net may cause, would overflow float32 downstream.
 LARGEST_SLOPE = 1e3
 
 
@@ -29,7 +29,7 @@ def check_bins(bins: int, minima: dict[str, float]) -> None:
     for name, minimum in minima.items():
         if not 0 < minimum * bins < 1:
             raise OptionError(
-                f"{name} must be above 0 and below 1 / bins = {1 / bins:g} (a part of the interval), got {minimum}"
+                f"{name} must be above 0 and below 1 / bins = {1 / bins:g} (a fraction of the interval), got {minimum}"
             )
 
 
@@ -65,8 +65,8 @@ def bin_of(part: Tensor, before: Tensor, index: Tensor, bins: int, minimum: floa
 def up_to_the_end(left: Tensor, width: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
     """Left ends and widths of bins, with the ``last`` bin widened or narrowed to end at exactly 1.
 
-    A sum is rounded, and in a narrow bin that is much: of one of 0.001 it is 1e-4 in float32, within which the slope
-    may fall to a fraction. Gradients are those of the given width, which is the same number before rounding.
+    The rounding of a sum is large relative to a narrow bin: 1e-4 of a bin of 0.001 in float32, over which the slope may
+    fall to a fraction. Gradients are those of the given width, which is the same number before rounding.
     """
     left = left.clamp(max=1 - torch.finfo(left.dtype).eps)
     value = width.detach()
@@ -86,15 +86,15 @@ def along(t: Tensor, left: Tensor, width: Tensor) -> Tensor:
 def own_bin(
     t: Tensor, params: Tensor, bins: int, slopes: int, axis: int, minimum: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What the bin of each coordinate needs to know, out of params (P, *shape) that describe all bins.
+    """The parameters of the bin of each coordinate, selected from the params (P, *shape) of all bins.
 
     t: (*shape) in [0, 1]. params: K = ``bins`` raw widths, K raw heights, ``slopes`` raw slopes at knots, and more.
     axis: 0 to look for ``t`` among the widths, 1 among the heights; minimum: of those.
-    Returns (2, *shape), for widths and heights, the sum of the softmax before the bin; (2, *shape), the softmax's part
-    for the bin itself; (2, *shape), the raw slopes at its two ends; and its index (*shape).
+    Returns (2, *shape), for widths and heights, the sum of the softmax before the bin; (2, *shape), the softmax of the
+    bin itself; (2, *shape), the raw slopes at its two ends; and its index (*shape).
     """
     arguments = t, params, bins, slopes, axis, minimum
-    if uses_plain_formulas():  # a compiler fuses what autograd makes of the formulas itself
+    if uses_plain_formulas():  # a compiler fuses the plain formulas and their gradients itself
         return _own_bin(*arguments)[:4]
     before, part, ends, index, _ = _OwnBin.apply(*arguments)  # type: ignore[no-untyped-call]
     return before, part, ends, index
@@ -110,10 +110,10 @@ def _own_bin(
 
 
 class _OwnBin(torch.autograd.Function):
-    """`own_bin`, with one more output, the whole softmax (2, K, *shape), which is there for second derivatives.
+    """`own_bin`, with one more output, the whole softmax (2, K, *shape), which second derivatives need.
 
-    Its backward fills one buffer of the size of ``params``. What autograd makes of the same formulas allocates several
-    of them, and takes twice as long as all the rest of a spline.
+    Its backward fills one buffer of the size of ``params``. Autograd's own backward of the same formulas allocates
+    several, and takes twice as long as the rest of a spline.
     """
 
     generate_vmap_rule = True
@@ -156,10 +156,10 @@ class _OwnBin(torch.autograd.Function):
 
 
 def _knots(index: Tensor, bins: int, slopes: int) -> Tensor:
-    """Which of the ``slopes`` stand at the two ends of the bin ``index``: (2, *shape).
+    """The indices of the ``slopes`` at the two ends of bin ``index``: (2, *shape).
 
-    bins + 1 slopes: one at each knot; bins: the last knot has the first's; bins - 1: none at the outer knots, for which
-    some slope comes that does not count.
+    bins + 1 slopes: one at each knot; bins: the last knot has the first's; bins - 1: none at the outer knots, where the
+    returned index is arbitrary.
     """
     if slopes == bins - 1:
         return torch.stack([index - 1, index]).clamp(0, slopes - 1)
@@ -171,10 +171,10 @@ def through_interval(
 ) -> tuple[Tensor, Tensor]:
     """A function of the unit interval onto itself, moved to [-bound, bound] and continued with the slopes at its ends.
 
-    curve: gives value and log-slope for values in [0, 1].
+    curve: returns value and log-slope for values in [0, 1].
     """
     t = (v + bound) / (2 * bound)
     inner = t.clamp(0, 1)
     u, log_slope = curve(inner)
-    # Clamped to the nearest end, the log-slope outside is the one there.
+    # Values outside are clamped to the nearest end and get its log-slope.
     return bound * (2 * (u + log_slope.exp() * (t - inner)) - 1), log_slope

@@ -1,7 +1,7 @@
-"""The distribution function of a mixture of logistics, brought back to the real line by the logit.
+"""The distribution function of a mixture of logistics, mapped to the real line by the logit.
 
-`logit_of_mixture` is the core that this map shares with `DeepSigmoidal`: everything in log space, so that nothing is
-clipped, both tails keep their digits, and the map is onto.
+`DeepSigmoidal` shares its core, `logit_of_mixture`. It computes in log space, without clipping: both tails are
+accurate, and the map is onto.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ class LogisticMixture(NumericMap):
     """``y = e^a logit(sum_k pi_k sigmoid((x - mu_k) e^-s_k)) + b``: the map of Flow++'s couplings.
 
     params: ``components`` rows each of logits of pi, of mu and of raw s, then raw a and b. Raw s and a pass through
-    ``raw / (1 + |raw| / 5)``, so that no scale is below e^-5 or above e^5. At the start the means lie evenly in [-1, 1]
-    and all else is the identity's, which the map then is to within 0.21 for 8 of them. The inverse is numeric.
+    ``raw / (1 + |raw| / 5)``, so that no scale is below e^-5 or above e^5. At the start the means are evenly spaced in
+    [-1, 1] and the other parameters are those of the identity: with 8 components the map then differs from the identity
+    by at most 0.21. The inverse is numeric.
 
     Source: Ho, Chen, Srinivas, Duan & Abbeel, "Flow++", 2019, section 3.2. Raises OptionError.
 
@@ -54,19 +55,19 @@ def logit_of_mixture(u: Tensor, logits: Tensor, log_rates: Tensor) -> tuple[Tens
 
     u, logits (w is their softmax) and log_rates (the r): ``(K, ...)``, the components first. Results: ``(...)``.
 
-    With ``p_k = w_k sigmoid(u_k) / F`` and ``q_k = w_k sigmoid(-u_k) / (1 - F)``, the shares that the components have
-    in either tail, the slope is ``sum_k e^(r_k) (p_k sigmoid(-u_k) + q_k sigmoid(u_k))``: a sum of positive numbers,
-    where the quotient of F's slope and ``F (1 - F)`` would cancel huge logarithms.
+    With ``p_k = w_k sigmoid(u_k) / F`` and ``q_k = w_k sigmoid(-u_k) / (1 - F)``, the fractions of the components in
+    either tail, the slope is ``sum_k e^(r_k) (p_k sigmoid(-u_k) + q_k sigmoid(u_k))``: a sum of positive numbers, where
+    the quotient of F's slope and ``F (1 - F)`` would cancel huge logarithms.
     """
     log_weights = logits.log_softmax(0)
     log_left, log_right = F.logsigmoid(u), F.logsigmoid(-u)
     below, above = log_weights + log_left, log_weights + log_right
-    # log_softmax subtracts the largest term first: far out, where all are of size 1e30, its own share is exactly 1.
+    # log_softmax subtracts the largest term first: far out, where all terms are of size 1e30, its weight is exactly 1.
     log_p, log_q = below.log_softmax(0), above.log_softmax(0)
     terms = torch.cat([log_rates + log_p + log_right, log_rates + log_q + log_left])
     return below.logsumexp(0) - above.logsumexp(0), terms.logsumexp(0)
 
 
 def evenly(components: int) -> Tensor:
-    """``components`` numbers spread evenly over [-1, 1]; 0 for a single one."""
+    """``components`` evenly spaced numbers in [-1, 1]; 0 for a single one."""
     return torch.linspace(-1, 1, components) if components > 1 else torch.zeros(1)

@@ -21,11 +21,11 @@ class Map(nn.Module, ABC):
     """A strictly increasing function of one real coordinate with ``n_params`` parameters, applied to each coordinate.
 
     ``params`` has the shape ``(n_params, *x.shape)``, the parameter axis first, and is unconstrained: the map
-    constrains it. ``broadcasts``: whether axes of length 1 will do where ``x`` is longer. ``start: (n_params,)`` is the
-    parameters' starting point, at (or nearest to) the identity; the transform that joins a map and a net adds it to the
-    net's output. ``starts_from_data``: whether `start_from` gives another one for given data. ``shape``: the last axes
-    of the events that a map with something of its own for each coordinate is made for; None for a map that is the same
-    for all coordinates, as it must be in a `Coupling` or an `Autoregressive`. Every map is onto its codomain.
+    constrains it. ``broadcasts``: whether axes of length 1 may stand for longer axes of ``x``. ``start: (n_params,)``
+    is the parameters' starting point, at (or nearest to) the identity; the transform that joins a map and a net adds it
+    to the net's output. ``starts_from_data``: whether `start_from` gives another one for given data. ``shape``: the
+    last axes of the events of a map that differs between coordinates; None for a map that is the same for all
+    coordinates, as in a `Coupling` or an `Autoregressive`. Every map is onto its codomain.
 
     >>> import torch
     >>> from pushforward.maps import Affine, SoftClampScale
@@ -52,7 +52,7 @@ class Map(nn.Module, ABC):
         """``y`` towards the data: the value and the log of the slope *of this direction*, both shaped as ``y``."""
 
     def start_from(self, x: Tensor) -> Tensor:
-        """Params ``(n_params, *event)`` to start from for data ``x: (B, *event)``; OptionError if the map has none."""
+        """Starting params ``(n_params, *event)`` for data ``x: (B, *event)``; OptionError if the map has none."""
         raise OptionError(f"{type(self).__name__} does not take its start from data")
 
     def with_start(self, params: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Map(nn.Module, ABC):
         return params + leading_axis(self.start.to(params), params.ndim)
 
     def refuse_shape(self, user: str) -> None:
-        """Raise OptionError for a map with something of its own for each coordinate; ``user`` names who refuses it."""
+        """Raise OptionError for a map that differs between coordinates; ``user`` names the refusing transform."""
         if self.shape is not None:
             raise OptionError(
                 f"{user} needs a map that is the same for all coordinates; this {type(self).__name__} is made for "
@@ -78,7 +78,8 @@ class NumericMap(Map, ABC):
 def batch_last(function: MapFunction, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
     """A map's function at ``x: (B, *event)`` with ``params: (P, B, *event)``, for vectors with the batch axis last.
 
-    Nets on vectors write their output with the batch innermost, and a map then reads each parameter in one stretch.
+    Nets on vectors write their output with the batch innermost, and a map then reads each parameter from contiguous
+    memory.
     """
     if x.ndim != 2:
         return function(x, params)

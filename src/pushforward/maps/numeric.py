@@ -1,9 +1,9 @@
 """The numeric inverse of a strictly increasing function, element by element: for maps without a closed form.
 
-A bracket grows until it holds the root; Newton steps that stay inside it, and halve it where they do not help, end when
-the steps are a few units in the last place. All elements move at once, without gradients; what is differentiable are
-two further Newton steps from the root, which make derivatives exact to the third order, because each step squares the
-error: they are the implicit function theorem, written as a computation.
+A bracket grows until it contains the root. Newton steps inside the bracket, with bisection where they do not help,
+continue until they are a few units in the last place. All elements are solved at once, without gradients. Two further
+Newton steps from the root are differentiable. As each step squares the error, derivatives are exact to the third order:
+the two steps compute the derivatives of the implicit function theorem.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pushforward.errors import NumericsError
 Increasing: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 _State: TypeAlias = tuple[Tensor, ...]
 
-# Far more than is ever needed: halving alone takes about 120 steps from a bracket of 1e18 to the last digit of float64.
+# More than is ever needed: bisection takes about 120 steps from a bracket of 1e18 to the last digit of float64.
 _MOST_STEPS = 300
 _MOST_EXPANSIONS = 50
 _WHAT = "numeric inverses"
@@ -31,10 +31,11 @@ _WHAT = "numeric inverses"
 def invert(function: Increasing, y: Tensor, domain: Domain = REAL) -> tuple[Tensor, Tensor]:
     """The ``x`` with ``function(x) = y`` and the log-slope of the inverse there, both of the shape of ``y``.
 
-    function: gives value and log-slope, element-wise and strictly increasing on ``domain``, and onto every ``y``.
-    Differentiable with respect to ``y`` and to whatever ``function`` closes over, twice too. Accurate to a few units
-    in the last place of ``x``, or as far as the rounding of ``function`` determines it. A NaN (of ``y``, or of the
-    function's parameters) gives NaN; infinities give the ends of the domain, as do values beyond what is reached there.
+    function: returns value and log-slope, element-wise and strictly increasing on ``domain``, and onto every ``y``.
+    Differentiable, also twice, with respect to ``y`` and all variables that ``function`` closes over. Accurate to a few
+    units in the last place of ``x``, or as far as the rounding of ``function`` determines it. A NaN (of ``y`` or of the
+    function's parameters) gives NaN; infinities, and values that ``function`` does not reach, give the ends of the
+    domain.
 
     Raises NumericsError naming the rows where no root is found; inside ``torch.compile`` these rows are NaN.
     """
@@ -45,7 +46,7 @@ def invert(function: Increasing, y: Tensor, domain: Domain = REAL) -> tuple[Tens
         x = _root(function, y.detach(), domain)
     for _ in range(2):
         value, log_slope = function(x)
-        # Beyond this the reciprocal slope and its derivatives would overflow, and times a residual of 0 be NaN.
+        # Beyond this the reciprocal slope and its derivatives overflow, and times a residual of 0 they are NaN.
         most = 0.4 * math.log(torch.finfo(x.dtype).max)
         moved = x - (value - y) * (-log_slope).clamp(max=most).exp()
         x = torch.where(moved.isfinite(), moved, x).clamp(*_ends(domain, x.dtype))
@@ -56,7 +57,7 @@ def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
     """The root without gradients."""
     finite = torch.where(y.isfinite(), y, 0.0).contiguous()
     low, high, missed = _bracket(function, finite, domain)
-    # Many maps are near the identity; and values at an end of a domain onto itself are then there at once.
+    # Many maps are near the identity, and a map of a domain onto itself keeps its ends: y is a good first guess.
     start = torch.where((finite >= low) & (finite <= high), finite, low + (high - low) / 2)
 
     def going(count: Tensor, x: Tensor, low: Tensor, high: Tensor, last: Tensor, active: Tensor) -> Tensor:
@@ -71,9 +72,9 @@ def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
         inside = (newton >= low) & (newton <= high)
         newton = newton.clamp(low, high)
         stride, eps = (newton - x).abs(), torch.finfo(x.dtype).eps
-        # Each step squares the error: after one that small, what is left is rounding, which never ends.
+        # Each step squares the error: after one this small only rounding errors remain, which do not shrink.
         near = stride <= eps**0.6 * _room(x, domain)
-        # Newton's step is taken while it stays inside and halves the step before it; else the bracket is halved.
+        # Newton's step is used if it stays inside and is at most half of the step before; else the bracket is halved.
         useful = near | (inside & (2 * stride <= last))
         moved = torch.where(residual == 0, x, torch.where(useful, newton, middle))
         moved = torch.where(active, moved, x)
@@ -94,14 +95,15 @@ def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
 
 
 def _least(domain: Domain, dtype: torch.dtype) -> float:
-    """The smallest distance from the finite ends of ``domain`` that numbers near them can tell."""
+    """The smallest distance from the finite ends of ``domain`` that numbers near them can represent."""
     info = torch.finfo(dtype)
     ends = [abs(end) for end in (domain.low, domain.high) if math.isfinite(end)]
     return max(float(info.tiny), 2 * info.eps * min(ends)) if ends else 0.0
 
 
 def _room(x: Tensor, domain: Domain) -> Tensor:
-    """What accuracy is relative to: the size of ``x``, or its distance from the nearest finite end of the domain."""
+    """The scale of the relative accuracy: the size of ``x``, or its distance from the nearest finite end of the
+    domain."""
     if not (math.isfinite(domain.low) or math.isfinite(domain.high)):
         return x.abs() + 0.01
     room: Tensor = x - domain.low if math.isfinite(domain.low) else domain.high - x
@@ -111,9 +113,9 @@ def _room(x: Tensor, domain: Domain) -> Tensor:
 
 
 def _middle(low: Tensor, high: Tensor, domain: Domain) -> Tensor:
-    """Between the ends of a bracket; by decades where it spans many on the side of a finite end of the domain.
+    """The midpoint of a bracket, geometric where a bracket next to a finite end of the domain spans a factor above 16.
 
-    A root may lie at 1e-20: halving from 1 would come there after 66 steps, and a sum of logs after a few.
+    A root may lie at 1e-20: bisection from 1 reaches it after 66 steps, and geometric means after a few.
     """
     middle: Tensor = low + (high - low) / 2
     if not (math.isfinite(domain.low) or math.isfinite(domain.high)):
@@ -127,7 +129,7 @@ def _middle(low: Tensor, high: Tensor, domain: Domain) -> Tensor:
 
 
 def _off(x: Tensor, residual: Tensor, log_slope: Tensor, y: Tensor, domain: Domain) -> Tensor:
-    """Where the value at a root is further from ``y`` than any rounding explains, but for roots at a domain's end."""
+    """Where the value at a root differs from ``y`` by more than rounding, except for roots at a domain's end."""
     eps = torch.finfo(x.dtype).eps
     explained: Tensor = eps**0.5 * (1 + y.abs()) + 16 * eps * x.abs() * log_slope.exp()
     if domain == REAL:
@@ -138,14 +140,15 @@ def _off(x: Tensor, residual: Tensor, log_slope: Tensor, y: Tensor, domain: Doma
 
 
 def _bracket(function: Increasing, y: Tensor, domain: Domain) -> tuple[Tensor, Tensor, Tensor]:
-    """Ends between which the root lies, and where there are none. An infinite end is looked for, further and further.
+    """A bracket of the root, and a mask of elements without one. An infinite end is replaced by an outward search.
 
-    Distances grow as 2**1, 2**3, 2**6, ... times the size of y, so that a few steps reach the largest number there is.
+    Distances grow as 2**1, 2**3, 2**6, ... times the size of y, so that a few steps reach the largest number of the
+    dtype.
     """
     lowest, highest = _ends(domain, y.dtype)
     most = torch.finfo(y.dtype).max / 4
     size = 1 + y.abs()
-    # Where one end is given, the search for the other begins there.
+    # Where one end is finite, the search for the other begins there.
     anchor = y if domain == REAL else torch.full_like(y, 0.0).clamp(lowest, highest)
     low = torch.full_like(y, lowest) if math.isfinite(domain.low) else (anchor - size).clamp(-most, most)
     high = torch.full_like(y, highest) if math.isfinite(domain.high) else (anchor + size).clamp(-most, most)
@@ -158,7 +161,7 @@ def _bracket(function: Increasing, y: Tensor, domain: Domain) -> tuple[Tensor, T
     def grow(count: Tensor, low: Tensor, high: Tensor, below: Tensor, above: Tensor) -> _State:
         factor = torch.exp2((count + 1) * (count + 2) / 2).to(y.dtype)
         reach = (size * factor).clamp(max=most)
-        # An end that turned out to lie beyond the root is the other end from then on.
+        # An end that lies beyond the root becomes the other end of the bracket.
         new_low = torch.where(below, (anchor - reach).clamp(min=-most), torch.where(above, high, low))
         new_high = torch.where(above, (anchor + reach).clamp(max=most), torch.where(below, low, high))
         return count + 1, new_low, new_high, *outside(new_low, new_high)
@@ -175,13 +178,13 @@ def _bracket(function: Increasing, y: Tensor, domain: Domain) -> tuple[Tensor, T
 
 
 def _repeat(going: Callable[..., Tensor], step: Callable[..., _State], state: _State) -> _State:
-    """``step`` as long as ``going``: one loop inside a compiled graph, an ordinary one outside."""
+    """``step`` repeated while ``going``: one loop operator inside a compiled graph, an ordinary loop outside."""
     if torch.compiler.is_compiling():
-        # The loop wants the same strides in as out, and the function may answer in others.
+        # The loop operator needs equal strides of inputs and outputs, and the function may return others.
         looped: _State = torch.while_loop(going, lambda *s: tuple(t.contiguous() for t in step(*s)), state)
         return looped
     if state[0].is_meta:
-        return step(*state)  # without values there is no end: one turn shows every shape
+        return step(*state)  # without values the loop has no end: one iteration gives every shape
     while decided(going(*state), _WHAT):
         state = step(*state)
     return state
@@ -197,5 +200,5 @@ def _message(failed: Tensor) -> str:
     named = ", ".join(map(str, rows[:10])) + (", ..." if len(rows) > 10 else "")
     return (
         f"the numeric inverse found no root in {len(rows)} of {failed.shape[0] if failed.ndim else 1} rows "
-        f"(rows {named}); the values lie outside what the map reaches, or its parameters are too extreme"
+        f"(rows {named}); the values lie outside the range of the map, or its parameters are too extreme"
     )

@@ -1,10 +1,10 @@
 """The logit of the normal distribution function, ``log Phi(y) - log Phi(-y)``, and its inverse.
 
-The inverse is the probit of a sigmoid. A probability that is given by its logit keeps its digits in both tails, where
-one of itself and its complement would round to 1. Both functions continue linearly beyond ``|y| = 10,000``: the results
-for any number up to 1e30 are finite in float32.
+The inverse is the probit of a sigmoid. The logit of a probability is accurate in both tails, where the probability or
+its complement would round to 1. Both functions continue linearly beyond ``|y| = 10,000``: the results for any number up
+to 1e30 are finite in float32.
 
-With the hazard ``h(y) = phi(y) / Phi(-y)`` of the normal law, the logit's slope is ``h(y) / Phi(y)``, and the
+With the hazard ``h(y) = phi(y) / Phi(-y)`` of the normal distribution, the logit's slope is ``h(y) / Phi(y)``, and the
 derivative of the log of that slope ``h(y) - h(-y) - y``.
 """
 
@@ -21,12 +21,12 @@ from pushforward.errors import OptionError
 
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 _ROOT_HALF = math.sqrt(0.5)
-# The straight lines begin here, at a density of e^-5e7.
+# The linear continuations begin here, at a density of e^-5e7.
 _FAR = 1e4
 _FAR_LOGIT = _FAR**2 / 2 + _HALF_LOG_TAU + math.log(_FAR + 1 / _FAR)
-# The logit up to which a sigmoid is a normal number in float32, and torch's ndtri of it good to the last digit.
+# The logit up to which a sigmoid is a normal number in float32, and torch's ndtri of it is accurate to the last digit.
 _MIDDLE = 80.0
-# A hazard is 0 in all digits before this, and its reciprocal with two derivatives still a number in float32.
+# Below this a hazard is 0 to rounding; its reciprocal and two derivatives of that are still finite in float32.
 _SAFE = -12.0
 
 
@@ -47,7 +47,7 @@ def probit_of_logit(u: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Logit(torch.autograd.Function):
-    """`_logit` with derivatives of any order; autograd's own lose their digits in the tails, the second ones all."""
+    """`_logit` with derivatives of any order; autograd's own lose accuracy in the tails, second ones completely."""
 
     generate_vmap_rule = True
 
@@ -118,7 +118,7 @@ def _logit(y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _probit(u: Tensor) -> tuple[Tensor, Tensor]:
     inside = u.clamp(-_FAR_LOGIT, _FAR_LOGIT)
-    # Of the smaller of the two probabilities, which has all its digits. Not abs and sign: they have no slope at 0.
+    # Computed from the smaller of the two probabilities, which is accurate. Abs and sign have no slope at 0.
     side = torch.where(u > 0, -1.0, 1.0).to(u)
     lower = side * inside
     middle = torch.special.ndtri(torch.sigmoid(lower.clamp(min=-_MIDDLE)))
@@ -135,7 +135,7 @@ def _log_slope(y: Tensor) -> Tensor:
 
 
 def _growth(y: Tensor) -> Tensor:
-    """The derivative of `_log_slope`, which is odd in y, and 0 on the straight lines."""
+    """The derivative of `_log_slope`, which is odd in y, and 0 on the linear continuations."""
     inside = y.clamp(-_FAR, _FAR)
     return torch.where(y.abs() < _FAR, _hazard(inside) - _hazard(-inside) - inside, 0.0)
 
@@ -147,7 +147,7 @@ def _hazard(y: Tensor) -> Tensor:
 
 
 def _tail(logit: Tensor) -> Tensor:
-    """The t with ``-log Phi(-t) = logit``, by one step of Halley's method from an expansion that is good to 1e-6."""
+    """The t with ``-log Phi(-t) = logit``, by one step of Halley's method from an expansion accurate to 1e-6."""
     # t^2 / 2 + log(2 pi) / 2 + log h(t) = logit, where h(t) = t (1 + 1 / t^2 - ...).
     twice = 2 * (logit - _HALF_LOG_TAU)
     square = twice - (twice - twice.log()).log()

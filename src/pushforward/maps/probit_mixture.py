@@ -17,7 +17,8 @@ from pushforward.maps.probit import logit_of_normal, probit_of_logit
 from pushforward.option_checks import at_least_one
 from pushforward.precision import in_float64
 
-# Scales at the start: as a part of the gap between neighbouring quantiles, and the smallest as a part of the largest.
+# Scales at the start: as a fraction of the gap between neighbouring quantiles, and the smallest as a fraction of the
+# largest.
 _OF_GAP = 0.6
 _NARROWEST = 0.05
 
@@ -26,10 +27,10 @@ class ProbitMixture(Map):
     """``y = Phi^-1(sum_k pi_k sigmoid((x - mu_k) e^-s_k))``, which is standard normal where x follows the mixture.
 
     params: ``components`` rows each of logits of pi, of mu and of raw s, which passes through
-    ``raw / (1 + |raw| / 5)``, so that no scale is below e^-5 or above e^5. Both steps go by logits, so that both tails
-    keep their digits: there y grows as the root of x, and from 10,000 on linearly, so that the map is onto. The inverse
-    is numeric for the mixture only. The start is made of the quantiles of a standard normal, for which the map is
-    nearly the identity on [-3, 3]; `start_from` makes it of those of data.
+    ``raw / (1 + |raw| / 5)``, so that no scale is below e^-5 or above e^5. Both steps use logits and are accurate in
+    both tails. There y grows as the square root of x, and linearly from 10,000 on, so that the map is onto. The inverse
+    is numeric for the mixture only. The start uses the quantiles of a standard normal, with which the map is nearly the
+    identity on [-3, 3]; `start_from` uses the quantiles of data.
 
     Source: Meng, Song, Song & Ermon, "Gaussianization flows", 2020, section 3.1. Raises OptionError.
 
@@ -77,16 +78,17 @@ class ProbitMixture(Map):
         return (torch.arange(self.components, dtype=torch.float64) + 0.5) / self.components
 
     def _around(self, anchors: Tensor, std: Tensor) -> Tensor:
-        """Params for the mu ``anchors: (K, *event)``, sorted; std: ``(*event)``, of what they are quantiles of."""
+        """Params with the means ``anchors: (K, *event)``, which are sorted quantiles; std: ``(*event)``, the standard
+        deviation of their distribution."""
         k = self.components
-        # The rule of thumb for the width of logistic kernels, in the authors' code; not wider than all of the data.
+        # The rule of thumb for the width of logistic kernels, in the authors' code; at most the width of all data.
         widest = std * min((4 * math.sqrt(math.pi) / (math.pi**4 * k)) ** 0.2, math.sqrt(3) / math.pi)
         scales = widest.expand(anchors.shape)
         if k > 1:
             gaps = anchors.diff(dim=0)
             around = torch.cat([gaps[:1], (gaps[1:] + gaps[:-1]) / 2, gaps[-1:]])
             scales = torch.minimum(_OF_GAP * around, scales).maximum(_NARROWEST * scales)
-        # Where many values are the same, several quantiles are, and components that are the same would stay so.
+        # Equal values give equal quantiles, and equal components would stay equal.
         apart = leading_axis((self._levels() - 0.5).to(anchors), anchors.ndim)
         return torch.cat(
             [torch.zeros_like(anchors), anchors + _NARROWEST * widest * apart, self.log_scale.raw(scales.log())]

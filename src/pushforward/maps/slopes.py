@@ -1,4 +1,4 @@
-"""Positive slopes from the unconstrained numbers that a net gives."""
+"""Positive slopes from the unconstrained outputs of a net."""
 
 from __future__ import annotations
 

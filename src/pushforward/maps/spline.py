@@ -47,7 +47,7 @@ class Bin:
         return self.bottom + self.height * (above / total), self._log_slope(xi, rest, both, total)
 
     def inverse(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the value is ``u``, and minus the log-slope there.
+        """The argument at which the value is ``u``, and minus the log-slope there.
 
         The discriminant of the quadratic (Durkan et al., eq. 29) is ``(p - q)^2 + 4 eta (1 - eta)`` with ``p = first
         (1 - eta)`` and ``q = last eta``: never negative. The root is written with whichever sign does not cancel.
@@ -72,17 +72,17 @@ class Bin:
 class RationalQuadraticSpline(Map):
     """A monotone spline of ``bins`` pieces, each a ratio of two quadratics, with a continuous slope.
 
-    ``params``: raw widths and heights of the bins (K each), raw slopes at the knots, and what the tails add.
+    ``params``: raw widths and heights of the bins (K each), raw slopes at the knots, and the parameters of the tails.
     tails:
       ``linear``: the identity outside [-bound, bound]; K - 1 slopes, at the inner knots. With ``learned_interval`` the
       two ends in x and the two in y are learned and the slopes at them continue outside: K + 1 slopes; then centre and
       size of the interval in x, and of that in y, all 0 at [-bound, bound].
       ``box``: ``domain``, a closed interval (None: [-bound, bound]), onto itself; K + 1 slopes. Outside it the value is
-      that at the nearest end, which has no gradient, and the log-slope -inf: no density lies there.
-      ``circular``: ``domain``, a circle (None: [-pi, pi)), onto itself; K slopes, the first being also the last, so
-      that the seam is a knot like others; and a rotation of the values, in radians. Input is wrapped into the circle.
-    min_width, min_height: of a bin, as a part of the interval; min_slope: at a knot. A raw slope of 0 is a slope of 1,
-    and slopes are limited to 1,000. The start is the identity.
+      that at the nearest end, without gradient, and the log-slope is -inf: the density is 0. ``circular``: ``domain``,
+      a circle (None: [-pi, pi)), onto itself; K slopes, of which the first is also the last, so that the seam is a knot
+      like any other; and a rotation of the values, in radians. Input is wrapped into the circle.
+    min_width, min_height: smallest size of a bin, as a fraction of the interval; min_slope: smallest slope at a knot. A
+    raw slope of 0 is a slope of 1, and slopes are limited to 1,000. The start is the identity.
 
     >>> import torch
     >>> from pushforward.maps import RationalQuadraticSpline
@@ -140,7 +140,7 @@ class RationalQuadraticSpline(Map):
     def _through(
         self, v: Tensor, params: Tensor, source: Interval, target: Interval, back: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """The spline, or its inverse with ``back``, from one interval to the other, and what the tails do outside."""
+        """The spline, or its inverse with ``back``, from one interval to the other, and the tails outside."""
         t = (v - source[0]) / source[1]
         inner = t.clamp(0, 1)
         if self.tails == "box":
@@ -149,7 +149,7 @@ class RationalQuadraticSpline(Map):
         bin = self._bin(inner, params, back)
         u, log_slope = bin.inverse(inner) if back else bin.forward(inner)
         if isinstance(source[1], Tensor):
-            # Clamped to the nearest end, the log-slope outside is the one there.
+            # Values outside are clamped to the nearest end and get its log-slope.
             out = target[0] + target[1] * (u + log_slope.exp() * (t - inner))
             return out, log_slope + torch.log(target[1] / source[1])
         out = target[0] + target[1] * u
@@ -157,7 +157,7 @@ class RationalQuadraticSpline(Map):
             inside = v.abs() < self.high
             return torch.where(inside, out, v), torch.where(inside, log_slope, 0.0)
         if self.tails == "box":
-            # Bounds map to bounds and nothing leaves the interval by rounding; the gradient stays the spline's.
+            # Ends map to ends, and rounding leads no value out of the interval; the gradient remains the spline's.
             exact = torch.where(v >= self.high, self.high, out.clamp(self.low, self.high))
             outside = (v < self.low) | (v > self.high)
             return out + (exact - out).detach(), torch.where(outside, -math.inf, log_slope)
@@ -190,12 +190,12 @@ class RationalQuadraticSpline(Map):
     def _wrap(self, angle: Tensor) -> Tensor:
         length = self.high - self.low
         wrapped = self.low + torch.remainder(angle - self.low, length)
-        # Rounding may reach the end, which is the beginning.
+        # Rounding may give the upper end, which is the same angle as the lower one.
         return torch.where(wrapped >= self.high, wrapped - length, wrapped).clamp(min=self.low)
 
 
 def _domain(tails: Tails, bound: float, domain: Domain | None) -> Domain:
-    """The domain that these tails have: ``domain`` if it fits them, or their own."""
+    """The domain of these tails: ``domain`` if it fits them, or their default."""
     if tails == "linear":
         if domain is not None:
             raise OptionError(f"linear tails reach over the real line and take no domain, got {domain}")

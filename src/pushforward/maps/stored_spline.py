@@ -1,4 +1,4 @@
-"""The rational-quadratic spline whose knots are stored, for splines that are worked out from data and not learned."""
+"""The rational-quadratic spline whose knots are stored, for splines that are computed from data and not learned."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pushforward.maps.map import Map
 from pushforward.maps.spline import Bin
 from pushforward.option_checks import at_least_one
 
-# Least part of an interval that a bin is wide or high, so that float32 still tells its ends apart.
+# Smallest width and height of a bin, as a fraction of the interval, so that float32 distinguishes its ends.
 LEAST_PART = 1e-5
 
 
 @dataclass(frozen=True)
 class Knots:
-    """Where a monotone curve passes and how steeply: ``x``, ``y`` and ``slopes``, each (D, K + 1); and for which of
-    the coordinates it is wanted, ``bends: (D,)``: the others are to stay as they are."""
+    """The knots of monotone curves and the slopes there: ``x``, ``y`` and ``slopes``, each (D, K + 1). ``bends: (D,)``
+    marks the coordinates to transform; the others are not changed."""
 
     x: Tensor
     y: Tensor
@@ -27,10 +27,10 @@ class Knots:
 
 
 class StoredSpline(Map):
-    """A monotone rational-quadratic spline through knots of its own for each of ``features`` coordinates.
+    """Monotone rational-quadratic splines through stored knots, one spline for each of ``features`` coordinates.
 
-    It has no parameters: `store` puts the knots in, and until then, as for coordinates that are not to bend, it is the
-    identity, exactly. Outside the outer knots it goes on straight, with the slopes there.
+    It has no parameters: `store` sets the knots. Before that, and for coordinates without ``bends``, it is exactly the
+    identity. Outside the outer knots it continues linearly, with the slopes there.
 
     >>> from pushforward.maps import StoredSpline
     >>> StoredSpline(features=2, bins=8).n_params
@@ -44,7 +44,7 @@ class StoredSpline(Map):
         self.bins, self.shape = at_least_one(bins, "bins"), (at_least_one(features, "features"),)
         self.start = nn.Buffer(torch.zeros(0), persistent=False)
         even = torch.linspace(0, 1, bins + 1).expand(2, features, bins + 1)
-        # Knots as parts of the intervals in x and in y, and the slopes there of the curve on the unit square.
+        # Knots as fractions of the intervals in x and in y, and the slopes there of the curve on the unit square.
         self.knots = nn.Buffer(even.clone())
         self.slopes = nn.Buffer(torch.ones(features, bins + 1))
         self.low = nn.Buffer(torch.zeros(2, features))
@@ -56,7 +56,7 @@ class StoredSpline(Map):
 
     @torch.no_grad()
     def store(self, knots: Knots) -> None:
-        """Pass through these knots from now on, where they increase by at least `LEAST_PART` of the whole a bin."""
+        """Set the knots, mixed with even ones so that each bin is at least `LEAST_PART` of its interval."""
         both = torch.stack([knots.x, knots.y])
         low, size = both[..., :1], both[..., -1:] - both[..., :1]
         even = torch.linspace(0, 1, self.bins + 1, dtype=both.dtype, device=both.device)
@@ -85,7 +85,7 @@ class StoredSpline(Map):
         u, log_slope = piece.inverse(rows) if axis else piece.forward(rows)
         shape = v.movedim(-1, 0).shape
         u, log_slope = (value.reshape(shape).movedim(0, -1) for value in (u, log_slope))
-        # Clamped to the nearest end, the log-slope outside is the one there.
+        # Values outside are clamped to the nearest end and get its log-slope.
         out = other_low + other_size * (u + log_slope.exp() * (t - inner))
         log_slope = log_slope + torch.log(other_size / size)
         return torch.where(self.bends, out, v), torch.where(self.bends, log_slope, 0.0)

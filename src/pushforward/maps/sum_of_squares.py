@@ -1,4 +1,4 @@
-"""Sum-of-squares polynomials: monotone, as integrals of a positive polynomial."""
+"""Sum-of-squares polynomials: integrals of a positive polynomial, hence monotone."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SPREAD = 0.1
 class SumOfSquares(NumericMap):
     """``y = c + integral from 0 to x of 0.001 + sum_k (sum_l a_kl (u / bound)^l)^2 du``, linear beyond ``bound``.
 
-    polynomials: how many squares are summed. degree: of each polynomial that is squared, so that y is one of degree
-    ``2 degree + 1``. bound (> 0): outside ``[-bound, bound]`` the map goes on with the slope that it has there.
+    polynomials: number of squares in the sum. degree: of each squared polynomial, so that y has degree ``2 degree +
+    1``. bound (> 0): outside ``[-bound, bound]`` the map continues linearly, with its slope at the end.
 
     params: ``polynomials * (degree + 1)`` rows of raw a, polynomial by polynomial, then c; slopes stay finite because
-    ``a = raw / (1 + |raw| / 16)``. Powers of ``u / bound`` in the place of ``u``: the paper's polynomials, with
-    coefficients of one size. At the start the polynomials differ by cosines of size 0.1 in k, which cancel to first
-    order: the slope is 1 to within a few hundredths. The inverse is numeric.
+    ``a = raw / (1 + |raw| / 16)``. Powers of ``u / bound`` replace the paper's powers of ``u``, so that the
+    coefficients are of similar size. At the start the polynomials differ by cosines of size 0.1 in k, which cancel to
+    first order: the slope is 1 to within a few hundredths. The inverse is numeric.
 
     Source: Jaini, Selby & Yu, "Sum-of-squares polynomial flow", 2019. Raises OptionError.
 

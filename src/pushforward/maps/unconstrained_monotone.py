@@ -20,17 +20,17 @@ from pushforward.precision import full_precision
 class UnconstrainedMonotone(NumericMap):
     """``y = b + integral from 0 to x of f(t; h) dt``, f a positive network of the position t and an embedding h.
 
-    The map owns the network, an MLP of widths ``hidden`` with tanh between, shared by all coordinates; what differs
-    from one to the next are the params: ``embedding`` rows of h, then b. bound (> 0): the network sees t clamped to
-    ``[-bound, bound]``, so that the map goes on linearly outside. The network's last layer starts at zero and f at 1:
-    the identity.
+    The map owns the network, an MLP of widths ``hidden`` with tanh activations, for all coordinates. Only the params
+    differ between coordinates: ``embedding`` rows of h, then b. bound (> 0): the network's t is clamped to ``[-bound,
+    bound]``, so that the map continues linearly outside. The network's last layer starts at zero and f at 1, so that
+    the map starts at the identity.
 
-    The integral is Clenshaw and Curtis's rule with ``nodes`` (>= 3) points. Its derivative in x is f(x) (Leibniz), and
-    that is the slope given here; autograd differentiates the rule itself, which is the same to within the rule's error,
-    as are derivatives of second order. The paper's ``f = ELU(g) + 1`` has a corner at g = 0, which is where it starts,
-    and which costs the rule its accuracy: for a small network of random weights 33 nodes miss the slope by 4e-6, and by
-    1e-10 with the smooth ``f = softplus(g + const) + 0.001`` that stands here, of the same two tails. How well a rule
-    resolves a network that was trained is what ``pushforward.check`` measures. The inverse is numeric.
+    The integral is Clenshaw and Curtis's rule with ``nodes`` (>= 3) points. The slope returned here is the exact
+    derivative f(x) (Leibniz). Autograd differentiates the rule itself, which agrees to within the rule's error, also in
+    second order. The paper's ``f = ELU(g) + 1`` has a corner at its starting point g = 0, which makes the rule
+    inaccurate: for a small network of random weights 33 nodes miss the slope by 4e-6. With the smooth ``f = softplus(g
+    + const) + 0.001`` used here, which has the same tails, they miss it by 1e-10. ``pushforward.check`` measures how
+    well the rule resolves a trained network. The inverse is numeric.
 
     Source: Wehenkel & Louppe, "Unconstrained monotonic neural networks", 2019, section 3. Raises OptionError.
 
@@ -53,7 +53,7 @@ class UnconstrainedMonotone(NumericMap):
         self.bound = above_zero(bound, "bound")
         self.n_params = at_least_one(embedding, "embedding") + 1
         self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
-        # The first layer in two parts: what it makes of the embedding is the same at every node.
+        # The first layer is in two parts, because that of the embedding is the same at every node.
         self.position = nn.Linear(1, hidden[0], bias=False)
         self.embedding = nn.Linear(embedding, hidden[0])
         self.middle = nn.ModuleList(nn.Linear(narrow, wide) for narrow, wide in itertools.pairwise(hidden))

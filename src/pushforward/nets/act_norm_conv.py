@@ -1,4 +1,4 @@
-"""Glow's convolutional net, whose activations are normalised once, from data."""
+"""Glow's convolutional net, with activation normalisation that is initialised from data."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pushforward.nets.mlp import INPUT_LIMIT
 
 
 class EdgeConv2d(nn.Module):
-    """A ``size x size`` convolution that can see where the image ends: it pads zeros, and 1 in one channel more.
+    """A ``size x size`` convolution that detects the border of the image: it pads zeros, and ones in an extra channel.
 
-    That channel is 0 within the image, so that its taps amount to a number for each position and output; the middle
-    one, which lies within it always, is left out. Filters start at random, of length 1 on average, or at 0.
+    That channel is 0 inside the image, so that its taps add a constant for each position and output. The middle tap is
+    always inside and is left out. Filters start at random, with norm 1 on average, or at 0.
 
     Source: Kingma & Dhariwal, "Glow", 2018 (the authors' code, where filters start at a size for 512 channels).
     """
@@ -57,14 +57,14 @@ class ActNormConv2d(nn.Module, InitialisedByData):
         self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool))
 
     def forward(self, h: Tensor) -> Tensor:
-        # Within the filters the normalisation costs nothing: no pass over the activations, none of them to keep.
+        # Applied to the filters, the normalisation needs no pass over the activations and stores none of them.
         scale = (-self.log_std).exp()
         out: Tensor = self.conv(h, scale, -self.offset * scale)
         return out
 
     @torch.no_grad()
     def initialise(self, h: Tensor) -> None:
-        """Give each channel mean 0 and variance 1 over ``h: (B, inputs, H, W)``, unless that was done before."""
+        """Give each channel mean 0 and variance 1 over ``h: (B, inputs, H, W)``, unless it is initialised already."""
         if bool(self.initialised):
             return
         mean, std = channel_moments(self.conv(h, torch.ones_like(self.offset), torch.zeros_like(self.offset)))
@@ -74,9 +74,10 @@ class ActNormConv2d(nn.Module, InitialisedByData):
 
 
 class ZeroConv2d(nn.Module):
-    """A 3 x 3 `EdgeConv2d` that starts at 0, times ``exp(3 log_scale)`` for each channel; its answers are parameters.
+    """A 3 x 3 `EdgeConv2d` that starts at 0, times ``exp(3 log_scale)`` for each channel; it returns a map's
+    parameters.
 
-    A context adds to it: ``(B, context_dim)``, by a linear layer that starts at 0 too.
+    A linear layer that starts at 0 too adds a context ``(B, context_dim)``.
     """
 
     def __init__(self, inputs: int, outputs: int, context_dim: int = 0) -> None:
@@ -95,10 +96,10 @@ class ZeroConv2d(nn.Module):
 
 
 class ActNormConvNet(DataInitialisedNet):
-    """Images ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``; gives 0 at the start.
+    """A convolutional net: images ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``; returns 0 at the start.
 
-    3 x 3, activation normalisation, ReLU, 1 x 1, activation normalisation, ReLU, 3 x 3 that starts at 0. A context
-    shifts what the first ReLU sees. Source: Kingma & Dhariwal, "Glow", 2018, appendix B, and the authors' code.
+    Layers: 3 x 3, activation normalisation, ReLU, 1 x 1, activation normalisation, ReLU, 3 x 3 that starts at 0. A
+    context is added before the first ReLU. Source: Kingma & Dhariwal, "Glow", 2018, appendix B, and the authors' code.
 
     >>> import torch
     >>> from pushforward.nets import ActNormConvNet
@@ -133,5 +134,5 @@ class ActNormConvNet(DataInitialisedNet):
 
 
 def tame(h: Tensor) -> Tensor:
-    """Images ``(B, C, H, W)`` as a convolution wants them: of bounded size, the channels innermost in memory."""
+    """Images ``(B, C, H, W)`` prepared for a convolution: clamped, with the channels innermost in memory."""
     return channels_last(h.clamp(-INPUT_LIMIT, INPUT_LIMIT))

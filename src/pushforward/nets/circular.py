@@ -1,4 +1,4 @@
-"""Circular features: a net sees angles by their cosine and sine, which agree where the circle closes."""
+"""Circular features: the cosine and sine of angles as inputs of a net, which agree where the circle closes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pushforward.module_state import CheckedState, once_each
 
 
 class CircularFeatures(nn.Module, CheckedState):
-    """Calls ``net`` with each of the coordinates ``circular`` of its input replaced by its cosine and its sine.
+    """A net whose input has each of the coordinates ``circular`` replaced by its cosine and its sine.
 
-    features: how many coordinates the input ``(B, features)`` has; ``net`` sees ``(B, seen)``: first the others in
-    their order, then all cosines, then all sines.
+    features: number of coordinates of the input ``(B, features)``. The input of ``net`` has first the other coordinates
+    in their order, then all cosines, then all sines (see `circular_inputs`).
     """
 
     def __init__(self, features: int, circular: Sequence[int], net: nn.Module) -> None:

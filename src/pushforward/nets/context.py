@@ -22,10 +22,10 @@ def flat_context(context: Tensor | None, context_dim: int, owner: str) -> Tensor
 
 
 class ContextParameters(nn.Module):
-    """Learned numbers, which begin at ``start: (n,)``, plus what a net makes of the context, which begins at 0.
+    """Learned parameters that start at ``start: (n,)``, plus a net's output for the context, which starts at 0.
 
-    Called with a context ``(B, *context_shape)`` of ``context_dim`` numbers a row it gives ``(n, B)``; without one
-    (``context_dim`` 0) it gives ``(n, 1)``, the same for all rows. Raises ContextError.
+    Called with a context ``(B, *context_shape)`` of ``context_dim`` numbers a row it returns ``(n, B)``; without one
+    (``context_dim`` 0) it returns ``(n, 1)``, the same for all rows. Raises ContextError.
 
     >>> import torch
     >>> from pushforward.nets import ContextParameters

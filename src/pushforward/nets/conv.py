@@ -17,11 +17,11 @@ NORMS = ("batch", "instance", "none")
 
 
 class WeightNormConv2d(nn.Module, HasScaleParameters):
-    """A convolution whose filters are ``direction / |direction|``, times a learned magnitude where asked for.
+    """A convolution with weight normalisation: filters ``direction / |direction|``, times a magnitude if wanted.
 
-    magnitude: its start, the same for all filters; None: not learned, 1. A convolution starts at 0 through it, because
-    a zero direction has no gradient. bound: directions start uniform in [-bound, bound]; None: for outputs of the size
-    of the inputs. Source: Salimans & Kingma, "Weight normalization", 2016.
+    magnitude: its starting value, the same for all filters; None: fixed at 1. A convolution that starts at 0 has
+    magnitude 0, because a zero direction has no gradient. bound: directions start uniform in [-bound, bound]; None: a
+    bound that makes outputs as large as inputs. Source: Salimans & Kingma, "Weight normalization", 2016.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class OffsetBatchNorm2d(nn.BatchNorm2d):
         return (self._normalised(h) if self.training else super().forward(h)) + self.offset[:, None, None]
 
     def _normalised(self, h: Tensor) -> Tensor:
-        """``h`` normalised by its own moments, which the running ones follow."""
+        """``h`` normalised by its own moments, which also update the running ones."""
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
-        # With momentum 1 torch leaves the batch's moments in these, of the variance the unbiased estimate.
+        # With momentum 1 torch stores the batch's moments in these, with the unbiased estimate of the variance.
         out = F.batch_norm(h, mean, var, training=True, momentum=1.0, eps=self.eps)
         count = h.shape[0] * h.shape[2] * h.shape[3]
         with torch.no_grad():
@@ -85,7 +85,7 @@ class OffsetBatchNorm2d(nn.BatchNorm2d):
 
 @dataclass(frozen=True)
 class _Layers:
-    """Makes the layers of a residual net: normalisations, convolutions inside a branch, and those at its end."""
+    """A factory of the layers of a residual net: normalisations, convolutions inside a branch, and those at its end."""
 
     norm: str
     published: bool
@@ -108,7 +108,8 @@ class _Layers:
 
 
 class ResidualBlock(nn.Module):
-    """Norm, ReLU, 3 x 3, norm, ReLU, 3 x 3, added to its input; a context shifts what the second norm gives."""
+    """A residual block: norm, ReLU, 3 x 3, norm, ReLU, 3 x 3, plus its input; a context is added after the second
+    norm."""
 
     def __init__(self, channels: int, layers: _Layers, context_dim: int) -> None:
         super().__init__()
@@ -125,15 +126,15 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualConvNet(nn.Module):
-    """Residual convolutional net: ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``; gives 0 at the start.
+    """Residual convolutional net: ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``; returns 0 at the start.
 
-    The input is normalised, doubled to ``[h, -h]`` (with ``mask: (1, H, W)`` beside it where given) and rectified; a
-    3 x 3 convolution and ``blocks`` residual blocks follow; a 1 x 1 skip from the first convolution and from each block
-    is summed, normalised, rectified and mapped by a last 1 x 1 convolution that starts at magnitude zero.
+    The input is normalised, doubled to ``[h, -h]`` (with ``mask: (1, H, W)`` appended where given) and rectified; a 3 x
+    3 convolution and ``blocks`` residual blocks follow; a 1 x 1 skip from the first convolution and from each block is
+    summed, normalised, rectified and mapped by a last 1 x 1 convolution that starts at magnitude zero.
 
-    norm: ``batch``, ``instance`` or ``none``. published: layers and starts of the authors' code. Its batch
-    normalisations have no learned scale, a masked input is doubled after its own, the convolutions that end a branch
-    (skips, a block's second, the last) have learned magnitudes, and the net does not start at 0.
+    norm: ``batch``, ``instance`` or ``none``. published: layers and starting values of the authors' code. Its batch
+    normalisations have no learned scale, and a masked input is multiplied by 2 after normalisation. The convolutions
+    that end a branch (skips, a block's second, the last) have learned magnitudes, and the net does not start at 0.
     Source: Real NVP, section 4.1, and the authors' code.
 
     >>> import torch
@@ -160,7 +161,7 @@ class ResidualConvNet(nn.Module):
             raise OptionError(f"the published net has batch normalisation, got norm {norm!r}")
         layers = _Layers(norm, published)
         self.mask = None if mask is None else nn.Buffer(mask.detach().clone(), persistent=False)
-        # Masked pixels count as zeros in these moments: it is the net's input only, no density depends on them.
+        # Masked pixels count as zeros in these moments, which affect only the net's input and no density directly.
         self.input_norm = layers.normalisation(in_channels)
         self.doubled = published and mask is not None
         inputs = 2 * in_channels + (mask is not None)
@@ -189,7 +190,7 @@ class ResidualConvNet(nn.Module):
 
 
 def shifted(h: Tensor, layer: nn.Linear | None, context: Tensor | None) -> Tensor:
-    """``h: (B, C, H, W)`` plus a number a channel from the context; after a norm, which would remove it again."""
+    """``h: (B, C, H, W)`` plus one number per channel from the context, added after a norm, which would remove it."""
     if layer is None or context is None:
         return h
     out: Tensor = h + layer(context)[:, :, None, None]
@@ -202,7 +203,7 @@ def tame_context(context: Tensor | None) -> Tensor | None:
 
 
 def make_norm(norm: str, channels: int) -> nn.Module:
-    """A normalisation of the net's own activations; not a flow step, it needs no log-determinant."""
+    """A normalisation of activations inside a net, which is no flow step and needs no log-determinant."""
     if norm == "batch":
         return nn.BatchNorm2d(channels, eps=1e-4)
     if norm == "instance":

@@ -12,4 +12,4 @@ class DataInitialisedNet(nn.Module, ABC):
 
     @abstractmethod
     def initialise(self, kept: Tensor, context: Tensor | None = None) -> None:
-        """Set what depends on data from a batch of what the net is called with; nothing once it was set."""
+        """Set the normalisations from a batch of the net's inputs, once; later calls do nothing."""

@@ -1,4 +1,4 @@
-"""The gated convolutional nets of Flow++: with attention between pixels for couplings, and without, for a context."""
+"""The gated convolutional nets of Flow++: with attention between pixels for couplings, without it for contexts."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class GatedBlock(nn.Module):
         super().__init__()
         self.conv = GatedConv(channels, size, context_channels, dropout)
         self.norm = nn.LayerNorm(channels)
-        # A single pixel has no other to look at.
+        # A single pixel has no other to attend to.
         alone = size == (1, 1)
         self.attention = None if alone else GatedAttention(channels, size[0] * size[1], heads)
         self.attention_norm = None if alone else nn.LayerNorm(channels)
@@ -77,10 +77,10 @@ class GatedBlock(nn.Module):
 
 
 class GatedAttentionNet(nn.Module):
-    """Images ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``; gives 0 at the start.
+    """A gated net from images ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``; returns 0 at the start.
 
-    A 3 x 3 convolution (with ``mask: (1, H, W)`` beside the input where given), ``blocks`` of a gated convolution and
-    gated attention with ``heads`` heads, and a last 3 x 3 convolution that starts at zero. The context, a vector
+    A 3 x 3 convolution (with ``mask: (1, H, W)`` appended to the input where given), ``blocks`` of a gated convolution
+    and gated attention with ``heads`` heads, and a last 3 x 3 convolution that starts at zero. The context, a vector
     ``(B, K)`` for all pixels or an image ``(B, K, H, W)``, enters every gated convolution. The authors' code has weight
     normalisation, set from data, in every layer; here the layers are plain.
 
@@ -126,9 +126,9 @@ class GatedAttentionNet(nn.Module):
 
 
 class GatedFeatures(nn.Module):
-    """Images ``(B, C, H, W)`` and a context ``(B, K)`` to an image of features ``(B, channels, H, W)``, for a context.
+    """A net from images ``(B, C, H, W)`` and a context ``(B, K)`` to a context ``(B, channels, H, W)``.
 
-    A 3 x 3 convolution and three gated ones, as what the dequantisation of Flow++ sees of the data.
+    A 3 x 3 convolution and three gated ones, as in the dequantisation of Flow++.
 
     >>> import torch
     >>> from pushforward.nets import GatedFeatures
@@ -150,7 +150,8 @@ class GatedFeatures(nn.Module):
 
 
 def as_image(context: Tensor | None) -> Tensor | None:
-    """A context ``(B, K)`` as an image of one pixel, which is added to all; images as they are. Clamped as inputs."""
+    """A context ``(B, K)`` as an image of one pixel, which broadcasts; images keep their shape. Values are clamped like
+    other inputs of nets."""
     if context is None:
         return None
     context = context.clamp(-INPUT_LIMIT, INPUT_LIMIT)

@@ -1,4 +1,4 @@
-"""Contractive nets: Lipschitz constant below 1 by bounds on the spectral norms of their layers.
+"""Contractive nets, with a Lipschitz constant below 1 by bounds on the spectral norms of their layers.
 
 Sources: Behrmann, Grathwohl, Chen, Duvenaud & Jacobsen, "Invertible residual networks", 2019, section 2.1; Gouk, Frank,
 Pfahringer & Cree, "Regularisation of neural networks by enforcing Lipschitz continuity", 2018, for convolutions; Chen,
@@ -33,7 +33,7 @@ ContractiveActivation: TypeAlias = Literal["lipswish", "elu"]
 
 
 class Contraction(Protocol):
-    """A net as a function of ``x: (B, *event)`` alone; rows: which of the rows of the context these are, None: all."""
+    """A net as a function of ``x: (B, *event)`` alone; rows: their indices among the rows of the context, None: all."""
 
     def __call__(self, x: Tensor, rows: Tensor | None = None) -> Tensor: ...
 
@@ -41,8 +41,8 @@ class Contraction(Protocol):
 class LipSwish(nn.Module):
     """``x sigmoid(beta x) / 1.1`` with a learned ``beta`` > 0: smooth, and of slope at most 1.
 
-    Source: Chen et al., "Residual flows", 2019, section 3.3: the slope of swish is below 1.1 for any beta.
-    beta: what it starts with, ``(1,)``; None: 0.97.
+    Source: Chen et al., "Residual flows", 2019, section 3.3: the slope of swish is below 1.1 for any beta. beta: its
+    starting value, ``(1,)``; None: 0.97.
     """
 
     def __init__(self, beta: Tensor | None = None) -> None:
@@ -57,11 +57,11 @@ class LipSwish(nn.Module):
 class LipschitzLayer(nn.Module, ABC, ChangesInTraining):
     """A linear operator whose spectral norm is at most ``coefficient``: scaled down where it would be larger.
 
-    `normalised` gives the weight for a number of calls. In training mode the largest singular value is followed by
-    ``iterations`` power iterations a call, from the vectors of the call before, which are saved with the weights; it
-    lags behind where weights change fast. In evaluation mode it is found from the weights anew, starting from the saved
-    vectors, which stay as they are: a function of what is saved, and a bound that holds whatever changed the weights.
-    Either is a lower bound of the norm; ``MARGIN`` covers what is missing.
+    `normalised` returns the weight for a number of calls. In training mode ``iterations`` power iterations per call
+    update the largest singular value, from the vectors of the previous call, which are saved with the weights; it lags
+    behind where weights change fast. In evaluation mode it is computed anew from the weights and the saved vectors,
+    which do not change. So it depends on the saved state alone and is valid after any change of the weights. Either is
+    a lower bound of the norm; ``MARGIN`` covers the difference.
     """
 
     weight: nn.Parameter
@@ -77,7 +77,7 @@ class LipschitzLayer(nn.Module, ABC, ChangesInTraining):
         self.left, self.right = nn.Buffer(left / left.norm()), nn.Buffer(right / right.norm())
 
     def _start(self, layer: nn.Linear | nn.Conv2d) -> None:
-        """Weights that begin orthogonal: of a given norm these pass on most of what comes in, in every direction."""
+        """Orthogonal starting weights: of all weights of one norm they preserve most of the input."""
         assert layer.bias is not None
         nn.init.orthogonal_(layer.weight)
         self.weight, self.bias = nn.Parameter(layer.weight.detach()), nn.Parameter(layer.bias.detach())
@@ -92,7 +92,7 @@ class LipschitzLayer(nn.Module, ABC, ChangesInTraining):
 
     @abstractmethod
     def _vectors(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """The first left and right singular vectors, found from the weight and the saved vectors alone."""
+        """The first left and right singular vectors, computed from the weight and the saved vectors alone."""
 
     def normalised(self) -> Tensor:
         """The weight of an operator whose norm is at most ``coefficient``; differentiable, the vectors held fixed."""
@@ -142,7 +142,7 @@ class LipschitzConv2d(LipschitzLayer):
     """A convolution of images ``in_shape: (C, H, W)``, padded with zeros to the same size, of bounded norm.
 
     The norm is that of the convolution as an operator on images of this size, not that of its kernel as a matrix, which
-    may lie on either side of it. In evaluation mode it is found in a Krylov space of 32 dimensions.
+    may lie on either side of it. In evaluation mode it is computed in a Krylov space of 32 dimensions.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class LipschitzConv2d(LipschitzLayer):
         return F.conv_transpose2d(h, weight, padding=self.padding)
 
     def _vectors(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        # A little of everything beside the saved vector, which may have become the second one.
+        # The saved vector gets a small component in every direction, because it may have become the second one.
         entries = torch.arange(1, self.right.numel() + 1, dtype=self.right.dtype, device=self.right.device)
         other = (entries.square() * 0.6180339887).frac().sub(0.5).reshape(self.right.shape)
         start = self.right + 0.1 * unit(other, other)
@@ -171,9 +171,9 @@ class LipschitzConv2d(LipschitzLayer):
 class ContractiveNet(nn.Module):
     """``g(x; context)`` with Lipschitz constant ``lipschitz`` < 1 in x: layers of bounded norm, activations between.
 
-    ``lipschitz`` is the product of the layers' coefficients. A context of ``context_dim`` numbers shifts what each
-    layer gives, before its activation: that leaves the constant in x as it is. The net gives 0 at the start, by a last
-    layer that begins at zero.
+    ``lipschitz`` is the product of the layers' coefficients. A context of ``context_dim`` numbers is added to each
+    layer's output before its activation, which does not change the constant in x. The last layer starts at zero, and so
+    does the net's output.
 
     >>> import torch
     >>> from pushforward.nets import contractive_mlp
@@ -204,7 +204,7 @@ class ContractiveNet(nn.Module):
         return f"lipschitz={self.lipschitz:.3g}"
 
     def at(self, context: Tensor | None = None) -> Contraction:
-        """``g`` as a function of x alone, for as many calls as are wanted: weights are normalised once, here.
+        """``g`` as a function of x alone, with weights that are normalised once for all of its calls.
 
         context: ``(B, *context_shape)`` or None. Raises ContextError.
         """
@@ -230,10 +230,10 @@ class ContractiveNet(nn.Module):
 
 @torch.no_grad()
 def _start_biases(layers: Sequence[LipschitzLayer]) -> list[Tensor]:
-    """Biases as large as what their layer gives, and how large that is, ``(1,)`` each, for inputs of unit variance.
+    """Biases of the size of their layers' outputs, and these sizes, ``(1,)`` each, for inputs of unit variance.
 
-    With norms below 1 and more units than inputs that is little, and of little an activation of unit steepness makes
-    something linear, whatever is learned.
+    With norms below 1 and more units than inputs the outputs are small, and on small inputs an activation of unit
+    steepness is almost linear, whatever is learned.
     """
     spreads, variance = [], torch.ones(1)
     for layer in layers:
@@ -274,7 +274,7 @@ def contractive_conv_net(
 ) -> ContractiveNet:
     """A contraction of images ``(B, C, H, W)``: 3 x 3, 1 x 1 and 3 x 3 convolutions with ``channels`` between.
 
-    On images of a single pixel all of them are 1 x 1: of the others only the middle would ever count.
+    On images of a single pixel all of them are 1 x 1, because only the middle of larger kernels would have an effect.
 
     >>> import torch
     >>> from pushforward.nets import contractive_conv_net

@@ -1,4 +1,4 @@
-"""MADE: a net whose every output sees the coordinates that it may depend on, and no other.
+"""MADE: a masked net in which each output depends on its permitted coordinates only.
 
 Source: Germain et al., "MADE: Masked Autoencoder for Distribution Estimation", 2015; residual layers and the gate for
 the context as in Durkan et al., "Neural Spline Flows", 2019, appendix B.
@@ -28,8 +28,8 @@ from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden
 from pushforward.nets.staged import StagedNet, Stages
 from pushforward.precision import full_precision
 
-# What all units before a block of stages contribute to it is one large product; within it, few units are looked at.
-# Products of a few rows with all units would read these again for every stage, and be bound by memory.
+# One large product computes the contribution of all earlier units to a block of stages; products within it are small.
+# Products of a few rows with all units would read these again for every stage, and be limited by memory bandwidth.
 _BLOCK = 8
 
 
@@ -39,13 +39,13 @@ class MaskedLinear(nn.Module):
     def __init__(self, mask: Tensor, bias: bool = True) -> None:
         super().__init__()
         self.mask = nn.Buffer(mask.to(torch.bool), persistent=False)
-        # Uniform as in torch's own layers, but by the number of inputs that a unit does see.
+        # Uniform as in torch's own layers, but scaled by the number of a unit's unmasked inputs.
         bound = mask.sum(1, keepdim=True).clamp(min=1).float().rsqrt()
         self.weight = nn.Parameter((2 * torch.rand(mask.shape) - 1) * bound * mask)
         self.bias = nn.Parameter((2 * torch.rand(len(mask)) - 1) * bound[:, 0]) if bias else None
 
     def masked(self) -> Tensor:
-        """The weight with what the mask forbids at 0."""
+        """The weight with its masked entries at 0."""
         return self.weight * self.mask
 
     def offset(self) -> Tensor:
@@ -57,16 +57,16 @@ class MaskedLinear(nn.Module):
 
 
 class MADE(StagedNet):
-    """A masked MLP: ``(B, D)`` and a context ``(B, context_dim)`` to ``(n_params, B, D)``; gives 0 at the start.
+    """A masked MLP: ``(B, D)`` and a context ``(B, context_dim)`` to ``(n_params, B, D)``; returns 0 at the start.
 
     adjacency: ``(D, D)`` booleans without a cycle, row i the coordinates that the parameters of coordinate i may depend
-    on (see `full_adjacency`). hidden: widths of the hidden layers. residual: hidden layers as wide as the one before
-    add to it, and the context gates what they add; without, the context enters at the first layer only.
+    on (see `full_adjacency`). hidden: widths of the hidden layers. residual: a hidden layer as wide as the one before
+    is added to it, gated by the context; otherwise the context enters at the first layer only.
 
-    A hidden unit belongs to the set of parents of some coordinate and sees no other coordinates; units and sets are
-    sorted by stage, so that `stages` computes each unit once: all stages together cost about one pass. The context
-    reaches the first coordinate through units that see nothing else. Under autocast the net keeps the dtype of its
-    weights: half precision would round one whole pass and many small ones differently, and inverses would be off.
+    A hidden unit depends only on the parents of one coordinate. Units and sets of parents are sorted by stage, so that
+    `stages` computes each unit once: all stages together cost about one pass. The context reaches the first coordinate
+    through units that depend on nothing else. Under autocast the net keeps the dtype of its weights: half precision
+    would round one whole pass and many small ones differently, and inverses would be wrong.
 
     >>> import torch
     >>> from pushforward.nets import MADE
@@ -98,7 +98,7 @@ class MADE(StagedNet):
         self.activation = ACTIVATIONS[activation]()
         sets = parent_sets(adjacency, stage, with_empty=context_dim > 0)
         units = [spread_units(sets, width) for width in hidden]
-        # Of each layer, the number of units that the stages before each stage determine.
+        # For each layer, the number of units that depend only on coordinates before each stage.
         self.known = [known_units(u, stage) for u in units]
         layers, skips = [MaskedLinear(units[0])], [False]
         for before, after in itertools.pairwise(units):
@@ -106,8 +106,8 @@ class MADE(StagedNet):
             skips.append(residual and len(before) == len(after))
         self.layers, self.skips = nn.ModuleList(layers), skips
         self.last = _zero(MaskedLinear(subset_mask(units[-1], adjacency).repeat(n_params, 1)))
-        # Fewer units than sets of parents leave some coordinate unseen by another that depends on it: they are then
-        # connected directly, as in section 4.2 of the paper.
+        # With fewer units than sets of parents some dependencies have no hidden unit: such coordinates are connected
+        # directly, as in section 4.2 of the paper.
         few = min(map(len, units)) < len(sets)
         self.direct = _zero(MaskedLinear(adjacency.repeat(n_params, 1), bias=False)) if few else None
         wanted = [i == 0 or skip for i, skip in enumerate(skips)] if context_dim else []
@@ -116,7 +116,7 @@ class MADE(StagedNet):
         )
 
     def context_terms(self, context: Tensor | None) -> list[Tensor | None]:
-        """What the context adds to the first layer and the gates of the others, ``(units, B)`` each."""
+        """The context's terms of the first layer and of the gates of the others, ``(units, B)`` each."""
         context = flat_context(context, self.context_dim, "MADE")
         if context is None:
             return [None] * len(self.layers)
@@ -139,7 +139,7 @@ class MADE(StagedNet):
             out = self.last(self.activation(h))
             if self.direct is not None:
                 out = out + self.direct(inputs)
-        # Batch innermost in memory: map kernels then read each parameter of many rows in one stretch.
+        # Batch innermost in memory: maps then read each parameter of many rows from contiguous memory.
         params: Tensor = out.reshape(self.n_params, self.features, -1).transpose(1, 2)
         return params
 
@@ -155,7 +155,7 @@ def _zero(layer: MaskedLinear) -> MaskedLinear:
 
 
 def combine(h: Tensor, out: Tensor, term: Tensor | None, skip: bool) -> Tensor:
-    """A layer's output joined with its input ``h`` and with what the context contributes."""
+    """A layer's output combined with its input ``h`` and with the context's term."""
     if not skip:
         return out if term is None else out + term
     return h + (out if term is None else out * term)
@@ -163,7 +163,7 @@ def combine(h: Tensor, out: Tensor, term: Tensor | None, skip: bool) -> Tensor:
 
 @dataclass(frozen=True)
 class _Block:
-    """Partial sums of a block of stages, over all inputs that are known when the block begins.
+    """Partial sums of a block of stages, over all inputs that are available when the block begins.
 
     One entry a hidden layer, and in ``inputs_used`` one more for the last layer: the first unit of the block, the
     number of inputs that are summed, and the sums ``(units, B)``. outputs: the sums of the last layer, ``(P, n, B)``.
@@ -178,7 +178,7 @@ class _Block:
 class MADEStages:
     """The stages of a `MADE`, each hidden unit computed once: the cache holds the activations of earlier stages.
 
-    Without gradients, values are written into one tensor a layer; with them, pieces are put together, for autograd.
+    Without gradients, values are written into one tensor a layer; with gradients, pieces are concatenated for autograd.
     """
 
     def __init__(self, net: MADE, batch: Tensor, context: Tensor | None) -> None:
@@ -266,13 +266,13 @@ def _product(weight: Tensor, units: Tensor) -> Tensor:
 class UnitRows:
     """The cache of a layer: rows ``(n, B)`` of its units, appended stage by stage.
 
-    What changes here are lists, no attributes: torch.compile loses a change of an attribute where a loop was traced.
+    Its state is in lists and not in attributes, because torch.compile loses changes of attributes in a traced loop.
     """
 
     def __init__(self, size: int, none: Tensor) -> None:
-        """none: no rows, ``(0, B)``."""
+        """none: a tensor without rows, ``(0, B)``."""
         self.pieces = [none]
-        # A compiled graph with a loop in it must not see tensors change either.
+        # A compiled graph with a loop must not change tensors in place either.
         pure = torch.is_grad_enabled() or torch.compiler.is_compiling()
         self.whole = None if pure else none.new_zeros(size, none.shape[1])
 

@@ -55,7 +55,7 @@ def coordinates_by_stage(stage: Tensor) -> list[list[int]]:
 
 def parent_sets(adjacency: Tensor, stage: Tensor, with_empty: bool) -> Tensor:
     """The distinct sets of parents, ``(sets, D)`` booleans, ordered by the stage after their last member."""
-    # Rows as strings of bits: to sort the rows of a wide matrix otherwise takes the square of its width.
+    # Rows are compared as strings of bits: sorting the rows of a wide matrix otherwise takes the square of its width.
     rows = {row.tobytes(): i for i, row in enumerate(np.packbits(adjacency.cpu().numpy(), axis=1))}
     sets = adjacency[[rows[row] for row in sorted(rows)]]
     if not with_empty:
@@ -74,7 +74,7 @@ def spread_units(sets: Tensor, width: int) -> Tensor:
 
 
 def subset_mask(before: Tensor, after: Tensor) -> Tensor:
-    """The mask of a layer ``(after, before)``: a unit sees those before it whose set is a subset of its own."""
+    """The mask of a layer ``(after, before)``: a unit uses those before it whose set is a subset of its own."""
     return ((~after).float() @ before.float().t()) == 0
 
 

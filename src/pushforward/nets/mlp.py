@@ -18,7 +18,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "elu": nn.ELU,
 }
 
-# Nets see their input clamped to this: an input of 1e30 then gives a large but finite output instead of inf and NaN.
+# Nets clamp their inputs to this: an input of 1e30 then gives a large but finite output instead of inf and NaN.
 INPUT_LIMIT = 1e6
 
 
@@ -31,10 +31,11 @@ def check_hidden(hidden: Sequence[int], activation: str, known: Iterable[str] = 
 
 
 class MLP(nn.Module):
-    """``(B, in_features)`` and a context ``(B, context_dim)`` to ``(B, out_features)``.
+    """A multi-layer perceptron: ``(B, in_features)`` and a context ``(B, context_dim)`` to ``(B, out_features)``.
 
-    hidden: widths of the hidden layers, at least one. residual: a hidden layer as wide as the one before is added to
-    it (pre-activation). zero: the last layer starts with weight and bias at zero, and the net gives 0; else at random.
+    hidden: widths of the hidden layers, at least one. residual: a hidden layer as wide as the one before is added to it
+    (pre-activation). zero: the last layer starts with weight and bias at zero, so that the net returns 0; else at
+    random.
 
     >>> import torch
     >>> from pushforward.nets import MLP
@@ -55,7 +56,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         check_hidden(hidden, activation)
-        # With nothing to look at (one feature, no context) it still has a bias to learn: it sees a constant.
+        # A net without inputs (one feature, no context) gets a constant, so that it can learn a bias.
         self.constant = in_features + context_dim == 0
         widths = [max(1, in_features + context_dim), *hidden]
         self.layers = nn.ModuleList(nn.Linear(narrow, wide) for narrow, wide in itertools.pairwise(widths))
@@ -81,5 +82,5 @@ class MLP(nn.Module):
             out = layer(h if i == 0 else self.dropout(self.activation(h)))
             h = h + out if skip else out
         h = self.dropout(self.activation(h))
-        # Batch innermost in memory: map kernels then read each parameter of many rows in one stretch.
+        # Batch innermost in memory: maps then read each parameter of many rows from contiguous memory.
         return torch.addmm(self.last.bias[:, None], self.last.weight, h.t()).t()

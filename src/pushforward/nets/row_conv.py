@@ -23,15 +23,15 @@ Side = Literal["top", "bottom", "left", "right"]
 
 
 class RowConvNet(StagedNet):
-    """A masked convolution: images ``(B, C, H, W)`` to parameters ``(n_params, B, C, H, W)``; gives 0 at the start.
+    """A masked convolution: images ``(B, C, H, W)`` to parameters ``(n_params, B, C, H, W)``; returns 0 at the start.
 
     The parameters of row ``i`` are computed from the ``rows`` rows before it: an ordinary convolution with a kernel
     ``(rows, width)``, padded at the left and right ends of rows only, then two 1 x 1 convolutions, of which the last
-    starts at zero. Rows beyond the border count as 0. The context is added to what the first of the two gives. A stage
-    is a row: the net computes each once, in ``H`` small steps that together cost one pass.
+    starts at zero. Rows beyond the border count as 0. The context is added to the output of the first of the two. A
+    stage is a row: the net computes each once, in ``H`` small steps that together cost one pass.
 
-    kernel: ``(rows, width)``, the width odd. side: where the order begins; ``left`` and ``right`` go over columns, with
-    ``W`` and ``H`` exchanged. Raises ShapeError for events that are no images, and OptionError.
+    kernel: ``(rows, width)``, the width odd. side: where the order begins; ``left`` and ``right`` are orders of
+    columns, with ``W`` and ``H`` exchanged. Raises ShapeError for events that are not images, and OptionError.
 
     Source: Ma, Kong, Zhang & Hovy, "MaCow: Masked convolutional generative flow", 2019, section 3.1; the four sides are
     its masks A to D.
@@ -93,7 +93,7 @@ class RowConvNet(StagedNet):
 
     def _rows(self, before: Tensor, context: Tensor | None) -> Tensor:
         """Parameters ``(P, B, C, n, W)`` of ``n`` rows from ``before: (B, C, rows + n - 1, W)``."""
-        # A row computed alone and among others must be the same, or the inverse does not lead back.
+        # A row must have the same value alone and among others, or the inverse is wrong.
         with full_precision(before):
             h = self.first(tame(before.to(self.last.weight.dtype)))
             h = shifted(self.second(self.activation(h)), self.context, tame_context(context))
@@ -102,7 +102,7 @@ class RowConvNet(StagedNet):
         return params
 
     def _from_top(self, x: Tensor) -> Tensor:
-        """Images ``(..., H, W)`` turned so that their order begins at the top."""
+        """Images ``(..., H, W)`` flipped or transposed so that their order begins at the top."""
         if self.side in ("left", "right"):
             x = x.transpose(-2, -1)
         return x.flip(-2) if self.side in ("bottom", "right") else x

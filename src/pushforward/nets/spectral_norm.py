@@ -32,7 +32,7 @@ def power_iteration(
 def leading_vectors(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """The first left and right singular vectors of a matrix ``(m, n)``, from the eigenvectors of its smaller square."""
     wide = matrix.shape[0] <= matrix.shape[1]
-    # What is not finite stays so in the weights, and only the vectors here are made without.
+    # Entries that are not finite are replaced for these vectors only; the weights keep them.
     finite = matrix.nan_to_num(0.0, 0.0, 0.0)
     square = finite @ finite.t() if wide else finite.t() @ finite
     first = torch.linalg.eigh(square)[1][:, -1]
@@ -73,14 +73,14 @@ def krylov_vectors(apply: Operator, adjoint: Operator, start: Tensor, steps: int
 
 
 def _orthogonal(vector: Tensor, others: Tensor) -> Tensor:
-    """``vector`` without what it has of the rows of ``others``, which are orthonormal or zero."""
+    """``vector`` minus its projections on the rows of ``others``, which are orthonormal or zero."""
     for _ in range(2):
         vector = vector - (others @ vector) @ others
     return vector
 
 
 def _direction(remainder: Tensor, whole: Tensor) -> Tensor:
-    """The unit vector of ``remainder``; zero where that is the rounding of ``whole``, and the space is exhausted."""
+    """The unit vector of ``remainder``; zero where that is only rounding of ``whole``, as the space is exhausted."""
     norm = torch.linalg.vector_norm(remainder)
     least = 16 * torch.finfo(whole.dtype).eps * torch.linalg.vector_norm(whole)
     return torch.where(norm > least, remainder / norm.clamp(min=torch.finfo(whole.dtype).tiny), 0.0)

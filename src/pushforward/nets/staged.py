@@ -13,7 +13,7 @@ from pushforward.coordinate_blocks import CoordinateBlocks
 from pushforward.events import Shape, sum_event
 
 P = TypeVar("P")
-# From the coordinates of all stages so far to what the next stage is inverted with: its parameters.
+# A function from the coordinates of all stages so far to the parameters of the next stage.
 Stages: TypeAlias = Callable[[Sequence[Tensor]], P]
 
 
@@ -23,7 +23,7 @@ class StagedNet(nn.Module, ABC):
     Attributes that a subclass sets: ``event_shape``; ``n_params``, the parameters of one coordinate; ``order``, the
     coordinates of each stage by their places in the flattened event.
 
-    A causal transformer over patches is one: a stage holds the coordinates of a patch, `forward` is one pass with a
+    A causal transformer over patches is an example: a stage is the coordinates of a patch, `forward` is one pass with a
     causal mask, and `stages` returns a function that puts the newest patch through the layers and appends its keys and
     values to a cache. A net without a cache returns `whole_passes` from its `stages`.
     """
@@ -68,7 +68,7 @@ def whole_passes(net: StagedNet, like: Tensor, context: Tensor | None = None) ->
 
     def params(known: Sequence[Tensor]) -> Tensor:
         x = net.order.join([*known, *unknown[len(known) :]]).reshape(len(like), *net.event_shape)
-        # Sizes are written out: of a batch without rows none can be inferred.
+        # Sizes are explicit, because an empty batch does not determine them.
         whole = net(x, context).reshape(net.n_params * len(like), sum(net.order.sizes))
         stage = net.order.split(whole)[len(known)]
         return stage.reshape(net.n_params, len(like), stage.shape[1])

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from pushforward.events import Shape
 from pushforward.nets.mlp import INPUT_LIMIT, check_hidden
 
-# Smooth ones: the trace of a net's Jacobian is integrated, and its gradient wants a second derivative.
+# Smooth activations, because the trace of a net's Jacobian is integrated, and its gradient needs a second derivative.
 SMOOTH: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "tanh": torch.tanh, "silu": F.silu}
 
 
@@ -32,7 +32,7 @@ class VectorField(nn.Module, ABC):
 
 
 class _ConcatSquash(VectorField):
-    """Layers ``(W h + b) sigmoid(U c + d) + V c``, c being the time and the context; W is of the kind ``layer``.
+    """Layers ``(W h + b) sigmoid(U c + d) + V c``, where c is the time and the context, and W a ``layer``.
 
     The layer is "concatsquash" of Grathwohl, Chen, Bettencourt, Sutskever & Duvenaud, "FFJORD", 2019, appendix B.1.
     """
@@ -54,7 +54,7 @@ class _ConcatSquash(VectorField):
         self.squashes = nn.ModuleList(_Squash(1 + context_dim, wide) for wide in widths[1:])
         self.activation = SMOOTH[activation]
         _start_at_zero(self.layers[-1], self.squashes[-1])
-        # Of a gate or a shift ``(B, channels)``, the same everywhere in an image.
+        # Axes of a gate or a shift ``(B, channels)``, which is constant over the pixels.
         self.spread = (1,) * (len(event_shape) - 1)
 
     def extra_repr(self) -> str:
