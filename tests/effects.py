@@ -100,6 +100,7 @@ _CIRCULAR = [
     *_tried("circular_nsf", (4,), _PERIODIC, {"circular": (0, 1)}, {"low": (-1.0, -2.0)}, {"high": (10.0, 11.0)}),
     *_tried("circular_nsf", (4,), _PERIODIC, {"standardise": False}, {"transforms": 4}, *_NET, {"dropout": 0.5}),
     *_tried("circular_nsf", (4,), _PERIODIC, *_SPLINE),
+    *_tried("circular_nsf", (4,), {**_PERIODIC, "low": -0.2, "high": 0.2}, {"wrap": True}),
 ]
 _BLOCKS: dict[str, Any] = {**VECTOR, "coefficient": 0.7}
 _RESIDUAL = [
