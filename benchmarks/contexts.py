@@ -77,12 +77,16 @@ def special() -> dict[str, tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], f
     }
 
 
-def main() -> None:
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flows", default=",".join(FLOWS), help="comma-separated names")
     parser.add_argument("--steps", type=int, default=600, help="optimiser steps of each fit")
     parser.add_argument("--out", type=Path, help="file of JSON lines for the figures")
-    arguments = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    arguments = parse_arguments()
     names = arguments.flows.split(",")
     (x, c, _), (test, test_c, truth) = rows(ROWS, 1), rows(ROWS, 2)
     cases = {
