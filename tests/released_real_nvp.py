@@ -1,7 +1,8 @@
 """The authors' released model of Real NVP in numpy: its variables and its function, by another route than the library.
 
 Written from a reading of the modules `real_nvp_multiscale_dataset` and `real_nvp_utils` (repository tensorflow/models,
-folder research/real_nvp), with their names of variables. Images are ``(B, H, W, C)`` and filters ``(height, width, in, out)``.
+folder research/real_nvp), with their names of variables. Images are ``(B, H, W, C)``, filters ``(height, width, in,
+out)``.
 """
 
 from __future__ import annotations
