@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pushforward.errors import ContextError
 from pushforward.events import Shape
 from pushforward.module_state import InitialisedByData
+from pushforward.precision import has_float64
 
 # Standard deviations up to which a context is passed on as it is; beyond, its logarithm grows, to 8e5 at the largest
 # float32. Nets clamp what they see at 1e6, and two contexts must not become equal.
@@ -60,7 +61,7 @@ class ContextScale(nn.Module, InitialisedByData):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ContextScale:
         device = fn(torch.zeros((), device=self.initialised.device)).device
-        exact = torch.device("cpu") if device.type == "mps" else device
+        exact = device if has_float64(device) else torch.device("cpu")
         for name, value in self._buffers.items():
             assert value is not None
             self._buffers[name] = value.to(device if value.dtype == torch.bool else exact)

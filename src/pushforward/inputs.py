@@ -16,6 +16,7 @@ from pushforward.differentiation import ordinary
 from pushforward.errors import DtypeError, PrecisionWarning, ShapeError
 from pushforward.events import Shape
 from pushforward.noise import NoiseValue
+from pushforward.precision import has_float64
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoDataFrame
@@ -121,7 +122,7 @@ def unresolved(x: Tensor, name: str, dtype: torch.dtype, columns: Sequence[str] 
 
 def on_device(values: Tensor, device: torch.device) -> Tensor:
     """``values`` on ``device`` in their own precision; float64 stays on the CPU where the device has none."""
-    if device.type == "mps" and values.dtype == torch.float64:
+    if values.dtype == torch.float64 and not has_float64(device):
         return values.cpu()
     return values.to(device, non_blocking=True)
 

@@ -28,7 +28,7 @@ from pushforward.likelihood import Estimator
 from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.vector_field import VectorField
 from pushforward.noise import Noise, NoiseValue, required_noise
-from pushforward.precision import full_precision
+from pushforward.precision import full_precision, has_float64
 from pushforward.transforms.stochastic_log_det import StochasticLogDet
 
 Trace: TypeAlias = Literal["exact", "hutchinson"]
@@ -200,7 +200,9 @@ class Continuous(StochasticLogDet):
     ) -> Tensor:
         training = self.training and not self.exact
         tolerance = self.training_tolerance if training else self.tolerance_now(state.dtype)
-        more: dict[str, Any] = {"options": {"norm": self._largest_error, "max_num_steps": _MAX_STEPS}}
+        # The solver takes times in float64 unless told otherwise.
+        common = {"max_num_steps": _MAX_STEPS, "dtype": torch.float64 if has_float64(state.device) else state.dtype}
+        more: dict[str, Any] = {"options": {"norm": self._largest_error, **common}}
         solve, solve_by_adjoint = _solvers()
         if self._by_adjoint():
             solve = solve_by_adjoint
@@ -208,7 +210,7 @@ class Continuous(StochasticLogDet):
             wanted = [p for p in weights if p.requires_grad]
             # The error of the parameters' gradients is a sum over all rows and times: no step need be small for it
             # (Kidger, Chen & Lyons, "Hey, that's not an ODE", 2021).
-            back = {"norm": "seminorm", "max_num_steps": _MAX_STEPS}
+            back = {"norm": "seminorm", **common}
             more |= {"adjoint_params": (*wanted, *contexts), "adjoint_options": back}
         try:
             solution: Tensor = solve(rates, state, times, rtol=tolerance, atol=tolerance, method="dopri5", **more)
