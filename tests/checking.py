@@ -26,6 +26,7 @@ CHECKS: dict[str, str] = {
     "m": "bounds",
     "n": "calibrated",
     "o": "any unit of the data",
+    "p": "any caller",
 }
 
 COVERED: dict[str, set[str]] = defaultdict(set)

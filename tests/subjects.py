@@ -218,7 +218,7 @@ def reason_against(entry: Entry, check: str) -> Reason | None:
     if check in entry.skips:
         return entry.skips[check]
     # Rounding grows with the number of coordinates, so that large flows are tried in every dtype.
-    if entry.name in CHAINS and (check in "cdeio" or (check == "h" and entry.size < 64)):
+    if entry.name in CHAINS and (check in "cdeiop" or (check == "h" and entry.size < 64)):
         return Reason.CLOSED_UNDER_CHAIN
     flow = built(entry.name)
     if entry.kind == "base" and check in "ab":

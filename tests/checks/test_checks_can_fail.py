@@ -1,12 +1,15 @@
 """Each check is shown something broken and has to say so: a check that cannot fail is worse than none."""
 
 import math
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 import torch
 from test_bounds import exact_log_probability
+from test_callers import assert_derivatives, assert_inputs, assert_modes, assert_same_for_every_caller, assert_threads
 from test_compiles import assert_compiles
 from test_dtypes import test_nothing_is_allocated_on_another_device as assert_device
 from test_gradients import test_gradients_are_those_of_finite_differences as assert_gradients
@@ -39,6 +42,7 @@ from registry import Entry
 from subjects import Subject, make_flow
 
 Fault = Callable[[Tensor], Tensor]
+torch_scripts_rules = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 
 
 class Faulty(Transform):
@@ -367,6 +371,69 @@ def test_a_density_that_does_not_shift_with_the_unit_is_found(dtype: torch.dtype
         assert_shifts_with_units(made, torch.ones(2).double(), offset + 1)
         with pytest.raises(AssertionError) if found else nullcontext():
             assert_shifts_with_units(made, factor, offset)
+
+
+class _WrongForwardMode(torch.autograd.Function):
+    """``2 x``, whose forward-mode derivative is 0."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return 2 * gradient
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:  # type: ignore[override]
+        return 0 * tangent
+
+
+class _Remembered:
+    """``2 x`` of the rows of the last call."""
+
+    def __init__(self) -> None:
+        self.rows = torch.zeros(0)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        self.rows = x
+        time.sleep(0.05)
+        return 2 * self.rows
+
+
+@torch_scripts_rules
+def test_a_sound_subject_passes_for_every_caller() -> None:
+    assert_same_for_every_caller(_subject())
+
+
+@torch_scripts_rules
+def test_a_wrong_forward_mode_is_found() -> None:
+    with pytest.raises(AssertionError, match="jvp"):
+        assert_derivatives(_subject(latent=_WrongForwardMode.apply))
+
+
+@torch_scripts_rules
+def test_a_second_derivative_that_is_silently_lost_is_found() -> None:
+    with pytest.raises(AssertionError, match="second derivative"):
+        assert_derivatives(_subject(latent=lambda x: 2 * x + x.detach() ** 2 * x))
+
+
+def test_a_flow_that_keeps_something_between_calls_is_found_by_two_threads() -> None:
+    with pytest.raises(AssertionError):
+        assert_threads(_subject(latent=_Remembered()))
+
+
+def test_a_flow_that_differs_in_inference_mode_or_changes_its_input_is_found() -> None:
+    with pytest.raises(AssertionError, match="inference mode"):
+        assert_modes(_subject(latent=lambda x: x * (2 + torch.is_inference_mode_enabled())))
+    with pytest.raises(AssertionError, match="with gradients"):
+        assert_modes(_subject(latent=lambda x: x * (2 + torch.is_grad_enabled())))
+    with pytest.raises(AssertionError, match="changed"):
+        assert_inputs(_subject(latent=lambda x: x.mul_(2)))
 
 
 def test_an_unexplained_blank_in_the_matrix_is_found() -> None:

@@ -15,7 +15,7 @@ def entries() -> list[Entry]:
     # The solver's tolerance, 1e-5, is of a step; errors of steps add up and grow on the way, up to a hundredfold.
     solved: dict[str, Any] = {"differences": True, "tolerance": 1e-3, "inverse_tolerance": 1e-3}
     # Gradients of the small ones speak for these.
-    large: dict[str, Any] = {**solved, "skips": {"d": Reason.TOO_LARGE}}
+    large: dict[str, Any] = {**solved, "skips": {"d": Reason.TOO_LARGE, "p": Reason.TOO_LARGE}}
     small: dict[str, Any] = {"hidden": (8,), "activation": "tanh", "training_tolerance": 1e-2, "more": solved}
     matched: dict[str, Any] = {"hidden": (8,), "activation": "tanh", "more": solved}
     loose: dict[str, Any] = {"tolerance": 1e-2, "inverse_tolerance": 1e-2}

@@ -60,7 +60,14 @@ class DistributionCDF(Map):
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         self._require_fit(x)
-        value = self.distribution.cdf(self._clamped(x)).to(x.dtype)
+        try:
+            value = self.distribution.cdf(self._clamped(x)).to(x.dtype)
+        except NotImplementedError:
+            name = type(self.distribution).__name__
+            raise OptionError(
+                f"torch has no forward-mode derivative of the cdf of {name}; use reverse mode, torch.autograd.grad or "
+                "torch.func.jacrev"
+            ) from None
         return value, self._log_density(x)
 
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
