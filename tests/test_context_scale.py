@@ -14,6 +14,8 @@ from pushforward.bases import StandardNormal
 from pushforward.context_scale import ContextScale
 from pushforward.errors import ContextError
 from pushforward.flow import Flow
+from pushforward.inference import InferenceOptions
+from pushforward.inference import fit as fit_to_density
 from pushforward.transforms import Identity
 from registry import ENTRIES, Entry
 from subjects import built, subject
@@ -163,3 +165,34 @@ def test_only_flows_with_a_context_of_numbers_have_moments() -> None:
 def test_a_flow_around_another_transform_keeps_the_moments() -> None:
     flow = built("flow: maf, 3 features, context")
     assert flow.with_transform(flow.transform).context_scale is flow.context_scale
+
+
+@pytest.mark.parametrize("name", ["maf", "tabak_turner"])
+def test_every_kind_of_fit_to_data_takes_the_moments_of_contexts(name: str) -> None:
+    torch.manual_seed(0)
+    c = _contexts(300, 1)
+    x = (c + 0.3 * torch.randn(300, 1)).float().expand(300, 2) + 0.1 * torch.randn(300, 2)
+    found = []
+    for context in (c, 5 * c + 2015):
+        torch.manual_seed(1)
+        flow = flows.build(name, 2, context_dim=1, **({"hidden": (8,)} if name == "maf" else {}))
+        fit(flow, x, context=context, steps=3, progress=False)
+        assert flow.context_scale is not None
+        assert not flow.context_scale.awaits_data
+        found.append(flow.likelihood(x, context).value)
+    torch.testing.assert_close(found[0], found[1], atol=1e-3, rtol=1e-3)
+
+
+def test_a_fit_to_a_density_takes_the_moments_of_contexts() -> None:
+    torch.manual_seed(0)
+    flow = flows.build("maf", 2, context_dim=1, transforms=1, hidden=(8,), standardise=False)
+    years = (2015 + 5 * _contexts(6, 1)).numpy()
+
+    def log_density(x: Tensor, context: Tensor) -> Tensor:
+        assert context.dtype == x.dtype
+        return -(x - (context - 2015) / 5).square().sum(1)
+
+    options = InferenceOptions(steps=2, samples=20)
+    fit_to_density(flow, log_density, context=years, options=options, progress=False)
+    assert flow.context_scale is not None
+    assert abs(float(flow.context_scale.mean) - years.mean()) < 1e-9

@@ -171,6 +171,16 @@ class Density(nn.Module, ABC):
         scaled: Tensor = self.context_scale(value, self.dtype, self.device)
         return scaled
 
+    @torch.no_grad()
+    def initialise_context(self, context: TensorLike | None) -> None:
+        """Set the moments of contexts from ``(B, *context_shape)``, once; nothing where contexts are not standardised.
+
+        `Flow.initialise` does this for a fit to data. Raises ContextError, DtypeError.
+        """
+        values = self.context_values(context)
+        if self.context_scale is not None and values is not None and len(values):
+            self.context_scale.initialise(values)
+
     def context_values(self, context: TensorLike | None, rows: int | None = None) -> Tensor | None:
         """A context as numbers in the user's units, ``(B, *context_shape)``, in its own precision; labels are embedded.
 

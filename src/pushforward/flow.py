@@ -280,10 +280,7 @@ class Flow(Density):
         >>> bool(flow.encode(x).mean().abs() < 0.1)
         True
         """
-        if self.context_scale is not None:
-            contexts = self.context_values(context)
-            if contexts is not None and len(contexts):
-                self.context_scale.initialise(contexts)
+        self.initialise_context(context)
         inputs = self.prepare(x, context, generator=generator, seed=seed)
         if inputs.x.shape[0] == 0:
             raise ShapeError("initialise needs at least one row, got none")

@@ -90,6 +90,7 @@ def fit(
     require_exact(flow)
     options = options or InferenceOptions()
     rows = context_rows(flow, context, "target")
+    flow.initialise_context(rows)
     folder = None if out is None else Path(out)
     with (
         contextlib.closing(Metrics(folder)) as metrics,

@@ -26,6 +26,9 @@ class Target:
 
     def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-densities ``(B,)``; raises OptionError, ShapeError for what is none."""
+        if context is not None and context.is_floating_point():
+            # The flow standardises contexts in their own precision; a user's formula mixes them with x.
+            context = context.to(x.dtype)
         found = self.log_density(x) if context is None else self.log_density(x, context)
         if not isinstance(found, Tensor):
             raise OptionError(f"log_density must return a tensor with one value a row, got {type(found).__name__}")

@@ -140,6 +140,7 @@ class GreedyRun(Run[FitResult]):
         if count < len(rows):
             rows = torch.randperm(len(rows), generator=self.generator)[:count]
         x, context = self.train.take(rows).on(self.flow)
+        self.flow.initialise_context(context)
         generator = torch.Generator(self.flow.device).manual_seed(self.options.seed)
         noise = noise_source.draw(self.flow.transform.noise_to_latent, count, x.dtype, x.device, generator)
         return _Walkers(x, zero_log_term(x), self.flow.prepare_context(context, count), noise)
