@@ -143,7 +143,7 @@ def test_parts_that_do_not_fit_are_refused_with_what_does_not_fit() -> None:
     with pytest.raises(ShapeError, match=r"cannot be followed by|adds entries along axis 1"):
         Augment((1, 4, 4), drawn)
     inner: Transform = Elementwise(Affine(SoftClampScale()), (1,))
-    with pytest.raises(OptionError, match="takes a bijection of the real line, Augment is none"):
+    with pytest.raises(OptionError, match="takes a bijection of the real line, Augment is not one"):
         ContinuouslyIndexed(Augment((1,), drawn), drawn, drawn, drawn)
     two = ConditionalFlow(Elementwise(Affine(SoftClampScale()), (2,)))
     with pytest.raises(ShapeError, match="by_index must be of real events"):

@@ -262,7 +262,7 @@ def test_what_cannot_be_is_refused() -> None:
             flows.build(name, (2,), damping=1.0)
     with pytest.raises(OptionError, match="rotation 'left' is not known"):
         MarginalGaussianization(2, rotation="left")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="shape 'square' of expansions is not known"):
+    with pytest.raises(OptionError, match="shape 'square' of local maps is not known"):
         LocalMaps(2, shape="square")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="option rotation='ica' has no use here"):
         flows.build("rbig", (1,), rotation="ica")

@@ -223,7 +223,7 @@ def test_domains_that_do_not_fit_are_refused() -> None:
         with pytest.raises(OptionError, match="part of its mass would be lost"):
             Flow(StandardNormal((2,)), first)
     rest = ConditionalFlow(Identity((1, 2, 2)))
-    with pytest.raises(OptionError, match=r"keeps interval .* and drops the real line: that can be of vectors only"):
+    with pytest.raises(OptionError, match=r"keeps interval .* and drops the real line: different domains need vectors"):
         Slice((2, 2, 2), 1, rest, domain=Abs((1,)).codomain)
     with pytest.raises(OptionError, match="must lie on positive numbers, it lies on the real line"):
         MaxPool2d((1, 2, 2), ConditionalFlow(Identity((3, 1, 1))))
@@ -244,7 +244,7 @@ def test_shapes_that_cannot_be_are_refused() -> None:
         Slice((2,), 1, HalfLine((2,)))
     with pytest.raises(OptionError, match="categories must be at least 2, got 1"):
         Argmax((2,), 1)
-    with pytest.raises(ShapeError, match=r"the posterior must be of events \(6,\), it is of \(3,\)"):
+    with pytest.raises(ShapeError, match=r"the posterior must have events \(6,\), got \(3,\)"):
         Argmax((2,), 3, ConditionalFlow(Identity((3,))))
 
 

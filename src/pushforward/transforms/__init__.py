@@ -1,4 +1,4 @@
-"""Transforms: the steps that a flow is a chain of."""
+"""Transforms: the steps of a flow between its data and its base."""
 
 from pushforward.transforms.absolute import Abs as Abs
 from pushforward.transforms.angles import Angles as Angles

@@ -15,11 +15,11 @@ from pushforward.transforms.base import Transform
 
 
 class Abs(Transform):
-    """``z = |x|`` on (0, inf); `to_data` draws the signs. The likelihood is exact.
+    """The absolute value ``z = |x|`` on (0, inf); `to_data` draws the signs. The likelihood is exact.
 
-    net: called as ``net(z, context)``, gives ``(B, *event_shape)``, the logits of the signs being positive; None: both
-    are as likely, and the density is symmetric. The log term is ``ln p(sign | z)``, ``-ln 2`` a coordinate where it is
-    fair. A zero counts as positive.
+    net: called as ``net(z, context)``, returns ``(B, *event_shape)``, the logits of positive signs; None: both signs
+    are equally likely, and the density is symmetric. The log term is ``ln p(sign | z)``, ``-ln 2`` per coordinate for
+    equally likely signs. A zero counts as positive.
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.2 and appendix B.
 

@@ -17,10 +17,10 @@ from pushforward.transforms.base import Transform
 
 
 class Angles(Transform):
-    """Periodic values from ``low`` up to ``high`` as angles in [-pi, pi).
+    """A rescaling of periodic values from ``low`` to ``high`` to angles in [-pi, pi).
 
-    ``high`` itself is taken as well, and is the same place as ``low``. Beyond the two the density is 0: the density of
-    data is that on one period. wrap: take every number for the angle that it is periods away from instead.
+    ``high`` itself is accepted too and is the same angle as ``low``. Outside of them the density is 0, because it is a
+    density on one period. wrap: reduce numbers outside the period modulo the period instead.
 
     >>> import torch
     >>> from pushforward.transforms import Angles

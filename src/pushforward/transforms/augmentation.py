@@ -1,4 +1,4 @@
-"""Adding values that are drawn given the data: a larger space for a flow to work in, for a bound on the likelihood."""
+"""Augmentation: values drawn given the data give a flow more dimensions, and the likelihood becomes a bound."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pushforward.transforms.conditional import ConditionalFlow
 
 
 class Augment(Transform):
-    """Draws e given x and puts it after x along axis 1, coordinates of vectors or channels of images: ``z = (x, e)``.
+    """Augmentation of x by values e drawn given x, appended along axis 1 (coordinates or channels): ``z = (x, e)``.
 
-    posterior: ``q(e | x)``, on the real line. The log term is ``-ln q(e | x)``, whose mean over e makes a lower bound;
-    it is the tighter, the nearer q is to what the transforms and the base after it say of e given x. On the way back e
-    is dropped. Sources: Chen, Lu, Chenli, Zhu & Tian, "VFlow: More expressive generative flows with variational data
-    augmentation", 2020, eq. 6; Huang, Dinh & Courville, "Augmented normalizing flows", 2020, section 3. Raises
-    OptionError, ShapeError.
+    posterior: ``q(e | x)``, on the real line. The log term is ``-ln q(e | x)``, whose mean over e gives a lower bound.
+    The bound is the tighter, the closer q is to the distribution of e given x under the transforms and the base that
+    follow. `to_data` drops e. Sources: Chen, Lu, Chenli, Zhu & Tian, "VFlow: More expressive generative flows with
+    variational data augmentation", 2020, eq. 6; Huang, Dinh & Courville, "Augmented normalizing flows", 2020, section
+    3. Raises OptionError, ShapeError.
 
     >>> from pushforward.transforms import Augment
     >>> from pushforward.transforms.conditional import conditional_gaussian
@@ -41,7 +41,7 @@ class Augment(Transform):
         if posterior.event_shape[1:] != tuple(event_shape[1:]):
             raise ShapeError(f"events {tuple(event_shape)} cannot be followed by {posterior.event_shape} along axis 1")
         if posterior.support != REAL:
-            raise OptionError(f"what an Augment adds lies on the real line, not on {posterior.support}")
+            raise OptionError(f"an Augment adds values on the real line, but its posterior lies on {posterior.support}")
         self.posterior, self.eager = posterior, posterior.eager
         self.data_shape = tuple(event_shape)
         self.latent_shape = (event_shape[0] + posterior.event_shape[0], *event_shape[1:])

@@ -17,12 +17,12 @@ from pushforward.transforms.base import Transform
 
 
 class Autoregressive(Transform):
-    """``z_i = map(x_i; net(x)_i)`` on events of any shape, where ``net(x)_i`` depends on earlier stages of ``x`` only.
+    """An autoregressive transform ``z_i = map(x_i; net(x)_i)``: ``net(x)_i`` depends on earlier stages of ``x`` only.
 
-    net: a `StagedNet`, such as a `MADE` of vectors or a `RowConvNet` of images. The Jacobian is triangular in the order
-    of the stages and diagonal within one, so that the log term is the sum of the map's log-slopes. `to_latent` is one
-    pass of the net; `to_data` inverts the map stage by stage. Raises OptionError for a map that holds something of its
-    own for each coordinate, and for a net that does not fit.
+    Events have any shape. net: a `StagedNet`, such as a `MADE` of vectors or a `RowConvNet` of images. The Jacobian is
+    triangular in the order of the stages and diagonal within one, so that the log term is the sum of the map's
+    log-slopes. `to_latent` is one pass of the net; `to_data` inverts the map stage by stage. Raises OptionError for a
+    map that differs between coordinates, and for a net that does not fit.
 
     >>> import torch
     >>> from pushforward.maps import Affine, SoftClampScale

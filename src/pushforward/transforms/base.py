@@ -1,8 +1,8 @@
 """The contract of every transform, and the two ways of putting transforms together: `Chain` and `Inverse`.
 
-A transform runs both ways and its method names say which: `to_latent` takes data towards the latent, `to_data` takes
-latents towards the data. Each returns the log term of its own direction, ``log|det d output / d input|`` for a
-bijection, and nothing is cached between calls.
+A transform has two directions, named by its methods: `to_latent` maps data towards the latent, `to_data` maps latents
+towards the data. Each returns the log term of its own direction, ``log|det d output / d input|`` for a bijection, and
+nothing is cached between calls.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pushforward.likelihood import Estimator, Kind, weakest
 from pushforward.noise import NoiseSpec, NoiseValue, has_role, join_noise, part_noise
 
 Direction: TypeAlias = Literal["to_latent", "to_data"]
-# Runs one part of a transform to the latent, called as ``run(part, x, context, noise)``.
+# A function that runs one part of a transform to the latent, called as ``run(part, x, context, noise)``.
 RunPart: TypeAlias = "Callable[[Transform, Tensor, Tensor | None, NoiseValue], tuple[Tensor, Tensor]]"
 
 
@@ -63,7 +63,7 @@ class Transform(nn.Module, ABC):
 
     @property
     def is_bijection(self) -> bool:
-        """Whether one datum belongs to each latent and the other way round: no direction draws, no size changes.
+        """Whether data and latents correspond one to one: neither direction draws noise, and no size changes.
 
         The log term of a bijection may still be an estimate from probes.
         """
@@ -75,11 +75,11 @@ class Transform(nn.Module, ABC):
         return ()
 
     def part_name(self, index: int) -> str:
-        """What messages call part ``index``."""
+        """The name of part ``index`` in messages."""
         return f"transform {index} ({type(self.parts()[index]).__name__})"
 
     def part_data(self, index: int, values: Tensor) -> Tensor:
-        """The data of part ``index``: of all ``values`` that the part before it gives, those that it takes."""
+        """The input of part ``index``: those of the ``values`` from the part before that it takes."""
         return values
 
     def map_params(self, x: Tensor, context: Tensor | None = None) -> Tensor | None:
@@ -104,7 +104,7 @@ class Transform(nn.Module, ABC):
         return self.to_latent(x, context, noise)
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
-        """Set what depends on data (moments, offsets) from a batch ``x: (B, *data_shape)``; most set nothing."""
+        """Set moments and offsets from a batch of data ``x: (B, *data_shape)``; most transforms have none."""
 
     def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
         """The noise with which `to_latent` takes ``x`` to ``z``; None for a transform without noise.
@@ -115,7 +115,7 @@ class Transform(nn.Module, ABC):
             return None
         if not has_role(self.noise_to_latent, "draw") and self.noise_to_latent == self.noise_to_data:
             return back
-        raise OptionError(f"{type(self).__name__} does not know which noise leads from given data to given latents")
+        raise OptionError(f"{type(self).__name__} cannot compute the noise that leads from given data to given latents")
 
 
 def to_latent(part: Transform, x: Tensor, context: Tensor | None, noise: NoiseValue) -> tuple[Tensor, Tensor]:
@@ -124,7 +124,7 @@ def to_latent(part: Transform, x: Tensor, context: Tensor | None, noise: NoiseVa
 
 
 def check_fits(first: Transform, second: Transform, names: tuple[str, str]) -> None:
-    """Raise unless the latents of ``first`` are what ``second`` takes as data, in shape and in domain."""
+    """Raise unless the latents of ``first`` fit the data of ``second``, in shape and in domain."""
     if first.latent_shape != second.data_shape:
         raise ShapeError(
             f"{names[1]} takes events of shape {second.data_shape}, but {names[0]} before it gives {first.latent_shape}"
@@ -139,7 +139,7 @@ def check_fits(first: Transform, second: Transform, names: tuple[str, str]) -> N
 
 
 class Chain(Transform):
-    """Several transforms, run one after the other from the data to the latent.
+    """A chain of transforms, applied in order from the data to the latent.
 
     Raises ShapeError or OptionError, naming the two, where the shapes or domains of neighbours do not fit.
 
@@ -188,7 +188,7 @@ class Chain(Transform):
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         log_term = zero_log_term(z)
-        # In a list, not in an iterator: a compiler that traces a loop inside a part begins this line again.
+        # A list and not an iterator, because a compiler that traces a loop inside a part runs this line again.
         for transform, part in list(zip(self, part_noise(noise, len(self)), strict=True))[::-1]:
             z, term = transform.to_data(z, context, part)
             log_term = log_term + term
@@ -212,8 +212,8 @@ class Chain(Transform):
 class Inverse(Transform):
     """A bijection with its two directions exchanged: its latents are the data.
 
-    `initialise` does nothing here: statistics that ``transform`` takes from data have to be set before. Raises
-    OptionError where ``transform`` is no bijection.
+    `initialise` does nothing here: moments that ``transform`` takes from data must be set before. Raises OptionError
+    where ``transform`` is no bijection.
 
     >>> import torch
     >>> from pushforward.transforms import Inverse, LULinear
@@ -240,12 +240,12 @@ class Inverse(Transform):
 
 
 def steps(transform: Transform) -> tuple[Transform, ...]:
-    """The transforms of a `Chain` from the data to the latent; any other transform is its own only step."""
+    """The transforms of a `Chain` from the data to the latent; any other transform alone."""
     return tuple(transform) if isinstance(transform, Chain) else (transform,)
 
 
 def join_parts(whole: Transform, parts: Sequence[Transform]) -> None:
-    """Set what a transform made of ``parts`` is, as far as that follows from them: its kind, its noise, its reasons."""
+    """Set the attributes of ``whole`` that follow from its ``parts``: kind, estimators, noise and reasons."""
     whole.kind = weakest(*(part.kind for part in parts))
     whole.estimators = tuple(dict.fromkeys(estimator for part in parts for estimator in part.estimators))
     whole.eager = next((part.eager for part in parts if part.eager is not None), None)

@@ -58,11 +58,12 @@ class BlockLinear(nn.Module):
 
 
 class BlockAutoregressive(Transform):
-    """``z = g f(x) + (1 - g) x`` on vectors (D,), with ``f`` a net of block-triangular layers and tanh between them.
+    """The transform ``z = g f(x) + (1 - g) x`` of vectors (D,), with ``f`` a net of block-triangular layers and tanh.
 
     hidden: units *for each coordinate* in the hidden layers. ``g`` is a learned number between 0 and 1 (section 3.3);
-    it keeps the transform onto, for ``f`` alone is bounded. The context is added to every hidden layer. `to_latent` is
-    one pass. `to_data` finds one coordinate after the other by a numeric root, evaluating that coordinate's own units.
+    it makes the transform onto, because ``f`` alone is bounded. The context is added to every hidden layer. `to_latent`
+    is one pass. `to_data` computes the coordinates in turn, each as a numeric root that evaluates that coordinate's
+    units only.
 
     >>> import torch
     >>> from pushforward.transforms import BlockAutoregressive
@@ -88,7 +89,7 @@ class BlockAutoregressive(Transform):
         self.raw_gate = nn.Parameter(torch.full((), -1.0))
 
     def _layers(self, context: Tensor | None, like: Tensor) -> list[_Layer]:
-        """Each layer as what it computes with: matrix, logs of its diagonal blocks, offsets ``(units, B or 1)``."""
+        """The quantities of each layer: matrix, logs of its diagonal blocks, offsets ``(units, B or 1)``."""
         context = flat_context(context, self.context_dim, "BlockAutoregressive")
         layers = []
         for i, layer in enumerate(self.layers):
@@ -101,7 +102,7 @@ class BlockAutoregressive(Transform):
         return layers
 
     def _gated(self, f: Tensor, log_slope: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        # Bounded, so that the identity keeps a share of at least 0.1 %: with less, rounding would eat it.
+        # Bounded, so that the identity has a weight of at least 0.1 %: less would be lost in rounding.
         raw = 7 * (self.raw_gate / 7).tanh()
         log_gate, log_rest = F.logsigmoid(raw), F.logsigmoid(-raw)
         return log_gate.exp() * f + log_rest.exp() * x, torch.logaddexp(log_gate + log_slope, log_rest)
@@ -143,7 +144,8 @@ class BlockAutoregressive(Transform):
         return x.t(), log_slope.t()
 
     def _of_coordinate(self, i: int, layer: _Layer, known: list[Tensor]) -> _Layer:
-        """A layer's part for coordinate ``i``: its positive block, the logs of it, offsets that hold all before it."""
+        """A layer's part for coordinate ``i``: its positive block, the logs of it, offsets that include all before
+        it."""
         matrix, blocks, offset = layer
         outputs, inputs = blocks.shape[1:]
         rows = matrix[i * outputs : (i + 1) * outputs]
@@ -183,5 +185,5 @@ def log_tanh_slope(x: Tensor) -> Tensor:
 
 
 def _clamped_slope(log_slope: Tensor, x: Tensor) -> Tensor:
-    """The net sees ``x`` clamped: beyond the limit its slope is 0, and only the gate's identity goes on."""
+    """The log-slope of a net whose input is clamped: 0 beyond the limit, where only the gate's identity remains."""
     return torch.where(x.abs() < INPUT_LIMIT, log_slope, -torch.inf)

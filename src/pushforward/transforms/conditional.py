@@ -28,9 +28,9 @@ _FAR = 1e15
 class Conditional(nn.Module, ABC):
     """A density of values ``(B, *event_shape)`` given other values and a context.
 
-    A base draws its samples itself; this is a function of the noise that it declares, as a transform has to be that
-    draws what it dropped. Attributes that a subclass sets: ``event_shape``; ``support``, where the values lie;
-    ``noise``, what `draw` wants; ``eager``, as of a transform.
+    A base draws its own samples. A `Conditional` is a function of the noise that it declares, as a transform needs that
+    draws the values it dropped. Attributes that a subclass sets: ``event_shape``; ``support``, where the values lie;
+    ``noise``, which `draw` needs; ``eager``, as of a transform.
     """
 
     event_shape: Shape
@@ -44,16 +44,16 @@ class Conditional(nn.Module, ABC):
 
     @abstractmethod
     def draw(self, noise: Tensor, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The value that the noise stands for, and its log-density."""
+        """The value computed from the noise, and its log-density."""
 
 
 class ConditionalFlow(Conditional):
-    """Noise taken to values by a bijection's `to_data`, whose context is what is given.
+    """A conditional density from a bijection: `to_data` maps noise to values, with the given values as context.
 
-    law: of what the bijection takes to values, ``normal`` or, for heavier tails, ``logistic``; the noise is normal.
-    transform: a bijection of the values to the real line. Its context is ``features(given, context)``; without
-    features it is ``(B, G + K)``, the ``G`` numbers that are given with the context's ``K`` numbers after them, and a
-    transform that looks at no context ignores it. Raises OptionError.
+    law: distribution of the bijection's latents, ``normal`` or, for heavier tails, ``logistic``; the noise is normal.
+    transform: a bijection of the values to the real line. Its context is ``features(given, context)``; without features
+    it is ``(B, G + K)``, the ``G`` numbers that are given with the context's ``K`` numbers after them, and a transform
+    without a context ignores it. Raises OptionError.
 
     >>> import torch
     >>> from pushforward.transforms.conditional import conditional_gaussian
@@ -77,14 +77,14 @@ class ConditionalFlow(Conditional):
         self.noise, self.eager = Noise(transform.latent_shape, "normal"), transform.eager
 
     def condition(self, given: Tensor, context: Tensor | None = None) -> Tensor:
-        """The context of the bijection, for what is given."""
+        """The context of the bijection, from the given values."""
         if self.features is not None:
             condition: Tensor = self.features(given, context)
             return condition
         return given.flatten(1) if context is None else torch.cat([given.flatten(1), context.flatten(1)], 1)
 
     def noise_of(self, value: Tensor, given: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The noise that `draw` makes ``value`` of, and the log-density (B,) of ``value``."""
+        """The noise from which `draw` computes ``value``, and the log-density (B,) of ``value``."""
         y, log_term = self.transform.to_latent(value, self.condition(given, context))
         noise = y if self.law == "normal" else as_normal(y)
         return noise, self._log_law(y) + log_term
@@ -107,9 +107,8 @@ class ConditionalFlow(Conditional):
 class HalfLine(Conditional):
     """Independent positive values: half-normal, or exponential, each with a learned scale that starts at 1.
 
-    net: called as ``net(given, context)``, gives ``(B, *event_shape)`` that is added to the log-scales before these
-    are bounded; None: they depend on nothing. At 0 both densities are finite: equal values that are pooled, whose
-    differences are 0, do no harm.
+    net: called as ``net(given, context)``, returns ``(B, *event_shape)``, which is added to the log-scales before these
+    are bounded; None: constant scales. Both densities are finite at 0, the difference of equal values.
 
     >>> import torch
     >>> from pushforward.transforms import HalfLine
@@ -125,7 +124,7 @@ class HalfLine(Conditional):
             raise OptionError(f"law {law!r} of positive values is not known; expected half-normal or exponential")
         self.event_shape, self.law, self.net = tuple(event_shape), law, net
         self.noise = Noise(self.event_shape, "normal" if law == "half-normal" else "uniform")
-        # One a channel of images, one a coordinate of vectors.
+        # One per channel of images, one per coordinate of vectors.
         shared = self.event_shape[:1] + (1,) * (len(self.event_shape) - 1)
         self.raw_scale = nn.Parameter(torch.zeros(shared))
         self.scale = SoftClampScale(DENSITY_LIMIT)
@@ -141,7 +140,7 @@ class HalfLine(Conditional):
         return log_scale.expand(given.shape[0], *self.event_shape)
 
     def _log_unit(self, y: Tensor) -> Tensor:
-        """The log-density of the law of scale 1 at ``y >= 0``."""
+        """The log-density of the distribution of scale 1 at ``y >= 0``."""
         return -y if self.law == "exponential" else -0.5 * y.square() + 0.5 * math.log(2 / math.pi)
 
     def log_prob(self, value: Tensor, given: Tensor, context: Tensor | None = None) -> Tensor:

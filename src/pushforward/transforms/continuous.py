@@ -32,7 +32,7 @@ from pushforward.precision import full_precision, has_float64
 from pushforward.transforms.stochastic_log_det import StochasticLogDet
 
 Trace: TypeAlias = Literal["exact", "hutchinson"]
-# Steps of one solve; each is six evaluations of the net. What needs more has become too stiff to be of use.
+# Largest number of steps of one solve, of six evaluations each. A field that needs more is too stiff to be of use.
 _MAX_STEPS = 1000
 _FIRST_ORDER = (
     "the adjoint method of a flow in continuous time gives derivatives of the first order only; set adjoint = False on "
@@ -45,7 +45,8 @@ _NO_TRANSFORMATION = (
 
 
 class _Rates(NamedTuple):
-    """Of one evaluation, all (B, ...): velocity, divergence, and what RNODE regularises, each a coordinate's mean."""
+    """The results of one evaluation, (B, ...): velocity, divergence, and RNODE's integrands as means over
+    coordinates."""
 
     velocity: Tensor
     divergence: Tensor
@@ -54,27 +55,28 @@ class _Rates(NamedTuple):
 
 
 class Regularisation(NamedTuple):
-    """RNODE's terms of the way of each row, (B,), times their weights."""
+    """RNODE's terms of the trajectory of each row, (B,), times their weights."""
 
     kinetic: Tensor
     jacobian: Tensor
 
 
 class Continuous(StochasticLogDet):
-    """The solution at time 1 of ``dx/dt = f(t, x; context)`` that is the data at time 0; backwards for the data.
+    """A flow in continuous time: the solution at time 1 of ``dx/dt = f(t, x; context)`` that starts at the data.
 
-    The log term is the integral of the divergence of f along the way (FFJORD, eq. 3): ``exact`` by a backward pass for
-    each coordinate, or ``hutchinson``, ``v^T (df/dx) v`` with one probe v, whose entries are -1 or 1 and stay the same
-    during a solve: its mean over probes is the exact one.
+    `to_data` solves the equation backwards. The log term is the integral of the divergence of f along the trajectory
+    (FFJORD, eq. 3): ``exact`` by a backward pass for each coordinate, or ``hutchinson``, ``v^T (df/dx) v`` with one
+    probe v, whose entries are -1 or 1 and stay the same during a solve: its mean over probes is the exact one.
 
-    Both come with the error of the solver, Dormand and Prince's of order 5 with steps that adapt until no row's error
-    is above ``tolerance``, absolute and relative; ``training_tolerance`` in training mode. ``evaluations`` is how often
-    the last solve evaluated f. With ``adjoint`` the derivatives follow a solve backwards, at the same tolerance and in
-    memory that does not grow with the steps; else they are those of the steps that were made, which are kept.
+    Both have the error of the solver, the method of Dormand and Prince of order 5. Its steps adapt until no row's error
+    exceeds ``tolerance``, absolute and relative; ``training_tolerance`` in training mode. ``evaluations`` is the number
+    of evaluations of f in the last solve. With ``adjoint`` the derivatives follow a solve backwards, at the same
+    tolerance and in memory that does not grow with the steps; else they are those of the solver's steps, which are
+    stored.
 
-    A row with a coordinate beyond 1e6 stays where it is, and its log term is 0. Steps are shared: a row's values may
-    depend on the rows beside it, within the tolerance. `exactly` makes the trace exact, and the tolerance the root of
-    the machine's precision.
+    A row with a coordinate beyond 1e6 is not changed, and its log term is 0. All rows have the same steps: a row's
+    values may depend on the other rows of the batch, within the tolerance. Inside `exactly` the trace is exact, and the
+    tolerance is the square root of the machine precision.
 
     kinetic, jacobian: weights of RNODE's regularisation, the integrals of ``|f|^2 / D`` and ``|df/dx|^2 / D``, which
     `to_latent_with_regularisation` returns.
@@ -90,7 +92,7 @@ class Continuous(StochasticLogDet):
     True
     """
 
-    eager = "solves a differential equation with steps that adapt"
+    eager = "solves a differential equation with adaptive steps"
     kind = "estimate"
 
     def __init__(
@@ -137,7 +139,7 @@ class Continuous(StochasticLogDet):
     def to_latent_with_regularisation(
         self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None
     ) -> tuple[Tensor, Tensor, Regularisation]:
-        """Latents and log term as `to_latent` returns them, and the regularisation of the way of each row."""
+        """Latents and log term as `to_latent` returns them, and the regularisation of the trajectory of each row."""
         z, integral, terms = self._solve(x, context, noise, (0.0, 1.0), self.kinetic > 0 or self.jacobian > 0)
         return z, integral, Regularisation(self.kinetic * terms[:, 0], self.jacobian * terms[:, 1])
 
@@ -149,18 +151,18 @@ class Continuous(StochasticLogDet):
         times: tuple[float, float],
         regularised: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The end of the way of x, the integral of the divergence, and RNODE's two integrals (B, 2), else 0."""
+        """The end of the trajectory of x, the integral of the divergence, and RNODE's two integrals (B, 2), else 0."""
         probe = None
         if self.trace == "hutchinson" and not self.exact:
             probe = required_noise(noise, self, "the probes of its trace, in both directions")
-        # One row that is not a number would leave no step small enough for all, and one far away nearly none.
+        # A NaN row would make every step too large for the solver, and a very distant row almost every step.
         sound, moving = x.isfinite().flatten(1).all(1), (x.abs() <= INPUT_LIMIT).flatten(1).all(1)
         if context is not None:
             finite = context.isfinite().flatten(1).all(1)
             sound, moving = sound & finite, moving & finite
             context = torch.where(leading_axis(moving, context.ndim), context, 0)
         start, size = torch.where(leading_axis(moving, x.ndim), x, 0), x[:1].numel()
-        # As they are now: the way back of `functional_call`, or of averaged weights, may find others in the module.
+        # The present weights: in the backward pass of `functional_call` or averaged weights the module may hold others.
         weights: dict[str, Tensor] = dict(self.field.named_parameters())
         if is_transformed():
             raise OptionError(_NO_TRANSFORMATION)
@@ -216,7 +218,7 @@ class Continuous(StochasticLogDet):
             solution: Tensor = solve(rates, state, times, rtol=tolerance, atol=tolerance, method="dopri5", **more)
         except AssertionError as error:
             if self.training or not all(p.isfinite().all() for p in weights):
-                # For whoever trains it is a step that failed, and not the end; the weights are in its graph.
+                # A training loop takes this for a failed step and continues; the weights are in its graph.
                 return (state + sum(0 * p.sum() for p in weights)) * torch.nan
             raise NumericsError(
                 f"the differential equation could not be solved to tolerance {tolerance:g} in {_MAX_STEPS} steps; "
@@ -225,7 +227,7 @@ class Continuous(StochasticLogDet):
         return solution[-1]
 
     def _by_adjoint(self) -> bool:
-        """Whether derivatives that are taken of a solve now follow it backwards."""
+        """Whether derivatives of a solve are now computed by the adjoint method."""
         return self.adjoint and torch.is_grad_enabled()
 
     def _largest_error(self, error: Tensor) -> Tensor:
@@ -252,7 +254,7 @@ def _rates(f: Callable[..., Tensor], t: Tensor, x: Tensor, context: Tensor | Non
     size = x[:1].numel()
     velocity, pull = pullback(lambda x: f(t, x, context), x)
     if probe is None:
-        # Row by row: all of them at once would be the square of the event.
+        # Row by row: the whole Jacobian has the square of the event's size.
         divergence = jacobian = sum_event(velocity.new_zeros(velocity.shape))
         for i in range(size):
             row = jacobian_row(pull, velocity, i)

@@ -1,4 +1,4 @@
-"""A bijection that is chosen, for every event, by a continuous index which is drawn."""
+"""Continuously indexed bijections: a random index selects one of infinitely many bijections for each event."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pushforward.transforms.conditional import ConditionalFlow
 
 
 class ContinuouslyIndexed(Transform):
-    """``z = F_u(x)``, where u is drawn: given z from ``prior`` on the way to the data, else from ``posterior`` given x.
+    """A bijection ``z = F_u(x)`` with a random index u: from ``posterior`` given x, in `to_data` from ``prior`` given
+    z.
 
-    inner: a bijection f of the real line. by_index: events given u, whose bijection follows f; with shifts and scales,
-    ``F_u(x) = exp(s(u)) f(x) + t(u)``. The log term of the way to the latent, of the pair of x and u, is
-    ``ln|det dF_u / dx| + ln p(u | z) - ln q(u | x)``, whose mean over u makes a lower bound. As u has no end of values,
-    the images of F_u overlap, and one bump becomes several without filaments between them.
+    inner: a bijection f of the real line. by_index: a conditional flow of events given u, whose bijection follows f;
+    with shifts and scales, ``F_u(x) = exp(s(u)) f(x) + t(u)``. The log term of `to_latent`, for the pair of x and u, is
+    ``ln|det dF_u / dx| + ln p(u | z) - ln q(u | x)``, whose mean over u gives a lower bound. As u takes infinitely many
+    values, the images of F_u overlap, and one mode becomes several without filaments between them.
 
     Source: Cornish, Caterini, Deligiannidis & Doucet, "Relaxing bijectivity constraints with continuously indexed
     normalising flows", 2020, eqs. 5 to 9. Raises OptionError, ShapeError.
@@ -38,7 +39,7 @@ class ContinuouslyIndexed(Transform):
         super().__init__()
         if not inner.is_bijection or inner.kind != "exact" or not inner.domain == inner.codomain == REAL:
             raise OptionError(
-                f"a ContinuouslyIndexed takes a bijection of the real line, {type(inner).__name__} is none"
+                f"a ContinuouslyIndexed takes a bijection of the real line, {type(inner).__name__} is not one"
             )
         if by_index.event_shape != inner.latent_shape or by_index.support != REAL:
             raise ShapeError(

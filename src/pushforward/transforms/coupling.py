@@ -15,14 +15,15 @@ from pushforward.transforms.partition import Partition, VectorPartition
 
 
 class Coupling(Transform):
-    """Changes one part of the event by a map whose parameters a net computes from the other part and the context.
+    """A coupling: one part of the event changes by a map whose parameters a net computes from the other part and a
+    context.
 
-    net: called as ``net(kept, context)`` with what ``partition.kept`` gives; `initialise` hands the same to an
+    net: called as ``net(kept, context)`` with the result of ``partition.kept``; `initialise` passes the same to a
     `DataInitialisedNet` first. after: a bijection of the changed part that follows the map, such as Real NVP's batch
-    normalisation. The kept part passes through as it is, so that the Jacobian is triangular and the log term is the sum
-    of the map's log-slopes (Real NVP, eq. 6). domain: of the whole event, for a map onto its own domain, where kept
-    coordinates lie elsewhere; None: all lie in the map's. Raises OptionError for a map that holds something of its own
-    for each coordinate.
+    normalisation. The kept part does not change, so that the Jacobian is triangular and the log term is the sum of the
+    map's log-slopes (Real NVP, eq. 6). domain: that of the whole event, for a map onto its own domain whose kept
+    coordinates lie elsewhere; None: all lie in the map's. Raises OptionError for a map that differs between
+    coordinates.
 
     >>> import torch
     >>> from pushforward.maps import RationalQuadraticSpline
@@ -58,7 +59,7 @@ class Coupling(Transform):
 
     def map_params(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         raw = self.net(self.partition.kept(x), context)
-        # Under autocast the net answers in half precision, in which exp(s) exp(-s) is not 1: widen before the map.
+        # Under autocast the net returns half precision, in which exp(s) exp(-s) is not 1: widen before the map.
         return self.map.with_start(self.partition.params(raw, self.map.n_params).to(x.dtype))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:

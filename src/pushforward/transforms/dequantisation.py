@@ -22,12 +22,13 @@ Law: TypeAlias = Literal["uniform", "variational"]
 
 
 class Dequantisation(Transform):
-    """Integers ``0 .. levels - 1`` to ``y = (x + u) / levels`` in [0, 1], with u in [0, 1) drawn from ``q(u | x)``.
+    """Dequantisation of integers ``0 .. levels - 1`` to ``y = (x + u) / levels``, with u in [0, 1) drawn from ``q(u |
+    x)``.
 
-    With it ``log_prob`` of integer data is a one-draw lower bound on their log-probability; the log term is
-    ``-ln q(u | x) - D ln levels``, so that bits/dim is ``-log_prob / (D ln 2)`` with nothing added. Data that are not
-    such integers have probability 0. On the way back values outside [0, 1] go to the nearest level; the log term there
-    is that of the path by which they came. law: what q is, in a word.
+    With it ``log_prob`` of integer data is a one-draw lower bound on their log-probability; the log term is ``-ln q(u |
+    x) - D ln levels``, so that bits/dim is ``-log_prob / (D ln 2)`` with nothing added. Data that are not such integers
+    have probability 0. `to_data` maps values outside [0, 1] to the nearest level; the log term there is that of the
+    path from which they came. law: the name of q.
     """
 
     kind = "bound"
@@ -53,7 +54,8 @@ class Dequantisation(Transform):
 
     @abstractmethod
     def _noise_of(self, u: Tensor, x: Tensor, context: Tensor | None) -> tuple[NoiseValue, Tensor]:
-        """The noise from which `_draw` makes ``u``, also beyond [0, 1] where `to_data` clamps; and ``ln q(u | x)``."""
+        """The noise from which `_draw` computes ``u``, also beyond [0, 1] where `to_data` clamps; and ``ln q(u |
+        x)``."""
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         valid = (x >= 0) & (x <= self.levels - 1) & (x == x.round())
@@ -99,14 +101,14 @@ class Dequantise(Dequantisation):
 class VariationalDequantise(Dequantisation):
     """Variational dequantisation: a flow conditioned on the data draws u, which makes the bound tighter.
 
-    Normal noise becomes logistic noise, which ``noise_flow.to_data`` takes to ``logit(u)``: as long as that is the
+    Normal noise becomes logistic noise, which ``noise_flow.to_data`` maps to ``logit(u)``: as long as that is the
     identity, u is uniform and the bound is that of `Dequantise` (in the paper u starts as the sigmoid of a normal).
-    noise_flow: a bijection of events, whose `to_latent` serves the log terms of samples. Its context is
-    ``features(x, context)``, with the levels x scaled to [-1, 1]; without features it is ``(B, D + K)``, those levels
-    with the context's K numbers after them (see `ConditionalFlow`).
+    noise_flow: a bijection of events, whose `to_latent` computes the log terms of samples. Its context is ``features(x,
+    context)``, with the levels x scaled to [-1, 1]; without features it is ``(B, D + K)``, those levels with the
+    context's K numbers after them (see `ConditionalFlow`).
 
     `path_noise` gives `DisplacedNoise`, which `to_latent` takes too: for values that `to_data` clamped, u lies beyond
-    [0, 1], where no noise leads.
+    [0, 1], which no noise gives.
 
     Source: Ho, Chen, Srinivas, Duan & Abbeel, "Flow++", 2019, section 3.1. Raises OptionError, ShapeError.
 
@@ -154,12 +156,12 @@ class VariationalDequantise(Dequantisation):
 
 
 def dequantisation(transform: Transform) -> Dequantisation | None:
-    """The dequantisation that a transform starts with, if it does."""
+    """The dequantisation at the start of a transform, None if it has none."""
     first = steps(transform)[0]
     return first if isinstance(first, Dequantisation) else None
 
 
 def _off_the_edges(u: Tensor, x: Tensor) -> Tensor:
-    """``u`` moved by less than ``x + u`` can be told apart by, so that no rounding takes it to the next level."""
+    """``u`` moved by less than the resolution of ``x + u``, so that rounding does not lead to the next level."""
     least = 4 * torch.finfo(u.dtype).eps * (x + 1)
     return u.clamp(least, 1 - least)

@@ -1,4 +1,4 @@
-"""Element-wise transforms: a map on every coordinate, with parameters of its own or given the context."""
+"""Element-wise transforms: a map of every coordinate, with learned parameters or parameters from the context."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pushforward.transforms.base import Transform
 
 
 class Elementwise(Transform, InitialisedByData):
-    """A map on every coordinate, with parameters of its own, or computed from the context by ``net``.
+    """An element-wise transform: a map of every coordinate, with learned parameters or ones that ``net`` computes.
 
-    net: called as ``net(context)``, gives ``(B, n_params * D)`` for events of ``D`` coordinates; it is added to the
-    transform's own parameters. `initialise` sets these once, where the map takes its start from data. shared: the
-    event's shape with 1 for each axis along which the parameters are the same, such as ``(C, 1, 1)`` for one map a
-    channel, which also is what ``D`` counts then; None: no axis.
+    net: called as ``net(context)``, returns ``(B, n_params * D)`` for events of ``D`` coordinates, which is added to
+    the learned parameters. `initialise` sets these once, where the map takes its start from data. shared: the event's
+    shape with 1 for each axis along which the parameters are the same, such as ``(C, 1, 1)`` for one map per channel,
+    in which case ``D`` is ``C``; None: no axis.
 
     >>> import torch
     >>> from pushforward.maps import Affine, SoftClampScale
@@ -43,7 +43,7 @@ class Elementwise(Transform, InitialisedByData):
         self.map, self.net = map, net
         self.data_shape = self.latent_shape = tuple(event_shape)
         self.domain, self.codomain = map.domain, map.codomain
-        # None, and not a parameter of no elements, which no loss would depend on.
+        # None instead of a parameter without elements, on which no loss would depend.
         shape = self.data_shape if shared is None else tuple(shared)
         self.weight = nn.Parameter(torch.zeros(map.n_params, *shape)) if map.n_params else None
         self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool)) if map.starts_from_data else None

@@ -16,9 +16,9 @@ _WHAT = "inverses of residual blocks"
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """What a row's error is certified to be at most, 6e-6 in float32 and 2e-12 in float64.
+    """The certified upper bound of a row's error, 6e-6 in float32 and 2e-12 in float64.
 
-    The root mean square over the row's entries, relative to 1 + the largest of them.
+    The error is the root mean square over the row's entries, relative to 1 + the largest of them.
     """
     return math.pow(torch.finfo(dtype).eps, 0.75)
 
@@ -27,16 +27,16 @@ def tolerance(dtype: torch.dtype) -> float:
 def solve(g: Callable[[Tensor], Tensor], z: Tensor, lipschitz: float) -> Tensor:
     """The ``x: (B, *event)`` with ``x + g(x) = z``, for a ``g`` of rows with Lipschitz constant ``lipschitz`` < 1.
 
-    By ``x <- z - g(x)`` (Behrmann et al., "Invertible residual networks", 2019, algorithm 1). Each row goes on until
-    its steps no longer shrink: it does not depend on the rows beside it. Banach's theorem certifies the result: the
-    error is at most ``lipschitz / (1 - lipschitz)`` times the last step, and that is at most `tolerance`. Rows with
-    NaN give NaN, infinite values themselves.
+    By ``x <- z - g(x)`` (Behrmann et al., "Invertible residual networks", 2019, algorithm 1). Each row iterates until
+    its steps no longer shrink, independently of the other rows. Banach's theorem certifies the result: the error is at
+    most ``lipschitz / (1 - lipschitz)`` times the last step, and that is at most `tolerance`. Rows with NaN give NaN,
+    and infinite values give themselves.
 
     Raises NumericsError naming the rows that did not converge, because ``g`` is no contraction or not finite.
     """
     eps, size = torch.finfo(z.dtype).eps, max(1, z[:1].numel())
     factor = max(1.0, lipschitz / (1 - lipschitz)) / math.sqrt(size)
-    # As many as take the largest first step below rounding, and as many again where the bound is tight.
+    # As many as reduce the largest first step below rounding, and as many again where the bound is tight.
     most = 20 + math.ceil(math.log(1e-3 * eps) / math.log(max(lipschitz, 1e-300)))
     x = z
     active = z.new_ones(z.shape[0], dtype=torch.bool)

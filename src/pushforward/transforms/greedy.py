@@ -14,12 +14,12 @@ from pushforward.transforms.base import Transform
 
 
 class GreedyTransform(Transform):
-    """A step on vectors ``(features,)`` that sets its own state from the latents that reach it, without gradients
+    """A transform of vectors ``(features,)`` whose state is fitted to the latents that reach it, without gradients
     through the steps around it.
 
     The state is in buffers of shapes that do not depend on data, and until `fit_layer` the step is exactly the
-    identity; a Chain of many such steps can so be built, saved and compiled before it is known how many will be used.
-    ``fitted`` says which of them are. The base that they lead to is the standard normal.
+    identity; so a Chain of many such steps can be built, saved and compiled before their number is known. ``fitted``
+    marks the fitted ones. Their base is the standard normal.
     """
 
     def __init__(self, features: int) -> None:
@@ -35,7 +35,7 @@ class GreedyTransform(Transform):
     def fit(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
         """Set the state from the latents ``z: (N, features)`` of the training rows and their contexts.
 
-        generator: on the CPU; all that is random in the state comes from it.
+        generator: on the CPU; the source of all random numbers in the state.
         """
         self.fit_layer(z, context, generator)
         self.fitted.fill_(True)
@@ -47,16 +47,16 @@ class GreedyTransform(Transform):
         return (z, zero_log_term(z)) if self._idle() else self.run(z, context, back=True)
 
     def _idle(self) -> bool:
-        """Whether the step is known to be the identity, so that none of its work has to be done.
+        """Whether the step is known to be the identity, so that it can be skipped.
 
-        A graph is the same whatever is fitted: there the work is done, and its result is the identity.
+        A graph is the same whichever steps are fitted: there the step runs, and its result is the identity.
         """
         return not (torch.compiler.is_compiling() or self.fitted.is_meta or bool(self.fitted))
 
     @abstractmethod
     def run(self, v: Tensor, context: Tensor | None, back: bool) -> tuple[Tensor, Tensor]:
-        """`to_latent`, or `to_data` with ``back``, with the state as it is; the identity before any was set."""
+        """`to_latent`, or `to_data` with ``back``, with the present state; the identity before `fit`."""
 
     @abstractmethod
     def fit_layer(self, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
-        """What `fit` does for this kind of step."""
+        """Fit the state of this kind of step; called by `fit`."""

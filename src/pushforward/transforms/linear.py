@@ -1,8 +1,8 @@
 """Linear layers on vectors, ``z = W x + b``, and on images, where one ``W`` mixes the channels of every pixel.
 
-`LULinear` and `Householder` have ``W`` in a factored form whose determinant and inverse cost little. The log of each
-number on a diagonal is bounded, because a nearly singular matrix has an inverse on paper only (Behrmann et al.,
-"Understanding and mitigating exploding inverses in invertible neural networks", 2021).
+`LULinear` and `Householder` have ``W`` in a factored form whose determinant and inverse are cheap. The log of each
+number on a diagonal is bounded, because a nearly singular matrix has an inverse in exact arithmetic only (Behrmann et
+al., "Understanding and mitigating exploding inverses in invertible neural networks", 2021).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Start = Literal["identity", "permutation", "orthogonal"]
 
 
 class Linear(Transform):
-    """What the linear layers share: ``z = W x + b``; ``W`` is formed once a call.
+    """The base class of linear layers ``z = W x + b``; ``W`` is formed once per call.
 
     event_shape: ``D`` or ``(D,)`` for vectors; ``(C, H, W)`` for a 1 x 1 convolution of images, with a ``C x C`` matrix
-    for all pixels (Kingma & Dhariwal, "Glow", 2018, section 3.2). Images come out with their channels innermost in
-    memory, and come in best so.
+    for all pixels (Kingma & Dhariwal, "Glow", 2018, section 3.2). Images are returned with their channels innermost in
+    memory, which is also the fastest layout of inputs.
     """
 
     def __init__(self, event_shape: int | Shape, bias: bool = True) -> None:
@@ -51,7 +51,7 @@ class Linear(Transform):
 
     @abstractmethod
     def solve(self, y: Tensor) -> Tensor:
-        """``W^-1 y`` for columns ``y: (D, N)``, which lie one after the other in memory, as the results best do."""
+        """``W^-1 y`` for columns ``y: (D, N)``, which are contiguous in memory, as the results should be."""
 
     @abstractmethod
     def log_det(self) -> Tensor:
@@ -76,8 +76,8 @@ class Linear(Transform):
 class LULinear(Linear, CheckedState):
     """``W = P L U``: a fixed signed permutation, a unit lower and an upper triangle with a positive diagonal.
 
-    start: ``identity``; ``permutation``, a random one, which stays as ``P``; ``orthogonal``, a random rotation or
-    reflection, whose own ``P`` stays. limit bounds the log of the diagonal of ``U``.
+    start: ``identity``; ``permutation``, a random one, which remains fixed as ``P``; ``orthogonal``, a random rotation
+    or reflection, whose ``P`` remains fixed. limit bounds the log of the diagonal of ``U``.
 
     Source: Kingma & Dhariwal, "Glow", 2018, section 3.2; Oliva et al., "Transformation autoregressive networks", 2018.
 
@@ -139,12 +139,12 @@ class LULinear(Linear, CheckedState):
 
 
 class DenseLinear(Linear):
-    """``W`` a matrix without a form of its own: its determinant and its inverse cost a factorisation each.
+    """A dense matrix ``W``, whose determinant and inverse need a factorisation each.
 
-    start: ``orthogonal``, a random rotation or reflection, or ``identity``. A matrix without an inverse gets one: a
+    start: ``orthogonal``, a random rotation or reflection, or ``identity``. A singular matrix is made invertible: a
     pivot of its elimination (in float64, with row exchanges) that is below ``exp(-limit)`` in size is raised to that,
-    and ``W`` is the product of the factors so changed. As the change counts as a constant, gradients of the log
-    determinant are finite there and lead away from it.
+    and ``W`` is the product of the changed factors. The change counts as a constant, so that gradients of the
+    log-determinant are finite there and lead away from singularity.
 
     Source: Kingma & Dhariwal, "Glow", 2018, section 3.2, eq. 9.
 
@@ -181,7 +181,7 @@ class DenseLinear(Linear):
         return self._invertible().to(self.matrix)
 
     def solve(self, y: Tensor) -> Tensor:
-        # Not `solve`, which waits for the device to say whether the matrix has an inverse.
+        # Not torch's `solve`, which waits for the device to report whether the matrix is singular.
         x: Tensor = torch.linalg.solve_ex(self.weight(), y).result
         return x
 
@@ -193,9 +193,9 @@ class DenseLinear(Linear):
 class Householder(Linear, InitialisedByData):
     """``W = Q^T``, where ``Q`` is a product of Householder reflections: an orthogonal matrix.
 
-    start: ``identity``; ``orthogonal`` (``Q`` random); ``pca``, random too until `initialise`, once, makes the
-    principal axes of the data the coordinates, that of the largest variance first. It keeps the random ones where there
-    are fewer than two rows a feature: what hardly varies in so few rows may well vary in others.
+    start: ``identity``; ``orthogonal`` (``Q`` random); ``pca``, random too until `initialise` takes the principal axes
+    of the data, once, that of the largest variance first. With fewer than two rows per feature the axes remain random,
+    because so few rows may hide a variance.
 
     Source: Tomczak & Welling, "Improving variational auto-encoders using Householder flow", 2016.
 
@@ -233,7 +233,7 @@ class Householder(Linear, InitialisedByData):
             return
         centred = rows - rows.mean(0)
         axes = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
-        # Which way an axis points is left open: the reflections determine it.
+        # The sign of an axis is arbitrary: the reflections determine it.
         self.below.set(reflections(axes))
 
 

@@ -1,4 +1,4 @@
-"""Normal noise as logistic noise, whose tails are heavy enough for what is bounded by a sigmoid or a softplus."""
+"""Normal noise as logistic noise, whose tails are heavy enough for values that a sigmoid or a softplus bounds."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _FAR = 80.0
 
 
 def as_logistic(noise: Tensor) -> Tensor:
-    """A standard normal's value as the standard logistic's of the same rank."""
+    """Values of a standard logistic, of the same cumulative probability as values of a standard normal."""
     logistic: Tensor = torch.special.log_ndtr(noise) - torch.special.log_ndtr(-noise)
     return logistic
 
 
 def as_normal(logistic: Tensor) -> Tensor:
-    """The inverse of `as_logistic`, by the smaller of the two tails, in which no digits are lost."""
+    """The inverse of `as_logistic`, from the smaller of the two tails, which is accurate."""
     size = logistic.abs()
     near = torch.special.ndtri((-size).sigmoid().clamp(min=torch.finfo(size.dtype).tiny))
-    # Beyond what a probability can say: from the leading terms of its log, a few of Newton's steps.
+    # Where a probability would underflow: a few Newton steps from the leading terms of its logarithm.
     goal = size.clamp(min=_FAR)
     far = -(2 * goal - (4 * math.pi * goal).log()).sqrt()
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Steps that make one-dimensional marginals normal: of all coordinates, or of the projections that are least so."""
+"""Marginal Gaussianization: of all coordinates, or of the projections that are least normal."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.reflections import householder, reflections
 
 RotationName: TypeAlias = Literal["pca", "ica", "random"]
-# Rows from which directions are worked out, where there are more.
+# Largest number of rows from which directions are computed.
 _ROWS = 5000
 _ICA_STEPS = 50
 _TRIED, _ASCENT = 100, 30
 
 
 class MarginalGaussianization(GreedyTransform):
-    """Every coordinate made normal by a spline through its quantiles, then all turned: one iteration of RBIG.
+    """One iteration of RBIG: a spline through its quantiles makes every coordinate normal, then a rotation follows.
 
     rotation: ``pca``, to the axes of the covariance, or at random where it shows none; ``ica``, to the orthogonal axes
-    that scikit-learn's FastICA finds; ``random``. The rotation adds nothing to the log term; the next iteration sees
-    other marginals for it. damping: fraction of the identity in the splines, with which they follow the training rows
-    less closely.
+    that scikit-learn's FastICA finds; ``random``. The rotation adds nothing to the log term and gives the next
+    iteration other marginals. damping: fraction of the identity in the splines, with which they follow the training
+    rows less closely.
 
     Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011.
 
@@ -77,7 +77,7 @@ class SlicedGaussianization(GreedyTransform):
     the latents are furthest from normal; what is orthogonal to them passes through. The log term is ``sum log psi'``.
 
     The distance is the 2-Wasserstein distance of a projection from the standard normal, its sum over the directions
-    maximised by gradient ascent over orthonormal frames.
+    maximised by gradient ascent over orthonormal columns.
 
     damping: fraction of the identity in ``psi``, the paper's regularisation: smaller steps, in more directions, follow
     the training rows less closely.
@@ -123,8 +123,8 @@ class SlicedGaussianization(GreedyTransform):
 def sliced_frame(z: Tensor, directions: int, generator: torch.Generator) -> Tensor:
     """Orthonormal columns (D, directions) along which ``z: (N, D)`` is far from standard normal.
 
-    Begins with the furthest of many random directions and goes uphill; the retraction is that of the QR decomposition,
-    and a step that does not go up is halved.
+    Starts from the furthest of many random directions, by gradient ascent with the QR decomposition as retraction; a
+    step that does not increase the distance is halved.
     """
     features = z.shape[1]
     tried = torch.randn(features, max(_TRIED, 2 * features), dtype=torch.float64, generator=generator).to(z.device)
@@ -161,7 +161,7 @@ def _wasserstein(z: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _orthonormal(columns: Tensor, count: int) -> Tensor:
-    """The first ``count`` of an orthonormal basis that begins in the order of ``columns``, each turned to its own."""
+    """The first ``count`` vectors of an orthonormal basis made of ``columns`` in order, with their signs."""
     q, r = torch.linalg.qr(columns, mode="complete")
     signs = torch.where(r.diagonal() < 0, -1.0, 1.0).to(q.dtype)
     frame: Tensor = q[:, :count] * signs[:count]
@@ -175,7 +175,7 @@ def _checked_damping(damping: float) -> float:
 
 
 def _axes(y: Tensor, rotation: RotationName, generator: torch.Generator) -> Tensor:
-    """Orthonormal columns (D, D) to turn ``y: (N, D)`` to."""
+    """The orthonormal columns (D, D) of a rotation of ``y: (N, D)``."""
     count, features = y.shape
     if features == 1:
         return torch.ones(1, 1, dtype=y.dtype, device=y.device)
@@ -184,7 +184,7 @@ def _axes(y: Tensor, rotation: RotationName, generator: torch.Generator) -> Tens
     if rotation == "ica":
         white = _subsample(y, generator) @ axes / variances.clamp(min=1e-12).sqrt()
         axes = axes @ _independent(white, generator)
-    # By so much the variances of independent coordinates differ by chance.
+    # The variances of independent coordinates differ by this much by chance.
     threshold = 3 * (features / count) ** 0.5 * variances.mean()
     if rotation == "random" or (rotation == "pca" and bool(variances[-1] - variances[0] <= threshold)):
         random = torch.randn(features, features, dtype=torch.float64, generator=generator)
@@ -194,14 +194,14 @@ def _axes(y: Tensor, rotation: RotationName, generator: torch.Generator) -> Tens
 
 
 def _independent(white: Tensor, generator: torch.Generator) -> Tensor:
-    """The rotation (D, D) to the independent components of whitened rows; any rotation where ICA does not settle."""
+    """The rotation (D, D) to the independent components of whitened rows; any rotation where ICA does not converge."""
     from sklearn.decomposition import FastICA
     from sklearn.exceptions import ConvergenceWarning
 
     seed = int(torch.randint(2**31, (), generator=generator))
     ica = FastICA(whiten=False, max_iter=_ICA_STEPS, tol=1e-3, random_state=seed)
     with warnings.catch_warnings():
-        # The iteration has no need of its limit: the layer after this one turns again.
+        # Convergence is not needed: the next layer rotates again.
         warnings.simplefilter("ignore", ConvergenceWarning)
         ica.fit(white.cpu().numpy())
     unmixing = torch.from_numpy(ica.components_).to(white)
@@ -211,12 +211,12 @@ def _independent(white: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _subsample(z: Tensor, generator: torch.Generator) -> Tensor:
-    """At most so many rows as directions are worked out from."""
+    """A random subset of the rows, of at most the number from which directions are computed."""
     if len(z) <= _ROWS:
         return z
     return z[torch.randperm(len(z), generator=generator)[:_ROWS].to(z.device)]
 
 
 def _no_params(x: Tensor) -> Tensor:
-    """The parameters of a map that has none."""
+    """An empty tensor of parameters, for a map without any."""
     return x.new_zeros(0, *x.shape)

@@ -15,20 +15,20 @@ from pushforward.transforms.base import Transform
 from pushforward.transforms.conditional import Conditional, HalfLine
 from pushforward.transforms.spatial import halved
 
-# For each place of the maximum: which pixels of a block are listed, it first and the others after it; and where each
-# pixel stands in that list.
+# For each place of the maximum: the pixels of a block with the maximum first, and the position of each pixel in that
+# list.
 _LISTED = ((0, 1, 2, 3), (1, 0, 2, 3), (2, 0, 1, 3), (3, 0, 1, 2))
 _PLACES = ((0, 1, 2, 3), (1, 0, 2, 3), (1, 2, 0, 3), (1, 2, 3, 0))
 
 
 class MaxPool2d(Transform):
-    """The largest of each 2 x 2 block of pixels: images ``(C, H, W)`` become ``(C, H/2, W/2)``.
+    """Max pooling of 2 x 2 blocks of pixels: images ``(C, H, W)`` become ``(C, H/2, W/2)``.
 
-    Where in its block the largest stands is as likely to be any of the four places, ``-ln 4`` a block. By how much it
-    exceeds each of the others is positive and has the density ``rest`` given the maxima, of images ``(3C, H/2, W/2)``
-    (three of a channel side by side, in the order of the pixels) on (0, inf); None: half-normal, with a scale for each
-    channel. The likelihood is exact: pixels lie below the maximum, and no mass is lost. On the way back places and
-    differences are drawn. Which of equal pixels counts as the largest makes no difference to a block's place.
+    The maximum is equally likely at each of the four places of its block, ``-ln 4`` per block. Its differences from the
+    other pixels are positive and have the density ``rest`` given the maxima, of images ``(3C, H/2, W/2)`` (three of a
+    channel side by side, in the order of the pixels) on (0, inf); None: half-normal, with a scale for each channel. The
+    likelihood is exact, because other pixels lie below the maximum and no mass is lost. `to_data` draws places and
+    differences. Any of several equal pixels may count as the maximum.
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.2, appendix C, and the
     authors' code. Raises ShapeError, OptionError.

@@ -16,7 +16,7 @@ from pushforward.transforms.base import Transform
 
 
 class _PerChannel(Transform):
-    """Shared layout: one number per entry of axis 1; the axes after it are positions that share it."""
+    """The layout of normalisations: one number per entry of axis 1, which all positions on later axes share."""
 
     def __init__(self, event_shape: Shape) -> None:
         super().__init__()
@@ -42,11 +42,11 @@ class BatchNorm(_PerChannel, ChangesInTraining):
     """Batch normalisation as a flow step: ``z = (x - mean) / sqrt(var + eps)`` for each channel.
 
     While training the moments are the batch's (so the training loss is not a density); otherwise the running ones, in
-    both directions. ``lag=True`` normalises by the running moments after they took in the batch, with a gradient
-    through the batch's share only (Real NVP, appendix E). ``momentum`` is the batch's weight in the running moments;
-    None gives the plain average over the batches since `reset_running_stats`. ``zeros`` is the number of zeros beside
-    the positions of a channel that the moments include, as the authors' code counts the pixels that a checkerboard
-    mask hides. ``from_data=False`` leaves the running moments at mean 0 and variance 1 in `initialise`.
+    both directions. ``lag=True`` normalises by the running moments after their update by the batch, with a gradient
+    through the batch's part only (Real NVP, appendix E). ``momentum`` is the batch's weight in the running moments;
+    None gives the plain average over the batches since `reset_running_stats`. ``zeros`` is the number of zeros that the
+    moments include in addition to the positions of a channel, as the authors' code counts the pixels that a
+    checkerboard mask hides. ``from_data=False`` leaves the running moments at mean 0 and variance 1 in `initialise`.
 
     Source: Real NVP, section 3.7 and eq. 22: log term ``-0.5 sum ln(var + eps)`` over all coordinates.
 
@@ -80,7 +80,7 @@ class BatchNorm(_PerChannel, ChangesInTraining):
         self.num_batches_tracked = nn.Buffer(torch.zeros((), dtype=torch.long))
 
     def reset_running_stats(self) -> None:
-        """Forget the running moments: mean 0, variance 1, no batch seen."""
+        """Reset the running moments: mean 0, variance 1, no batches."""
         self.running_mean.zero_()
         self.running_var.fill_(1)
         self.num_batches_tracked.zero_()
@@ -115,7 +115,7 @@ class BatchNorm(_PerChannel, ChangesInTraining):
         return fraction * mean, fraction * (var + (1 - fraction) * mean.square())
 
     def _track(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-        """Take a batch's moments into the running ones; returns these with the batch's gradient."""
+        """Update the running moments by a batch's; returns these with the batch's gradient."""
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
         weight = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
@@ -130,8 +130,8 @@ class BatchNorm(_PerChannel, ChangesInTraining):
 class ActNorm(_PerChannel, InitialisedByData):
     """Activation normalisation: a learned offset and log-scale for each channel, set from data once by `initialise`.
 
-    After `initialise` the batch it saw has mean 0 and variance 1 in each channel; before, it is the identity. A channel
-    that does not vary in that batch keeps its scale. Source: Kingma & Dhariwal, "Glow", 2018, section 3.1.
+    After `initialise` the given batch has mean 0 and variance 1 in each channel; before, the transform is the identity.
+    A channel that does not vary in that batch keeps its scale. Source: Kingma & Dhariwal, "Glow", 2018, section 3.1.
 
     >>> import torch
     >>> from pushforward.transforms import ActNorm
@@ -184,7 +184,7 @@ class Standardise(_PerChannel, InitialisedByData):
         self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        # Dividing, and multiplying on the way back, keeps the round trip as tight as the dtype allows.
+        # Dividing here and multiplying in `to_data` makes the round trip as accurate as the dtype allows.
         return (x - self._wide(self.mean)) / self._wide(self.std), self._log_term(x, -1.0)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Orthonormal vectors made of unconstrained numbers: the matrix ``Q`` of a Sylvester flow.
+"""Orthonormal vectors from unconstrained numbers: the matrix ``Q`` of a Sylvester flow.
 
 Source: van den Berg, Hasenclever, Tomczak & Welling, "Sylvester normalizing flows for variational inference", 2018,
 section 3.2.
@@ -33,7 +33,7 @@ class OrthonormalColumns(nn.Module, ABC):
 
     @abstractmethod
     def start(self) -> Tensor:
-        """Numbers ``(n,)`` to begin with, drawn at random."""
+        """Random starting values ``(n,)`` of the numbers."""
 
     @abstractmethod
     def forward(self, raw: Tensor) -> Tensor:
@@ -41,12 +41,12 @@ class OrthonormalColumns(nn.Module, ABC):
 
 
 class QRColumns(OrthonormalColumns):
-    """The orthonormal columns that Gram and Schmidt make of any ``features x columns`` matrix, by a QR decomposition.
+    """The Gram-Schmidt orthonormalisation of any ``features x columns`` matrix, by a QR decomposition.
 
-    The paper iterates ``Q <- Q (I + (I - Q^T Q) / 2)`` up to a tolerance. How many turns that takes depends on the
-    numbers, and none suffice where a singular value lies beyond sqrt(3). A QR decomposition reaches the same matrices
-    from any one of full rank, to the last digit and at a fixed cost; with the signs of the columns taken such that its
-    triangle has a positive diagonal, it is smooth too.
+    The paper iterates ``Q <- Q (I + (I - Q^T Q) / 2)`` up to a tolerance. The number of iterations depends on the
+    matrix, and no number suffices where a singular value exceeds sqrt(3). A QR decomposition reaches the same matrices
+    from any one of full rank, to the last digit and at a fixed cost. It is smooth too, if the signs of the columns make
+    the diagonal of its triangle positive.
 
     >>> import torch
     >>> from pushforward.transforms import QRColumns
@@ -90,7 +90,7 @@ class HouseholderColumns(OrthonormalColumns):
 
 
 class FixedOrder(OrthonormalColumns):
-    """The coordinates' own axes, in their order or reversed: nothing to learn.
+    """The coordinate axes, in their order or reversed, without parameters.
 
     >>> import torch
     >>> from pushforward.transforms import FixedOrder

@@ -17,7 +17,7 @@ from pushforward.module_state import CheckedState, once_each
 class Partition(nn.Module, ABC):
     """A split of an event into a kept and a changed part.
 
-    Attributes: ``event_shape``; ``kept_shape``, of one event's kept part as the net sees it; ``changed_shape``, of its
+    Attributes: ``event_shape``; ``kept_shape``, of one event's kept part as the net's input; ``changed_shape``, of its
     changed part.
 
     >>> import torch
@@ -33,7 +33,7 @@ class Partition(nn.Module, ABC):
 
     @abstractmethod
     def kept(self, x: Tensor) -> Tensor:
-        """What the net sees of ``x: (B, *event_shape)``: ``(B, *kept_shape)``."""
+        """The net's input from ``x: (B, *event_shape)``: ``(B, *kept_shape)``."""
 
     @abstractmethod
     def changed(self, x: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Partition(nn.Module, ABC):
 class VectorPartition(Partition, CheckedState):
     """A partition of vectors ``(D,)`` by index: ``changed`` lists the coordinates to change, in ascending order.
 
-    The net sees the kept coordinates ``(B, K)`` and gives ``(B, n_params * (D - K))``.
+    The net takes the kept coordinates ``(B, K)`` and returns ``(B, n_params * (D - K))``.
 
     >>> import torch
     >>> from pushforward.transforms import VectorPartition
@@ -104,25 +104,26 @@ class VectorPartition(Partition, CheckedState):
 
 
 def half(features: int) -> VectorPartition:
-    """Keeps the first half of a vector and changes the second (the larger, where the number is odd)."""
+    """The partition that keeps the first half of a vector and changes the second (the larger for an odd number)."""
     return VectorPartition(features, range(features // 2, features))
 
 
 def odd_even(features: int) -> VectorPartition:
-    """Keeps the coordinates with odd index and changes those with even index."""
+    """The partition that keeps the coordinates with odd index and changes those with even index."""
     return VectorPartition(features, range(0, features, 2))
 
 
 def random_half(features: int, generator: torch.Generator | None = None) -> VectorPartition:
-    """Changes a random half of the coordinates (the larger, where the number is odd); None: torch's own generator."""
+    """A partition that changes a random half of the coordinates (the larger for an odd number); None: torch's
+    generator."""
     order = torch.randperm(features, generator=generator)
     return VectorPartition(features, sorted(order[features // 2 :].tolist()))
 
 
 class Checkerboard(Partition):
-    """A chess-board of pixels ``(C, H, W)``: keeps those with ``(row + column) % 2 == parity`` and changes the others.
+    """A checkerboard of pixels ``(C, H, W)``: keeps those with ``(row + column) % 2 == parity`` and changes the others.
 
-    The net sees the whole image with the changed pixels set to 0 and gives ``(B, n_params * C, H, W)``, of which the
+    The net takes the whole image with the changed pixels set to 0 and returns ``(B, n_params * C, H, W)``, of which the
     changed pixels' entries are used. The changed part is ``(C, N)`` for ``N`` pixels.
     Source: Real NVP, section 3.4.
 
@@ -164,9 +165,9 @@ class Checkerboard(Partition):
 
 
 class Channelwise(Partition):
-    """Keeps some of the channels of ``(C, H, W)`` and changes the others; ``keep_first`` says which are kept.
+    """A partition by channels of ``(C, H, W)``: keeps the first ones with ``keep_first``, else the last ones.
 
-    first: how many channels the first part has; None: half of them. The net sees the kept channels and gives
+    first: number of channels of the first part; None: half of them. The net takes the kept channels and returns
     ``n_params`` times the changed ones. Source: Real NVP, section 3.4.
 
     >>> import torch

@@ -15,7 +15,7 @@ from pushforward.transforms.base import Transform
 
 
 class Permutation(Transform, CheckedState):
-    """Reorders axis 1 (the coordinates of a vector, the channels of an image): ``z[:, i] = x[:, order[i]]``.
+    """A permutation of axis 1 (the coordinates of a vector, the channels of an image): ``z[:, i] = x[:, order[i]]``.
 
     >>> import torch
     >>> from pushforward.transforms import Permutation
@@ -41,10 +41,10 @@ class Permutation(Transform, CheckedState):
 
 
 def reverse(event_shape: Shape) -> Permutation:
-    """The order turned round."""
+    """The permutation that reverses the order of axis 1."""
     return Permutation(event_shape, range(event_shape[0] - 1, -1, -1))
 
 
 def random_permutation(event_shape: Shape, generator: torch.Generator | None = None) -> Permutation:
-    """An order drawn once and kept; generator None: torch's own."""
+    """A random permutation, drawn once; generator None: torch's global one."""
     return Permutation(event_shape, torch.randperm(event_shape[0], generator=generator).tolist())

@@ -21,14 +21,14 @@ from pushforward.transforms.base import Transform
 
 
 class Planar(Transform):
-    """``z = x + u^ tanh(w . x + b)`` on vectors (D,), with ``u^`` such that ``w . u^ > -1``.
+    """A planar transform ``z = x + u^ tanh(w . x + b)`` of vectors (D,), with ``u^`` such that ``w . u^ > -1``.
 
-    Along ``w`` this is a `Bend`: ``w . z + b = a + (w . u^) tanh(a)`` for ``a = w . x + b``. Hence the log term
-    ``log(1 + (w . u^) (1 - tanh(a)^2))``, and the way back, which finds ``a`` as the numeric root of one increasing
-    function a row, and subtracts. The part of ``u`` along ``w`` is what is constrained: the paper's
-    ``m(w . u) = -1 + softplus(w . u)``, here with ``m(0) = 0``, so that ``u = 0`` is the identity, and with a least
-    slope of 0.001 across the plane. The length of ``w`` stays between exp(-5) and exp(5): there is no ``u^`` at
-    ``w = 0``. At the start ``u = 0``, ``w`` is a random direction, and ``b`` is random.
+    Along ``w`` this is a `Bend`: ``w . z + b = a + (w . u^) tanh(a)`` for ``a = w . x + b``. Hence the log term ``log(1
+    + (w . u^) (1 - tanh(a)^2))``, and the inverse, which computes ``a`` as the numeric root of one increasing function
+    per row, and subtracts. Only the part of ``u`` along ``w`` is constrained: the paper's
+    ``m(w . u) = -1 + softplus(w . u)``, here with ``m(0) = 0``, so that ``u = 0`` is the identity, and with a smallest
+    slope of 0.001 across the plane. The length of ``w`` stays between exp(-5) and exp(5): there is no ``u^`` at ``w =
+    0``. At the start ``u = 0``, ``w`` is a random direction, and ``b`` is random.
 
     With ``context_dim`` all of ``w``, ``u`` and ``b`` are shifted by a net of the context, of widths ``hidden``.
 

@@ -15,7 +15,7 @@ from pushforward.noise import NoiseValue
 from pushforward.support import zero_outside
 from pushforward.transforms.base import Transform
 
-# Times the smallest number: there a slope is 1e32 in float32, with room for what multiplies it.
+# Multiple of the smallest number, where a slope is 1e32 in float32 and may be multiplied without overflow.
 _STEEP = 2.0**20
 
 
@@ -32,7 +32,8 @@ class _HalfLine(Transform):
 
 
 class Log(_HalfLine):
-    """``z = log(x - low)`` for ``x > low``: for values whose ratios matter. At or below ``low`` the density is 0.
+    """The logarithm ``z = log(x - low)`` for ``x > low``, for values whose ratios matter. At or below ``low`` the
+    density is 0.
 
     A latent beyond the logarithm of the dtype's largest number goes to that number.
 
@@ -77,17 +78,17 @@ class InverseSoftplus(_HalfLine):
 def softplus(z: Tensor) -> Tensor:
     """``log(1 + exp(z))``, whose log-slope is ``logsigmoid(z)``.
 
-    Not F.softplus, which is the identity above 20, where float64 still tells them apart.
+    Not F.softplus, which is the identity above 20, where they still differ in float64.
     """
     return z.clamp(min=0) + torch.log1p((-z.abs()).exp())
 
 
 def inverse_softplus(distance: Tensor) -> tuple[Tensor, Tensor]:
-    """``log(exp(d) - 1)`` and its log-slope; of what is not above 0 the value at the smallest number that is."""
+    """``log(exp(d) - 1)`` and its log-slope; arguments that are not positive count as the smallest positive number."""
     tiny = torch.finfo(distance.dtype).tiny
     safe, far = distance.clamp(min=tiny), distance.clamp(min=_STEEP * tiny)
-    # log(1 - exp(-d)), the log of 1 / slope. So near to 0 that its derivative, times what follows, would overflow, the
-    # derivative is taken for 0.
+    # log(1 - exp(-d)), the log of 1 / slope. Very near to 0 its derivative would overflow in a product, and is set to
+    # 0.
     steep = (-torch.expm1(-safe.detach())).log()
     log_slope = -torch.where(distance < _STEEP * tiny, steep, (-torch.expm1(-far)).log())
     return safe - log_slope, log_slope

@@ -33,18 +33,18 @@ from pushforward.noise import Noise, NoiseSpec, NoiseValue, part_noise, required
 from pushforward.option_checks import at_least_one
 from pushforward.precision import in_float64
 
-# Of a uniform number as float32 holds it; two of them are put together to one with twice the digits.
+# Resolution of a uniform float32 number; two of them are combined to one with twice the digits.
 _CELLS = 2.0**24
 _FIRST_ORDER = (
     "a log-determinant estimated by a power series has derivatives of the first order only, in reverse mode; "
     "compute it exactly (the option log_det='exact'; `exactly` for a flow that is built) for derivatives of any order"
 )
-# Numbers of the Jacobians that are kept at once, where no gradient wants all of them.
+# Largest number of entries of Jacobians in memory at once, where no gradient needs all of them.
 _JACOBIANS = 2**22
 
 
 class LogDet(ABC):
-    """How ``ln det(I + J)`` is computed, and what kind of number that is.
+    """A method of computing ``ln det(I + J)``, and the kind of its result.
 
     kind: as a transform has it. `noise` declares the noise of each row of a given shape.
     """
@@ -58,7 +58,7 @@ class LogDet(ABC):
 
     @abstractmethod
     def noise(self, event_shape: Shape) -> NoiseSpec:
-        """What noise is wanted for an event of that shape."""
+        """The noise that the method needs for an event of that shape."""
 
     @abstractmethod
     def value(
@@ -142,12 +142,12 @@ class TruncatedLogDet(LogDet):
 class RouletteLogDet(LogDet):
     """A random number of terms, each divided by the probability that it is reached: unbiased, as is its gradient.
 
-    The first ``exact_terms`` (``evaluation_terms`` in evaluation mode) are always there, and the one after them; each
-    further one is reached from the one before with probability ``survival``. The variance is finite where the square of
-    J's largest eigenvalue is below that. In evaluation mode it is so for any net of Lipschitz constant L, because the
+    The first ``exact_terms`` (``evaluation_terms`` in evaluation mode) and one more are always computed; each further
+    one follows the one before with probability ``survival``. The variance is finite where the square of J's largest
+    eigenvalue is below ``survival``. In evaluation mode it is finite for any net of Lipschitz constant L, because the
     probability there is at least ``L^1.5``.
 
-    How many terms a row has follows from two uniform numbers of its own; a batch goes on as far as its longest row.
+    Two uniform numbers per row determine its number of terms; a batch continues to the end of its longest row.
 
     >>> from pushforward.nets import contractive_mlp
     >>> from pushforward.transforms import Residual, RouletteLogDet
@@ -190,10 +190,10 @@ class RouletteLogDet(LogDet):
 
 
 def geometric(uniform: Tensor, survival: float) -> Tensor:
-    """How often each row goes on, ``(B,)``: n times or more with probability ``survival ** n``.
+    """The number of further terms of each row, ``(B,)``: at least n with probability ``survival ** n``.
 
-    uniform: ``(B, 2)``, each in [0, 1): the second gives the digits after those that float32 has of the first. In any
-    dtype the same digits lead to the same count.
+    uniform: ``(B, 2)``, each in [0, 1): the second gives the digits after those of a float32. In any dtype the same
+    digits give the same count.
     """
     first, second = in_float64(uniform).mul(_CELLS).floor().div(_CELLS).unbind(1)
     # In (0, 1], in steps of 2^-48: below ``survival ** n`` with that probability.
@@ -207,8 +207,8 @@ def power_series(
 ) -> tuple[Tensor, Tensor]:
     """``g(x)`` and the series of ``ln det(I + J)`` at x, with weights ``(n + 1, B)`` of the powers 0 to n of J.
 
-    The gradient is that of the series of ``(I + J)^-1``, and not that of the value for this probe. All powers are taken
-    without a graph, so that memory does not grow with n: what is differentiated is ``w^T J v`` with
+    The gradient is that of the series of ``(I + J)^-1``, and not that of the value for this probe. All powers are
+    computed without a graph, so that memory does not grow with n. Only ``w^T J v`` is differentiated, with
     ``w^T = sum of (-1)^k weight v^T J^k`` held fixed. A second derivative would lack that of w, and is refused.
     """
     y, pull = pullback(g, x)
@@ -230,7 +230,7 @@ def _summed(
 ) -> tuple[Tensor, Tensor]:
     """The sums over the powers: of ``-(-1)^k / k weight v^T J^k v``, ``(B,)``, and of ``(-1)^k weight v^T J^k``.
 
-    Rows whose weights have ended are left out as soon as they are more than half: few rows go on for long.
+    Finished rows are left out as soon as they are more than half, because few rows continue for long.
     """
     log_det = x.new_zeros(x.shape[0], dtype=value_weights.dtype)
     solved = probe * leading_axis(gradient_weights[0], x.ndim)

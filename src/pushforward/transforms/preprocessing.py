@@ -1,4 +1,4 @@
-"""What stands between data as the user has them and the real line, beside dequantisation: logit, flattening."""
+"""Preprocessing: the identity, flattening, and the logit of bounded data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pushforward.transforms.base import Transform
 
 
 class Identity(Transform):
-    """Leaves everything as it is: real numbers, or what else lies in ``domain``.
+    """The identity on real numbers, or on another ``domain``.
 
     >>> import torch
     >>> from pushforward.transforms import Identity
@@ -38,7 +38,7 @@ class Identity(Transform):
 
 
 class Flatten(Transform):
-    """An event of any shape as one vector.
+    """Flattening: an event of any shape becomes one vector.
 
     >>> import torch
     >>> from pushforward.transforms import Flatten
@@ -58,11 +58,11 @@ class Flatten(Transform):
 
 
 class Logit(Transform):
-    """``z = logit(alpha + (1 - 2 alpha) y)`` for y in [0, 1], with 0 <= alpha < 1/2.
+    """The logit ``z = logit(alpha + (1 - 2 alpha) y)`` for y in [0, 1], with 0 <= alpha < 1/2.
 
     Its domain reaches a little beyond [0, 1], to where the argument of the logit is 0 or 1; outside it the density is
-    0. Log term: ``sum softplus(z) + softplus(-z) + ln(1 - 2 alpha)``. Source: Real NVP, section 4.1, with the
-    ``1 - 2 alpha`` of the authors' code in the place of the paper's ``1 - alpha``.
+    0. Log term: ``sum softplus(z) + softplus(-z) + ln(1 - 2 alpha)``. Source: Real NVP, section 4.1, with the ``1 - 2
+    alpha`` of the authors' code instead of the paper's ``1 - alpha``.
 
     >>> import torch
     >>> from pushforward.transforms import Logit

@@ -15,12 +15,11 @@ from pushforward.transforms.base import Transform, join_parts
 
 
 class Product(Transform):
-    """Transforms of vectors side by side: each changes its own coordinates, and their log terms add up.
+    """A product of transforms: each changes its own coordinates of a vector, and their log terms add up.
 
-    Real, positive, bounded and circular coordinates then stand beside each other in one vector. Every part gets the
-    whole context. indices: the coordinates of each part, for parts that keep their number of coordinates; None: the
-    parts take consecutive blocks. Raises ShapeError, OptionError where parts are not of vectors or indices do not hold
-    each coordinate once.
+    One vector may so have real, positive, bounded and circular coordinates. Every part gets the whole context. indices:
+    the coordinates of each part, for parts that keep their number of coordinates; None: the parts take consecutive
+    blocks. Raises ShapeError, OptionError where parts are not of vectors or indices do not hold each coordinate once.
 
     >>> import torch
     >>> from pushforward.transforms import Angles, Log, Product
@@ -40,9 +39,7 @@ class Product(Transform):
             if indices is not None and part.data_shape != part.latent_shape:
                 raise ShapeError(f"{name} has indices, so it must keep {part.data_shape}, it gives {part.latent_shape}")
             if "ordered" in (part.domain.kind, part.codomain.kind):
-                raise OptionError(
-                    f"{name} is of ordered vectors, of which the coordinates have no domains of their own"
-                )
+                raise OptionError(f"{name} is of ordered vectors, whose coordinates have no separate domains")
         self.transforms = nn.ModuleList(transforms)
         data, latent = [t.data_shape[0] for t in transforms], [t.latent_shape[0] for t in transforms]
         self._data, self._latent = CoordinateBlocks(data, indices), CoordinateBlocks(latent, indices)

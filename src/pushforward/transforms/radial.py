@@ -19,11 +19,12 @@ from pushforward.transforms.base import Transform
 
 
 class Radial(Transform):
-    """``z = x + beta (x - c) / (alpha + r)`` on vectors (D,), with ``r = |x - c|``, ``alpha > 0``, ``beta > -alpha``.
+    """The transform ``z = x + beta (x - c) / (alpha + r)`` of vectors (D,), with ``r = |x - c|``, ``alpha > 0``, ``beta
+    > -alpha``.
 
     Both directions have a closed form. In units of ``alpha``, with ``beta = (s - 1) alpha`` and ``q = r / alpha``, the
     distance from ``c`` becomes ``q (q + s) / (1 + q)``: ``s > 0`` is the slope at ``c``. As in the paper ``s`` is a
-    softplus, here with 1, the identity, at 0 and a least value of 0.001. The log term is
+    softplus, here with 1, the identity, at 0 and a smallest value of 0.001. The log term is
     ``(D - 1) log((q + s) / (1 + q)) + log((q^2 + 2 q + s) / (1 + q)^2)``. At the start ``s = 1``, ``c`` is drawn
     from a standard normal, and ``alpha`` is about as large as such a vector.
 
@@ -83,7 +84,7 @@ def _length(columns: Tensor) -> Tensor:
 
 def _distance_before(after: Tensor, slope: Tensor) -> Tensor:
     """The ``q >= 0`` with ``q (q + slope) / (1 + q) = after``: the root of ``q^2 + (slope - after) q = after``."""
-    # In units of 1 + after, whose square could overflow. Of the two forms of the root, the one that does not subtract.
+    # In units of 1 + after, because a square could overflow. The form of the root without cancellation is chosen.
     unit = 1 + after
     middle = (after - slope) / unit
     root = (middle.square() + 4 * (after / unit) / unit).sqrt()

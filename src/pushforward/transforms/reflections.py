@@ -9,9 +9,9 @@ from torch import Tensor
 def householder(packed: Tensor) -> Tensor:
     """The first ``M`` columns of ``-H_1 ... H_M``; ``H_i`` reflects along the ``i``-th column below the diagonal.
 
-    packed: ``(*batch, D, M)`` with ``M <= D``. The columns' entries on the diagonal are taken as 1, so that no column
-    can vanish. Where all others are 0 this is the identity's: the sign in front undoes that each reflection turns one
-    axis round. All orthonormal columns (for ``M = D``, all of the rotations) but a set of measure 0 are reached. The
+    packed: ``(*batch, D, M)`` with ``M <= D``. The columns' entries on the diagonal are 1, so that no column can
+    vanish. Where all others are 0 the result is columns of the identity: the sign in front undoes the reflection of
+    each axis. All orthonormal columns (for ``M = D``, all of the rotations) but a set of measure 0 are reached. The
     product is formed at once, as ``I - V T V^T`` with a triangular ``T^-1``: Joffrain et al., "Accumulating Householder
     transformations, revisited", 2006.
     """
@@ -25,7 +25,7 @@ def householder(packed: Tensor) -> Tensor:
 
 
 def reflections(columns: Tensor) -> Tensor:
-    """What `householder` makes the orthonormal ``columns: (*, D, K)`` of, but for their signs."""
+    """The inverse of `householder`: packed reflections of orthonormal ``columns: (*, D, K)``, up to their signs."""
     packed: Tensor = torch.geqrf(columns).a.tril(-1)
     return packed
 

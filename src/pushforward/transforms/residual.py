@@ -1,4 +1,4 @@
-"""Invertible residual blocks: ``z = x + g(x)`` with a net g that contracts.
+"""Invertible residual blocks: ``z = x + g(x)`` with a contractive net g.
 
 Sources: Behrmann, Grathwohl, Chen, Duvenaud & Jacobsen, "Invertible residual networks", 2019; Chen, Behrmann, Duvenaud
 & Jacobsen, "Residual flows for invertible generative modeling", 2019.
@@ -25,16 +25,16 @@ from pushforward.transforms.stochastic_log_det import StochasticLogDet
 
 _EXACT = ExactLogDet()
 _FIRST_ORDER = (
-    "the inverse of a residual block has derivatives of the first order only, in reverse mode; take those of log_prob, "
-    "whose are of any order and in both modes where the log-determinant is exact"
+    "the inverse of a residual block has derivatives of the first order only, in reverse mode; use log_prob, "
+    "which has them in any order and in both modes where the log-determinant is exact"
 )
 
 
 class Residual(StochasticLogDet):
-    """``z = x + g(x; context)`` on events of any shape with an axis, with a `ContractiveNet` g.
+    """A residual block ``z = x + g(x; context)`` of events of any shape with an axis, with a `ContractiveNet` g.
 
-    The way back is the fixed point of ``x = z - g(x)``, see `fixed_point.solve` for how far it is certified; its
-    derivatives, by the input, the parameters and the context, are those of the implicit function, to the first order.
+    The inverse is the fixed point of ``x = z - g(x)``, certified as in `fixed_point.solve`. Its derivatives with
+    respect to the input, the parameters and the context are those of the implicit function theorem, to the first order.
     log_det: how the log-determinant is computed, which decides the kind; probes are the same in both directions.
 
     >>> import torch
@@ -77,12 +77,12 @@ class Residual(StochasticLogDet):
 
 
 def _inverse(g: Contraction, z: Tensor, lipschitz: float) -> Tensor:
-    """The x with ``x + g(x) = z``, differentiable by z and by what g closes over."""
+    """The x with ``x + g(x) = z``, differentiable with respect to z and to all that g closes over."""
     fixed = solve(g, z.detach(), lipschitz)
 
     # What arrives at x is u; by the implicit function theorem z, and minus g at the fixed point, get (I + J)^-T u.
     def through(gradient: Tensor) -> Tensor:
-        # At unit size, which is what the solution's accuracy is relative to.
+        # Scaled to unit size, because the accuracy of the solution is relative to 1.
         size = gradient.abs().flatten(1).amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)
         size = leading_axis(size, gradient.ndim)
         with strict_precision(gradient), torch.no_grad():

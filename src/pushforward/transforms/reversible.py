@@ -1,4 +1,4 @@
-"""Training in little memory: activations are computed again on the way back, from the output through the inverses."""
+"""Memory-saving training: the backward pass recomputes activations from the output, by the inverses of the steps."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _FIRST_ORDER = (
 
 
 class Reversible(Transform):
-    """Steps run one after the other as by a `Chain`, of whose activations none are kept for the gradients.
+    """A chain of bijections whose activations are not stored for the gradients.
 
-    Only the output is stored. The backward pass takes it through the steps' inverses, one step at a time, runs each
-    step again from there and differentiates it: memory for the activations of one step instead of all, for one more
-    pass in either direction. Gradients are those of a `Chain` as far as the round trip is exact; a second derivative is
-    refused. Inside torch.func the steps run as in a `Chain`.
+    Only the output is stored. The backward pass applies the inverses one step at a time, and runs and differentiates
+    each step again. So it needs memory for the activations of one step instead of all, and one more pass in either
+    direction. Gradients are those of a `Chain` as far as the round trip is exact; a second derivative is refused.
+    Inside torch.func the steps run as in a `Chain`.
 
-    Raises OptionError for what does not answer the same twice: steps with noise, batch normalisation, dropout, norms
-    that are followed by power iterations.
+    Raises OptionError for steps whose second run would differ: noise, batch normalisation, dropout, and norms that
+    power iterations update.
 
     Source: Gomez, Ren, Urtasun & Grosse, "The reversible residual network", 2017, section 3.
 
@@ -53,8 +53,8 @@ class Reversible(Transform):
             changes = isinstance(module, ChangesInTraining | nn.modules.batchnorm._BatchNorm)
             if changes or (isinstance(module, nn.Dropout) and module.p > 0):
                 raise OptionError(
-                    f"Reversible runs its steps twice, and {type(module).__name__} would answer differently the "
-                    "second time; do without one of the two"
+                    f"Reversible runs its steps twice, and {type(module).__name__} would give another result the "
+                    "second time; leave one of the two out"
                 )
         self.data_shape, self.latent_shape = chain.data_shape, chain.latent_shape
         self.domain, self.codomain = chain.domain, chain.codomain
@@ -98,10 +98,10 @@ class _Step(nn.Module):
 
 
 class _Run(torch.autograd.Function):
-    """Steps one after the other, stored as their output.
+    """Steps in order, of which only the output is stored.
 
-    The parameters are arguments, and the steps run with these in the backward pass: what the modules hold by then may
-    be something else.
+    The parameters are arguments, and the steps run with these in the backward pass, because the modules may hold others
+    by then.
     """
 
     @staticmethod
@@ -122,7 +122,7 @@ class _Run(torch.autograd.Function):
             gradients = _Run._gradients(ctx, grad, grad_log_term)
         needed = [i for i, gradient in enumerate(gradients) if gradient is not None]
         given = tuple(gradient for gradient in gradients if gradient is not None)
-        # The output depends on the input, which is not there any more.
+        # The output depends on the input, which is not stored.
         depends = tuple(value for value in ctx.saved_tensors if value is not None)
         refusing = dict(zip(needed, refuse_second_order(given, depends, _FIRST_ORDER), strict=True))
         return tuple(refusing.get(i) for i in range(len(gradients)))
@@ -157,7 +157,7 @@ class _Run(torch.autograd.Function):
 def _gradients(
     outputs: tuple[Tensor, ...], grads: tuple[Tensor | None, ...], inputs: list[Tensor | None]
 ) -> list[Tensor | None]:
-    """The gradients of the outputs, of which some may depend on nothing, for those inputs that want one."""
+    """The gradients of the outputs, some of which may be constant, for those inputs that need one."""
     moving = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if out.requires_grad]
     wanting = [i for i in inputs if i is not None and i.requires_grad]
     gradients = iter(torch.autograd.grad([o for o, _ in moving], wanting, [g for _, g in moving], allow_unused=True))

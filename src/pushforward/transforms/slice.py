@@ -14,11 +14,11 @@ from pushforward.transforms.conditional import Conditional
 
 
 class Slice(Transform):
-    """Keeps the first entries of axis 1 (coordinates of vectors, channels of images) and drops the rest.
+    """A surjection that keeps the first entries of axis 1 (coordinates or channels) and drops the rest.
 
-    rest: the density of what is dropped given what is kept and the context; the log term is its value, ``ln p(x2 |
-    x1)``, and the likelihood is exact. `to_data` draws the rest. kept: how many entries stay, at least one;
-    others than the first ones by a `Permutation` before. domain: of what is kept; of an image the rest has to lie
+    rest: the density of the dropped entries given the kept ones and the context; the log term is its value, ``ln p(x2 |
+    x1)``, and the likelihood is exact. `to_data` draws the rest. kept: number of kept entries, at least one; a
+    `Permutation` before it keeps others than the first. domain: that of the kept entries; for images the rest must lie
     there too.
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.1 and appendix A. Raises
@@ -56,11 +56,11 @@ class Slice(Transform):
 
 
 def _whole(domain: Domain, rest: Domain, kept: int, dropped: Shape) -> Domain:
-    """Where events lie of which the first entries lie in ``domain`` and the others in ``rest``."""
+    """The domain of events whose first entries lie in ``domain`` and the others in ``rest``."""
     if domain == rest and domain.kind not in ("ordered", "product"):
         return domain
     if len(dropped) > 1 or "ordered" in (domain.kind, rest.kind):
         raise OptionError(
-            f"a Slice keeps {domain} and drops {rest}: that can be of vectors only, and not of ordered ones"
+            f"a Slice keeps {domain} and drops {rest}: different domains need vectors, and not ordered ones"
         )
     return product([*map(domain.coordinate, range(kept)), *map(rest.coordinate, range(dropped[0]))])

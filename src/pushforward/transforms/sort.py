@@ -21,12 +21,11 @@ ORDERED = Domain("ordered")
 
 
 class Sort(Transform):
-    """The coordinates of vectors ``(D,)`` in ascending order; `to_data` draws their order.
+    """Sorting: the coordinates of vectors ``(D,)`` in ascending order; `to_data` draws their order.
 
-    Every order is as likely as any other whatever the latent is, so that the log term is ``-ln D!``. The likelihood is
-    exact: it is that of the model, which is exchangeable. Where data are not, no model behind it comes nearer to them
-    than their mean over all orders. What follows must lie on ordered vectors (`ordered_to_real`); a density there
-    that has mass elsewhere would lose it.
+    All orders are equally likely given the latent, so that the log term is ``-ln D!``. The likelihood is exact, for an
+    exchangeable model. For data that are not exchangeable, the best possible fit is their mean over all orders. The
+    transforms that follow must take ordered vectors (`ordered_to_real`), or the density would lose mass.
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, section 3.2 and appendix D.
 

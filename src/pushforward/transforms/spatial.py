@@ -16,12 +16,12 @@ from pushforward.transforms.base import RunPart, Transform, join_parts, to_laten
 
 
 class Squeeze(Transform):
-    """Trades space for channels: each 2 x 2 block of pixels of ``(C, H, W)`` becomes 4 channels, ``(4C, H/2, W/2)``.
+    """Squeezing of pixels into channels: each 2 x 2 block of ``(C, H, W)`` becomes 4 channels, ``(4C, H/2, W/2)``.
 
     In the plain order the four positions of one channel are neighbours. In the ``ordered`` variant the first half of
     the channels holds, for all channels, the two positions on one diagonal and the second half the other two, so that
-    keeping half the channels keeps one colour of the chess-board, as Real NVP's multi-scale arrangement wants
-    (section 3.6 and the authors' code).
+    keeping half the channels keeps one colour of the checkerboard, as Real NVP's multi-scale arrangement needs (section
+    3.6 and the authors' code).
 
     >>> import torch
     >>> from pushforward.transforms import Squeeze
@@ -66,12 +66,12 @@ def _orders(channels: int) -> tuple[list[int], list[int]]:
 
 
 class MultiScale(Transform):
-    """The multi-scale arrangement: after each scale but the last, some of the channels leave for the latent.
+    """The multi-scale arrangement: each scale but the last factors out some of the channels.
 
-    scales: transforms of images. Of the channels that a scale gives, the first go on, as many as the next one takes,
-    and the others are done. The latent is one flat vector: the parts in the order in which they left. Sources: Real
-    NVP, section 3.6, where half of the channels leave; Ma, Kong, Zhang & Hovy, "MaCow", 2019, section 3.3, where
-    fewer do, more often.
+    scales: transforms of images. The next scale takes the first channels of a scale's output, and the others are
+    factored out. The latent is one flat vector of the factored-out parts, in their order. Sources: Real NVP, section
+    3.6, which factors out half of the channels; Ma, Kong, Zhang & Hovy, "MaCow", 2019, section 3.3, which factors out
+    fewer, more often.
 
     >>> import torch
     >>> from pushforward.transforms import Identity, MultiScale, Squeeze
@@ -106,7 +106,7 @@ class MultiScale(Transform):
 
     @property
     def part_sizes(self) -> tuple[int, ...]:
-        """How many latent coordinates leave after each scale, the finest first."""
+        """The number of latent coordinates that each scale factors out, the finest first."""
         return tuple(self._sizes)
 
     def parts(self) -> Sequence[Transform]:

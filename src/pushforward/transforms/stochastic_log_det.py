@@ -1,4 +1,4 @@
-"""Transforms whose log terms are estimated from probes, and how to have them exactly where that is wanted."""
+"""Transforms whose log terms are estimated from probes, and a context manager that computes them exactly."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pushforward.transforms.base import Transform
 
 
 class StochasticLogDet(Transform, ABC):
-    """A transform that can estimate its log term from probes, and can also do without.
+    """A transform with a stochastic log-determinant, estimated from probes or computed exactly.
 
-    exact: compute the log term without probes for now, as far as rounding and stated tolerances allow; one pass for
-    each coordinate of an event. What the transform declares, its noise and its kind, stays as it is: probes that are
-    given are not used. Set by `exactly`.
+    exact: whether the log term is computed without probes now, up to rounding and stated tolerances, by one pass for
+    each coordinate of an event. The declared noise and kind do not change, and given probes are ignored. Set by
+    `exactly`.
 
-    tolerance: of a numeric solution, relative and absolute, for a step of it; 0 where there is none.
+    tolerance: relative and absolute tolerance of a step of a numeric solution; 0 where there is none.
     """
 
     exact: bool = False
     tolerance: float = 0.0
 
     def tolerance_now(self, dtype: torch.dtype) -> float:
-        """The tolerance for values of that type: while `exact`, no more than the root of the machine's precision."""
+        """The tolerance for values of that type: while `exact`, at most the square root of the machine precision."""
         return min(self.tolerance, math.sqrt(torch.finfo(dtype).eps)) if self.exact else self.tolerance
 
 
@@ -37,16 +37,16 @@ _EXACT: HeldFlags[StochasticLogDet] = HeldFlags(attrgetter("exact"), lambda part
 
 
 def numeric_error(module: nn.Module, dtype: torch.dtype) -> float:
-    """What the solvers' tolerances in ``module`` may add up to: errors of steps accumulate, and grow on the way."""
+    """The error that the solvers in ``module`` may accumulate: errors of steps add up and grow along the trajectory."""
     tolerances = (part.tolerance_now(dtype) for part in module.modules() if isinstance(part, StochasticLogDet))
     return 100 * max(tolerances, default=0.0)
 
 
 @contextmanager
 def exactly(module: nn.Module) -> Iterator[None]:
-    """Inside, every `StochasticLogDet` transform in ``module`` computes its log term without probes.
+    """A context in which every `StochasticLogDet` in ``module`` computes its log term without probes.
 
-    A pass for each coordinate of an event: for checks, and for reference values in few dimensions.
+    It takes one pass for each coordinate of an event: use it for checks and reference values in few dimensions.
 
     >>> import torch
     >>> from pushforward.nets import contractive_mlp

@@ -12,11 +12,11 @@ from pushforward.transforms.base import Transform
 
 
 class StochasticPermutation(Transform):
-    """Reorders axis 1 at random: ``z[:, i] = x[:, order[i]]`` with every order as likely as any other, both ways.
+    """A random permutation of axis 1: ``z[:, i] = x[:, order[i]]``, with equally likely orders in both directions.
 
     The log term is 0: the density of the order given the latent and that given the data cancel. The model is
-    exchangeable, and its log-density is ``ln mean_order p(x[order])``, of which a draw is a lower bound: exact where
-    what follows does not mind the order. domain: where all coordinates lie.
+    exchangeable, and its log-density is ``ln mean_order p(x[order])``, of which one draw gives a lower bound, exact
+    where the rest of the flow ignores the order. domain: where all coordinates lie.
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, appendix E.
 

@@ -1,4 +1,4 @@
-"""Sylvester flows: planar flows of several units at once, with a determinant that costs as little.
+"""Sylvester flows: planar flows of several units at once, with an equally cheap determinant.
 
 Source: van den Berg, Hasenclever, Tomczak & Welling, "Sylvester normalizing flows for variational inference", 2018.
 """
@@ -25,7 +25,7 @@ from pushforward.triangular import fill_matrix
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a step computes with; ``B`` is 1 without a context, and ``M`` the number of units."""
+    """The matrices and vectors of a step; ``B`` is 1 without a context, and ``M`` the number of units."""
 
     q: Tensor  # (B, D, M), orthonormal columns
     r: Tensor  # (B, M, M), an upper triangle
@@ -35,22 +35,22 @@ class _Parts:
 
 
 class Sylvester(Transform):
-    """``z = x + Q R tanh(R~ Q^T x + b)`` on vectors (D,), with ``R`` and ``R~`` upper triangles.
+    """The transform ``z = x + Q R tanh(R~ Q^T x + b)`` of vectors (D,), with ``R`` and ``R~`` upper triangles.
 
     frame: makes the ``M`` orthonormal columns of ``Q``. With ``a = R~ Q^T x + b`` and ``T = R~ R``,
 
         ``R~ Q^T z + b = a + T tanh(a)``,
 
-    whose unit ``i`` holds ``a_i + T_ii tanh(a_i)`` and terms of the units after it: each is a `Bend` of one number once
-    those are known. So the log term is the sum of their log-slopes (Sylvester's determinant identity), and the way
-    back finds ``a`` from the last unit to the first, one numeric root of an increasing function each, and subtracts.
+    whose unit ``i`` is ``a_i + T_ii tanh(a_i)`` plus terms of later units: given those, each is a `Bend` of one number.
+    So the log term is the sum of their log-slopes (Sylvester's determinant identity). The inverse computes ``a`` from
+    the last unit to the first, each as a numeric root of an increasing function, and subtracts.
 
-    ``T_ii = R_ii R~_ii`` must be above -1. The authors' code has both below 1, by a tanh each, which holds all slopes
-    below 2 and all bends wider than 1. Here ``T_ii`` is a softplus less 1, as in a `Planar`, with a least slope of
+    ``T_ii = R_ii R~_ii`` must be above -1. The authors' code bounds both by 1 with a tanh, which limits all slopes to 2
+    and all bends to widths above 1. Here ``T_ii`` is a softplus less 1, as in a `Planar`, with a smallest slope of
     0.001, and ``R~_ii`` is any number between exp(-5) and exp(5). At the start ``R = 0``, the identity, ``R~`` is the
     unit matrix, and ``b`` is drawn from a standard normal.
 
-    With ``context_dim`` all that is learned is shifted by a net of the context, of widths ``hidden``.
+    With ``context_dim`` all parameters are shifted by a net of the context, of widths ``hidden``.
 
     >>> import torch
     >>> from pushforward.transforms import QRColumns, Sylvester

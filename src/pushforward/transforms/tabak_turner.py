@@ -21,23 +21,23 @@ from pushforward.transforms.greedy import GreedyTransform
 from pushforward.transforms.reflections import householder, reflections
 
 LocalMapShape: TypeAlias = Literal["radial", "marginal"]
-# Distances count as at most so many radii: a local map has long ended there, and powers of more would overflow.
+# Upper limit of distances in radii: a local map is the identity there, and powers of larger ones would overflow.
 _FURTHEST = 1e7
-# No map is chosen with a larger amplitude, the log of how much it expands at its centre.
+# Largest amplitude of a map, which is the log of its expansion at the centre.
 _LARGEST = 1.0
-# Places that compete to be the centre of a radial map, or each centre of a marginal one.
+# Number of candidate centres of a radial map, or of each coordinate of a marginal one.
 _CANDIDATES = {"radial": 16, "marginal": 6}
-# A map must raise the total log-likelihood of the rows by so many nats.
+# Smallest gain of a map, in nats of the total log-likelihood of the rows.
 _LEAST_GAIN = 3.0
-# Rows that the candidates are compared on; the chosen one's amplitude is found on all rows.
+# Number of rows on which candidates are compared; the amplitude of the chosen one is fitted on all rows.
 _ROWS = 2000
-# A candidate's radius holds between so many rows and this part of them.
+# Smallest number and largest fraction of the rows within a candidate's radius.
 _FEWEST_ROWS, _LARGEST_PART = 20, 0.5
 _HALVINGS = 6
 
 
 class LocalMaps(GreedyTransform):
-    """``maps`` elementary maps, one after the other, each ``z + f(r) (z - z0)`` with ``r = |z - z0|``.
+    """A composition of ``maps`` local maps, each ``z + f(r) (z - z0)`` with ``r = |z - z0|``.
 
     With ``v = (r / radius)^p`` the map takes ``v`` to ``v (v + b) / (v + 1)``: at the centre it expands by ``b^(1/p)``,
     and far away it is the identity. It increases in ``r`` for every ``b = exp(amplitude)`` and is inverted by solving a
@@ -45,13 +45,13 @@ class LocalMaps(GreedyTransform):
     ``(D - p) / p log(1 + (b - 1) w) + log(1 + (b - 1) w^2)`` with ``w = 1 / (1 + v)``.
 
     shape: ``radial``, in all coordinates at once; ``marginal``, in each coordinate by itself after a random rotation.
-    context_dim: the amplitude then falls off with the distance of the context from one of its own, as ``1 / (1 +
-    distance^2)``, so that what is done depends on where the latent and its context are.
+    context_dim: the amplitude then also decreases with the distance of the context from the map's own centre among
+    contexts, as ``1 / (1 + distance^2)``, so that a map is local in the latent and in the context.
 
-    Centres are drawn from the latents and from a normal; of several the one with the largest predicted gain is taken.
-    The radius of each is the distance to a random number of neighbours. The amplitude follows from gradient and second
-    derivative of the log-likelihood of the rows, is bounded, and halved until the likelihood does rise, as Tabak &
-    Turner choose theirs. The form of ``f`` is not one of theirs: it has a closed inverse and is smooth at the centre.
+    Centres are drawn from the latents and from a normal; the candidate with the largest predicted gain is chosen. The
+    radius of each is the distance to a random number of neighbours. The amplitude follows from the gradient and second
+    derivative of the log-likelihood of the rows. It is bounded, and halved until the likelihood rises, as in Tabak &
+    Turner. The form of ``f`` is not from them: it has an inverse in closed form and is smooth at the centre.
 
     >>> import torch
     >>> from pushforward.transforms import LocalMaps
@@ -62,7 +62,7 @@ class LocalMaps(GreedyTransform):
     def __init__(self, features: int, maps: int = 50, shape: LocalMapShape = "radial", context_dim: int = 0) -> None:
         super().__init__(features)
         if shape not in get_args(LocalMapShape):
-            raise OptionError(f"shape {shape!r} of expansions is not known; expected radial or marginal")
+            raise OptionError(f"shape {shape!r} of local maps is not known; expected radial or marginal")
         self.maps, self.shape, self.context_dim = at_least_one(maps, "maps"), shape, context_dim
         # A radial map moves one group of all coordinates, marginal maps move as many groups of one.
         groups = 1 if shape == "radial" else features
@@ -91,7 +91,7 @@ class LocalMaps(GreedyTransform):
     def _one(
         self, i: int, z: Tensor, context: Tensor | None, frame: Tensor | None, back: bool
     ) -> tuple[Tensor, Tensor]:
-        """The map number ``i``, or its inverse."""
+        """Map ``i``, or its inverse."""
         amplitude = self.amplitude[i]
         if self.context_dim and context is not None:
             amplitude = amplitude * context_kernel(context.to(z.dtype), self.place[i], self.reach[i])
@@ -114,7 +114,7 @@ class LocalMaps(GreedyTransform):
             z = self._moved(i, z, context, frame)
 
     def _moved(self, i: int, z: Tensor, context: Tensor | None, frame: Tensor | None) -> Tensor:
-        """What the stored map ``i`` makes of the rows, in float64."""
+        """The rows after the stored map ``i``, in float64."""
         near = 1.0 if context is None else context_kernel(context, in_float64(self.place[i]), in_float64(self.reach[i]))
         offset = (z if frame is None else z @ frame) - in_float64(self.centre[i])
         ratio, _ = expansion(
@@ -124,7 +124,7 @@ class LocalMaps(GreedyTransform):
         return z + (moved if frame is None else moved @ frame.T)
 
     def _choose(self, i: int, z: Tensor, context: Tensor | None, generator: torch.Generator) -> None:
-        """Store the best of some candidates as map ``i``; without amplitude where none is worth it."""
+        """Store the best of some candidates as map ``i``; with amplitude 0 where no candidate gains enough."""
         rows = torch.randperm(len(z), generator=generator)[:_ROWS].to(z.device)
         some, nearby = z[rows], None if context is None else context[rows]
         count = _CANDIDATES[self.shape]
@@ -145,7 +145,7 @@ class LocalMaps(GreedyTransform):
         first, second = derivatives(some, centres, radius, near, square, self.size, self.power)
         step = torch.where(second < 0, -first / second, first.sign() * _LARGEST).clamp(-_LARGEST, _LARGEST)
         predicted = len(z) * (first * step + 0.5 * second * step.square())
-        # Where not even the prediction is enough, there is nothing to try.
+        # Where even the predicted gain is too small, no amplitude is tried.
         step = torch.where(predicted >= _LEAST_GAIN, step, 0.0)
         best = predicted.argmax(0)
         groups = torch.arange(best.numel(), device=z.device)
@@ -153,7 +153,7 @@ class LocalMaps(GreedyTransform):
         self.centre[i].copy_(centres[columns, torch.arange(self.features, device=z.device)])
         self.radius[i].copy_(radius[best, groups])
         if places is not None and reach is not None:
-            # All coordinates of a row share its context, so that one place serves them all.
+            # All coordinates of a row share its context, so that one centre serves all of them.
             self.place[i].copy_(places[best[0]])
             self.reach[i].copy_(reach[best[0]])
         self.amplitude[i].copy_(self._amplitude(i, z, context, step[best, groups]))
@@ -168,7 +168,7 @@ class LocalMaps(GreedyTransform):
         for _ in range(_HALVINGS):
             if not bool(((accepted == 0) & (step != 0)).any()):
                 break
-            # As the flow will have it, in its own precision.
+            # In the precision of the flow, which stores the amplitude.
             step = step.to(self.amplitude.dtype).to(z.dtype)
             ratio, log_term = expansion(offset / radius, step * near, self.size, self.power, False)
             after = (z + offset * ratio).square().unflatten(1, (-1, self.size)).sum(2)
@@ -179,7 +179,7 @@ class LocalMaps(GreedyTransform):
 
 
 def expansion(offset: Tensor, amplitude: Tensor, size: int, power: int, back: bool) -> tuple[Tensor, Tensor]:
-    """How much further a point moves away from the centre, as a part of its distance, (B, D), and the log terms.
+    """The displacement away from the centre as a fraction of the distance from it, (B, D), and the log terms.
 
     offset: (B, D), from the centre, in radii; coordinates in groups of ``size``, which move together. amplitude:
     (groups,) or (B, groups), the log of ``b``. Log terms are (B, groups). back: the inverse.
@@ -208,7 +208,7 @@ def _solved(moved: Tensor, b: Tensor) -> Tensor:
 
 
 def context_kernel(context: Tensor, place: Tensor, reach: Tensor) -> Tensor:
-    """What part of its amplitude a map has for each context ``(B, C)``: (B, 1), 1 at its own place."""
+    """The weight in (0, 1] of a map's amplitude at each context ``(B, C)``: (B, 1), 1 at the map's centre."""
     away = ((context - place) / reach).clamp(-_FURTHEST, _FURTHEST)
     return 1 / (1 + away.square().sum(1, keepdim=True))
 
@@ -218,8 +218,8 @@ def derivatives(
 ) -> tuple[Tensor, Tensor]:
     """First and second derivative of the mean log-likelihood in the amplitude at 0, each (candidates, groups).
 
-    z: (B, D); centres: (C, D); radius: (C, groups); near: (C, B, 1 or groups), the parts of the amplitude that count;
-    square: (C, B, groups), squared distances.
+    z: (B, D); centres: (C, D); radius: (C, groups); near: (C, B, 1 or groups), the weights of the amplitude; square:
+    (C, B, groups), squared distances.
     """
     v = square / radius[:, None].square()
     w = 1 / (1 + (v * v if power == 4 else v))

@@ -1,4 +1,4 @@
-"""A variational autoencoder as a step, which draws in both directions."""
+"""A variational autoencoder as a stochastic transform."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pushforward.transforms.conditional import ConditionalFlow
 
 
 class VAE(Transform):
-    """A step that draws the latent from an encoder ``q(z | x)``, and the data from a decoder ``p(x | z)``.
+    """A variational autoencoder: draws the latent from an encoder ``q(z | x)`` and the data from a decoder ``p(x |
+    z)``.
 
     The log term is ``ln p(x | z) - ln q(z | x)``: with a base on z its mean is the evidence lower bound of Kingma &
     Welling, "Auto-encoding variational Bayes", 2014, eq. 3. Data and latent may be of any two shapes. Source of the

@@ -1,4 +1,4 @@
-"""Whitening: what makes data uncorrelated and of unit variance, given the context where there is one."""
+"""Whitening: uncorrelated data of unit variance by an affine map, given the context where there is one."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pushforward.noise import NoiseValue
 from pushforward.precision import full_precision, in_float64
 from pushforward.transforms.base import Transform
 
-# Least weight of the diagonal in the covariance: a direction in which data do not vary is not blown up without limit.
+# Smallest weight of the diagonal in the covariance, which bounds the scale of directions in which data do not vary.
 _LEAST_WEIGHT = 1e-6
 # Fraction of a column's variance below which it counts as determined by the context.
 _LEAST_VARIANCE = 1e-10
 
 
 class Whiten(Transform, InitialisedByData):
-    """``z = L^-1 (x - mean - slope (c - centre))`` on vectors, all set once by `initialise`.
+    """Whitening ``z = L^-1 (x - mean - slope (c - centre))`` of vectors, with moments that `initialise` sets once.
 
     ``mean + slope (c - centre)`` is the least-squares prediction of the data from the context ``c: (context_dim,)``,
-    and ``L`` the Cholesky factor of the covariance of the residuals, which is shrunk towards its diagonal by
-    ``D`` pseudo-observations: the given rows may be few.
+    and ``L`` the Cholesky factor of the covariance of the residuals, which is shrunk towards its diagonal by ``D``
+    pseudo-observations, because the given rows may be few.
 
     Source: the preconditioning of Tabak & Turner, "A family of nonparametric density estimation algorithms", 2013.
 
@@ -76,7 +76,7 @@ class Whiten(Transform, InitialisedByData):
         if len(self.centre) and context is not None:
             centre, context_unit = channel_moments(context)
             deviation = (in_float64(context) - centre) / context_unit
-            # The shortest of the best, where contexts are collinear or few.
+            # The solution of minimum norm, where contexts are collinear or few.
             slope = torch.linalg.pinv(deviation, rtol=1e-6) @ left
             left = left - deviation @ slope
             self.centre.copy_(centre)
