@@ -13,9 +13,9 @@ _PREFIX_BYTES = 100
 
 
 def require_place(path: Path) -> None:
-    """Raise OptionError where no file or folder ``path`` can be made or replaced, PermissionError where it may not.
+    """Raise OptionError where ``path`` cannot be made or replaced, PermissionError where writing is not permitted.
 
-    The folder that holds it need not be there yet.
+    Its folder need not exist yet.
     """
     if "\0" in str(path):
         raise OptionError(f"{str(path)!r}: a name without NUL characters expected")
@@ -41,7 +41,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def stage(path: Path, content: bytes) -> Path:
-    """Write ``content`` to a temporary file beside ``path``, flush it to the disk, and return its path."""
+    """Write ``content`` to a temporary file next to ``path``, flush it to the disk, and return its path."""
     prefix = os.fsdecode(os.fsencode(path.name)[:_PREFIX_BYTES])
     temporary = path.with_name(f".{prefix}.{os.getpid()}.tmp")
     try:

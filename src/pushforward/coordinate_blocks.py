@@ -42,6 +42,6 @@ class CoordinateBlocks(nn.Module):
         return x if self.consecutive else x.index_select(1, self._inverse)
 
     def domain(self, domains: Sequence[Domain]) -> Domain:
-        """Where a vector lies whose blocks lie in ``domains``."""
+        """The domain of vectors whose blocks lie in ``domains``."""
         ordered = [d.coordinate(i) for d, size in zip(domains, self.sizes, strict=True) for i in range(size)]
         return product([ordered[i] for i in self._back])

@@ -1,7 +1,7 @@
-"""How code is run and differentiated: inside torch.func, in inference mode, and where a derivative ends.
+"""Differentiation inside torch.func and in inference mode, and derivatives of limited order.
 
-A hand-written derivative, a loop that ends when it has converged and a backward pass inside a forward pass need care
-in each of these. Where one of them is not possible, an `OptionError` says what is.
+A hand-written derivative, a loop that ends when it has converged and a backward pass inside a forward pass need care in
+each of these. Where one of them is not possible, an `OptionError` names an alternative.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pushforward.noise import NoiseValue
 
 
 def is_transformed() -> bool:
-    """Whether a transformation of torch.func or a level of forward-mode differentiation is at work.
+    """Whether a transformation of torch.func or a level of forward-mode differentiation is active.
 
-    Not of code that is being compiled, whose graph must not depend on it.
+    False for code that is being compiled, whose graph must not depend on it.
     """
     if torch.compiler.is_compiling():
         return False
@@ -44,7 +44,7 @@ def forward_levels() -> int:
 
 
 def decided(condition: Tensor, what: str) -> bool:
-    """The value of a tensor of one element on which a loop or a branch depends; what: the plural noun that has it.
+    """The value of a tensor of one element on which a loop or a branch depends; what: a plural noun for the message.
 
     Raises OptionError inside ``torch.func.vmap``, where there is one value for each row.
     """
@@ -53,7 +53,7 @@ def decided(condition: Tensor, what: str) -> bool:
 
 
 def refuse_vmap(what: str, *values: Tensor | None) -> None:
-    """Raise OptionError where ``torch.func.vmap`` runs over one of the values; what: the plural noun that cannot."""
+    """Raise OptionError where ``torch.func.vmap`` runs over one of the values; what: a plural noun for the message."""
     if any(value is not None and _is_batched(value) for value in values):
         raise OptionError(
             f"{what} depend on the values for when they end, and cannot run inside torch.func.vmap; pass all rows as "
@@ -75,7 +75,7 @@ def channels_last(h: Tensor) -> Tensor:
 
 
 def pullback(g: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """``g(x)``, with a graph in any case, and the function that takes w to ``w^T dg/dx``.
+    """``g(x)``, always with a graph, and the function that maps w to ``w^T dg/dx``.
 
     Both are differentiable in turn where gradients are enabled: now for the value, at each call for the function.
     """
@@ -114,7 +114,7 @@ def outside_inference_mode(
 
 
 def ordinary(value: Tensor) -> Tensor:
-    """A tensor that autograd takes: a copy of one that was made in inference mode, outside of it."""
+    """A tensor that autograd accepts: a copy, if it was made in inference mode and is used outside of it."""
     if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
         return value
     return value.clone() if value.is_inference() else value

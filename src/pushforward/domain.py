@@ -15,9 +15,8 @@ class Domain:
     kind: ``real`` (the open interval between ``low`` and ``high``, either of which may be infinite), ``integers``
     (whole numbers from ``low`` to ``high``, both included), ``circle`` (angles from ``low`` up to ``high``, the ends
     glued together), ``ordered`` (real vectors whose coordinates ascend) or ``product`` (vectors whose coordinates lie
-    each in its own of ``parts``; ``low`` and ``high`` then hold them all). Made by `product`, which knows what is one.
-    wraps: of a circle, whether a number outside stands for the angle that it is periods away from; of a product,
-    whether that holds for one of its parts.
+    each in its own of ``parts``; ``low`` and ``high`` then hold them all). Made by `product`. wraps: of a circle,
+    whether numbers outside are reduced modulo the period; of a product, whether this is true of one of its parts.
     """
 
     kind: Literal["real", "integers", "circle", "ordered", "product"]
@@ -27,7 +26,7 @@ class Domain:
     wraps: bool = False
 
     def coordinate(self, index: int) -> Domain:
-        """Where the coordinate ``index`` of a vector lies."""
+        """The domain of the coordinate ``index`` of a vector."""
         return self.parts[index] if self.kind == "product" else self
 
     @property

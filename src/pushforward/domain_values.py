@@ -16,8 +16,8 @@ from pushforward.domain import Domain
 class Outside(NamedTuple):
     """The first value of data that does not lie in a domain.
 
-    row: its number, from 0. position: in the row, one number for each axis of an event. value: in as many digits
-    as it has. domain: where a value at this place has to lie. rows: how many rows hold such values, of ``total``.
+    row: its number, from 0. position: its place in the row, one number for each axis of an event. value: all of its
+    digits. domain: the domain of values at this place. rows: number of rows with such values, of ``total``.
     """
 
     row: int
@@ -34,7 +34,7 @@ class Outside(NamedTuple):
         >>> find_outside(CIRCLE, torch.tensor([[1.0], [5.0]])).sentence("row 1", ["angle"]).partition(";")[0]
         "row 1 has the value 5.0, but this flow takes a period from -3.14159 to 3.14159 in column 'angle'"
         """
-        wanted, advice = "a finite number", "mend or leave out such rows"
+        wanted, advice = "a finite number", "correct or leave out such rows"
         if math.isfinite(float(self.value)):
             wanted = str(self.domain)
             if self.domain.kind == "circle":
@@ -73,7 +73,7 @@ def outside_at(domain: Domain, x: Tensor, row: int, place: int, rows: int) -> Ou
     """The value of ``x: (N, *event_shape)`` at ``place`` of the flat row, which is one of ``rows`` such rows."""
     position = tuple(int(i) for i in np.unravel_index(place, x.shape[1:]))
     value = x[row].flatten()[place].cpu()
-    # NumPy shows no more digits than tell a float32 from its neighbours, but has no bfloat16.
+    # NumPy shows no more digits than distinguish a float32 from its neighbours, but has no bfloat16.
     shown = str(value.item() if value.dtype == torch.bfloat16 else value.numpy()[()])
     return Outside(row, position, shown, domain.coordinate(place), rows, len(x))
 
@@ -102,13 +102,13 @@ def wrap(domain: Domain, x: Tensor) -> Tensor:
 
 
 def wrapped(x: Tensor, low: float, high: float) -> Tensor:
-    """Values in the period from ``low`` to ``high``; those in it already stay as they are, ``high`` among them."""
+    """Values in the period from ``low`` to ``high``; those in it are not changed, ``high`` among them."""
     inside = (x >= low) & (x <= high)
     return torch.where(inside, x, (low + torch.remainder(x - low, high - low)).to(x.dtype))
 
 
 def _all_inside(domain: Domain, x: Tensor) -> bool:
-    """Whether integers are seen to be inside by their least and largest alone, without a copy of large data."""
+    """Whether the smallest and the largest show that all integers are inside, without a copy of large data."""
     if x.is_floating_point() or domain.kind not in ("real", "integers"):
         return False
     low, high = (x.to(torch.uint8) if x.dtype == torch.bool else x).aminmax()

@@ -17,7 +17,7 @@ class ShapeError(PushforwardError, ValueError):
 
 
 class OptionError(PushforwardError, ValueError):
-    """An option is unknown, out of range, or does not go with another."""
+    """An option is unknown, out of range, or incompatible with another one."""
 
     exit_code = 2
 
@@ -45,7 +45,7 @@ class ModelError(PushforwardError, OSError):
 
 
 class NumericsError(PushforwardError, ArithmeticError):
-    """A computation became non-finite or did not converge, and no value would be honest."""
+    """A computation became non-finite or did not converge, and no value would be valid."""
 
     exit_code = 5
 

@@ -1,4 +1,4 @@
-"""Events, what one row of a batch holds: their shape, and sums over them."""
+"""Events, each the content of one row of a batch: their shape, and sums over them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def leading_axis(values: Tensor, ndim: int) -> Tensor:
 
 
 def repeat_rows(values: Tensor, times: int) -> Tensor:
-    """``values: (B, ...)`` repeated: ``(times * B, ...)``, all rows before the first comes again."""
+    """``values: (B, ...)`` repeated: ``(times * B, ...)``, the whole batch, ``times`` times in sequence."""
     return values.repeat(times, *(1,) * (values.ndim - 1))
 
 

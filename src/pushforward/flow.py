@@ -28,7 +28,7 @@ from pushforward.threads import PassThreads
 from pushforward.transforms.base import Transform
 from pushforward.transforms.dequantisation import Dequantisation
 
-# Of one pass of `likelihood`, so that what the nets keep stays small next to memory: rows, and values of events.
+# Largest numbers of rows and of values of events in one pass of `likelihood`, to limit memory.
 _BATCH_ROWS, _BATCH_VALUES = 1024, 2**18
 _HELD_VALUES = 2**22
 _PROBES = 8
@@ -110,7 +110,8 @@ class Flow(Density):
     def kind_in_words(self) -> str:
         """The kind as it is printed: a bound with the dequantisation that makes it one, an estimate with its method.
 
-        What is both is an "estimate of a bound". These are the words for one draw; `Likelihood` has those for more.
+        A kind that is both is an "estimate of a bound". These words describe one draw; those of `Likelihood` describe
+        more.
         """
         return self._in_words(1, 1)
 
@@ -132,8 +133,8 @@ class Flow(Density):
     def objective(self) -> Objective:
         """A module that takes rows to the loss of training: ``flow.objective(x, context).value`` is to be minimised.
 
-        Every access makes one, bound to this flow; keep it for the length of a loop. It holds the regularisation that
-        belongs to the architecture, such as Real NVP's L2 penalty.
+        Every access makes a new one, bound to this flow; keep it during a loop. It includes the regularisation of the
+        architecture, such as Real NVP's L2 penalty.
 
         >>> import torch
         >>> from pushforward import flows
@@ -217,8 +218,8 @@ class Flow(Density):
         For a bound, ``samples`` draws per row make the importance-weighted log-mean-exp (Burda, Grosse & Salakhutdinov,
         "Importance weighted autoencoders", 2016, eq. 8), which tightens as they grow. For an estimate they are probes,
         and the value is the mean of the log values. An exact flow needs neither. For an estimate of a bound each draw's
-        log weight is first averaged over ``probes`` probes (None: 1 for one draw, else 8): what is left of their
-        noise, v of variance, raises a log-mean-exp of many draws by about v / 2.
+        log weight is first averaged over ``probes`` probes (None: 1 for one draw, else 8): their remaining noise, of
+        variance v, raises a log-mean-exp of many draws by about v / 2.
 
         Noise is keyed by ``seed`` (0, or drawn from ``generator`` where one is given) and by the number of the row
         (counted from ``first_row``): neither ``batch_size``,
@@ -269,9 +270,10 @@ class Flow(Density):
         generator: torch.Generator | None = None,
         seed: int | None = None,
     ) -> None:
-        """Set what depends on data (offsets, moments, those of contexts too) from a batch ``x: (B, *event_shape)``.
+        """Set offsets and moments, also those of contexts, from a batch of data ``x: (B, *event_shape)``.
 
-        `fit` does this before its first step; a loop of your own calls it once. What is set already stays as it is.
+        `fit` does this before its first step; a loop of your own calls it once. State that is set already does not
+        change.
 
         >>> import torch
         >>> from pushforward import flows

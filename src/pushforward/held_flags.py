@@ -34,7 +34,8 @@ class HeldFlags(Generic[Owner]):
 
     @contextmanager
     def held(self, owners: Sequence[Owner], value: bool) -> Iterator[None]:
-        """Inside, the flag of each owner is ``value``; flags that are so anyway, and that nobody holds, stay free."""
+        """Inside, the flag of each owner is ``value``; flags that have the value already, and that no thread holds, are
+        not touched."""
         with self._lock:
             mine = [owner for owner in owners if id(owner) in self._holdings or self._read(owner) != value]
             for owner in mine:

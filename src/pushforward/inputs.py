@@ -86,7 +86,7 @@ def as_rows(values: TensorLike, name: str, shape: Shape, like: Tensor) -> Tensor
 def _require_exact(integers: Tensor, name: str, dtype: torch.dtype) -> None:
     """Refuse integers that ``dtype`` would round."""
     largest = int(2 / torch.finfo(dtype).eps)
-    # A shorter integer type cannot hold so large a value; this also spares traced code a look at the values.
+    # A shorter integer type cannot hold so large a value; this also avoids a look at the values in traced code.
     if integers.numel() == 0 or integers.dtype == torch.bool or torch.iinfo(integers.dtype).max <= largest:
         return
     low, high = (int(end) for end in integers.aminmax())

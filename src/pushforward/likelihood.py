@@ -37,13 +37,12 @@ class Estimator:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Log-likelihoods in nats, each with what kind of number it is.
+    """Log-likelihoods in nats, with their kind.
 
-    value: (B,); kind: ``exact``, ``bound`` (a lower bound) or ``estimate``; samples: how many draws were averaged per
-    row (draws of a bound, or of an estimate of one; probes of an estimate); probes: how many there were for each draw,
-    1 where none is wanted; standard_error: (B,) of ``value`` over the draws, over the probes where there is one draw,
-    None where there is one of both; in_words: the kind as it is to be printed, which for an estimate says how it comes
-    about, and of what.
+    value: (B,); kind: ``exact``, ``bound`` (a lower bound) or ``estimate``; samples: number of draws averaged per row
+    (draws of a bound, or of an estimate of one; probes of an estimate); probes: number of probes for each draw, 1 where
+    none is needed; standard_error: (B,) of ``value`` over the draws, over the probes where there is one draw, None
+    where there is one of both; in_words: the kind as printed, which for an estimate names its method and its quantity.
     """
 
     value: Tensor

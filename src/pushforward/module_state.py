@@ -1,4 +1,4 @@
-"""Contracts of modules on their state: which buffers fit together, what training changes, which parameters scale."""
+"""Contracts of module state: consistent buffers, changes in training, initialisation by data, scale parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The noise that stochastic transforms declare, and drawing it: from a generator, or keyed by (seed, row).
+"""The noise that stochastic transforms declare, and how it is drawn: from a generator, or keyed by (seed, row).
 
 Keyed noise makes a score a function of the row alone: the same row gets the same noise in any batch, on any device and
 after reloading.
@@ -20,11 +20,11 @@ from pushforward.events import Shape
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise that a stochastic transform wants for one direction.
+    """The noise that a stochastic transform needs in one direction.
 
     shape: of one event; a batch of noise is ``(B, *shape)``. law: ``uniform`` on [0, 1), ``normal`` (standard) or
-    ``rademacher`` (-1 or 1). role: a ``draw`` decides where the path leads, and makes a bound of the log term; a
-    ``probe`` decides only how the log term is estimated. displaced: whether a transform also takes `DisplacedNoise`.
+    ``rademacher`` (-1 or 1). role: a ``draw`` determines the values, and makes the log term a bound; a ``probe``
+    affects the estimate of the log term only. displaced: whether a transform also takes `DisplacedNoise`.
     """
 
     shape: Shape
@@ -34,9 +34,9 @@ class Noise:
 
 
 class DisplacedNoise(NamedTuple):
-    """Noise, and a displacement of the values that it is turned into, for values that no noise leads to.
+    """Noise, and a displacement of the values that it becomes, for values that no noise gives.
 
-    A transform that clamps on the way to the data gives it as the path noise of clamped values, and declares that with
+    A transform whose `to_data` clamps returns it as the path noise of clamped values, and declares that by
     ``Noise.displaced``. Both tensors are ``(B, *shape)``.
     """
 
@@ -44,7 +44,7 @@ class DisplacedNoise(NamedTuple):
     displacement: Tensor
 
 
-# What a transform declares, and what it is then given: nothing, one tensor, or a tuple with one entry per part.
+# The noise that a transform declares and then gets: none, one tensor, or a tuple with one entry per part.
 NoiseSpec: TypeAlias = "Noise | tuple[NoiseSpec, ...] | None"
 NoiseValue: TypeAlias = "Tensor | tuple[NoiseValue, ...] | None"
 
@@ -55,7 +55,7 @@ def has_role(spec: NoiseSpec, role: Literal["draw", "probe"]) -> bool:
 
 
 def join_noise(specs: Sequence[NoiseSpec]) -> NoiseSpec:
-    """The noise of several parts as one declaration: None where no part wants any."""
+    """The noise of several parts as one declaration: None where no part needs any."""
     return tuple(specs) if any(s is not None for s in specs) else None
 
 
@@ -128,7 +128,7 @@ def keyed(
     repetition: int | Tensor = 0,
     probe: int | Tensor = 0,
 ) -> NoiseValue:
-    """Noise for the rows numbered ``rows: (B,)``: a function of (seed, row number, repetition) and of nothing else.
+    """Noise for the rows numbered ``rows: (B,)``: a function of (seed, row number, repetition) alone.
 
     repetition: 0 or more, of all rows or one of each, (B,). probe: the index of the trace probe, on which the
     noise of role ``probe`` alone depends.
@@ -136,7 +136,7 @@ def keyed(
     if spec is None:
         return None
     # One counter-based stream a row and repetition; the parts of a row's noise are consecutive stretches of its stream.
-    # Words of 64 bits by name: numpy makes floats of a list with a number beyond 2**63, and seeds would fall together.
+    # The dtype is explicit, because numpy makes floats of a list with a number beyond 2**63, and seeds would coincide.
     numbers = [torch.as_tensor(value).expand(rows.shape).tolist() for value in (rows, repetition, probe)]
     words, counter = np.array([seed & (2**64 - 1), 0], dtype=np.uint64), np.zeros(4, dtype=np.uint64)
     streams: dict[str, list[np.random.Generator]] = {role: [] for role in ("draw", "probe") if has_role(spec, role)}

@@ -1,4 +1,4 @@
-"""Checks of numeric options: a value in range, or an OptionError that names the option."""
+"""Checks of numeric options, which return a value in range or raise an OptionError that names the option."""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ def in_float64(x: Tensor) -> Tensor:
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Without autocast on the device of ``x``: in half precision what is monotone, or the inverse of something, is not
-    any more. Nothing to do on a device that has no autocast."""
+    """A context without autocast on the device of ``x``, because in half precision monotone maps and inverses lose
+    these properties. It does nothing on a device without autocast."""
     device = x.device.type
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
@@ -45,16 +45,16 @@ def strict_precision(x: Tensor) -> Iterator[None]:
     """`full_precision`, and on a CUDA device no TensorFloat-32 for float32 either; the process's switches as they were
     afterwards.
 
-    TensorFloat-32 keeps ten bits of what it multiplies, and torch's convolutions use it unless told otherwise: an
-    iteration to a fixed point never comes to rest, and there and back is three digits apart. The switches are global,
-    and what is being compiled leaves them alone: a graph cannot throw them.
+    TensorFloat-32 keeps ten bits of the factors of a product, and torch's convolutions use it by default: fixed-point
+    iterations do not converge, and round trips are accurate to three digits only. The switches are global, and code
+    that is being compiled leaves them alone, because a graph cannot set them.
     """
     with full_precision(x), _without_tf32() if x.device.type == "cuda" else nullcontext():
         yield
 
 
 class _Switches:
-    """The process's switches for TensorFloat-32: how many threads want them off, and how to put them back."""
+    """The process's switches for TensorFloat-32: the number of threads that need them off, and how to restore them."""
 
     def __init__(self) -> None:
         self.lock, self.users, self.restored = Lock(), 0, ExitStack()
@@ -102,9 +102,9 @@ def _without_tf32() -> Iterator[None]:
 
 
 def present_precision(x: Tensor) -> Callable[[], AbstractContextManager[object]]:
-    """Autocast on the device of ``x`` as it is now, to be entered later, where what was computed is computed again.
+    """A factory of the present autocast state on the device of ``x``, for later recomputation.
 
-    Without its cache: what that holds of a weight may have been made without gradients.
+    The state has no cache, because cached copies of weights may have been made without gradients.
     """
     device = x.device.type
     if not torch.amp.is_autocast_available(device):
@@ -117,10 +117,9 @@ def present_precision(x: Tensor) -> Callable[[], AbstractContextManager[object]]
 def evaluation(module: nn.Module) -> Iterator[None]:
     """Evaluation mode inside, without autocast and TensorFloat-32; each module's own mode again outside.
 
-    The mode is the module's, hence that of every thread that uses it meanwhile; it ends when the last of the threads
-    that are inside leaves.
+    The mode belongs to the module, hence to every thread that uses it meanwhile. It ends when the last thread leaves.
 
-    Less than full precision is for training: a net then answers differently to inputs that differ in the last bit, so
+    Lower precision is for training: a net then returns different outputs for inputs that differ in the last bit, so
     that `to_data` would not invert `to_latent`.
     """
     one = next(iter((*module.parameters(), *module.buffers())), torch.empty(0))

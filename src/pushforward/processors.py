@@ -40,7 +40,7 @@ def affinity() -> int:
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """The quota of this process's control groups (version 2 or 1) in processors, or None where none is set.
 
-    A group is also bound by the groups that it lies in, so the smallest quota on the way up counts.
+    A group is also bound by the groups that it lies in, so the smallest quota among all of them counts.
     """
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()

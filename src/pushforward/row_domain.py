@@ -1,4 +1,4 @@
-"""Rows of data against the domain of a flow, before anything is computed from them."""
+"""Checks of rows of data against the domain of a flow, before any computation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pushforward.errors import DataError
 from pushforward.flow import Flow
 from pushforward.rows import Rows
 
-# So many rows with values at the ends of an interval tell whether the flow takes the ends.
+# Number of rows with values at the ends of an interval that are scored to see whether the flow takes the ends.
 _ENOUGH_ROWS = 64
 
 
@@ -38,8 +38,8 @@ def require_inside(
 def _refused_end(flow: Flow, rows: Rows) -> Outside | None:
     """The first value at an end of its interval where the density is 0 or infinite, as a logarithm has it at 0.
 
-    An interval is open or closed as the transforms have it: the rows are scored as they are and with values of the
-    inside in the place of the ends.
+    The transforms determine whether an interval is open or closed: the rows are scored unchanged, and with inner values
+    in place of the ends.
     """
     ends = at_ends(flow.transform.domain, rows.x)
     if ends is None:

@@ -23,7 +23,7 @@ _BATCH = 512
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Events ``x: (N, *event)`` in their own dtype, and what belongs to each.
+    """Rows of data: events ``x: (N, *event)`` in their own dtype, and the context and label of each.
 
     context: ``(N, *context_shape)``, or labels (N,) where the flow has an embedding; None for an unconditional flow.
     labels: (N,) classes where the data have some, whether or not the flow is conditioned on them.
@@ -65,7 +65,7 @@ class Rows:
     def batches(self, flow: Flow, size: int = _BATCH) -> Iterator[tuple[int, Tensor, Tensor | None]]:
         """The number of the first row, events and contexts of each batch, on the flow's device and in its dtype.
 
-        There is one batch of no rows where there are none.
+        Without rows there is one empty batch.
         """
         for start in range(0, max(1, len(self)), size):
             yield start, *self._slice(start, start + size).on(flow)

@@ -26,7 +26,7 @@ def structure(
 ) -> str:
     """A heading and one line a step, from the data to the base.
 
-    title: of the flow; likelihood: its kind in words; embedding: of integer labels as contexts.
+    title: name of the flow; likelihood: its kind in words; embedding: that of integer labels as contexts.
     """
     rows = [("data", str(transform.data_shape), 0), *_step_rows(transform, ""), *_base_rows(base, "", "base: ")]
     if embedding is not None:

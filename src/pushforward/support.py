@@ -1,4 +1,4 @@
-"""The support of a density: values outside of it, where that of a torch distribution ends, angles on the circle."""
+"""The support of a density: values outside of it, its ends for torch distributions, and angles on the circle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ End: TypeAlias = "float | Tensor | None"
 def zero_outside(inside: Tensor, log_value: Tensor, x: Tensor) -> Tensor:
     """``log_value`` where ``inside``; elsewhere the log of a density of zero, or NaN where ``x`` is one.
 
-    A NaN is passed on and not made, so that a constant ``log_value`` too has a gradient in ``x``, which is 0.
+    A NaN is propagated from ``x``, so that a constant ``log_value`` too has a gradient in ``x``, which is 0.
     """
     outside = torch.where(x.isnan(), x, -math.inf).to(log_value)
     return torch.where(inside, log_value, outside)
@@ -27,7 +27,7 @@ def zero_outside(inside: Tensor, log_value: Tensor, x: Tensor) -> Tensor:
 def ends(distribution: Distribution, wanted: str) -> tuple[End, End]:
     """The lower and the upper end of the interval that a continuous distribution lies on; None for one at infinity.
 
-    wanted: how the error begins that is raised for anything else, an OptionError.
+    wanted: the beginning of the OptionError that is raised for anything else.
     """
     support: Any = distribution.support
     while isinstance(support, (constraints.independent, constraints.MixtureSameFamilyConstraint)):

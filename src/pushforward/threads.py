@@ -1,7 +1,7 @@
 """The number of torch's threads that suits the size of a computation on the CPU.
 
-Threads share one call of torch at a time, and meet after it: where calls are small the meeting takes longer than the
-work, and where another process has the processor of one thread, all the others wait for it at each call.
+Threads share one call of torch at a time and synchronise after it. For small calls the synchronisation takes longer
+than the work. Where another process has the processor of one thread, all others wait for it at each call.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch.utils.flop_counter import flop_registry
 
 from pushforward import processors
 
-# Of one call, for each thread: on two processors, two threads are faster than one from about twice this work on, for
-# coupling, autoregressive and image flows alike. The unit is one value of an elementwise operation, in whose time a
-# matrix product does so many floating-point operations.
+# Smallest work of a call for each thread: on two processors, two threads are faster than one from about twice this work
+# on, for coupling, autoregressive and image flows alike. The unit is one value of an elementwise operation, in whose
+# time a matrix product does so many floating-point operations.
 _WORK_PER_THREAD, _PRODUCT_OPERATIONS = 100_000, 16
 # Passes of up to so many times the rows of a counted one are taken to have work in proportion to their rows.
 _MANY_TIMES = 4
@@ -27,7 +27,7 @@ _MANY_TIMES = 4
 
 @contextmanager
 def restored_threads() -> Iterator[None]:
-    """A context in which the number of threads may be changed; torch has its own number again afterwards."""
+    """A context in which the number of threads may be changed; afterwards torch has its previous number."""
     before = torch.get_num_threads()
     try:
         yield
@@ -101,7 +101,7 @@ def _threads_for(mean_work: float) -> int:
 class WorkCounter(TorchDispatchMode):
     """Counts the calls of torch's operators inside, and the work in them, by sizes alone.
 
-    It takes no times, so that the number of threads, and with it the order of sums, is the same in each run.
+    It measures no times, so that the number of threads, and with it the order of sums, is the same in each run.
     """
 
     def __init__(self) -> None:

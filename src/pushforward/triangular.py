@@ -21,7 +21,7 @@ class StrictTriangle(nn.Module):
 
     @torch.no_grad()
     def set(self, matrices: Tensor) -> None:
-        """Take the entries below the diagonal from ``matrices: (*batch, size, size)``."""
+        """Set the entries below the diagonal from ``matrices: (*batch, size, size)``."""
         self.entries.copy_(matrices.to(self.entries).flatten(-2)[..., self._places])
 
 

@@ -45,8 +45,8 @@ class Base(nn.Module, ABC):
     """A density on events of shape ``event_shape`` whose coordinates lie in ``support``.
 
     Sampling takes its generator, dtype and device as arguments, so that a base owns no dummy buffers and touches no
-    global random state. Attributes that a subclass sets besides: ``tempered``, whether its samples have a centre to
-    which a temperature can draw them; ``conditional``, whether it needs a context.
+    global random state. Attributes that a subclass also sets: ``tempered``, whether its samples have a centre, from
+    which a temperature scales deviations; ``conditional``, whether it needs a context.
 
     >>> import torch
     >>> from pushforward.bases import StandardNormal
@@ -62,7 +62,7 @@ class Base(nn.Module, ABC):
 
     @property
     def label(self) -> str:
-        """The name of the distribution for people."""
+        """The readable name of the distribution."""
         return type(self).__name__
 
     @abstractmethod
@@ -71,7 +71,7 @@ class Base(nn.Module, ABC):
 
     @abstractmethod
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
-        """`sample` with its checks done: temperature is 1 for a base that is not ``tempered``."""
+        """`sample` after its checks: temperature is 1 for a base that is not ``tempered``."""
 
     def sample(
         self,
@@ -107,7 +107,7 @@ class Base(nn.Module, ABC):
         return None
 
     def to_unbounded(self, z: Tensor) -> Tensor:
-        """Latents ``z: (B, *event_shape)`` in coordinates in which every mixture of two latents is a latent.
+        """Latents ``z: (B, *event_shape)`` in unbounded coordinates, in which every mixture of two latents is a latent.
 
         Raises OptionError for a base that has no such coordinates.
         """

@@ -15,7 +15,7 @@ from pushforward.events import Shape, sum_event
 from pushforward.precision import in_float64
 from pushforward.support import wrap_angle, zero_outside
 
-# A proposal is rejected with a probability of at most 0.35, so that as many rejections in a row mean a fault.
+# A proposal is rejected with a probability of at most 0.35, so that this many rejections in a row indicate an error.
 _MOST_ROUNDS = 1000
 # Below the first the distribution is uniform in float64; above the second it is normal with variance 1 / k.
 _UNIFORM_BELOW, _NORMAL_ABOVE = 1e-30, 1e12
@@ -109,7 +109,7 @@ def _best_fisher(k: Tensor, source: Source) -> Tensor:
     unknown = k.isnan()
     given = torch.where(unknown, 1.0, k)
     k = given.clamp(_UNIFORM_BELOW, _NORMAL_ABOVE)
-    # r = (1 + rho^2) / (2 rho) by the paper's rho; for small k by its expansion, where that is a difference of equals.
+    # r = (1 + rho^2) / (2 rho) by the paper's rho; for small k by its expansion, where the formula cancels.
     safe = k.clamp(min=1e-4)
     tau = 1 + (1 + 4 * safe.square()).sqrt()
     rho = (tau - (2 * tau).sqrt()) / (2 * safe)

@@ -1,4 +1,4 @@
-"""Bases of independent coordinates with something to learn: normal, normal given a context, Student's t."""
+"""Bases of independent coordinates with learned parameters: normal, normal given a context, Student's t."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class DiagonalNormal(_Normal):
 class ConditionalNormal(_Normal):
     """Independent normal coordinates whose means and log-scales a net computes from the context.
 
-    context_dim: how many numbers a context has, at least one. Starts at the standard normal for every context.
+    context_dim: number of values of a context, at least one. Starts at the standard normal for every context.
 
     >>> import torch
     >>> from pushforward.bases import ConditionalNormal
@@ -130,7 +130,7 @@ class StudentT(Base):
 
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
         df = source.take(self.df).expand(n, *self.event_shape)
-        # A normal over the root of a gamma variable; torch.distributions.Gamma has no way to pass a generator in.
+        # A normal over the root of a gamma variable; torch.distributions.Gamma does not take a generator.
         gamma: Tensor = torch._standard_gamma(df / 2, generator=source.generator)
         student = source.normal(n, *self.event_shape) * (df / 2 / gamma).sqrt()
         return source.take(self.location) + temperature * source.take(self.scale(self.raw_scale).exp()) * student

@@ -16,7 +16,7 @@ from pushforward.option_checks import at_least_one
 from pushforward.precision import full_precision
 from pushforward.triangular import StrictTriangle
 
-_MAX_SIZE = 1024  # numbers of an event: a component has half their square as parameters
+_MAX_SIZE = 1024  # largest size of an event: a component has half its square as parameters
 
 
 class GaussianMixture(Base):
@@ -63,7 +63,7 @@ class GaussianMixture(Base):
             factors, log_diagonal = self._factors()
             centres = (factors @ self.means[:, :, None]).reshape(-1)
             y = F.linear(z, factors.reshape(-1, self.size), -centres).reshape(-1, self.components, self.size)
-            # Bounded, so that far outside the components are compared and not inf with inf.
+            # Bounded, so that far outside the components remain comparable, instead of inf with inf.
             squares = y.square().sum(2).clamp(max=torch.finfo(z.dtype).max / 8)
             each = log_diagonal.sum(1) - 0.5 * squares - 0.5 * self.size * math.log(2 * math.pi)
             value: Tensor = torch.logsumexp(self.logits.log_softmax(0) + each, 1)

@@ -1,4 +1,4 @@
-"""A product of bases: independent blocks of a vector, each with a base of its own."""
+"""A product of bases: independent blocks of a vector, each with its own base."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pushforward.errors import ShapeError
 
 
 class ProductBase(Base):
-    """Independent blocks of a vector, each with a base of its own on events ``(D_i,)``: the base of a `Product`.
+    """Independent blocks of a vector, each with its own base on events ``(D_i,)``: the base of a `Product`.
 
     indices: the coordinates of each block; None takes them in order.
 

@@ -53,7 +53,7 @@ def build_base(name: str, event_shape: Shape, context_dim: int = 0, components: 
 
 
 def is_registered(base: Base) -> bool:
-    """Whether `build_base` knows the base, or all of the parts of a product: then a model can be saved with it.
+    """Whether a model with this base can be saved: `build_base` knows it, or all of the parts of a product.
 
     >>> from pushforward.bases import StandardNormal, is_registered
     >>> is_registered(StandardNormal((2,)))

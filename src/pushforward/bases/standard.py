@@ -1,4 +1,4 @@
-"""Bases with nothing to learn: the standard normal, the standard logistic, and a uniform box."""
+"""Bases without parameters: the standard normal, the standard logistic, and a uniform box."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class StandardLogistic(Base):
         return sum_event(-z - 2 * F.softplus(-z))
 
     def _draw(self, n: int, context: Tensor | None, temperature: float, source: Source) -> Tensor:
-        # u is a multiple of eps / 2 below 1: a 0 stands for the numbers up to the next one, not for the far tail.
+        # u is a multiple of eps / 2 below 1: 0 represents the numbers up to the next multiple, not the far tail.
         u = source.uniform(n, *self.event_shape).clamp(min=torch.finfo(source.dtype).eps / 4)
         return temperature * (u.log() - torch.log1p(-u))
 

@@ -89,7 +89,7 @@ def _inner_point(distribution: Distribution) -> Tensor:
 
 
 def _cdf_by_name(distribution: Distribution, z: Tensor) -> Tensor:
-    """Student's t, which torch.distributions has no distribution function for."""
+    """The distribution function of Student's t, which torch.distributions lacks."""
     if not isinstance(distribution, StudentT):
         raise OptionError(f"{type(distribution).__name__} has no cumulative distribution function")
     probabilities = student_cdf((z - distribution.loc) / distribution.scale, distribution.df)

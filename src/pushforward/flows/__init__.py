@@ -1,4 +1,4 @@
-"""Published architectures, built by name: ``build("real_nvp", event_shape=(2,))``; and those of your own."""
+"""Published architectures, built by name: ``build("real_nvp", event_shape=(2,))``; and your own architectures."""
 
 from pushforward.flow import FlowConfig as FlowConfig
 from pushforward.flows.data_layers import DataOptions as DataOptions

@@ -26,7 +26,7 @@ from pushforward.transforms import (
 )
 from pushforward.transforms.partition import half
 
-# Sizes of the nets of the noise flow: it learns how a density leans within a cell, which is soon learned.
+# Sizes of the nets of the noise flow: the density within a cell is simple.
 _NOISE_COUPLINGS, _NOISE_CHANNELS, _NOISE_BLOCKS, _NOISE_HIDDEN = 4, 16, 1, (64,)
 
 
@@ -39,13 +39,14 @@ class DataOptions(Options):
     """
 
     levels: Annotated[
-        int | None, Field(ge=2, description="data are the integers 0..levels-1: dequantise, then logit")
+        int | None,
+        Field(ge=2, description="number of levels of integer data 0..levels-1; adds dequantisation and a logit"),
     ] = None
     dequantisation: Annotated[
         Literal["uniform", "variational"],
-        Field(description="of data with levels: uniform noise, or noise that is learned, for a tighter bound"),
+        Field(description="noise for data with levels: uniform, or learned for a tighter bound"),
     ] = "uniform"
-    alpha: Annotated[float, Field(ge=0, lt=0.5, description="margin of the logit, of data with levels")] = 0.05
+    alpha: Annotated[float, Field(ge=0, lt=0.5, description="margin of the logit, for data with levels")] = 0.05
     standardise: Annotated[bool, Field(description="centre and scale data without levels, by the training rows")] = True
 
 
@@ -68,7 +69,7 @@ def data_layers(event_shape: Shape, context_dim: int, options: DataOptions) -> l
         refuse_unused(options, ("alpha", "dequantisation"), "it is for data with levels")
         return [Standardise(event_shape)] if options.standardise else []
     if options.alpha == 0:
-        # At alpha = 0 a dequantised 0 would sit on the logit's pole.
+        # At alpha = 0 a dequantised 0 would lie at the logit's pole.
         raise OptionError("alpha must be above 0 for data with levels")
     if options.dequantisation == "uniform":
         first: Dequantisation = Dequantise(event_shape, options.levels)
@@ -80,8 +81,8 @@ def data_layers(event_shape: Shape, context_dim: int, options: DataOptions) -> l
 def variational(event_shape: Shape, context_dim: int, levels: int) -> VariationalDequantise:
     """Variational dequantisation: noise from four couplings given the data and the context, with affine maps.
 
-    Affine, because samples need the inverse for their log term, and a density within one cell is seldom more than a
-    slope. Couplings that would change nothing, every second one of a single pixel or feature, are left out.
+    The maps are affine, because the log term of samples needs their inverse, and a density within one cell is seldom
+    more than a slope. Couplings that would change nothing, every second one of a single pixel or feature, are left out.
     """
     image = len(event_shape) == 3
     first: Partition = Checkerboard(event_shape, 1) if image else half(event_shape[0])

@@ -17,7 +17,7 @@ from pushforward.transforms.base import Transform
 
 
 class _CoordinateMark:
-    """Marks an option as the number of a coordinate of the data."""
+    """A mark of options that are numbers of coordinates of the data."""
 
 
 # The number of a coordinate, from 0. Where the data have columns, the name of one stands for its number.
@@ -62,10 +62,10 @@ class Steps:
 
 @dataclass(frozen=True)
 class Recipe(Generic[AnyOptions]):
-    """How an architecture is made for one kind of event.
+    """The recipe of an architecture for one kind of event.
 
-    steps: called as ``steps(event_shape, context_dim, options)``. Options that are `DataOptions` get the data layers
-    that they ask for, before these steps.
+    steps: called as ``steps(event_shape, context_dim, options)``. Options that are `DataOptions` get their data layers
+    before these steps.
 
     >>> from pushforward.flows import FlowOptions, Recipe, Steps
     >>> from pushforward.transforms import LULinear
@@ -99,7 +99,7 @@ class Architecture:
 
     @property
     def recipes(self) -> dict[Kind, Recipe[Any]]:
-        """The recipes that there are, by kind of event."""
+        """The existing recipes, by kind of event."""
         both: dict[Kind, Recipe[Any] | None] = {"vectors": self.vectors, "images": self.images}
         return {kind: recipe for kind, recipe in both.items() if recipe is not None}
 

@@ -22,13 +22,14 @@ from pushforward.flows.data_layers import DataOptions, data_layers
 from pushforward.flows.options import Architecture, Kind, Options
 from pushforward.transforms.base import Chain
 
-# Larger events are refused: a saved model of them could not be told from one made to exhaust the memory.
+# Larger events are refused: a saved model of them could not be distinguished from one made to exhaust the memory.
 MOST_COORDINATES = 1 << 22
 _EMBEDDING_WIDTH = 16
 
 
 def discover(package: ModuleType) -> dict[str, Architecture]:
-    """The architectures in the modules of a package by name: each module has one, ``ARCHITECTURE``, of its own name."""
+    """The architectures in the modules of a package by name: each module has one, ``ARCHITECTURE``, with the module's
+    name."""
     architectures_by_name = {}
     for module in pkgutil.iter_modules(package.__path__):
         architecture = import_module(f"{package.__name__}.{module.name}").ARCHITECTURE
@@ -42,7 +43,7 @@ _ARCHITECTURES = discover(architectures)
 
 
 def register(architecture: Architecture) -> None:
-    """Add an architecture: `build`, ``fit``, ``save`` and ``load`` then know its name, in this process.
+    """Add an architecture to the registry: `build`, ``fit``, ``save`` and ``load`` know its name in this process.
 
     A model of it can be loaded only where it is registered. Raises OptionError for a name that is taken.
 
@@ -98,13 +99,13 @@ def build(
     options: Options | None = None,
     **more: Any,
 ) -> Flow:
-    """Build a flow by name, at its start: ``flow.config`` holds what was built.
+    """Build an untrained flow by name; ``flow.config`` has its architecture and options.
 
-    event_shape: ``(D,)`` or ``D`` for vectors, ``(C, H, W)`` for images. context_dim: length of a context vector, 0
-    for none. classes: number of labels; the flow then takes integer labels (B,) as its context, through an embedding of
-    its own of width ``context_dim`` (16 if that is 0). The options are keywords (``bins=8``), or an object of the
-    architecture's own schema. Weights are drawn from torch's global generator: seed it for a repeatable start.
-    Raises OptionError, ShapeError.
+    event_shape: ``(D,)`` or ``D`` for vectors, ``(C, H, W)`` for images. context_dim: length of a context vector, 0 for
+    none. classes: number of labels; the flow then takes integer labels (B,) as its context, through its own embedding
+    of width ``context_dim`` (16 if that is 0). The options are keywords (``bins=8``), or an object of the
+    architecture's schema. Weights are drawn from torch's global generator: seed it for a repeatable start. Raises
+    OptionError, ShapeError.
 
     >>> import torch
     >>> flow = build("real_nvp", event_shape=(2,), hidden=(64, 64))

@@ -26,15 +26,15 @@ _NARROW = 1e-4
 
 
 class FlowMatching(Objective):
-    """The squared distance, a mean over coordinates, of the velocity from that of a path from datum to noise.
+    """The flow-matching loss: the mean squared difference between the velocity and that of a path from datum to noise.
 
-    The flow's one `Continuous` learns it at a random time of each row; no equation is solved. The transforms before it
-    are applied and not trained. path: straight lines, the ``optimal-transport`` path of Lipman, Chen, Ben-Hamu, Nickel
-    & Le, "Flow matching for generative modeling", 2023, eq. 20 to 23; or ``cos(pi t / 2) x + sin(pi t / 2) e``, which
-    keeps the variance, Albergo & Vanden-Eijnden, "Building normalizing flows with stochastic interpolants", 2023,
-    eq. 8. coupling: the pairing of the data of a batch with noise, ``independent``, or the ``optimal`` assignment in
-    squared distance, whose paths are straighter: Tong et al., "Improving and generalizing flow-based generative models
-    with minibatch optimal transport", 2024.
+    The loss is evaluated at a random time for each row, without solving an equation. It trains the flow's single
+    `Continuous`; the transforms before it are applied and not trained. path: straight lines, the ``optimal-transport``
+    path of Lipman, Chen, Ben-Hamu, Nickel & Le, "Flow matching for generative modeling", 2023, eq. 20 to 23; or
+    ``cos(pi t / 2) x + sin(pi t / 2) e``, which keeps the variance, Albergo & Vanden-Eijnden, "Building normalizing
+    flows with stochastic interpolants", 2023, eq. 8. coupling: the pairing of the data of a batch with noise,
+    ``independent``, or the ``optimal`` assignment in squared distance, whose paths are straighter: Tong et al.,
+    "Improving and generalizing flow-based generative models with minibatch optimal transport", 2024.
 
     The noise of a batch is a tuple: that of the transforms, a standard normal event, and a time in [0, 1) for each row.
     Raises OptionError.
@@ -68,7 +68,7 @@ class FlowMatching(Objective):
 
     @property
     def eager(self) -> str | None:
-        # The equation is not solved; only the assignment leaves torch.
+        # The equation is not solved; only the assignment runs outside torch.
         return "its optimal pairing of data and noise is found outside of torch" if self.coupling == "optimal" else None
 
     def forward(self, x: TensorLike, context: TensorLike | None = None, noise: NoiseValue = None) -> Loss:
@@ -104,7 +104,7 @@ def assigned(x: Tensor, e: Tensor) -> Tensor:
 
 
 def _split(noise: NoiseValue) -> tuple[NoiseValue, Tensor, Tensor]:
-    """The noise of the transforms, the events that the paths end in, and the times."""
+    """The noise of the transforms, the end points of the paths, and the times."""
     assert isinstance(noise, tuple)
     before, e, t = noise
     assert isinstance(e, Tensor)

@@ -56,7 +56,7 @@ class RegularisedLikelihood(Objective):
     """Minus the mean log-likelihood in nats, plus the kinetic and the Jacobian term of every `Continuous` (RNODE).
 
     Source: Finlay, Jacobsen, Nurbekyan & Oberman, "How to train your neural ODE", 2020. Raises OptionError for a
-    `Continuous` inside a transform that does not pass its parts on.
+    `Continuous` inside a transform that does not expose its parts.
 
     >>> from pushforward import flows
     >>> flow = flows.build("ffjord", event_shape=(2,), hidden=(8,), kinetic=0.01)

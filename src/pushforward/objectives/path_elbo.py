@@ -8,7 +8,7 @@ The last term, the score, has mean zero; the *path gradient* leaves it out, and 
 (Roeder, Wu & Duvenaud, "Sticking the landing", 2017). It needs grad_x log q(x) at a sample:
 
 - by scoring: one pass of ``log_prob`` and its gradient in x. For most flows a step then costs about half as much again
-  as with the plain gradient; where `to_latent` goes coordinate by coordinate or seeks roots, many times as much.
+  as with the plain gradient; where `to_latent` runs coordinate by coordinate or solves for roots, many times as much.
 - by the Jacobian: the gradient in z of the log-density, which sampling has computed, solved with the transposed
   Jacobian dx/dz, one backward pass for each coordinate. No `to_latent` at all, but only for a few coordinates.
   (Vaitl, Nicoli, Nakajima & Kessel, "Gradients should stay on path", 2022, keep to the sampling direction likewise.)
@@ -53,12 +53,12 @@ class PathELBO(Objective):
     """Minus the evidence lower bound E_q[log p~(x) - log q(x)] of the flow q, over samples x of it.
 
     Its rows are latents drawn from the base, as `draw` gives them. log_density: log p~, from ``x: (B, *event_shape)``,
-    and the context where the flow has one, to ``(B,)``. route: how the path gradient finds grad_x log q(x); None: the
-    plain reparameterised gradient.
+    and the context where the flow has one, to ``(B,)``. route: how the path gradient computes grad_x log q(x); None:
+    the plain reparameterised gradient.
 
     The loss has the bound's value and the gradient of its estimator. Samples where log p~ or a gradient is not finite
-    are left out of both, and counted in the part ``left_out``. The target is met by its value and its gradient at the
-    samples alone: multiplied by 0, a value that is not finite would be NaN.
+    are left out of both, and counted in the part ``left_out``. Only the target's value and gradient at the samples
+    enter the loss, because a value that is not finite would give NaN even when multiplied by 0.
 
     >>> import torch
     >>> from pushforward import flows
@@ -148,7 +148,7 @@ def draw(flow: Density, n: int, context: Tensor | None, generator: torch.Generat
 
 
 def grad_log_q(flow: Density, route: Route, drawn: Draw, context: Tensor | None) -> Tensor:
-    """The gradient of log q in x at the samples, ``(B, *event_shape)``; not finite where it cannot be found."""
+    """The gradient of log q in x at the samples, ``(B, *event_shape)``; not finite where it cannot be computed."""
     if route == "jacobian":
         return _by_jacobian(drawn)
     x = drawn.x.detach().requires_grad_()

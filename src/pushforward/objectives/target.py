@@ -25,7 +25,7 @@ class Target:
         self.log_density = log_density
 
     def __call__(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Log-densities ``(B,)``; raises OptionError, ShapeError for what is none."""
+        """Log-densities ``(B,)``; raises OptionError, ShapeError for other results."""
         if context is not None and context.is_floating_point():
             # The flow standardises contexts in their own precision; a user's formula mixes them with x.
             context = context.to(x.dtype)

@@ -29,13 +29,15 @@ Extra: TypeAlias = Annotated[int | None, Field(ge=1)]
 class ANFOptions(FlowOptions):
     """Options of `anf` on both kinds of events."""
 
-    transforms: Annotated[Transforms, Field(description="steps: an encoder and a decoder each")] = 4
+    transforms: Annotated[Transforms, Field(description="steps, each with an encoder and a decoder")] = 4
 
 
 class ANFVectorOptions(ANFOptions):
     """Options of `anf` on vectors."""
 
-    extra: Annotated[Extra, Field(description="coordinates of the noise; None: as many as the data")] = None
+    extra: Annotated[Extra, Field(description="number of added noise coordinates; None: as many as the data have")] = (
+        None
+    )
     hidden: Hidden = (128, 128)
     activation: Activation = "silu"
 
@@ -44,11 +46,11 @@ class ANFImageOptions(ANFOptions):
     """Options of `anf` on images."""
 
     extra: Annotated[
-        Extra, Field(description="channels of the noise after the squeezes; None: as many as the data")
+        Extra, Field(description="number of added noise channels after the squeezes; None: as many as the data have")
     ] = None
     channels: Channels = 64
     scales: Annotated[
-        Scales, Field(description="squeezes before the first step; None: sides down to 4, or to odd ones")
+        Scales, Field(description="squeezes before the first step; None: until the sides are 4 or odd")
     ] = None
 
 
@@ -83,7 +85,7 @@ def image_steps(event_shape: Shape, context_dim: int, options: ANFImageOptions) 
 def _augmented(
     shape: Shape, extra: int | None, count: int, coupling: Callable[[Shape, bool], Transform]
 ) -> list[Transform]:
-    """Noise beside the data, then ``e' = e exp(s(x)) + m(x)`` and ``x' = x exp(s(e')) + m(e')``: eqs. 8 and 9."""
+    """Noise appended to the data, then ``e' = e exp(s(x)) + m(x)`` and ``x' = x exp(s(e')) + m(e')``: eqs. 8 and 9."""
     # Drawn from the standard normal, whatever the data are: the first encoder makes it depend on them.
     augment = Augment(shape, ConditionalFlow(Identity((extra or shape[0], *shape[1:]))))
     joint, transforms = augment.latent_shape, list[Transform]([augment])
@@ -98,8 +100,8 @@ def _map() -> Affine:
 
 ARCHITECTURE = Architecture(
     name="anf",
-    summary="data and added noise change each other in turn, as encoders and decoders; the likelihood is a bound",
-    when="As the common ground of autoencoders and flows: one step is a VAE; score with many samples.",
+    summary="data and added noise change each other in turn, as encoder and decoder; the likelihood is a bound",
+    when="As the link between autoencoders and flows: one step is a VAE; score with many samples.",
     source="Huang, Dinh & Courville, 2020",
     vectors=Recipe(ANFVectorOptions, vector_steps),
     images=Recipe(ANFImageOptions, image_steps),

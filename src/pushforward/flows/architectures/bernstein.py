@@ -20,7 +20,7 @@ from pushforward.maps import Bernstein, Map
 class BernsteinOptions(NetOptions):
     """Options of `bernstein`."""
 
-    degree: Annotated[int, Field(ge=1, description="of the polynomial")] = 12
+    degree: Annotated[int, Field(ge=1, description="degree of the polynomial")] = 12
     bound: PolynomialBound = 5.0
 
 
@@ -36,7 +36,7 @@ def steps(event_shape: Shape, context_dim: int, options: BernsteinOptions) -> St
 ARCHITECTURE = Architecture(
     name="bernstein",
     summary="autoregressive Bernstein polynomials",
-    when="When a smooth map with stable coefficients is wanted: errors in them do not grow, and few are needed.",
+    when="When a smooth map with few coefficients is wanted, in which errors do not grow.",
     source="Ramasinghe, Fernando, Khan & Barnes, 2021",
     vectors=Recipe(BernsteinOptions, steps),
 )

@@ -33,8 +33,8 @@ def steps(event_shape: Shape, context_dim: int, options: BNAFOptions) -> Steps:
 
 ARCHITECTURE = Architecture(
     name="bnaf",
-    summary="one net with a triangular, positive derivative a step",
-    when="When few parameters have to give a flexible density; sampling needs a numeric root a coordinate.",
+    summary="steps that are nets with a triangular Jacobian, positive on the diagonal",
+    when="When few parameters must give a flexible density; sampling needs a numeric root per coordinate.",
     source="De Cao, Titov & Aziz, 2019",
     vectors=Recipe(BNAFOptions, steps),
 )

@@ -1,4 +1,4 @@
-"""Continuously indexed flow: every step is one of infinitely many bijections, chosen by an index that is drawn.
+"""Continuously indexed flow: every step is one of infinitely many bijections, selected by a random index.
 
 Source: Cornish, Caterini, Deligiannidis & Doucet, "Relaxing bijectivity constraints with continuously indexed
 normalising flows", 2020.
@@ -33,15 +33,15 @@ _ORDERED = ("maf", "nsf_ar")
 class CIFVectorOptions(CouplingOptions):
     """Options of `cif` on vectors."""
 
-    transforms: Annotated[Transforms, Field(description="steps with an index each")] = 5
+    transforms: Annotated[Transforms, Field(description="steps, each with its own index")] = 5
     linear: LinearBefore = "lu"
     inner: Annotated[
         Literal["real_nvp", "nsf", "maf", "nsf_ar"],
-        Field(description="whose steps are indexed: couplings or autoregressive, affine or splines"),
+        Field(description="flow with indexed steps: couplings or autoregressive, affine or splines"),
     ] = "real_nvp"
     inner_steps: Annotated[
         int | None,
-        Field(ge=1, description="steps with the same index; None: 3 couplings, or 1 autoregressive step"),
+        Field(ge=1, description="steps that share an index; None: 3 couplings, or 1 autoregressive step"),
     ] = None
     index: Annotated[int | None, Field(ge=1, description="dimension of the index u; None: min(D, 8)")] = None
     bins: Bins = 8
@@ -51,11 +51,11 @@ class CIFVectorOptions(CouplingOptions):
 class CIFImageOptions(ConvCouplingOptions):
     """Options of `cif` on images."""
 
-    transforms: Annotated[Transforms, Field(description="steps of every scale, with an index each")] = 5
+    transforms: Annotated[Transforms, Field(description="steps of every scale, each with its own index")] = 5
     inner: Annotated[
-        Literal["real_nvp", "nsf"], Field(description="whose couplings are indexed: affine ones or splines")
+        Literal["real_nvp", "nsf"], Field(description="flow with indexed couplings: affine or splines")
     ] = "real_nvp"
-    inner_steps: Annotated[int | None, Field(ge=1, description="couplings with the same index; None: 1")] = None
+    inner_steps: Annotated[int | None, Field(ge=1, description="couplings that share an index; None: 1")] = None
     index: Annotated[int | None, Field(ge=1, description="channels of the index u; None: 1")] = None
     bins: Bins = 8
     bound: Bound = 3.0
@@ -68,7 +68,7 @@ def vector_steps(event_shape: Shape, context_dim: int, options: CIFVectorOptions
     refuse_mixing(event_shape, options, ("linear",))
     make_map = _maps(options, options.inner, options.bins, options.bound)
     inner = _inner_steps(event_shape, context_dim, options, lambda: bendable(make_map(), event_shape))
-    # A coupling alone changes half of the coordinates, and an index costs as much as three.
+    # A single coupling changes half of the coordinates, and an index costs as much as three couplings.
     group = options.inner_steps or (1 if options.inner in _ORDERED else 3)
     index = (options.index or min(event_shape[0], 8),)
 
@@ -115,8 +115,8 @@ def _indexed(inner: Transform, by_index: ConditionalFlow, index: Shape, context_
 
 ARCHITECTURE = Architecture(
     name="cif",
-    summary="each step one of infinitely many bijections, chosen by a drawn index; the likelihood is a bound",
-    when="To compare with the paper: in equal time its couplings alone were as good here; score with many samples.",
+    summary="steps of infinitely many bijections, selected by a random index; the likelihood is a bound",
+    when="To compare with the paper: couplings without the index fit as well in equal time; score with many samples.",
     source="Cornish, Caterini, Deligiannidis & Doucet, 2020",
     vectors=Recipe(CIFVectorOptions, vector_steps),
     images=Recipe(CIFImageOptions, image_steps),

@@ -1,4 +1,4 @@
-"""Neural spline flow on circles, and on vectors of which some coordinates are circular.
+"""Neural spline flow on circles, and on vectors with some circular coordinates.
 
 Source: Rezende, Papamakarios, Racaniere, Albergo, Kanwar, Shanahan & Cranmer, "Normalizing flows on tori and spheres",
 2020, section 2.1.3 and 3.1; the nets and couplings are those of Durkan et al., "Neural spline flows", 2019.
@@ -32,27 +32,29 @@ class CircularNSFOptions(Options):
 
     circular: Annotated[
         tuple[Coordinate, ...] | None,
-        Field(description="the coordinates that are periodic, from 0; None: all of them"),
+        Field(description="the periodic coordinates, counted from 0; None: all of them"),
     ] = None
     low: Annotated[
-        Ends | tuple[Ends, ...], Field(description="where a period begins: one number, or one a periodic coordinate")
+        Ends | tuple[Ends, ...],
+        Field(description="lower end of the period: one number, or one for each periodic coordinate"),
     ] = -math.pi
     high: Annotated[
-        Ends | tuple[Ends, ...], Field(description="where a period ends: one number, or one a periodic coordinate")
+        Ends | tuple[Ends, ...],
+        Field(description="upper end of the period: one number, or one for each periodic coordinate"),
     ] = math.pi
-    wrap: Annotated[
-        bool, Field(description="periodic values outside their period stand for those that they are periods away from")
-    ] = False
+    wrap: Annotated[bool, Field(description="reduce periodic values outside their period modulo the period")] = False
     standardise: Annotated[
-        bool, Field(description="centre and scale the coordinates that are not periodic, from the first batch")
+        bool, Field(description="centre and scale the coordinates that are not periodic, by the training rows")
     ] = True
-    transforms: Annotated[Transforms, Field(description="steps, each changing half of either kind of coordinates")] = 8
+    transforms: Annotated[
+        Transforms, Field(description="couplings, each changing half of the periodic and half of the other coordinates")
+    ] = 8
     hidden: Hidden = (128, 128)
     activation: Activation = "relu"
     dropout: Dropout = 0.0
     bins: Bins = 8
     bound: Annotated[
-        Bound, Field(description="coordinates not periodic: a spline bends on [-bound, bound], identity outside")
+        Bound, Field(description="for coordinates that are not periodic: interval [-bound, bound] of a spline")
     ] = 3.0
 
 
@@ -132,14 +134,14 @@ def _coupling(
         residual=True,
     )
     coupling = Coupling(partition, map, CircularFeatures(len(kept), seen_circular, net), domain=domain)
-    # A periodic spline rotates after it bends, and its inverse before: after the last bend a rotation would do nothing
-    # to the density, as the base is uniform.
+    # A periodic spline ends with a rotation, and its inverse begins with one: a rotation at the end of the flow would
+    # not change the density, as the base is uniform.
     return Inverse(coupling) if periodic else coupling
 
 
 ARCHITECTURE = Architecture(
     name="circular_nsf",
-    summary="couplings of splines on circles, alone or beside real coordinates",
+    summary="couplings of splines on circles, alone or together with real coordinates",
     when="For angles, times of day and other periodic data: the density agrees where the period closes.",
     source="Rezende et al., 2020",
     vectors=Recipe(CircularNSFOptions, steps),

@@ -21,7 +21,9 @@ class CubicNSFOptions(CouplingOptions):
     """Options of `cubic_nsf`."""
 
     bins: Bins = 8
-    bound: Annotated[Bound, Field(description="a spline bends on [-bound, bound] and continues linearly outside")] = 3.0
+    bound: Annotated[
+        Bound, Field(description="interval [-bound, bound] of a spline, which continues linearly outside")
+    ] = 3.0
 
 
 def steps(event_shape: Shape, context_dim: int, options: CubicNSFOptions) -> Steps:
@@ -33,7 +35,7 @@ def steps(event_shape: Shape, context_dim: int, options: CubicNSFOptions) -> Ste
 ARCHITECTURE = Architecture(
     name="cubic_nsf",
     summary="couplings of monotone cubic splines",
-    when="To compare with `nsf`, its successor: the same flow with cubic pieces, whose slopes are continuous too.",
+    when="To compare with its successor `nsf`: the same flow with cubic pieces, whose slopes are continuous too.",
     source="Durkan, Bekasov, Murray & Papamakarios, 2019",
     vectors=Recipe(CubicNSFOptions, steps),
 )

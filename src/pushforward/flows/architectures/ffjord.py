@@ -23,9 +23,9 @@ from pushforward.transforms.base import Transform
 class FFJORDVectorOptions(ContinuousOptions):
     """Options of `ffjord` on vectors."""
 
-    transforms: Annotated[Transforms, Field(description="velocities, one after the other")] = 1
+    transforms: Annotated[Transforms, Field(description="velocity fields, applied in sequence")] = 1
     base: BaseName = "normal"
-    training_tolerance: Annotated[float, Field(gt=0, lt=1, description="the solver's in training")] = 1e-4
+    training_tolerance: Annotated[float, Field(gt=0, lt=1, description="tolerance of the solver in training")] = 1e-4
     kinetic: Annotated[
         float, Field(ge=0, description="weight of the mean squared velocity along the path, in training")
     ] = 0.01
@@ -34,7 +34,9 @@ class FFJORDVectorOptions(ContinuousOptions):
     ] = 0.01
     adjoint: Annotated[
         bool,
-        Field(description="gradients by solving backwards, in constant memory; no: through the steps, faster"),
+        Field(
+            description="gradients by the adjoint method, in constant memory; no: through the solver's steps, faster"
+        ),
     ] = True
 
 
@@ -46,12 +48,12 @@ class FFJORDImageOptions(FFJORDVectorOptions):
 
 
 def vector_steps(event_shape: Shape, context_dim: int, options: FFJORDVectorOptions) -> Steps:
-    """Velocities, one after the other."""
+    """Continuous-time steps with a velocity field each."""
     return Steps(_velocities(event_shape, context_dim, options), options.base, RegularisedLikelihood)
 
 
 def image_steps(event_shape: Shape, context_dim: int, options: FFJORDImageOptions) -> Steps:
-    """Velocities in squeezed scales."""
+    """Continuous-time steps in squeezed scales."""
 
     def make_steps(shape: Shape) -> list[Transform]:
         return _velocities(shape, context_dim, options)
@@ -67,8 +69,8 @@ def _velocities(shape: Shape, context_dim: int, options: FFJORDVectorOptions) ->
 
 ARCHITECTURE = Architecture(
     name="ffjord",
-    summary="data follow a learned velocity; exact trace up to 8 dimensions, above them an unbiased estimate",
-    when="Where one smooth, free-form motion should do; every likelihood and sample solves an equation.",
+    summary="data follow a learned velocity; exact trace up to 8 dimensions, above that an unbiased estimate",
+    when="When one smooth, free-form map is wanted; every likelihood and sample solves a differential equation.",
     source="Grathwohl, Chen, Bettencourt, Sutskever & Duvenaud, 2019",
     vectors=Recipe(FFJORDVectorOptions, vector_steps),
     images=Recipe(FFJORDImageOptions, image_steps),

@@ -1,4 +1,5 @@
-"""Flow matching: FFJORD's motion, learned by regression on paths from data to noise, without solving anything.
+"""Flow matching: the velocity of FFJORD, learned by regression on paths from data to noise, without solving an
+equation.
 
 Source: Lipman, Chen, Ben-Hamu, Nickel & Le, "Flow matching for generative modeling", 2023.
 """
@@ -22,7 +23,7 @@ class FlowMatchingOptions(ContinuousOptions):
     """Options of `flow_matching`. The base is the standard normal."""
 
     path: Annotated[
-        Interpolant, Field(description="from datum to noise: a straight line, or one that keeps the variance")
+        Interpolant, Field(description="path from datum to noise: a straight line, or one that keeps the variance")
     ] = "optimal-transport"
     coupling: Annotated[
         Pairing, Field(description="pairing of data and noise: independent, or minibatch optimal transport")
@@ -30,7 +31,7 @@ class FlowMatchingOptions(ContinuousOptions):
 
 
 def steps(event_shape: Shape, context_dim: int, options: FlowMatchingOptions) -> Steps:
-    """One velocity, which a regression learns."""
+    """One continuous-time step, whose velocity a regression learns."""
     if options.coupling == "optimal" and context_dim:
         # The pairs would make the noise depend on the context, and another conditional density would be learned.
         raise OptionError("coupling='optimal' has no use here: noise must not be chosen by the context; leave it out")
@@ -44,8 +45,8 @@ def steps(event_shape: Shape, context_dim: int, options: FlowMatchingOptions) ->
 
 ARCHITECTURE = Architecture(
     name="flow_matching",
-    summary="a velocity learned by regression on paths from data to noise; likelihoods as those of ffjord",
-    when="Where ffjord would do and takes too long to train; needs data, and cannot be fitted to an energy.",
+    summary="a velocity learned by regression on paths from data to noise; likelihoods as in ffjord",
+    when="When ffjord would take too long to train; needs data, and cannot be fitted to an unnormalised density.",
     source="Lipman, Chen, Ben-Hamu, Nickel & Le, 2023",
     vectors=Recipe(FlowMatchingOptions, steps),
     images=Recipe(FlowMatchingOptions, steps),

@@ -1,4 +1,4 @@
-"""Flow++: couplings of mixtures of logistics, for images with attention in their nets, and for vectors.
+"""Flow++: couplings of mixtures of logistics, with attention for images, and for vectors.
 
 Source: Ho, Chen, Srinivas, Duan & Abbeel, "Flow++: Improving Flow-Based Generative Models with Variational
 Dequantization and Architecture Design", 2019.
@@ -22,7 +22,7 @@ from pushforward.maps import LogisticMixture
 from pushforward.nets import GatedAttentionNet
 from pushforward.transforms import ActNorm, Channelwise, Checkerboard, Coupling, Flatten, Squeeze, Transform
 
-Components: TypeAlias = Annotated[int, Field(ge=1, description="logistics of a map's mixture")]
+Components: TypeAlias = Annotated[int, Field(ge=1, description="logistic components of a map's mixture")]
 
 
 class FlowPPVectorOptions(CouplingOptions):
@@ -38,10 +38,10 @@ class FlowPPImageOptions(FlowOptions):
     linear: LinearBefore = "lu"
     dropout: Dropout = 0.0
     components: Components = 8
-    channels: Annotated[int, Field(ge=2, description="of the nets")] = 32
+    channels: Annotated[int, Field(ge=2, description="channels of the nets")] = 32
     blocks: Annotated[int, Field(ge=1, description="gated convolutions with attention in a net")] = 2
     # One head of 32 channels is no narrower than each of the published four, and takes a quarter of the time of four.
-    heads: Annotated[int, Field(ge=1, description="of the attention; divides channels")] = 1
+    heads: Annotated[int, Field(ge=1, description="attention heads; a divisor of channels")] = 1
 
 
 def vector_steps(event_shape: Shape, context_dim: int, options: FlowPPVectorOptions) -> Steps:
@@ -91,8 +91,8 @@ def _coupling(partition: Checkerboard | Channelwise, context_dim: int, options: 
 
 ARCHITECTURE = Architecture(
     name="flowpp",
-    summary="couplings of mixtures of logistics; for images with attention between pixels in their nets",
-    when="For small images when density counts more than speed: samples need a numeric root a coordinate.",
+    summary="couplings of mixtures of logistics; for images with attention between pixels",
+    when="For small images when density matters more than speed: sampling needs a numeric root per coordinate.",
     source="Ho, Chen, Srinivas, Duan & Abbeel, 2019",
     vectors=Recipe(FlowPPVectorOptions, vector_steps),
     images=Recipe(FlowPPImageOptions, image_steps),

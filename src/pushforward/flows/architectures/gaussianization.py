@@ -1,4 +1,4 @@
-"""Gaussianization flow: every coordinate made normal by a mixture of logistics, between learned rotations.
+"""Gaussianization flow: mixtures of logistics make every coordinate normal, between learned rotations.
 
 Source: Meng, Song, Song & Ermon, "Gaussianization Flows", 2020.
 """
@@ -22,14 +22,16 @@ from pushforward.transforms import Elementwise, Householder, Transform
 class GaussianizationOptions(FlowOptions):
     """Options of `gaussianization`."""
 
-    transforms: Annotated[Transforms, Field(description="steps, each changing every coordinate on its own")] = 6
-    components: Annotated[int, Field(ge=1, description="logistics in the mixture of a coordinate")] = 24
+    transforms: Annotated[Transforms, Field(description="steps, each changing every coordinate independently")] = 6
+    components: Annotated[int, Field(ge=1, description="logistic components per coordinate")] = 24
     rotation: Annotated[
         Literal["pca", "random"],
-        Field(description="where the rotations between steps start: at the data's principal axes, or at random"),
+        Field(description="start of the rotations between steps: the principal axes of the data, or random"),
     ] = "pca"
-    hidden: Annotated[Hidden, Field(description="with a context: widths of its nets")] = (128, 128)
-    activation: Annotated[Activation, Field(description="with a context: of the nets' hidden layers")] = "relu"
+    hidden: Annotated[Hidden, Field(description="widths of the nets of the context, if there is one")] = (128, 128)
+    activation: Annotated[Activation, Field(description="activation of the nets of the context, if there is one")] = (
+        "relu"
+    )
 
 
 def steps(event_shape: Shape, context_dim: int, options: GaussianizationOptions) -> Steps:
@@ -54,8 +56,8 @@ def _marginals(features: int, context_dim: int, options: GaussianizationOptions)
 
 ARCHITECTURE = Architecture(
     name="gaussianization",
-    summary="mixture distribution functions of each coordinate, between rotations",
-    when="For skewed and many-peaked columns: it starts from the quantiles of the data, without any net.",
+    summary="mixtures of logistics that make each coordinate normal, between rotations",
+    when="For skewed and multimodal columns: it starts from the quantiles of the data and needs no net.",
     source="Meng, Song, Song & Ermon, 2020",
     vectors=Recipe(GaussianizationOptions, steps),
 )

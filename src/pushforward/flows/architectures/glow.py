@@ -22,7 +22,7 @@ from pushforward.maps import Affine, Map, SoftClampScale
 from pushforward.maps.affine import STACKED_LIMIT
 
 Limit: TypeAlias = Annotated[
-    float, Field(gt=0, allow_inf_nan=False, description="soft-clamp: no log-scale lies beyond it")
+    float, Field(gt=0, allow_inf_nan=False, description="largest absolute log-scale of soft-clamp")
 ]
 
 
@@ -67,7 +67,7 @@ def _map(event_shape: Shape, options: GlowVectorOptions | GlowImageOptions) -> M
 ARCHITECTURE = Architecture(
     name="glow",
     summary="affine couplings with learned mixing of channels; multi-scale with learned priors for images",
-    when="For images: more steps at the same cost as real_nvp, classes in the prior, little memory if asked for.",
+    when="For images: more steps than real_nvp at equal cost, a class-conditional prior, optional memory saving.",
     source="Kingma & Dhariwal, 2018",
     vectors=Recipe(GlowVectorOptions, vector_steps),
     images=Recipe(GlowImageOptions, image_steps),

@@ -35,7 +35,7 @@ def steps(event_shape: Shape, context_dim: int, options: IAFOptions) -> Steps:
 ARCHITECTURE = Architecture(
     name="iaf",
     summary="autoregressive shifts and scales of the latent, for fast sampling",
-    when="When samples and their own densities are needed, as in variational inference; scoring other data is slower.",
+    when="When samples and their densities are needed, as in variational inference; scoring other data is slower.",
     source="Kingma, Salimans, Jozefowicz, Chen, Sutskever & Welling, 2016",
     vectors=Recipe(IAFOptions, steps),
 )

@@ -1,4 +1,4 @@
-"""i-ResNet: residual blocks that are invertible because their nets contract, with a truncated log-determinant.
+"""i-ResNet: residual blocks that are invertible because their nets are contractive, with a truncated log-determinant.
 
 Source: Behrmann, Grathwohl, Chen, Duvenaud & Jacobsen, "Invertible residual networks", 2019.
 """
@@ -31,8 +31,8 @@ class IResNetImageOptions(BlockImageOptions):
 
 ARCHITECTURE = Architecture(
     name="iresnet",
-    summary="residual blocks that contract; exact up to 8 dimensions, above them a biased series",
-    when="To compare with the paper: above 8 dimensions its likelihoods are biased, and residual_flow's are not.",
+    summary="contractive residual blocks; exact up to 8 dimensions, above that a biased series",
+    when="To compare with the paper: above 8 dimensions its likelihoods are biased, those of residual_flow are not.",
     source="Behrmann, Grathwohl, Chen, Duvenaud & Jacobsen, 2019",
     vectors=Recipe(IResNetVectorOptions, partial(vector_blocks, series="truncated")),
     images=Recipe(IResNetImageOptions, partial(image_blocks, series="truncated")),

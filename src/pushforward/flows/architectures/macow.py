@@ -31,16 +31,16 @@ class MaCowOptions(ConvOptions):
     """Options of `macow`."""
 
     transforms: Annotated[
-        Transforms, Field(description="steps with a coupling each, before each time that channels are factored out")
+        Transforms, Field(description="steps, each with a coupling, before channels are factored out")
     ] = 2
-    units: Annotated[int, Field(ge=1, description="masked convolutions from all four sides in a step")] = 1
+    units: Annotated[int, Field(ge=1, description="masked convolutions from each of the four sides per step")] = 1
     kernel: Annotated[
         tuple[_Size, _Size],
-        Field(description="of a masked convolution: number of rows before each, and width, an odd number"),
+        Field(description="size of a masked convolution: number of preceding rows, and an odd width"),
     ] = (2, 5)
-    masked_channels: Annotated[int, Field(ge=1, description="of the nets of masked convolutions")] = 32
+    masked_channels: Annotated[int, Field(ge=1, description="channels of the masked convolutional nets")] = 32
     portions: Annotated[
-        int, Field(ge=1, description="number of times that a scale factors out channels, half of them in all")
+        int, Field(ge=1, description="number of steps in which a scale factors out half of its channels")
     ] = 2
     memory_saving: MemorySaving = False
 
@@ -75,7 +75,7 @@ def _masked(shape: Shape, sides: tuple[Side, Side], context_dim: int, options: M
     rows, width = shape[1:] if "top" in sides else shape[:0:-1]
     if rows == 1:
         return []
-    # No larger than the image: a part of the kernel would only ever see what lies beyond the border.
+    # No larger than the image: the rest of the kernel would only cover the padding.
     kernel = (min(options.kernel[0], rows - 1), min(options.kernel[1], 2 * width - 1))
     transforms: list[Transform] = []
     for side in sides:
@@ -92,7 +92,7 @@ def _map() -> Affine:
 ARCHITECTURE = Architecture(
     name="macow",
     summary="masked convolutions from four sides, and affine couplings, for images",
-    when="For images whose density counts more than the speed of sampling, which goes row by row.",
+    when="For images when density matters more than the speed of sampling, which proceeds row by row.",
     source="Ma, Kong, Zhang & Hovy, 2019",
     images=Recipe(MaCowOptions, steps),
 )

@@ -30,7 +30,7 @@ def steps(event_shape: Shape, context_dim: int, options: MAFOptions) -> Steps:
 ARCHITECTURE = Architecture(
     name="maf",
     summary="autoregressive shifts and scales",
-    when="When a small and fast density will do: each coordinate is a Gaussian given those before, bent by depth.",
+    when="When a small and fast model suffices: each step makes every coordinate Gaussian given those before it.",
     source="Papamakarios, Pavlakou & Murray, 2017",
     vectors=Recipe(MAFOptions, steps),
 )

@@ -19,7 +19,7 @@ from pushforward.maps import DeepSigmoidal, Map
 class NAFOptions(NetOptions):
     """Options of `naf`."""
 
-    components: Annotated[int, Field(ge=1, description="sigmoids of a map")] = 8
+    components: Annotated[int, Field(ge=1, description="sigmoids in a map")] = 8
 
 
 def steps(event_shape: Shape, context_dim: int, options: NAFOptions) -> Steps:
@@ -34,7 +34,7 @@ def steps(event_shape: Shape, context_dim: int, options: NAFOptions) -> Steps:
 ARCHITECTURE = Architecture(
     name="naf",
     summary="autoregressive mixtures of sigmoids",
-    when="When density is all that counts: first on most tables measured; sampling needs a numeric root a coordinate.",
+    when="When only the density matters: best on most measured tables; sampling needs a numeric root per coordinate.",
     source="Huang, Krueger, Lacoste & Courville, 2018",
     vectors=Recipe(NAFOptions, steps),
 )

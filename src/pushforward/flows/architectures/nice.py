@@ -48,7 +48,7 @@ def steps(event_shape: Shape, context_dim: int, options: NICEOptions) -> Steps:
 ARCHITECTURE = Architecture(
     name="nice",
     summary="additive couplings and one diagonal scaling, on vectors or flattened images",
-    when="As the simplest baseline: volume-preserving but for one scale a coordinate, it learns fast but coarsely.",
+    when="As the simplest baseline: it preserves volume up to one scale per coordinate, and learns fast but coarsely.",
     source="Dinh, Krueger & Bengio, 2015",
     vectors=Recipe(NICEOptions, steps),
     images=Recipe(NICEOptions, steps),

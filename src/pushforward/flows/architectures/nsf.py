@@ -49,7 +49,7 @@ def image_steps(event_shape: Shape, context_dim: int, options: NSFImageOptions) 
     """Couplings of splines of channels, in squeezed scales."""
     if options.memory_saving and options.net_norm == "batch":
         raise OptionError(
-            "memory_saving runs every net twice, and batch normalisation would answer differently the second time; "
+            "memory_saving runs every net twice, and batch normalisation would give another result the second time; "
             "choose net_norm='instance' or 'none'"
         )
 
@@ -67,7 +67,7 @@ def image_steps(event_shape: Shape, context_dim: int, options: NSFImageOptions) 
 ARCHITECTURE = Architecture(
     name="nsf",
     summary="couplings of rational-quadratic splines; multi-scale with convolutional nets for images",
-    when="When density and sampling both have to be one fast pass: the first choice for posteriors.",
+    when="When density and sampling must each take one fast pass: the first choice for posteriors.",
     source="Durkan, Bekasov, Murray & Papamakarios, 2019",
     vectors=Recipe(NSFVectorOptions, vector_steps),
     images=Recipe(NSFImageOptions, image_steps),

@@ -34,8 +34,8 @@ def steps(event_shape: Shape, context_dim: int, options: PlanarOptions) -> Steps
 
 ARCHITECTURE = Architecture(
     name="planar",
-    summary="many bends across one hyperplane each, with an inverse by numeric roots",
-    when="As the classic of variational inference, with a net of the context for its few parameters; a step is weak.",
+    summary="many steps that bend space across one hyperplane each, with a numeric inverse",
+    when="As the classic of variational inference, with few parameters from a net of the context; each step is weak.",
     source="Rezende & Mohamed, 2015",
     vectors=Recipe(PlanarOptions, steps),
 )

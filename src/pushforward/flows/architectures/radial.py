@@ -34,8 +34,8 @@ def steps(event_shape: Shape, context_dim: int, options: RadialOptions) -> Steps
 
 ARCHITECTURE = Architecture(
     name="radial",
-    summary="many stretches around one point each, closed form both ways",
-    when="When the fewest parameters have to move mass towards or away from a few points, in few dimensions.",
+    summary="many steps that stretch space around one point each, with a closed-form inverse",
+    when="When very few parameters must move mass towards or away from a few points, in few dimensions.",
     source="Rezende & Mohamed, 2015",
     vectors=Recipe(RadialOptions, steps),
 )

@@ -1,4 +1,4 @@
-"""Rotation-based iterative Gaussianization: marginals made normal, then a rotation, again and again.
+"""Rotation-based iterative Gaussianization: Gaussianization of marginals and rotations in turn.
 
 Source: Laparra, Camps-Valls & Malo, "Iterative Gaussianization: from ICA to random rotations", 2011.
 """
@@ -21,7 +21,8 @@ class RBIGOptions(MarginalOptions):
     """Options of `rbig`."""
 
     rotation: Annotated[
-        RotationName, Field(description="after each step: to principal axes, to independent components, or at random")
+        RotationName,
+        Field(description="rotation after each step: to principal axes, to independent components, or random"),
     ] = "pca"
 
 
@@ -38,8 +39,8 @@ def steps(event_shape: Shape, context_dim: int, options: RBIGOptions) -> Steps:
 
 ARCHITECTURE = Architecture(
     name="rbig",
-    summary="marginals made normal and rotations in turn, fitted without gradients",
-    when="For a density in seconds with nothing to tune; on the tables measured coarser than sliced_iterative.",
+    summary="Gaussianization of marginals and rotations in turn, fitted without gradients",
+    when="For a density in seconds without tuning; coarser than sliced_iterative on the measured tables.",
     source="Laparra, Camps-Valls & Malo, 2011",
     vectors=Recipe(RBIGOptions, steps),
 )

@@ -45,7 +45,9 @@ class RealNVPOptions(FlowOptions):
     """Options of `real_nvp` on both kinds of events."""
 
     log_scale: LogScale = "tanh"
-    penalty: Annotated[float, Field(ge=0, description="L2 on scale parameters, in nats a sample")] = 5e-5
+    penalty: Annotated[
+        float, Field(ge=0, description="weight of the L2 penalty on scale parameters, in nats per sample")
+    ] = 5e-5
 
 
 class RealNVPVectorOptions(RealNVPOptions):
@@ -58,7 +60,9 @@ class RealNVPVectorOptions(RealNVPOptions):
     partition: Partition = "random"
     linear: Annotated[
         Linear,
-        Field(description="between couplings: a learned matrix (lu, dense), or the order shuffled, reversed, or kept"),
+        Field(
+            description="layer between couplings: learned matrix (lu, dense), or the order shuffled, reversed, or kept"
+        ),
     ] = "none"
     norm: Annotated[Norm | None, Field(description="normalisation after each coupling; None: none")] = None
 
@@ -66,9 +70,13 @@ class RealNVPVectorOptions(RealNVPOptions):
 class RealNVPImageOptions(RealNVPOptions):
     """Options of `real_nvp` on images."""
 
-    channels: Annotated[Channels, Field(description="of the nets at the first scale; doubles with depth")] = 32
+    channels: Annotated[
+        Channels, Field(description="channels of the nets at the first scale, doubled at each further one")
+    ] = 32
     blocks: Blocks = 2
-    scales: Annotated[Scales, Field(description="scales; None halves the sides while they are even and above 4")] = None
+    scales: Annotated[
+        Scales, Field(description="number of scales; None: halve the sides while they are even and above 4")
+    ] = None
     net_norm: NetNorm = "batch"
     norm: Annotated[Norm | None, Field(description="normalisation after each coupling; None: batch")] = None
     published: Annotated[
@@ -151,7 +159,7 @@ def _published_map(masked: bool) -> ShiftedScale:
 ARCHITECTURE = Architecture(
     name="real_nvp",
     summary="affine couplings; multi-scale with convolutional nets for images",
-    when="For images, and for vectors when both density and sampling have to be one fast pass.",
+    when="For images, and for vectors when density and sampling must each take one fast pass.",
     source="Dinh, Sohl-Dickstein & Bengio, 2017",
     vectors=Recipe(RealNVPVectorOptions, vector_steps),
     images=Recipe(RealNVPImageOptions, image_steps),

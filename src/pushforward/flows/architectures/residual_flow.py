@@ -32,8 +32,8 @@ class ResidualFlowImageOptions(BlockImageOptions):
 
 ARCHITECTURE = Architecture(
     name="residual_flow",
-    summary="residual blocks that contract; exact up to 8 dimensions, above them an unbiased estimate",
-    when="Where each step should change every coordinate given all others; likelihoods of many dimensions need probes.",
+    summary="contractive residual blocks; exact up to 8 dimensions, above that an unbiased estimate",
+    when="When every step should change all coordinates jointly; likelihoods in many dimensions need probes.",
     source="Chen, Behrmann, Duvenaud & Jacobsen, 2019",
     vectors=Recipe(ResidualFlowVectorOptions, partial(vector_blocks, series="roulette")),
     images=Recipe(ResidualFlowImageOptions, partial(image_blocks, series="roulette")),

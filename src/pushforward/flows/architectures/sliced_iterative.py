@@ -19,7 +19,7 @@ from pushforward.transforms.marginal import SlicedGaussianization
 class SlicedIterativeOptions(MarginalOptions):
     """Options of `sliced_iterative`."""
 
-    directions: Annotated[int, Field(ge=1, description="directions a step, at most as many as there are columns")] = 8
+    directions: Annotated[int, Field(ge=1, description="directions per step, at most the number of columns")] = 8
 
 
 def steps(event_shape: Shape, context_dim: int, options: SlicedIterativeOptions) -> Steps:
@@ -35,7 +35,7 @@ def steps(event_shape: Shape, context_dim: int, options: SlicedIterativeOptions)
 ARCHITECTURE = Architecture(
     name="sliced_iterative",
     summary="splines along the least normal directions, fitted without gradients",
-    when="For a density in seconds with nothing to tune: the best of those fitted step by step on the tables measured.",
+    when="For a density in seconds without tuning: the best of the flows fitted step by step on the measured tables.",
     source="Dai & Seljak, 2021",
     vectors=Recipe(SlicedIterativeOptions, steps),
 )

@@ -20,8 +20,8 @@ from pushforward.maps import SumOfSquares
 class SOSOptions(NetOptions):
     """Options of `sos`."""
 
-    polynomials: Annotated[int, Field(ge=1, description="squares in a sum")] = 3
-    degree: Annotated[int, Field(ge=1, description="of each polynomial that is squared")] = 3
+    polynomials: Annotated[int, Field(ge=1, description="squared polynomials in a sum")] = 3
+    degree: Annotated[int, Field(ge=1, description="degree of each squared polynomial")] = 3
     bound: PolynomialBound = 5.0
 
 
@@ -35,7 +35,7 @@ def steps(event_shape: Shape, context_dim: int, options: SOSOptions) -> Steps:
 ARCHITECTURE = Architecture(
     name="sos",
     summary="autoregressive integrals of sums of squared polynomials",
-    when="When the conditional densities are smooth, with few bumps; a polynomial is exact where the data are one.",
+    when="When conditional densities are smooth with few modes; exact where a polynomial maps the data to the base.",
     source="Jaini, Selby & Yu, 2019",
     vectors=Recipe(SOSOptions, steps),
 )

@@ -1,4 +1,5 @@
-"""SurVAE flow with max pooling: Glow's steps; between scales the maxima of 2 x 2 pixels go on, not half the channels.
+"""SurVAE flow with max pooling: Glow's steps, and maxima of 2 x 2 pixels between scales in place of factored-out
+channels.
 
 Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows: Surjections to bridge the gap between VAEs and
 flows", 2020, section 5.3, and the authors' code, where no difference from a maximum depends on it.
@@ -21,9 +22,8 @@ from pushforward.transforms import Chain, HalfLine, MaxPool2d, Reversible, Squee
 from pushforward.transforms.conditional import PositiveLaw
 
 # Limit of every log-scale of an affine coupling. Differences are drawn independently of each other, so that couplings
-# in the direction of the data get images of which they have learned nothing: with the usual 5 they make pixels of those
-# that lie so far beyond the range that its sigmoid has no digits left; with 1 the densities of small images were no
-# lower.
+# get images unlike the training data when sampling: with the usual 5 the pixels lie so far outside the range that its
+# sigmoid saturates; with 1 the densities of small images were no lower.
 _LIMIT = 1.0
 
 
@@ -36,14 +36,16 @@ class SurVAEMaxPoolOptions(ConvCouplingOptions):
     scales: Annotated[
         Scales,
         Field(
-            ge=2, description="the first by a squeeze, the others by pooling; None: down to 4, or odd sides, at least 2"
+            ge=2,
+            description="scales, the first by a squeeze, others by pooling; None: until sides are 4 or odd, at least 2",
         ),
     ] = None
     rest: Annotated[
         PositiveLaw, Field(description="distribution of the differences of pixels from the maximum of four")
     ] = "half-normal"
     given_maximum: Annotated[
-        bool, Field(description="a convolution of the maxima sets the scales of the differences; else one a channel")
+        bool,
+        Field(description="compute the scales of the differences by a convolution of the maxima; else one per channel"),
     ] = True
     memory_saving: MemorySaving = False
 
@@ -53,7 +55,7 @@ def steps(event_shape: Shape, context_dim: int, options: SurVAEMaxPoolOptions) -
     _, height, width = event_shape
     if height % 4 or width % 4:
         raise ShapeError(
-            f"a squeeze and one max pooling at the least need sides divisible by 4, got {height} x {width}; "
+            f"a squeeze and at least one max pooling need sides divisible by 4, got {height} x {width}; "
             "pad, crop or resize the images"
         )
     count = scale_count(event_shape, options.scales or max(2, scale_count(event_shape, None)))
@@ -79,7 +81,7 @@ def _pooling(event_shape: Shape, context_dim: int, options: SurVAEMaxPoolOptions
 ARCHITECTURE = Architecture(
     name="survae_maxpool",
     summary="affine or spline couplings, and max pooling between scales, for images; the likelihood stays exact",
-    when="For images where a small latent is wanted: a quarter of the values stay at each pooling, the rest is drawn.",
+    when="For images with a small latent: each pooling keeps a quarter of the values, and sampling draws the others.",
     source="Nielsen, Jaini, Hoogeboom, Winther & Welling, 2020",
     images=Recipe(SurVAEMaxPoolOptions, steps),
 )

@@ -1,4 +1,4 @@
-"""Sylvester flow: steps that each bend space across several planes at once.
+"""Sylvester flow: steps that bend space across several planes at once.
 
 Source: van den Berg, Hasenclever, Tomczak & Welling, "Sylvester normalizing flows for variational inference", 2018.
 """
@@ -26,11 +26,11 @@ class SylvesterOptions(AmortisedOptions):
     transforms: Annotated[Transforms, Field(description="steps, each bending space across several planes")] = 8
     variant: Annotated[
         Literal["orthogonal", "householder", "triangular"],
-        Field(description="Q: any orthonormal columns, reflections, or the order kept and reversed in turn"),
+        Field(description="form of Q: any orthonormal columns, reflections, or axes kept and reversed in turn"),
     ] = "orthogonal"
     columns: Annotated[
         int | None,
-        Field(ge=1, description="of Q, the planes of a step; None: as many as coordinates, 16 at most"),
+        Field(ge=1, description="columns of Q, the planes of a step; None: as many as coordinates, at most 16"),
     ] = None
 
 
@@ -58,8 +58,8 @@ def _columns(features: int, i: int, options: SylvesterOptions) -> OrthonormalCol
 
 ARCHITECTURE = Architecture(
     name="sylvester",
-    summary="bends across several planes at once, with an inverse by numeric roots",
-    when="For posteriors in variational inference, with a net of the context: stronger than planar at the same depth.",
+    summary="steps that bend space across several planes at once, with a numeric inverse",
+    when="For posteriors in variational inference, with a net of the context: stronger than planar at equal depth.",
     source="van den Berg, Hasenclever, Tomczak & Welling, 2018",
     vectors=Recipe(SylvesterOptions, steps),
 )

@@ -20,10 +20,10 @@ from pushforward.transforms.tabak_turner import LocalMaps, LocalMapShape
 class TabakTurnerOptions(GreedyOptions):
     """Options of `tabak_turner`."""
 
-    block: Annotated[int, Field(ge=1, description="elementary maps of a block")] = 25
+    block: Annotated[int, Field(ge=1, description="local maps per step")] = 25
     maps: Annotated[
         Literal["radial", "marginal", "both"],
-        Field(description="expansions about centres, of coordinates after random rotations, or the two in turn"),
+        Field(description="maps about centres, of single coordinates after random rotations, or both in turn"),
     ] = "radial"
 
 
@@ -39,8 +39,8 @@ def steps(event_shape: Shape, context_dim: int, options: TabakTurnerOptions) -> 
 
 ARCHITECTURE = Architecture(
     name="tabak_turner",
-    summary="many small local expansions, fitted without gradients",
-    when="To see where normalizing flows come from; for two or three columns, with or without a context.",
+    summary="many small local maps, fitted without gradients",
+    when="To study the first normalizing flows; for two or three columns, with or without a context.",
     source="Tabak & Vanden-Eijnden, 2010; Tabak & Turner, 2013",
     vectors=Recipe(TabakTurnerOptions, steps),
 )

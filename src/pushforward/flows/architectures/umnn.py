@@ -21,9 +21,9 @@ class UMNNOptions(NetOptions):
     """Options of `umnn`."""
 
     transforms: Transforms = 2
-    integrand: Annotated[Hidden, Field(description="widths of the net to integrate")] = (32, 32)
-    embedding: Annotated[int, Field(ge=1, description="numbers that describe the coordinates before")] = 16
-    nodes: Annotated[int, Field(ge=3, description="of the quadrature")] = 33
+    integrand: Annotated[Hidden, Field(description="widths of the integrated net")] = (32, 32)
+    embedding: Annotated[int, Field(ge=1, description="size of the embedding of the preceding coordinates")] = 16
+    nodes: Annotated[int, Field(ge=3, description="nodes of the quadrature")] = 33
 
 
 def steps(event_shape: Shape, context_dim: int, options: UMNNOptions) -> Steps:
@@ -39,7 +39,7 @@ def steps(event_shape: Shape, context_dim: int, options: UMNNOptions) -> Steps:
 ARCHITECTURE = Architecture(
     name="umnn",
     summary="autoregressive integrals of positive nets",
-    when="When the shape of the map must be free: no knots, no mixture; the slowest to train and to sample.",
+    when="When the shape of the map must be free, without knots or mixtures; the slowest to train and to sample.",
     source="Wehenkel & Louppe, 2019",
     vectors=Recipe(UMNNOptions, steps),
 )

@@ -1,4 +1,4 @@
-"""VFlow: couplings in a space with more dimensions than the data, which are drawn by a flow of their own.
+"""VFlow: couplings in more dimensions than the data have; a conditional flow draws the added ones.
 
 Source: Chen, Lu, Chenli, Zhu & Tian, "VFlow: More expressive generative flows with variational data augmentation",
 2020. The published image model has the steps of Flow++; here they are Glow's, with affine maps or splines.
@@ -25,14 +25,14 @@ from pushforward.maps.affine import STACKED_LIMIT
 from pushforward.transforms import Augment
 
 Extra: TypeAlias = Annotated[int | None, Field(ge=1)]
-Posterior: TypeAlias = Annotated[int, Field(ge=0, description="couplings of the flow that draws them")]
+Posterior: TypeAlias = Annotated[int, Field(ge=0, description="couplings of the flow that draws the added values")]
 
 
 class VFlowVectorOptions(CouplingOptions):
     """Options of `vflow` on vectors."""
 
     linear: LinearBefore = "lu"
-    extra: Annotated[Extra, Field(description="coordinates that are added; None: as many as the data have")] = None
+    extra: Annotated[Extra, Field(description="number of added coordinates; None: as many as the data have")] = None
     posterior: Posterior = 4
     map: MapName = "affine"
     bins: Bins = 8
@@ -43,7 +43,7 @@ class VFlowImageOptions(ConvCouplingOptions):
     """Options of `vflow` on images. The published CIFAR-10 model: 3 extra channels, drawn by 4 couplings."""
 
     memory_saving: MemorySaving = False
-    extra: Annotated[Extra, Field(description="channels that are added; None: as many as the data have")] = None
+    extra: Annotated[Extra, Field(description="number of added channels; None: as many as the data have")] = None
     posterior: Posterior = 4
     map: MapName = "affine"
     bins: Bins = 8
@@ -77,14 +77,14 @@ def _maps(options: _Options) -> Callable[[], Map]:
 def _augment(event_shape: Shape, context_dim: int, options: _Options) -> Augment:
     added = (options.extra or event_shape[0], *event_shape[1:])
     if math.prod(added) == 1:
-        refuse_unused(options, ("posterior",), "a single value that is added has none to be coupled with")
+        refuse_unused(options, ("posterior",), "a single added value has no other to be coupled with")
     return Augment(event_shape, conditional_density(added, event_shape, context_dim, couplings=options.posterior))
 
 
 ARCHITECTURE = Architecture(
     name="vflow",
     summary="couplings in more dimensions than the data have; the likelihood is a bound",
-    when="Where the data lie on pieces or thin sheets that a bijection joins; score with many samples.",
+    when="For data on separate pieces or thin sheets, which a bijection would join; score with many samples.",
     source="Chen, Lu, Chenli, Zhu & Tian, 2020",
     vectors=Recipe(VFlowVectorOptions, vector_steps),
     images=Recipe(VFlowImageOptions, image_steps),

@@ -1,4 +1,4 @@
-"""Conditional densities of a few values given the data, for flows that draw noise beside the data."""
+"""Conditional densities of a few values given the data, for flows that add noise to the event."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class _GivenImage(nn.Module):
 
 
 class _BesideKept(nn.Module):
-    """A net of a coupling's kept part and an image of the same size, side by side."""
+    """A net of a coupling's kept part and an image of the same size, concatenated."""
 
     def __init__(self, net: ResidualConvNet) -> None:
         super().__init__()

@@ -21,15 +21,14 @@ class ContinuousOptions(DataOptions):
     hidden: Annotated[
         Hidden, Field(description="widths of the velocity's net, or for images channels of its convolutions")
     ] = (64, 64, 64)
-    activation: Annotated[Literal["softplus", "tanh", "silu"], Field(description="of the net's hidden layers")] = (
-        "softplus"
-    )
+    activation: Annotated[Literal["softplus", "tanh", "silu"], Field(description="activation of the net")] = "softplus"
     trace: Annotated[
         Literal["auto", Trace],
-        Field(description="of the Jacobian: exact, by a probe (hutchinson), or auto: exact up to 8 values"),
+        Field(description="trace of the Jacobian: exact, estimated (hutchinson), or auto: exact up to 8 values"),
     ] = "auto"
     tolerance: Annotated[
-        float, Field(gt=0, lt=1, description="the solver's, relative and absolute, for likelihoods and samples")
+        float,
+        Field(gt=0, lt=1, description="tolerance of the solver, relative and absolute, for likelihoods and samples"),
     ] = 1e-5
 
 

@@ -1,4 +1,4 @@
-"""Couplings on vectors: their options, the turns that coordinates take, and their nets."""
+"""Couplings on vectors: their options, partitions and nets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def couplings(event_shape: Shape, context_dim: int, options: CouplingOptions, ma
 
 
 def partitions(features: int, kind: PartitionName) -> Iterator[VectorPartition]:
-    """One partition a coupling: every second one is the complement of the one before, so that all coordinates change.
+    """Partitions, one per coupling: every second one is the complement of the one before, so that all coordinates
+    change.
 
     With fixed halves a coordinate is never conditioned on one of its own half; a new random half each time mixes all.
     A single coordinate is changed each time.
@@ -54,6 +55,6 @@ def partitions(features: int, kind: PartitionName) -> Iterator[VectorPartition]:
             continue
         other = partition.complement()
         yield other
-        # Changing the same coordinates twice in a row would waste a coupling; with two features it often came up.
+        # Changing the same coordinates twice in a row would waste a coupling; with two features it would be likely.
         while kind == "random" and (partition := make(features)).indices == other.indices:
             pass

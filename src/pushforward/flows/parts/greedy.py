@@ -16,7 +16,7 @@ from pushforward.transforms.base import Transform
 from pushforward.transforms.whitening import Whiten
 
 GreedySteps = Annotated[
-    Transforms, Field(description="steps at most; those after the best validation stay the identity")
+    Transforms, Field(description="largest number of steps; those after the best validation remain the identity")
 ]
 
 
@@ -35,7 +35,7 @@ class MarginalOptions(GreedyOptions):
     transforms: GreedySteps = 200
     bins: Annotated[Bins, Field(le=200)] = 32
     damping: Annotated[
-        float, Field(ge=0, lt=1, description="weight of the identity in each spline: more and smaller steps")
+        float, Field(ge=0, lt=1, description="weight of the identity in each spline; larger weights need more steps")
     ] = 0.5
 
 

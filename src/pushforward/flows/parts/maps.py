@@ -20,8 +20,8 @@ def affine_map(event_shape: Shape, options: Options, log_scale: str) -> Map:
 def bendable(map: Map, event_shape: Shape) -> Map:
     """``map``, or for a single coordinate a spline.
 
-    Nothing is there to condition a single coordinate on, and a chain of shifts and scales of it is one shift and scale:
-    the flow would be a Gaussian for ever.
+    A single coordinate has no other to be conditioned on, and a chain of shifts and scales is one shift and scale: the
+    flow would remain a Gaussian.
     """
     return map if event_shape != (1,) else RationalQuadraticSpline()
 
@@ -29,7 +29,7 @@ def bendable(map: Map, event_shape: Shape) -> Map:
 def affine_or_spline(
     options: Options, spline: bool, bins: int, bound: float, limit: float, reason: str
 ) -> Callable[[], Map]:
-    """Makes rational-quadratic splines, or else affine maps whose log-scales do not exceed ``limit``.
+    """A factory of rational-quadratic splines, or of affine maps whose log-scales do not exceed ``limit``.
 
     reason: why the options ``bins`` and ``bound`` are refused where the maps are affine.
     """

@@ -13,9 +13,9 @@ from pushforward.transforms.permutation import random_permutation, reverse
 
 
 def linear_layers(event_shape: Shape, linear: LinearName, start: Start = "identity") -> list[Transform]:
-    """The layer of that name; none for a single coordinate, which there is no other to mix with.
+    """The linear layer of that name, in a list; an empty list for a single coordinate, which cannot be mixed.
 
-    start: of a learned matrix.
+    start: starting value of a learned matrix.
     """
     if linear == "none" or event_shape[0] == 1:
         return []

@@ -21,7 +21,7 @@ LogDetName: TypeAlias = Literal["auto", "exact", "truncated", "roulette"]
 # The series that estimates log-determinants where the events are large.
 Series: TypeAlias = Literal["truncated", "roulette"]
 BlockActivation: TypeAlias = Annotated[
-    ContractiveActivation, Field(description="of the nets: lipswish, which is smooth, or elu")
+    ContractiveActivation, Field(description="activation of the nets: lipswish, which is smooth, or elu")
 ]
 Coefficient: TypeAlias = Annotated[
     float, Field(gt=0, lt=1, description="upper limit of each layer's norm; below 1 blocks are invertible")
@@ -34,15 +34,15 @@ class BlockOptions(FlowOptions):
     transforms: Annotated[Transforms, Field(description="residual blocks")] = 8
     activation: BlockActivation = "lipswish"
     coefficient: Coefficient = 0.9
-    iterations: Annotated[int, Field(ge=1, description="power iterations for a layer's norm in a training step")] = 5
+    iterations: Annotated[int, Field(ge=1, description="power iterations per training step for a layer's norm")] = 5
     log_det: Annotated[
         LogDetName,
-        Field(description="log-determinants: exact, a series truncated or ended by roulette, or as suits the size"),
+        Field(description="log-determinants: exact, a truncated series, a series ended by roulette, or auto by size"),
     ] = "auto"
     terms: Annotated[int, Field(ge=1, description="number of terms of a truncated series")] = 5
     exact_terms: Annotated[
         int,
-        Field(ge=0, description="of a series ended by roulette: terms before that in training; in evaluation 20"),
+        Field(ge=0, description="terms of a series before the roulette, in training; 20 in evaluation"),
     ] = 2
 
 

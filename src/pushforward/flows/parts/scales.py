@@ -42,7 +42,7 @@ class ConvCouplingOptions(ConvOptions):
 
 # The steps of one scale, given the shape of its events.
 MakeSteps: TypeAlias = Callable[[Shape], list[Transform]]
-# A net for so many channels in and so many out.
+# A factory of nets with given numbers of input and output channels.
 MakeNet: TypeAlias = Callable[[int, int], nn.Module]
 
 
@@ -57,7 +57,7 @@ def squeezed_scales(
     """Each scale: squeeze, steps, learned prior of the factored-out half; the last scale has a prior of everything.
 
     make_steps: called with the event shape after the squeeze, ``(4C, H/2, W/2)``. factor_out_steps: number of pieces,
-    of one channel at the least, in which a scale factors out its half; steps on the remaining channels precede each.
+    of at least one channel, in which a scale factors out its half; steps on the remaining channels precede each.
     """
     join = Reversible if memory_saving else Chain
     count, parts, shape = scale_count(event_shape, scales), [], event_shape
@@ -87,8 +87,8 @@ def coupling_steps(
 ) -> MakeSteps:
     """Steps of activation normalisation, a linear layer across channels, and a coupling of one half of these.
 
-    couplings: how many of them a step has, one after the other. wrap: makes of a step's couplings the transform that
-    takes their place.
+    couplings: number of couplings per step. wrap: a function from a step's couplings to the transform that replaces
+    them.
     """
 
     def coupling(event_shape: Shape, i: int) -> Transform:
@@ -98,7 +98,7 @@ def coupling_steps(
     def steps(event_shape: Shape) -> list[Transform]:
         transforms: list[Transform] = []
         for i in range(options.transforms):
-            # Channels that are mixed, or have changed places, need not take turns.
+            # Mixed or permuted channels need not take turns.
             first = couplings * i if options.linear == "none" else 0
             inner = [coupling(event_shape, first + j) for j in range(couplings)]
             linear = linear_layers(event_shape, options.linear, "orthogonal")
@@ -109,15 +109,15 @@ def coupling_steps(
 
 
 def act_norm_nets(options: ConvOptions, context_dim: int) -> MakeNet:
-    """Makes Glow's nets for couplings: convolutions with activation normalisation."""
+    """A factory of Glow's nets for couplings: convolutions with activation normalisation."""
     return lambda inputs, outputs: ActNormConvNet(inputs, outputs, options.channels, context_dim)
 
 
 def split_prior(event_shape: Shape, context_dim: int = 0, kept: int | None = None) -> Coupling:
-    """Mean and scale of the last channels given the first ones, as a step before the last ones are factored out.
+    """A learned prior of the last channels given the first ones, as a step before the last ones are factored out.
 
-    kept: how many the first ones are; None: half. At a lower temperature the deviations from that mean shrink and the
-    mean stays.
+    It predicts their mean and scale. kept: number of first channels; None: half. A lower temperature shrinks the
+    deviations from that mean.
     """
     partition, map = Channelwise(event_shape, keep_first=True, first=kept), Affine(SoftClampScale())
     net = ZeroConv2d(*partition.net_sizes(map), context_dim)
@@ -132,7 +132,7 @@ def top_prior(event_shape: Shape, context_dim: int = 0) -> Elementwise:
 
 
 def scale_count(event_shape: Shape, wanted: int | None, squeezed: bool = True) -> int:
-    """Number of scales: as asked for, or as many as halve both sides evenly while they are above 4, at least one.
+    """Number of scales: ``wanted``, or as many as halve both sides evenly while they are above 4, at least one.
 
     squeezed: every scale halves the sides; otherwise all but the first do (28 x 28 has 2 and 3). Raises ShapeError
     where the sides cannot be halved as often as that.

@@ -33,15 +33,15 @@ class NetOptions(StepOptions):
 
 
 class AmortisedOptions(NetOptions):
-    """Options of such a flow whose steps have parameters of their own, shifted by a net of the context."""
+    """Options of such a flow whose steps have learned parameters, shifted by a net of the context."""
 
     linear: Linear = "none"
     hidden: Annotated[
-        Hidden, Field(description="with a context: widths of the net that shifts a step's parameters")
+        Hidden, Field(description="widths of the net of the context, if there is one, that shifts a step's parameters")
     ] = (128, 128)
     direction: Annotated[
         Direction,
-        Field(description="the direction that has a formula; the other one needs more work, or numeric roots"),
+        Field(description="the direction with a closed form; the other one needs more work, or numeric roots"),
     ] = "to_latent"
 
 
