@@ -13,8 +13,8 @@ from pushforward.events import Shape
 from pushforward.module_state import InitialisedByData
 from pushforward.precision import has_float64
 
-# Standard deviations up to which a context is passed on as it is; beyond, its logarithm grows, to 8e5 at the largest
-# float32. Nets clamp what they see at 1e6, and two contexts must not become equal.
+# Standard deviations up to which a context is unchanged; beyond, it grows logarithmically, to 8e5 at the largest
+# float32. Nets clamp their inputs at 1e6, and two contexts must not become equal.
 _LINEAR = 1e4
 
 

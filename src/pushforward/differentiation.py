@@ -84,7 +84,7 @@ def pullback(g: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable
         return value, lambda w: pulled(w)[0]
     wanted = torch.is_grad_enabled()
     with torch.enable_grad():
-        # Hooks on x itself are for what is differentiated in the end.
+        # Hooks on x itself belong to the outer backward pass.
         at = x.view_as(x) if wanted and x.requires_grad else x.detach().requires_grad_()
         y = g(at)
 

@@ -1,4 +1,4 @@
-"""Values of data beside the domain of a flow: the first one outside of it, and periodic values wrapped into it."""
+"""Checks of data against the domain of a flow: the first value outside of it, and periodic values wrapped into it."""
 
 from __future__ import annotations
 

@@ -103,8 +103,8 @@ class Flow(Density):
     @property
     def dequantisation(self) -> str | None:
         """The dequantisation that makes a bound of `log_prob`, ``uniform`` or ``variational``; None where none does."""
-        laws = {step.law for step in self.transform.modules() if isinstance(step, Dequantisation)}
-        return " and ".join(sorted(laws)) or None
+        kinds = {step.law for step in self.transform.modules() if isinstance(step, Dequantisation)}
+        return " and ".join(sorted(kinds)) or None
 
     @property
     def kind_in_words(self) -> str:

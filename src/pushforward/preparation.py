@@ -28,7 +28,7 @@ def _option(default: Any, help: str, kind: str | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Options of reading a data set; the default of each leaves the data as they are.
+    """Options of reading a data set; the default of each does not change the data.
 
     Images are cropped first, then resized, turned grey, and reduced to their leading bits. A crop is (top, bottom,
     left, right) in pixels, as in ``image[top:bottom, left:right]``. ``resize=n`` scales the largest centred square to
@@ -53,7 +53,7 @@ class Preparation:
         None, "images: rows and columns kept: TOP BOTTOM LEFT RIGHT.", "image"
     )
     grey: bool = _option(False, "images: one channel.", "image")
-    limit: int | None = _option(None, "use so many rows, drawn by the seed.")
+    limit: int | None = _option(None, "largest number of rows, drawn by the seed.")
 
     def __post_init__(self) -> None:
         if self.bits is not None and not 1 <= self.bits <= 8:

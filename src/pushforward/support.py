@@ -41,6 +41,6 @@ def ends(distribution: Distribution, wanted: str) -> tuple[End, End]:
 
 
 def wrap_angle(angle: Tensor) -> Tensor:
-    """An angle wrapped to [-pi, pi]; angles within it stay as they are."""
+    """An angle wrapped to [-pi, pi]; angles within it are not changed."""
     inside = (angle >= CIRCLE.low) & (angle <= CIRCLE.high)
     return torch.where(inside, angle, torch.remainder(angle + math.pi, 2 * math.pi) - math.pi)

@@ -90,7 +90,7 @@ class PassThreads:
 
 
 def _many_threads(device: torch.device) -> bool:
-    """Whether there is a number of threads to choose; what is being compiled cannot change it."""
+    """Whether there is a number of threads to choose; code that is being compiled cannot change it."""
     return device.type == "cpu" and not torch.compiler.is_compiling() and torch.get_num_threads() > 1
 
 

@@ -76,5 +76,5 @@ def test_what_would_learn_another_density_is_refused() -> None:
         build("flow_matching", (2,), context_dim=1, coupling="optimal")
     with pytest.raises(OptionError, match="a regression does not train it"):
         build("flow_matching", (2,), levels=4, dequantisation="variational")
-    with pytest.raises(OptionError, match="trains one Continuous in a chain, found 2"):
+    with pytest.raises(OptionError, match="trains one Continuous in a chain, got 2"):
         FlowMatching(build("ffjord", (2,), transforms=2, hidden=(4,)))

@@ -20,7 +20,7 @@ class _CoordinateMark:
     """A mark of options that are numbers of coordinates of the data."""
 
 
-# The number of a coordinate, from 0. Where the data have columns, the name of one stands for its number.
+# The number of a coordinate, from 0. Where the data have columns, the name of a column may replace its number.
 Coordinate: TypeAlias = Annotated[int, Field(ge=0), _CoordinateMark()]
 
 

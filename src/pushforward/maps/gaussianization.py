@@ -43,34 +43,34 @@ def normal_scores(v: Tensor, bins: int, damping: float = 0.0) -> Knots:
         return Knots(even, even, torch.ones_like(even), v.new_zeros(v.shape[1], dtype=torch.bool))
     ordered = v.sort(0).values
     low, high = ordered[tail], ordered[count - 1 - tail]
-    spread = high - low
-    varies = spread > digits * torch.maximum(low.abs(), high.abs())
-    spread = torch.where(varies, spread, 1.0)
+    extent = high - low
+    varies = extent > digits * torch.maximum(low.abs(), high.abs())
+    extent = torch.where(varies, extent, 1.0)
     outside = (tail + 0.5) / count
     reach = -float(torch.special.ndtri(torch.tensor(outside, dtype=torch.float64)))
-    density, gain = _density(v, low, spread, reach)
+    density, gain = _density(v, low, extent, reach)
     edges = torch.cat([density.new_zeros(1, v.shape[1]), density.cumsum(0)])
     y = torch.special.ndtri(outside + (1 - 2 * outside) * (edges / edges[-1]))
     # At an edge, the mean of the cells on its two sides.
     padded = torch.cat([density[:1], density, density[-1:]])
     at_edges = (padded[1:] + padded[:-1]) / 2 / density.sum(0) * (1 - 2 * outside)
-    slopes = at_edges * (_CELLS / spread) * (0.5 * (y.square() + _LOG_2PI)).exp()
+    slopes = at_edges * (_CELLS / extent) * (0.5 * (y.square() + _LOG_2PI)).exp()
     chosen = _chosen(y, bins)
-    x = low + spread * (chosen.to(v.dtype) / _CELLS)
+    x = low + extent * (chosen.to(v.dtype) / _CELLS)
     y, slopes = y.gather(0, chosen), slopes.gather(0, chosen)
-    below, gain_below = _tail_slope(-ordered[:tail].flip(0), -x[0], -y[0], spread / (2 * reach))
-    above, gain_above = _tail_slope(ordered[count - tail :], x[-1], y[-1], spread / (2 * reach))
+    below, gain_below = _tail_slope(-ordered[:tail].flip(0), -x[0], -y[0], extent / (2 * reach))
+    above, gain_above = _tail_slope(ordered[count - tail :], x[-1], y[-1], extent / (2 * reach))
     slopes = torch.cat([below[None], slopes[1:-1], above[None]]).clamp(1 / _STEEPEST, _STEEPEST)
     bends = varies & (gain + gain_below + gain_above > 0)
     y, slopes = torch.lerp(y, x, damping), slopes + damping * (1 - slopes)
     return Knots(x.T, y.T, slopes.T, bends)
 
 
-def _density(v: Tensor, low: Tensor, spread: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+def _density(v: Tensor, low: Tensor, extent: Tensor, reach: float) -> tuple[Tensor, Tensor]:
     """The expected number of rows in each cell between the tails, (cells, D), and the gain in leave-one-out
     log-likelihood over a standard normal, summed over the rows there."""
     cells, columns = _CELLS + 2 * _MARGIN, v.shape[1]
-    place = ((v - low) / spread * _CELLS).floor().clamp(-_MARGIN - 1, _CELLS + _MARGIN) + _MARGIN + 1
+    place = ((v - low) / extent * _CELLS).floor().clamp(-_MARGIN - 1, _CELLS + _MARGIN) + _MARGIN + 1
     flat = place.long() + (cells + 2) * torch.arange(columns, device=v.device)
     counts = torch.bincount(flat.flatten(), minlength=(cells + 2) * columns).reshape(columns, -1).T[1:-1].to(v.dtype)
     inside = counts[_MARGIN : _MARGIN + _CELLS]
@@ -89,8 +89,8 @@ def _density(v: Tensor, low: Tensor, spread: Tensor, reach: float) -> tuple[Tens
         score = (inside * others.log()).sum(0)
         better = score > best
         best, density = torch.where(better, score, best), torch.where(better, smooth, density)
-    x = low + spread * centres[:, None]
-    normal = (inside * (-0.5 * (x.square() + _LOG_2PI) + (spread / _CELLS).log())).sum(0)
+    x = low + extent * centres[:, None]
+    normal = (inside * (-0.5 * (x.square() + _LOG_2PI) + (extent / _CELLS).log())).sum(0)
     return density, best - inside.sum(0) * math.log(v.shape[0] - 1 + _PSEUDO_ROWS) - normal
 
 

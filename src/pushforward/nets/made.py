@@ -29,7 +29,7 @@ from pushforward.nets.staged import StagedNet, Stages
 from pushforward.precision import full_precision
 
 # One large product computes the contribution of all earlier units to a block of stages; products within it are small.
-# Products of a few rows with all units would read these again for every stage, and be limited by memory bandwidth.
+# Products of a few rows with all units would read them again for every stage, and be limited by memory bandwidth.
 _BLOCK = 8
 
 

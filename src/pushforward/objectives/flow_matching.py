@@ -55,7 +55,7 @@ class FlowMatching(Objective):
         super().__init__(flow)
         steps = [module for module in flow.transform.modules() if isinstance(module, Continuous)]
         if len(steps) != 1:
-            raise OptionError(f"flow matching trains one Continuous in a chain, found {len(steps)}")
+            raise OptionError(f"flow matching trains one Continuous in a chain, got {len(steps)}")
         self.path, self.coupling = path, coupling
         self._event_shape = steps[0].data_shape
 

@@ -23,8 +23,8 @@ class Loss(NamedTuple):
 class Objective(nn.Module, ABC):
     """The loss of a flow on a batch, as a module that wrappers (DDP, torch.compile) and training loops call alike.
 
-    The flow is a submodule: the objective's parameters are the flow's, and it has none of its own. It is in training
-    mode when the flow is.
+    The flow is a submodule: the objective's parameters are the flow's, without further ones. It is in training mode
+    when the flow is.
 
     shown: the part that progress and metrics show. loss_name: the name under which they show it; None where it is a
     log-likelihood in nats.

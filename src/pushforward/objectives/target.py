@@ -29,27 +29,27 @@ class Target:
         if context is not None and context.is_floating_point():
             # The flow standardises contexts in their own precision; a user's formula mixes them with x.
             context = context.to(x.dtype)
-        found = self.log_density(x) if context is None else self.log_density(x, context)
-        if not isinstance(found, Tensor):
-            raise OptionError(f"log_density must return a tensor with one value a row, got {type(found).__name__}")
-        if tuple(found.shape) != (x.shape[0],):
+        values = self.log_density(x) if context is None else self.log_density(x, context)
+        if not isinstance(values, Tensor):
+            raise OptionError(f"log_density must return a tensor with one value a row, got {type(values).__name__}")
+        if tuple(values.shape) != (x.shape[0],):
             raise ShapeError(
                 f"log_density must return one value a row, shape ({x.shape[0]},) for x of shape {tuple(x.shape)}, "
-                f"got shape {tuple(found.shape)}"
+                f"got shape {tuple(values.shape)}"
             )
-        return found
+        return values
 
     def with_gradient(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Log-densities ``(B,)`` and their gradients in ``x``, both without a graph; raises OptionError for none."""
         x = x.detach().requires_grad_()
         value = self(x, context)
-        found = torch.autograd.grad(value.sum(), x, allow_unused=True)[0] if value.requires_grad else None
-        if found is None:
+        gradient = torch.autograd.grad(value.sum(), x, allow_unused=True)[0] if value.requires_grad else None
+        if gradient is None:
             raise OptionError(
                 "log_density carries no gradient to x: write it in torch operations on x, "
                 "without detach(), item(), numpy or no_grad()"
             )
-        return value.detach(), found
+        return value.detach(), gradient
 
 
 def require_exact(flow: Density) -> None:

@@ -74,7 +74,7 @@ class MarginalGaussianization(GreedyTransform):
 
 class SlicedGaussianization(GreedyTransform):
     """``z = x + A (psi(A^T x) - A^T x)``: splines ``psi`` along ``directions`` orthonormal columns of ``A``, in which
-    the latents are furthest from normal; what is orthogonal to them passes through. The log term is ``sum log psi'``.
+    the latents are furthest from normal; components orthogonal to them do not change. The log term is ``sum log psi'``.
 
     The distance is the 2-Wasserstein distance of a projection from the standard normal, its sum over the directions
     maximised by gradient ascent over orthonormal columns.

@@ -80,7 +80,7 @@ def _inverse(g: Contraction, z: Tensor, lipschitz: float) -> Tensor:
     """The x with ``x + g(x) = z``, differentiable with respect to z and to all that g closes over."""
     fixed = solve(g, z.detach(), lipschitz)
 
-    # What arrives at x is u; by the implicit function theorem z, and minus g at the fixed point, get (I + J)^-T u.
+    # With gradient u at x, the implicit function theorem gives (I + J)^-T u at z, and at minus g of the fixed point.
     def through(gradient: Tensor) -> Tensor:
         # Scaled to unit size, because the accuracy of the solution is relative to 1.
         size = gradient.abs().flatten(1).amax(1).clamp(min=torch.finfo(gradient.dtype).tiny)

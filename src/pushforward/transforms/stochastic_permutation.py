@@ -15,7 +15,7 @@ class StochasticPermutation(Transform):
     """A random permutation of axis 1: ``z[:, i] = x[:, order[i]]``, with equally likely orders in both directions.
 
     The log term is 0: the density of the order given the latent and that given the data cancel. The model is
-    exchangeable, and its log-density is ``ln mean_order p(x[order])``, of which one draw gives a lower bound, exact
+    exchangeable, and its log-density is ``ln mean_order p(x[order])``, and one draw gives a lower bound of it, exact
     where the rest of the flow ignores the order. domain: where all coordinates lie.
 
     Source: Nielsen, Jaini, Hoogeboom, Winther & Welling, "SurVAE flows", 2020, appendix E.

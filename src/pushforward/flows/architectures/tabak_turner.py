@@ -1,4 +1,4 @@
-"""Many small local maps, each of which raises the likelihood a little: the first normalising flows.
+"""Tabak-Turner flow: many small local maps, each raising the likelihood a little; the first normalising flows.
 
 Sources: Tabak & Vanden-Eijnden, "Density estimation by dual ascent of the log-likelihood", 2010; Tabak & Turner, "A
 family of nonparametric density estimation algorithms", 2013.
