@@ -3,6 +3,7 @@
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.docs-installed
 JOBS  ?= 2
 DEMO  ?= runs/digits
 
@@ -10,7 +11,7 @@ DEMO  ?= runs/digits
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-demo lint format types docs clean
+.PHONY: help venv demo test test-slow test-demo lint format types docs docs-write clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -49,7 +50,18 @@ format: $(STAMP)  ## format the code and mend what ruff can mend
 types: $(STAMP)  ## check the types of the package, strictly
 	@$(BIN)/mypy
 
-docs: $(STAMP)  ## write the generated parts of docs/: the verification matrix, the table of parameters and the figures
+# Sphinx and its theme, which only the site needs.
+$(DOCS_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	@touch $@
+
+docs: $(DOCS_STAMP)  ## build the documentation site in build/site, and check its links
+	@rm -rf build/site
+	@$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/site
+	@$(BIN)/python scripts/check_site.py build/site
+	@echo "Done. Open build/site/index.html in a browser."
+
+docs-write: $(STAMP)  ## write the generated parts of docs/: the verification matrix, the table of parameters and the figures
 	@PUSHFORWARD_WRITE_DOCS=1 $(PYTEST) tests/checks/test_matrix.py tests/golden/test_golden_real_nvp.py
 	@OMP_NUM_THREADS=1 $(BIN)/python docs/figures.py
 

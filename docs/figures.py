@@ -1,4 +1,4 @@
-"""Draws the figures of docs/real_nvp.md and docs/inverse_transform_sampling.md into docs/figures/ (`make docs`).
+"""Draws the figures of docs/real_nvp.md and docs/inverse_transform_sampling.md into docs/figures/ (`make docs-write`).
 
 The pictures of flows are of the very flows that the pages build and train: their code is run from the page.
 """

@@ -1,4 +1,4 @@
-"""Parts of pages in docs/ that a test makes: written by `make docs`, compared otherwise."""
+"""Parts of pages in docs/ that a test makes: written by `make docs-write`, compared otherwise."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ def require_up_to_date(page: str, start: str, end: str, text: str) -> None:
     wanted = f"{old[:first]}\n\n{text}\n\n{old[last:]}"
     if os.environ.get("PUSHFORWARD_WRITE_DOCS") == "1":
         path.write_text(wanted)
-    assert path.read_text() == wanted, f"docs/{page} is out of date: run `make docs`"
+    assert path.read_text() == wanted, f"docs/{page} is out of date: run `make docs-write`"

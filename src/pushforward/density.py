@@ -176,6 +176,13 @@ class Density(nn.Module, ABC):
         """Set the moments of contexts from ``(B, *context_shape)``, once; nothing where contexts are not standardised.
 
         `Flow.initialise` does this for a fit to data. Raises ContextError, DtypeError.
+
+        >>> import torch
+        >>> from pushforward import flows
+        >>> flow = flows.build("nice", event_shape=(2,), context_dim=1, hidden=(8,))
+        >>> flow.initialise_context(torch.tensor([[1990.0], [2010.0]]))
+        >>> flow.prepare_context(torch.tensor([[2010.0]]))
+        tensor([[1.]])
         """
         values = self.context_values(context)
         if self.context_scale is not None and values is not None and len(values):

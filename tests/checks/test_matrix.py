@@ -14,7 +14,7 @@ from registry import CHAINS, ENTRIES, Reason
 from subjects import built, reason_against
 
 _HERE = Path(__file__).parent
-_START, _END = "<!-- matrix: written by `make docs` -->", "<!-- end of matrix -->"
+_START, _END = "<!-- matrix: written by `make docs-write` -->", "<!-- end of matrix -->"
 
 
 def _import_all_checks() -> None:

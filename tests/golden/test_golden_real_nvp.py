@@ -116,7 +116,7 @@ def test_presets_have_the_variables_of_the_released_code_layer_by_layer(
     assert sum(p.numel() for p in flow.parameters()) == sum(map(math.prod, theirs.values())) == count
 
 
-_START, _END = "<!-- parameters: written by `make docs` -->", "<!-- end of parameters -->"
+_START, _END = "<!-- parameters: written by `make docs-write` -->", "<!-- end of parameters -->"
 
 
 def _table(first: str, of: Callable[[str], str], theirs: dict[str, tuple[int, ...]], flow: Flow) -> str:

@@ -74,13 +74,16 @@ class RationalQuadraticSpline(Map):
 
     ``params``: raw widths and heights of the bins (K each), raw slopes at the knots, and the parameters of the tails.
     tails:
-      ``linear``: the identity outside [-bound, bound]; K - 1 slopes, at the inner knots. With ``learned_interval`` the
+
+    - ``linear``: the identity outside [-bound, bound]; K - 1 slopes, at the inner knots. With ``learned_interval`` the
       two ends in x and the two in y are learned and the slopes at them continue outside: K + 1 slopes; then centre and
       size of the interval in x, and of that in y, all 0 at [-bound, bound].
-      ``box``: ``domain``, a closed interval (None: [-bound, bound]), onto itself; K + 1 slopes. Outside it the value is
-      that at the nearest end, without gradient, and the log-slope is -inf: the density is 0. ``circular``: ``domain``,
-      a circle (None: [-pi, pi)), onto itself; K slopes, of which the first is also the last, so that the seam is a knot
-      like any other; and a rotation of the values, in radians. Input is wrapped into the circle.
+    - ``box``: ``domain``, a closed interval (None: [-bound, bound]), onto itself; K + 1 slopes. Outside it the value is
+      that at the nearest end, without gradient, and the log-slope is -inf: the density is 0.
+    - ``circular``: ``domain``, a circle (None: [-pi, pi)), onto itself; K slopes, of which the first is also the last,
+      so that the seam is a knot like any other; and a rotation of the values, in radians. Input is wrapped into the
+      circle.
+
     min_width, min_height: smallest size of a bin, as a fraction of the interval; min_slope: smallest slope at a knot. A
     raw slope of 0 is a slope of 1, and slopes are limited to 1,000. The start is the identity.
 
