@@ -11,8 +11,8 @@ from pushforward.precision import in_float64
 def channel_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel of ``(B, C, ...)``, in float64; 1 as the deviation of a constant.
 
-    On the CPU where the device of ``x`` has no float64. A channel counts as constant where its deviation is below what
-    the dtype of ``x`` can distinguish from its mean.
+    On the CPU where the device of ``x`` has no float64. A channel counts as constant where its deviation is below the
+    resolution of the dtype of ``x`` at its mean.
     """
     rows = in_float64(channel_rows(x))
     # From the first value: of a constant the differences are then exactly 0.

@@ -102,11 +102,11 @@ class Density(nn.Module, ABC):
 
         context: ``(B, *context_shape)``, or one context for all rows, or integer labels (B,) where the flow has an
         embedding. In training mode, in which a flow is built, normalisations may use the batch's own moments and
-        dropout drops: call ``eval()`` for the density, or `likelihood`, which does. noise: what stochastic transforms
-        use; drawn by ``generator`` or ``seed`` where it is not given. Nets run in the precision that is in force, which
-        on CUDA devices is TensorFloat-32 for torch's convolutions; those of `likelihood`, `sample`, `encode` and
-        `decode` never in less than the weights' own. Outside the support the value is -inf. Raises ShapeError,
-        ContextError, DtypeError.
+        dropout drops: call ``eval()`` for the density, or `likelihood`, which does. noise: that of the stochastic
+        transforms; drawn by ``generator`` or ``seed`` where it is not given. Nets run in the precision that is in
+        force, which on CUDA devices is TensorFloat-32 for torch's convolutions; those of `likelihood`, `sample`,
+        `encode` and `decode` never in less than the weights' own. Outside the support the value is -inf. Raises
+        ShapeError, ContextError, DtypeError.
 
         >>> import torch
         >>> from pushforward import flows
@@ -151,7 +151,7 @@ class Density(nn.Module, ABC):
         if self._trained_before or torch.compiler.is_compiling() or rows < _TRAINING_ROWS:
             return
         self._trained_before = True
-        # `initialise` leaves alone what lies in an Inverse.
+        # `initialise` does not reach into an Inverse.
         inverted = {part for module in self.modules() if isinstance(module, Inverse) for part in module.modules()}
         parts = (part for part in self.modules() if isinstance(part, InitialisedByData) and part not in inverted)
         waiting = [type(part).__name__ for part in parts if part.awaits_data]
@@ -248,7 +248,7 @@ class Density(nn.Module, ABC):
         generator: torch.Generator | None = None,
         seed: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Samples as `sample` gives them, and the log-density of each, ``(n,)`` or ``(n, B)``, from the same pass.
+        """Samples as `sample` returns them, and the log-density of each, ``(n,)`` or ``(n, B)``, from the same pass.
 
         Both carry gradients where these are enabled. For a flow of kind ``bound`` the second lies above the log-density
         on average (where no value was clamped at the ends of its range): it serves variational objectives and is not a

@@ -146,7 +146,7 @@ def refuse_second_order(gradients: tuple[Tensor, ...], values: tuple[Tensor, ...
 
 
 def implicit_gradient(value: Tensor, through: Callable[[Tensor], Tensor], problem: str) -> Tensor:
-    """``value``, whose gradient is taken ``through`` a function before it goes on; of the first order only.
+    """``value``, whose gradient passes ``through`` a function; of the first order only.
 
     problem: the OptionError of a second derivative, and of one in forward mode.
     """

@@ -84,7 +84,7 @@ class FlowDistribution(Distribution):
         return self._draw(Size(sample_shape), gradients=False)
 
     def rsample(self, sample_shape: Size | Sequence[int] = _ONE) -> Tensor:
-        """Samples as `sample` gives them, with gradients to the flow's weights and contexts."""
+        """Samples as `sample` returns them, with gradients to the flow's weights and contexts."""
         if not self.has_rsample:
             raise NotImplementedError("a flow on integers has no reparameterised samples; use sample")
         return self._draw(Size(sample_shape), gradients=True)

@@ -23,7 +23,7 @@ class OptionError(PushforwardError, ValueError):
 
 
 class ContextError(PushforwardError, ValueError):
-    """A context is missing, not wanted, or of another shape than the flow was built with."""
+    """A context is missing, superfluous, or of another shape than the flow was built with."""
 
     exit_code = 2
 

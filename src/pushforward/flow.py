@@ -155,7 +155,7 @@ class Flow(Density):
     ) -> Tensor:
         """The latents ``(B, *latent_shape)`` of data ``x: (B, *event_shape)``, in evaluation mode.
 
-        noise: what stochastic transforms use; drawn by ``generator`` or ``seed`` where it is not given. Raises
+        noise: that of the stochastic transforms; drawn by ``generator`` or ``seed`` where it is not given. Raises
         ShapeError, ContextError, DtypeError.
 
         >>> import torch
@@ -315,7 +315,8 @@ class Flow(Density):
     def _keyed_values(
         self, x: Tensor, context: Tensor | None, repeats: tuple[int, int], seed: int, first_row: int, batch_size: int
     ) -> Tensor:
-        """Values ``(draws * probes, B)`` of all rows, ``repeats`` being how many draws and probes; many in one pass."""
+        """Values ``(draws * probes, B)`` of all rows; repeats: the numbers of draws and probes, many of them in one
+        pass."""
         spec, rows = self.transform.noise_to_latent, torch.arange(first_row, first_row + x.shape[0])
         total, at_once, values = math.prod(repeats), max(1, batch_size // max(1, x.shape[0])), []
         for start in range(0, total, at_once):

@@ -13,7 +13,7 @@ Owner = TypeVar("Owner")
 
 @dataclass
 class _Holding(Generic[Owner]):
-    """An owner whose flag is held: how often, and the flag's value before."""
+    """An owner whose flag is held: the number of holders, and the flag's value before."""
 
     owner: Owner  # kept alive, so that its id stays its own
     before: bool

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TensorLike: TypeAlias = "Tensor | ArrayLike | IntoDataFrame"
 
 
-# Fewer rows say little about how much a column varies.
+# Fewer rows say little about the variation of a column.
 _ENOUGH_ROWS = 32
 
 
@@ -52,7 +52,7 @@ def as_tensor(values: TensorLike, name: str) -> Tensor:
     # Torch cannot share read-only memory or negative strides.
     plain = array if array.flags.writeable and array.flags.c_contiguous else np.array(array, order="C")
     if plain.dtype.kind == "u" and plain.dtype.itemsize > 1:
-        # Torch computes with signed integers; those beyond int64 are far beyond what a flow's weights resolve.
+        # Torch computes with signed integers; integers beyond int64 are far beyond the resolution of a flow's weights.
         plain = plain.astype(np.float64 if plain.size and plain.max() > np.iinfo(np.int64).max else np.int64)
     return torch.from_numpy(plain.astype(plain.dtype.newbyteorder("="), copy=False))
 

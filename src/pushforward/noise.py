@@ -162,7 +162,7 @@ def keyed(
 
 
 def require(noise: NoiseValue, spec: NoiseSpec, batch: int) -> None:
-    """Raise ShapeError where ``noise`` is not what ``spec`` declares for ``batch`` rows: it would be broadcast."""
+    """Raise ShapeError where ``noise`` does not match ``spec`` for ``batch`` rows: it would be broadcast."""
     if isinstance(spec, tuple):
         if not isinstance(noise, tuple) or isinstance(noise, DisplacedNoise) or len(noise) != len(spec):
             raise ShapeError(f"noise: a tuple of {len(spec)} parts expected, got {_described(noise)}")

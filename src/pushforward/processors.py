@@ -63,7 +63,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 
 def set_environment(environment: MutableMapping[str, str] = os.environ, root: Path = Path("/")) -> None:
-    """Set how many threads OpenMP uses and how they wait, each unless the user chose it, before torch is loaded.
+    """Set the number of OpenMP's threads and how they wait, each unless the user chose it, before torch is loaded.
 
     OpenMP and MKL count the affinity themselves (MKL counts a core once where two processors share it), but no quota.
     """

@@ -87,7 +87,7 @@ def rows_of(flow: Flow, data: DataSet, numbers: Array) -> Rows:
         context = data.context if flow.embedding is None else data.labels
         if context is None:
             wanted = f"{flow.context_shape[0]} context columns" if flow.embedding is None else "class labels"
-            raise DataError(f"{data.name}: the model is conditional and needs {wanted}, the data have none")
+            raise DataError(f"{data.name}: the model is conditional and needs {wanted}, but the data have none")
     parts = (None if part is None else torch.as_tensor(part[numbers]) for part in (context, data.labels))
     return Rows(torch.as_tensor(data.x[numbers]), *parts)
 

@@ -65,7 +65,7 @@ def register(architecture: Architecture) -> None:
 
 
 def names(kind: Kind | None = None) -> tuple[str, ...]:
-    """The names that `build` knows; kind: only those with a flow on such events, ``vectors`` or ``images``.
+    """The names that `build` knows; kind: only those for such events, ``vectors`` or ``images``.
 
     >>> from pushforward import flows
     >>> "nsf" in flows.names("vectors"), "maf" in flows.names("images")

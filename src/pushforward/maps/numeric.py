@@ -102,8 +102,7 @@ def _least(domain: Domain, dtype: torch.dtype) -> float:
 
 
 def _room(x: Tensor, domain: Domain) -> Tensor:
-    """The scale of the relative accuracy: the size of ``x``, or its distance from the nearest finite end of the
-    domain."""
+    """The scale of relative accuracy: the size of ``x``, or its distance from the nearest finite end of the domain."""
     if not (math.isfinite(domain.low) or math.isfinite(domain.high)):
         return x.abs() + 0.01
     room: Tensor = x - domain.low if math.isfinite(domain.low) else domain.high - x

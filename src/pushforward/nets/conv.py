@@ -17,7 +17,7 @@ NORMS = ("batch", "instance", "none")
 
 
 class WeightNormConv2d(nn.Module, HasScaleParameters):
-    """A convolution with weight normalisation: filters ``direction / |direction|``, times a magnitude if wanted.
+    """A convolution with weight normalisation: filters ``direction / |direction|``, times an optional magnitude.
 
     magnitude: its starting value, the same for all filters; None: fixed at 1. A convolution that starts at 0 has
     magnitude 0, because a zero direction has no gradient. bound: directions start uniform in [-bound, bound]; None: a

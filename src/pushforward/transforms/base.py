@@ -100,7 +100,7 @@ class Transform(nn.Module, ABC):
     def to_latent_through(
         self, run: RunPart, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None
     ) -> tuple[Tensor, Tensor]:
-        """`to_latent` with ``run`` in the place of each part's `to_latent`; a transform without parts runs itself."""
+        """`to_latent` with ``run`` instead of each part's `to_latent`; a transform without parts runs itself."""
         return self.to_latent(x, context, noise)
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:

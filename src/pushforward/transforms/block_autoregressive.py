@@ -144,8 +144,7 @@ class BlockAutoregressive(Transform):
         return x.t(), log_slope.t()
 
     def _of_coordinate(self, i: int, layer: _Layer, known: list[Tensor]) -> _Layer:
-        """A layer's part for coordinate ``i``: its positive block, the logs of it, offsets that include all before
-        it."""
+        """A layer's part for coordinate ``i``: its positive block, the logs of it, offsets of all before it."""
         matrix, blocks, offset = layer
         outputs, inputs = blocks.shape[1:]
         rows = matrix[i * outputs : (i + 1) * outputs]

@@ -45,8 +45,7 @@ _NO_TRANSFORMATION = (
 
 
 class _Rates(NamedTuple):
-    """The results of one evaluation, (B, ...): velocity, divergence, and RNODE's integrands as means over
-    coordinates."""
+    """The results of one evaluation, (B, ...): velocity, divergence, and RNODE's integrands per coordinate."""
 
     velocity: Tensor
     divergence: Tensor

@@ -12,8 +12,7 @@ from pushforward.transforms.conditional import ConditionalFlow
 
 
 class ContinuouslyIndexed(Transform):
-    """A bijection ``z = F_u(x)`` with a random index u: from ``posterior`` given x, in `to_data` from ``prior`` given
-    z.
+    """A bijection ``z = F_u(x)`` with an index u drawn from ``posterior`` given x, in `to_data` from ``prior`` given z.
 
     inner: a bijection f of the real line. by_index: a conditional flow of events given u, whose bijection follows f;
     with shifts and scales, ``F_u(x) = exp(s(u)) f(x) + t(u)``. The log term of `to_latent`, for the pair of x and u, is

@@ -15,8 +15,7 @@ from pushforward.transforms.partition import Partition, VectorPartition
 
 
 class Coupling(Transform):
-    """A coupling: one part of the event changes by a map whose parameters a net computes from the other part and a
-    context.
+    """A coupling: a map changes one part of the event, with parameters that a net computes from the other part.
 
     net: called as ``net(kept, context)`` with the result of ``partition.kept``; `initialise` passes the same to a
     `DataInitialisedNet` first. after: a bijection of the changed part that follows the map, such as Real NVP's batch
@@ -86,7 +85,7 @@ class Coupling(Transform):
 
 
 def _checked_domain(domain: Domain, partition: Partition, map: Map) -> Domain:
-    """``domain`` if the changed coordinates lie where the map takes and gives values."""
+    """``domain`` if the changed coordinates lie in the map's domain and codomain."""
     changed = partition.indices if isinstance(partition, VectorPartition) else ()
     places = {domain.coordinate(i) for i in changed} if changed else {domain}
     if not places == {map.domain} == {map.codomain}:

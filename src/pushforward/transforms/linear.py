@@ -68,7 +68,7 @@ class Linear(Transform):
             y = z.movedim(1, -1)
             y = y if self.bias is None else y - self.bias
             log_det = self.log_det()
-            # The channels of a pixel are a column, as LAPACK wants them: consecutive in memory.
+            # The channels of a pixel are a column, as LAPACK needs them: contiguous in memory.
             x = self.solve(y.to(log_det.dtype).reshape(-1, self.features).T).T
             return x.reshape(y.shape).movedim(-1, 1), zero_log_term(z) - self.positions * log_det
 

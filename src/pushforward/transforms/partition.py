@@ -49,7 +49,7 @@ class Partition(nn.Module, ABC):
 
     @abstractmethod
     def complement(self) -> Partition:
-        """The partition that keeps what this one changes and changes what this one keeps."""
+        """The partition that keeps the changed coordinates and changes the kept ones."""
 
     def net_sizes(self, map: Map) -> tuple[int, int]:
         """Numbers of inputs and of outputs (features, or channels of images) of a coupling's net for this map."""

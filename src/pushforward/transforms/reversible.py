@@ -19,7 +19,7 @@ from pushforward.transforms.base import Chain, Direction, Transform
 
 _FIRST_ORDER = (
     "Reversible steps have derivatives of the first order only; build the flow with memory_saving=False, or use a "
-    "Chain in the place of Reversible, for second ones"
+    "Chain instead of Reversible, for second ones"
 )
 
 

@@ -36,7 +36,7 @@ def steps(event_shape: Shape, context_dim: int, options: BernsteinOptions) -> St
 ARCHITECTURE = Architecture(
     name="bernstein",
     summary="autoregressive Bernstein polynomials",
-    when="When a smooth map with few coefficients is wanted, in which errors do not grow.",
+    when="When a smooth map with few coefficients is wanted; errors of the coefficients do not grow.",
     source="Ramasinghe, Fernando, Khan & Barnes, 2021",
     vectors=Recipe(BernsteinOptions, steps),
 )

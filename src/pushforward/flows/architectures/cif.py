@@ -74,7 +74,7 @@ def vector_steps(event_shape: Shape, context_dim: int, options: CIFVectorOptions
 
     def step(i: int) -> Transform:
         steps = [inner(group * i + j) for j in range(group)]
-        # Where no index has an effect none is worth knowing, and the gradients of all that it goes through are 0.
+        # An index without effect at the start would give zero gradients to all nets that it passes through.
         by_index = conditional_gaussian(event_shape, index[0], context_dim, zero=False)
         return _indexed(steps[0] if group == 1 else Chain(steps), by_index, index, context_dim)
 

@@ -1,4 +1,4 @@
-"""Multi-scale flows on images: how many scales there are, and Glow's arrangement of steps in scales.
+"""Multi-scale flows on images: the number of scales, and Glow's arrangement of steps in scales.
 
 Source of the arrangement: Kingma & Dhariwal, "Glow", 2018, section 3 and figure 2b.
 """
