@@ -253,7 +253,7 @@ def test_a_nan_here_and_there_is_left_out_but_no_figure_stands_on_it() -> None:
 def test_a_fit_that_only_meets_what_is_not_finite_fails_with_the_reason(log_density: Any, words: str) -> None:
     flow = affine_flow()
     before = weights(flow)
-    with pytest.raises(FitFailed, match=words + ".*gave up after going back 5 times") as caught:
+    with pytest.raises(FitFailed, match=words + ".*gave up after restoring earlier weights 5 times") as caught:
         quick(flow, log_density, steps=1000)
     result = caught.value.result
     assert isinstance(result, InferenceResult)
@@ -287,7 +287,7 @@ def test_broken_steps_leave_no_trace_and_ten_in_a_row_go_back_at_half_the_rate()
     result = quick(flow, steps=60, schedule="constant")
     assert result.history[-1]["skipped"] == 10
     assert result.history[-1]["lr"] == pytest.approx(0.01)
-    assert any("the flow's samples are not finite; going on from the last good weights" in n for n in result.notes)
+    assert any("the flow's samples are not finite; continuing from the last good weights" in n for n in result.notes)
     assert all(v.isfinite().all() for v in flow.state_dict().values())
     assert not result.importance.elbo.isnan()
 

@@ -128,7 +128,7 @@ def test_a_second_fit_goes_on_after_the_steps_that_are_fitted() -> None:
     assert flow.likelihood(x).value.mean() > before
     result = quick(flow, x)
     assert (result.steps, result.stopped_by, len(calls)) == (0, "steps", 4)
-    assert "every step of the flow is fitted already" in result.notes[0]
+    assert "every step of the flow is already fitted" in result.notes[0]
 
 
 @pytest.mark.parametrize("name", GREEDY)
@@ -237,7 +237,7 @@ def test_a_shape_that_depends_on_the_context_is_learned() -> None:
 
 def test_options_of_gradients_are_noted_where_they_promise_what_is_not_done() -> None:
     result = quick(small("rbig", 1), compile=True)
-    assert "compile and autocast have no use here" in result.notes[0]
+    assert "compile and autocast are ignored" in result.notes[0]
 
 
 def _refusal(steps: list[Transform], base: Any = None) -> str:

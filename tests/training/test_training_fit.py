@@ -400,7 +400,7 @@ def test_a_flow_that_cannot_be_compiled_is_trained_without_and_the_reason_is_tol
     flow.transform.eager = "its solver takes as many steps as it needs"
     result = quick(flow, compile=True)
     assert result.notes == [
-        "training goes on without compile, which has no use here: its solver takes as many steps as it needs"
+        "training continues without compile, which does not apply here: its solver takes as many steps as it needs"
     ]
     assert same(weights(plain), weights(flow))
 

@@ -181,7 +181,9 @@ def test_going_back_forgets_the_moments_that_the_optimiser_has_gathered():
 
 def test_after_several_times_it_gives_up_and_keeps_the_best():
     flow = failing_flow(when=lambda call: call > 20)
-    with pytest.raises(FitFailed, match=r"transform 2 \(Failing\).*gave up after going back 5 times") as caught:
+    with pytest.raises(
+        FitFailed, match=r"transform 2 \(Failing\).*gave up after restoring earlier weights 5 times"
+    ) as caught:
         run(flow, steps=500)
     assert isinstance(caught.value, NumericsError)
     result = caught.value.result

@@ -19,7 +19,7 @@ from pushforward.transforms import BatchNorm
 
 
 class Snapshot:
-    """A copy of everything that a model's state dict holds, in memory."""
+    """A copy of a model's state dict in memory."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -27,25 +27,26 @@ class Snapshot:
 
     @torch.no_grad()
     def take(self) -> None:
-        """Copy the model's state as it is now, into the memory of the last copy."""
+        """Copy the model's present state over the last copy."""
         for name, value in self._model.state_dict().items():
             self.state[name].copy_(value)
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put the state back."""
+        """Load the copied state into the model."""
         for name, value in self._model.state_dict().items():
             value.copy_(self.state[name])
 
     def write(self, path: Path) -> None:
-        """Write the state as safetensors, whole or not at all."""
+        """Write the copy as a safetensors file, atomically."""
         write_atomically(path, save({name: value.contiguous() for name, value in self.state.items()}))
 
 
 class WeightAverage:
     """An exponential moving average of a model's parameters.
 
-    The decay of update ``t`` is ``min(decay, t / (t + 9))``, so that the first, poor weights are soon forgotten.
+    The decay of update ``t`` is ``min(decay, t / (t + 9))``, so that the poor weights of the first steps are soon
+    forgotten.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -55,20 +56,20 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the parameters as they are now."""
+        """Add the present parameters to the average."""
         self.updates += 1
         decay = min(self.decay, self.updates / (self.updates + 9))
         torch._foreach_lerp_(self.average, list(self._parameters), 1 - decay)
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Start again from the parameters as they are now."""
+        """Restart the average from the present parameters."""
         self.updates = 0
         torch._foreach_copy_(self.average, list(self._parameters))
 
     @contextmanager
     def applied(self, snapshot: Snapshot) -> Iterator[None]:
-        """The averaged parameters in the model inside; its whole state as it was, by way of ``snapshot``, outside."""
+        """Context manager: the model has the averaged parameters inside; ``snapshot`` restores its state on exit."""
         snapshot.take()
         with torch.no_grad():
             torch._foreach_copy_(list(self._parameters), self.average)
@@ -79,7 +80,7 @@ class WeightAverage:
 
 
 def normalisations(model: nn.Module) -> list[BatchNorm | _NormBase]:
-    """The modules whose running statistics follow the batches: flow steps, and those inside nets."""
+    """The normalisation modules, flow steps and layers of nets, whose running statistics follow the batches."""
     found: list[BatchNorm | _NormBase] = []
     for module in model.modules():
         if isinstance(module, BatchNorm) or (isinstance(module, _NormBase) and module.running_mean is not None):
@@ -88,7 +89,7 @@ def normalisations(model: nn.Module) -> list[BatchNorm | _NormBase]:
 
 
 class Statistics:
-    """A copy of the running statistics alone, to undo what a batch that went wrong did to them."""
+    """A copy of the running statistics, to undo the update by a batch with a non-finite loss."""
 
     def __init__(self, model: nn.Module) -> None:
         self._live = [b for module in normalisations(model) for b in module.buffers(recurse=False)]
@@ -96,13 +97,13 @@ class Statistics:
 
     @torch.no_grad()
     def take(self) -> None:
-        """Copy the statistics as they are now."""
+        """Copy the present statistics."""
         if self._live:
             torch._foreach_copy_(self._copy, self._live)
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put the statistics back."""
+        """Restore the copied statistics."""
         if self._live:
             torch._foreach_copy_(self._live, self._copy)
 
@@ -112,10 +113,9 @@ Batch = tuple[Tensor, Tensor | None, NoiseValue]
 
 @torch.no_grad()
 def recompute_statistics(flow: Flow, batches: Callable[[], Iterable[Batch]]) -> None:
-    """Running statistics as the plain average over ``batches`` (x, context, noise), for the weights as they are now.
+    """Recompute running statistics for the present weights, as the plain average over ``batches`` (x, context, noise).
 
-    Only the normalisations themselves are in training mode meanwhile: dropout, which evaluation does not have, would
-    bias them.
+    Only the normalisation modules are in training mode meanwhile: dropout is off in evaluation and would bias them.
     """
     found = normalisations(flow)
     if not found:

@@ -19,18 +19,18 @@ from pushforward.row_domain import require_inside
 from pushforward.rows import Rows
 from pushforward.training.averaging import Batch
 
-# Rows are moved to an accelerator once where they take at most this many bytes; else batch by batch.
+# Rows of at most this many bytes are moved to an accelerator once; larger data are moved batch by batch.
 _RESIDENT_BYTES = 4 * 2**30
 
 
 def checked_rows(
     flow: Flow, x: TensorLike, context: TensorLike | None, name: str, *, zero_density: bool = False
 ) -> Rows:
-    """Rows that ``flow`` can be fitted to or scored on: ``x: (N, *event_shape)`` and a context for each, or None.
+    """Validated rows for fitting or scoring ``flow``: ``x: (N, *event_shape)`` and a context for each row, or None.
 
-    zero_density: whether real numbers outside the domain of the flow, where its density is 0, are taken as well.
-    Floating-point values are in the flow's dtype; integers stay as they came and are converted when a batch is drawn.
-    Raises ShapeError, ContextError, or DataError where a value is not finite or not one that the flow can take.
+    zero_density: whether real numbers outside the domain of the flow, where its density is 0, are allowed.
+    Floating-point values are converted to the flow's dtype. Integers keep their type until a batch is drawn. Raises
+    ShapeError, ContextError, or DataError where a value is not finite or is outside the flow's domain.
     """
     events = _tensor(x, flow, name)
     if tuple(events.shape[1:]) != flow.event_shape or events.ndim == 0:
@@ -49,7 +49,7 @@ def checked_rows(
 
 
 def split_rows(rows: Rows, held_out: int, generator: torch.Generator) -> tuple[Rows, Rows]:
-    """All but ``held_out`` random rows, and those."""
+    """A random split into training rows and ``held_out`` held-out rows."""
     order = torch.randperm(len(rows), generator=generator)
     return rows.take(order[held_out:]), rows.take(order[:held_out])
 
@@ -57,10 +57,10 @@ def split_rows(rows: Rows, held_out: int, generator: torch.Generator) -> tuple[R
 class Batches:
     """An endless stream of batches with noise for them, all from one seed.
 
-    noise: as an objective declares it; None: as the flow does.
+    noise: the noise that an objective needs; None: the noise that the flow needs.
 
-    Every batch has the same size, so that a compiled step is compiled once: a batch may span the end of a pass over the
-    rows, of which none is left out.
+    Every batch has the same size, so that a step is compiled only once. A batch may therefore span two passes over the
+    rows; no row is left out.
     """
 
     def __init__(
@@ -92,14 +92,14 @@ class Batches:
 
 
 def context_rows(flow: Flow, context: TensorLike | None, name: str) -> Tensor | None:
-    """Contexts, or labels, as rows that ``flow`` takes, or None for a flow without; raises ContextError, DataError."""
+    """Contexts, or labels, as rows for ``flow``; None for a flow without context. Raises ContextError, DataError."""
     if (flow.context_shape is None) != (context is None):
         wants = "no context" if flow.context_shape is None else f"a context of shape {flow.context_shape} a row"
         given = "none was given" if context is None else "one was given"
         raise ContextError(f"this flow takes {wants}, but for the {name} rows {given}")
     if context is None:
         return None
-    # In their own precision: the flow standardises them in float64.
+    # Contexts keep their precision: the flow standardises them in float64.
     rows = _resident(as_tensor(context, f"{name} context").detach(), flow)
     if rows.ndim == 0 or len(rows) == 0:
         raise ContextError(f"{name} context must have at least one row, got shape {tuple(rows.shape)}")

@@ -1,4 +1,4 @@
-"""`fit`: maximum likelihood, by stochastic gradients or greedily, with the best weights kept."""
+"""`fit`: maximum likelihood by stochastic gradients or greedily; the flow ends with the best weights."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from pushforward.training.validation import Validator
 from pushforward.training.validation_record import ValidationRecord
 from pushforward.units import Unit
 
-# Where no validation rows are given, one in so many training rows is held out.
+# Without validation rows, one in this many training rows is held out.
 _HELD_OUT = 10
-# Statistics of averaged weights are recomputed over at most so many batches.
+# Statistics of averaged weights are recomputed over at most this many batches.
 _STATISTICS_BATCHES = 30
-# Values from which `initialise` takes moments, where there are as many; and the rows that it gets at the least.
+# `initialise` computes moments from about this many values, if there are so many, and from at least this many rows.
 _INITIAL_VALUES, _INITIAL_ROWS = 1_000_000, 256
 
 
@@ -59,28 +59,29 @@ def fit(
     clock: Callable[[], float] = time.monotonic,
     **training: Unpack[TrainingKeywords],
 ) -> FitResult:
-    """Fit ``flow`` to ``train: (N, *event_shape)`` in place; it ends with the best weights and in evaluation mode.
+    """Fit ``flow`` in place to rows ``train: (N, *event_shape)``; it ends in evaluation mode with the best weights.
 
     validation: rows that choose the best weights; None holds out a random tenth of ``train``. context and
     validation_context: one row of context, or a label, for each row. out: a directory for ``metrics.jsonl`` (an earlier
-    one is replaced) and, unless ``on_best`` is given, the best weights so far in ``best.safetensors``. progress: False
-    for silence, else a live line on a terminal and plain lines elsewhere, on stderr. unit: the unit of the values
-    shown and recorded; None: bits/dim for flows of integers, else nats. on_best: called with the flow, which holds the
-    best weights so far at that moment, the step and its mean validation log-likelihood in nats. clock: gives the
-    seconds that ``minutes`` limits; ``time.process_time`` counts only this process's work, for comparisons on a busy
-    machine.
+    file is replaced) and, unless ``on_best`` is given, the best weights so far in ``best.safetensors``. progress: False
+    for silence; otherwise stderr gets a live line on a terminal and plain lines elsewhere. unit: the unit of the values
+    shown and recorded; None: bits/dim for flows of integers, else nats. on_best: called at each new best with the flow
+    (which has the best weights then), the step and the mean validation log-likelihood in nats. clock: returns the
+    seconds that ``minutes`` limits; ``time.process_time`` counts only the work of this process, for comparisons on a
+    busy machine.
 
     training: the fields of `TrainingOptions` as keywords (``steps=1000, lr=1e-3``), or ``options``, an object of them.
 
-    A flow of greedy steps (`rbig` and others) is fitted step by step instead of by gradients, in its own way
-    (`GreedyRun`): ``steps`` limits how many, and options such as ``lr`` and ``batch_size`` have no use.
+    A flow of greedy steps (`rbig` and others) is fitted step by step instead of by gradients (see `GreedyRun`). Then
+    ``steps`` limits the number of steps, and options such as ``lr`` and ``batch_size`` are ignored.
 
-    On a CPU a fit uses at most as many threads as torch is set to and as the work of a step suits, which is one for
-    most tables; torch has its own number again afterwards.
+    On a CPU a fit uses no more threads than torch is set to, and fewer if a step has too little work for them: most
+    tables use one. The setting of torch is restored afterwards.
 
-    Ctrl-C ends the run after the step, with the best weights kept; a second one aborts with KeyboardInterrupt. On a
-    CPU the same seed gives the same weights to the bit, except where ``minutes`` limits the run. Raises ShapeError,
-    ContextError, DataError, OptionError for what does not fit, and FitFailed (a NumericsError) if it keeps diverging.
+    Ctrl-C ends the run after the current step and restores the best weights; a second Ctrl-C raises KeyboardInterrupt.
+    On a CPU the same seed gives bitwise equal weights, unless ``minutes`` limits the run. Raises ShapeError,
+    ContextError, DataError or OptionError for invalid arguments, and FitFailed (a NumericsError) if the fit keeps
+    diverging.
 
     >>> import torch
     >>> from pushforward import flows
@@ -120,7 +121,7 @@ def fit(
         try:
             run = kind(flow, rows, held_out, options, record, Reporting(metrics, shown, clock))
         except NumericsError as error:
-            # Initialisation and the timing of a validation round pass rows through the flow.
+            # Initialisation and the timing of a validation round already evaluate the flow.
             flow.eval()
             record.result.stopped_by, record.result.notes = "numerics", [str(error)]
             raise FitFailed(str(error), record.result) from None
@@ -173,7 +174,7 @@ class _GradientRun(GradientRun[FitResult]):
             reason = self._loop(interrupt)
             if self.stepper.step > self.stepper.window.first:
                 if reason == "interrupted":
-                    self.progress.note("stopping; the last weights are being validated (Ctrl-C again aborts)")
+                    self.progress.note("stopping: validating the last weights (Ctrl-C again aborts)")
                 self._round()
             if self.record.result.best_step == 0 and self.stepper.step > 0:
                 self._note(_UNTRAINED.format(steps=self.stepper.step))
@@ -185,15 +186,15 @@ class _GradientRun(GradientRun[FitResult]):
         return reason
 
     def _compiled(self) -> Callable[..., Loss]:
-        """The objective through torch.compile, or as it is, with a note, where it cannot be compiled."""
+        """The objective compiled by torch.compile, or, with a note, uncompiled if it does not support compilation."""
         if self.objective.eager is not None:
-            self._note(f"training goes on without compile, which has no use here: {self.objective.eager}")
+            self._note(f"training continues without compile, which does not apply here: {self.objective.eager}")
             return self.objective
         model: Callable[..., Loss] = torch.compile(self.objective, dynamic=False)
         return model
 
     def _initialise(self) -> None:
-        """Set what transforms take from data, from all training rows, or from a sample where they are many values."""
+        """Data-dependent initialisation of transforms, from all training rows or, if those are large, from a sample."""
         count = min(len(self.train), max(_INITIAL_ROWS, _INITIAL_VALUES // max(1, self.train.event_size)))
         chosen = torch.arange(count)
         if count < len(self.train):
@@ -203,7 +204,7 @@ class _GradientRun(GradientRun[FitResult]):
             self.flow.initialise(x, context, generator=torch.Generator(self.flow.device).manual_seed(self.options.seed))
 
     def _compute_once(self) -> None:
-        """Compute the loss of a batch and leave no trace: in evaluation mode, and not from the training stream."""
+        """Compute a loss without side effects: in evaluation mode, on a batch outside the training stream."""
         x, context, noise = self._other_batches(self.objective.noise).draw()
         with evaluation(self.flow):
             self.objective(x, context, noise)
@@ -259,7 +260,7 @@ class _GradientRun(GradientRun[FitResult]):
         recompute_statistics(self.flow, lambda: again.some(count))
 
     def _other_batches(self, noise: NoiseSpec = None) -> Batches:
-        """The same batches each time, none of them taken from the training stream."""
+        """A repeatable stream of batches, independent of the training stream."""
         return Batches(self.flow, self.train, self.batches.size, self.options.seed, self.options.flips, noise)
 
     def _conclude(self) -> list[str]:
@@ -289,7 +290,7 @@ class _GradientRun(GradientRun[FitResult]):
 
 @contextlib.contextmanager
 def _own_random_state(flow: Flow, seed: int) -> Iterator[None]:
-    """Dropout can only draw from torch's global generators: seed copies of them, and put them back afterwards."""
+    """Context manager that seeds torch's global generators, which dropout uses, and restores them afterwards."""
     device = flow.device
     on_cuda = device.type == "cuda"
     index = (device.index if device.index is not None else torch.cuda.current_device()) if on_cuda else 0

@@ -1,4 +1,4 @@
-"""Fitting a flow whose steps are fitted one after the other, each to the latents that the steps before it leave."""
+"""Greedy fitting: the steps of a flow are fitted one after the other, each to the latents of the steps before it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from pushforward.training.validation_record import ValidationRecord
 from pushforward.transforms.base import Transform, steps
 from pushforward.transforms.greedy import GreedyTransform
 
-# Steps are fitted to at most so many values, rows times coordinates; of more rows, to a random part.
+# Steps are fitted to at most this many values (rows times coordinates); more rows are subsampled at random.
 _MAX_VALUES, _LEAST_ROWS = 4_000_000, 10_000
 
 
 def is_greedy(flow: Flow) -> bool:
-    """Whether a step of the flow is one that is fitted, and not learned by gradients."""
+    """Whether the flow has a step that is fitted greedily instead of by gradients."""
     return any(isinstance(module, GreedyTransform) for module in flow.modules())
 
 
 @dataclass
 class _Walkers:
-    """Rows on their way to the latent: ``x: (N, D)`` as they are now, the log terms so far, and what goes with them."""
+    """Partly encoded rows: their present values ``x: (N, D)``, the log terms so far, the contexts and the noise."""
 
     x: Tensor
     log_term: Tensor
@@ -48,18 +48,18 @@ class _Walkers:
     noise: Any
 
     def through(self, transform: Transform, part: int, parts: int) -> None:
-        """One step further."""
+        """Apply ``transform`` to the rows and add its log term."""
         self.x, term = transform.to_latent(self.x, self.context, part_noise(self.noise, parts)[part])
         self.log_term = self.log_term + term
 
 
 class GreedyRun(Run[FitResult]):
-    """A fit step by step: a step of the run is a step of the flow, fitted once and never changed again.
+    """A greedy fit: each step of the run fits one step of the flow, which never changes afterwards.
 
-    After each, training and validation rows move on through that step alone, and the validation log-likelihood says
-    whether the flow up to it is the best so far; the steps after the best are the identity in the end. Steps that were
-    fitted before stay, so that a run goes on where another ended. Of the options those that say when a run ends, the
-    seed and the number of validation rows count, an epoch being a step; the others are about gradients.
+    After each step, only that step transforms the training and validation rows. The validation log-likelihood decides
+    whether the flow up to this step is the best so far; the steps after the best one end as the identity. Steps fitted
+    by an earlier run are kept, so that a run continues where another ended. Only the limits, the seed and the number of
+    validation rows are used among the options, and an epoch is a step; the other options are about gradients.
 
     Raises OptionError where the transform also has parameters for gradients, or steps of another kind after greedy
     ones. An embedding of labels stays as it was drawn.
@@ -80,7 +80,7 @@ class GreedyRun(Run[FitResult]):
         self.validator = Validator(flow, held_out, options, self.clock)
         self.generator = torch.Generator().manual_seed(options.seed)
         free = sum(isinstance(step, GreedyTransform) and not bool(step.fitted) for step in self.steps)
-        # At least one, of which to have done a part: of a flow that is fitted already no step is left.
+        # At least 1, because progress is a fraction of it: a fitted flow has no steps left.
         wanted = max(1, free if options.steps is None else min(free, options.steps))
         epochs = None if options.epochs is None else math.ceil(options.epochs)
         self.budget = Budget(wanted, epochs, None if options.minutes is None else 60 * options.minutes)
@@ -99,7 +99,7 @@ class GreedyRun(Run[FitResult]):
     @torch.no_grad()
     def _train(self, interrupt: Interrupt) -> StopReason:
         if self.options.compile or self.options.autocast:
-            self._note("compile and autocast have no use here: the steps are fitted without gradients")
+            self._note("compile and autocast are ignored: the steps are fitted without gradients")
         with evaluation(self.flow):
             return self._walk(interrupt)
 
@@ -107,7 +107,7 @@ class GreedyRun(Run[FitResult]):
         train, held_out = self._training_rows(), self._validation_rows()
         later = [step for step in self.steps if isinstance(step, GreedyTransform) and not bool(step.fitted)]
         if not later:
-            self._note("every step of the flow is fitted already; build it with more transforms to go on")
+            self._note("every step of the flow is already fitted; build it with more transforms to continue")
         first = len(self.steps) - len(later)
         for i, transform in enumerate(self.steps[:first]):
             transform.initialise(train.x, train.context, part_noise(train.noise, len(self.steps))[i])
@@ -146,7 +146,7 @@ class GreedyRun(Run[FitResult]):
         return _Walkers(x, zero_log_term(x), self.flow.prepare_context(context, count), noise)
 
     def _validation_rows(self) -> _Walkers:
-        # As `Validator` scores them: the same rows in the same order, and noise keyed by it.
+        # The same rows in the same order as in `Validator`, because the noise is keyed by the order.
         x, context = self.validator.rows.on(self.flow)
         keys, spec = torch.arange(len(x)), self.flow.transform.noise_to_latent
         noise = noise_source.keyed(spec, self.options.seed, keys, x.dtype, x.device)
@@ -156,7 +156,7 @@ class GreedyRun(Run[FitResult]):
         return (self.flow.base.log_prob(walkers.x, walkers.context) + walkers.log_term).cpu().double()
 
     def _validate(self, train: _Walkers, held_out: _Walkers, seconds: float) -> None:
-        """Score both, keep the flow up to here if it is the best so far, and record the round."""
+        """Score both sets of rows, keep the flow up to this step if it is the best so far, and record the round."""
         self.record.take(Score.of(self._values(held_out)), self.step)
         self.train_value = float(self._values(train).mean())
         self.speed = len(train.x) / max(seconds, 1e-9) if self.step else None
@@ -192,7 +192,7 @@ class GreedyRun(Run[FitResult]):
 
 
 def _checked_steps(flow: Flow) -> list[Transform]:
-    """The steps of a flow whose last ones, and no others, are greedy, and which has nothing else to train."""
+    """The steps of a flow; raises OptionError unless exactly its last steps are greedy and nothing else is trained."""
     chain = list(steps(flow.transform))
     kinds = [isinstance(step, GreedyTransform) for step in chain]
     inside = sum(isinstance(module, GreedyTransform) for module in flow.modules())
@@ -207,7 +207,7 @@ def _checked_steps(flow: Flow) -> list[Transform]:
     learned = [name for name, p in flow.transform.named_parameters() if p.requires_grad]
     if learned:
         raise OptionError(
-            f"a flow is fitted greedily or by gradients, but beside greedy steps this one has the parameter "
-            f"{learned[0]}; freeze it (requires_grad_(False)) or leave its step out"
+            f"a flow is fitted greedily or by gradients, but this flow has greedy steps and also the parameter "
+            f"{learned[0]}; freeze it (requires_grad_(False)) or remove its step"
         )
     return chain

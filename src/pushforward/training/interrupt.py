@@ -9,9 +9,9 @@ from typing import Any
 
 
 class Interrupt:
-    """While active, a first SIGINT sets ``asked``; a second one puts the previous handler back and aborts.
+    """Signal handler: a first SIGINT sets ``asked``; a second one restores the previous handler and aborts.
 
-    Off the main thread, where Python allows no handlers, and where SIGINT is ignored, nothing is installed.
+    No handler is installed outside the main thread, where Python allows none, or if SIGINT is ignored.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Interrupt:
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
             previous = signal.getsignal(signal.SIGINT)
-            # None is a handler that was not installed from Python: it could not be put back.
+            # None is a handler that was not installed from Python, so it could not be restored.
             if previous is not None and previous is not signal.SIG_IGN:
                 signal.signal(signal.SIGINT, self._handle)
                 self._previous = previous

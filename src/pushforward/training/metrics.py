@@ -11,7 +11,7 @@ from pushforward.atomic_files import require_place
 
 
 class Metrics:
-    """Collects the entries and, given a directory, writes each to ``metrics.jsonl`` there as soon as it is known.
+    """The metrics of a run. Given a directory, it writes each entry to ``metrics.jsonl`` there at once.
 
     An entry has:
 
@@ -19,12 +19,12 @@ class Metrics:
     - ``train`` (mean over the steps since the last entry), ``validation``, its ``standard_error``, ``best`` so far, all
       in ``unit``: "bits/dim", lower is better, or "nats", the mean log-likelihood, higher is better; ``improved``;
     - ``train_loss`` and ``validation_nats``: the first two as a loss in nats and as a log-likelihood in nats;
-    - ``kind`` of the validation value, the ``dequantisation`` that makes it a bound and the ``estimator`` that makes
-      it an estimate (null for none), the ``validation_rows`` it is the mean of, out of ``validation_total``, and
-      whether the weights were ``averaged``;
+    - ``kind`` of the validation value; the ``dequantisation`` that makes it a bound and the ``estimator`` that makes it
+      an estimate (null for none); the number ``validation_rows`` of rows that it averages, out of ``validation_total``;
+      and whether the weights were ``averaged``;
     - ``lr``, ``gradient_norm`` (mean), ``rows_per_second`` of training, ``skipped`` (non-finite steps so far).
 
-    What is not finite or not known is null; the training values are null in the entry of step 0.
+    A value that is not finite or not known is null; the training values are null in the entry of step 0.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -36,7 +36,7 @@ class Metrics:
             self._file = (directory / "metrics.jsonl").open("w", encoding="utf-8")
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Take in an entry, and write it out at once."""
+        """Add an entry and write it at once."""
         entry = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in entry.items()}
         self.history.append(entry)
         if self._file is not None:

@@ -1,4 +1,4 @@
-"""What to do with non-finite steps, and finding the transform that they come from."""
+"""Recovery from non-finite training steps, and a search for the transform that caused them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from pushforward.noise import NoiseValue, part_noise
 from pushforward.training.averaging import Snapshot, Statistics, WeightAverage
 from pushforward.transforms.base import Transform
 
-# So many non-finite steps in a row are no accident.
+# This many non-finite steps in a row are no accident.
 _TOLERATED = 10
-# A copy of the last good weights is made every so many finite steps.
+# The last good weights are copied once in this many finite steps.
 _GOOD_EVERY = 100
 _MAX_ROLLBACKS = 5
 
 
 class Recovery:
-    """Skips non-finite steps, and after ten in a row goes back to the last good weights at half the learning rate.
+    """Recovery from non-finite steps: skips each, and after ten in a row restores the last good weights.
 
-    The loop asks `before_step` to take note of a finite step, before the weights change, and `after_failure` to undo a
-    non-finite one. ``slowdown`` is what the learning rate is to be multiplied by.
+    A restored run continues at half the learning rate.
+
+    The loop calls `before_step` when loss and gradient are finite, before the weights change, and `after_failure` to
+    undo a non-finite step. The learning rate is multiplied by ``slowdown``.
     """
 
     def __init__(self, flow: Flow, optimiser: torch.optim.Optimizer, average: WeightAverage | None) -> None:
@@ -40,11 +42,11 @@ class Recovery:
         self._state, self._averaged = self._fresh, self._copy_average()
 
     def before_batch(self) -> None:
-        """Remember the running statistics, which the batch is about to change."""
+        """Copy the running statistics, which the batch is about to change."""
         self._statistics.take()
 
     def before_step(self) -> None:
-        """Loss and gradient are finite, so the weights as they are before the step are good."""
+        """Copy the present weights now and then: they are good, because loss and gradient are finite."""
         self._in_a_row = 0
         self._since += 1
         if self._since % _GOOD_EVERY == 0:
@@ -52,11 +54,11 @@ class Recovery:
             self._state, self._averaged = copy.deepcopy(self.optimiser.state_dict()), self._copy_average()
 
     def after_failure(self, locate: Callable[[], str], best: Snapshot | None) -> str | None:
-        """Undo a step whose loss or gradient, which the parameters still hold, was not finite.
+        """Undo a step with a non-finite loss or gradient; the parameters still have that gradient.
 
-        locate: gives a phrase on what is not finite; asked only where it will be told.
-        Returns what to tell if this went back to earlier weights: the last good ones, or, where those failed again
-        soon, the best. Raises NumericsError when that has happened too often.
+        locate: returns a phrase that names the cause; called only if the phrase will be shown. Returns a message if
+        earlier weights were restored: the last good ones or, if those soon failed again, the best. Raises NumericsError
+        if that happened too often.
         """
         self._statistics.restore()
         if self.skipped == 0:
@@ -69,7 +71,7 @@ class Recovery:
         self.rollbacks += 1
         self._told += self._in_a_row
         if self.rollbacks > _MAX_ROLLBACKS:
-            raise NumericsError(f"{found}; gave up after going back {_MAX_ROLLBACKS} times")
+            raise NumericsError(f"{found}; gave up after restoring earlier weights {_MAX_ROLLBACKS} times")
         self.slowdown /= 2
         again = self.rollbacks > 1 and self._since < _GOOD_EVERY
         if again and best is not None:
@@ -79,16 +81,16 @@ class Recovery:
             self._weights.restore()
         self._go_on()
         where = "the best" if again and best is not None else "the last good"
-        return f"{found}; going on from {where} weights at {self.slowdown:g} times the learning rate"
+        return f"{found}; continuing from {where} weights at {self.slowdown:g} times the learning rate"
 
     def notes(self, steps: int) -> list[str]:
-        """A note at the end of ``steps`` steps on those that were skipped and that `after_failure` did not tell of."""
+        """A note, after ``steps`` steps, on skipped steps that no message of `after_failure` reported."""
         untold = self.skipped - self._told
         if untold == 0:
             return []
         return [
-            f"{untold:,} of {steps:,} steps were skipped, and their rows left out, because the loss or its gradient "
-            f"was not finite; of the first of them: {self._first_cause}"
+            f"{untold:,} of {steps:,} steps were skipped, with their rows, because the loss or its gradient "
+            f"was not finite; cause of the first: {self._first_cause}"
         ]
 
     def _go_on(self) -> None:
@@ -107,10 +109,10 @@ class Recovery:
 
 @torch.no_grad()
 def locate_nonfinite(flow: Flow, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> str:
-    """A phrase that names where a batch ``x: (B, *event_shape)`` first becomes non-finite on its way to a log-density.
+    """The place where a batch ``x: (B, *event_shape)`` first becomes non-finite in the computation of its log-density.
 
-    Where all values are finite, the gradients that the parameters hold are looked at instead. Modes and running
-    statistics are left as they are.
+    If all values are finite, the search continues in the gradients of the parameters. Training modes and running
+    statistics do not change. Returns a phrase.
     """
     statistics = Statistics(flow)
     statistics.take()
@@ -151,7 +153,7 @@ def _walk(
 
 
 def _parts(transform: Transform, name: str) -> list[tuple[Transform, str]]:
-    """The parts that ``transform`` runs one after the other, each with its name; none for a single step."""
+    """The parts of ``transform`` in order, each with its name; empty for a single step."""
     return [(part, f"{transform.part_name(i)} of {name}") for i, part in enumerate(transform.parts())]
 
 
@@ -161,7 +163,7 @@ def _what(transform: Transform, z: Tensor, x: Tensor, context: Tensor | None) ->
         return f"has non-finite weights ({broken[0]})"
     outside = find_outside(transform.domain, x)
     if outside is not None:
-        return f"gets the value {outside.value}, which is outside of {outside.domain}"
+        return f"gets the value {outside.value}, which is outside {outside.domain}"
     params = transform.map_params(x, context)
     if params is not None and not params.isfinite().all():
         return "gets non-finite parameters from its net"
@@ -169,7 +171,7 @@ def _what(transform: Transform, z: Tensor, x: Tensor, context: Tensor | None) ->
 
 
 def _in_gradients(transform: Transform, name: str) -> str | None:
-    """Backwards from the latent, the first step whose parameters hold a non-finite gradient is where it arose."""
+    """The origin of a non-finite gradient: the first step with one, in the order of backpropagation from the latent."""
     parts = _parts(transform, name)
     for part, part_name in reversed(parts):
         found = _in_gradients(part, part_name)

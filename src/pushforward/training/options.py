@@ -13,11 +13,11 @@ DEFAULT_EPOCHS = 100
 
 
 class OptimiserOptions(BaseModel):
-    """What every kind of fit is told about how the weights move and when it ends; the base of its options."""
+    """Options of the optimiser and the limits, common to every kind of fit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    # What error messages call the fit that the options are of.
+    # The name of this kind of fit in error messages.
     fit_name: ClassVar[str]
 
     optimiser: Annotated[Literal["adam", "adamw", "adamax"], Field(description="the update rule")] = "adam"
@@ -28,7 +28,7 @@ class OptimiserOptions(BaseModel):
 
     steps: Annotated[int | None, Field(ge=1, description="limit, optimiser steps")] = None
     minutes: Annotated[
-        float | None, Field(gt=0, allow_inf_nan=False, description="limit, of wall time, evaluation included")
+        float | None, Field(gt=0, allow_inf_nan=False, description="limit, wall time including evaluation")
     ] = None
 
     warmup_steps: Annotated[int, Field(ge=0, description="steps over which the rate rises from 0")] = 0
@@ -44,7 +44,7 @@ class OptimiserOptions(BaseModel):
 
     @classmethod
     def checked(cls, values: dict[str, Any]) -> Self:
-        """Options from ``values``; raises OptionError, with one sentence on the first thing that is wrong."""
+        """Validated options; raises OptionError with one sentence on the first invalid value."""
         try:
             return cls(**values)
         except ValidationError as error:
@@ -52,11 +52,11 @@ class OptimiserOptions(BaseModel):
 
     @classmethod
     def from_keywords(cls, options: Self | None, keywords: dict[str, Any]) -> Self:
-        """``options`` as they are, or options made of ``keywords``; raises OptionError where both were given."""
+        """``options``, or options made of ``keywords``; raises OptionError if both were given."""
         if options is None:
             return cls.checked(keywords)
         if keywords:
-            raise OptionError(f"{', '.join(keywords)} were given beside options; put them into one of the two")
+            raise OptionError(f"{', '.join(keywords)} and options were both given; set each option in one of the two")
         return options
 
 
@@ -84,7 +84,7 @@ class TrainingKeywords(TypedDict, total=False):
 
 
 class TrainingOptions(OptimiserOptions):
-    """How a flow is trained. The first of the limits that is reached ends the run; with none given it is 100 epochs.
+    """Options of training. The first limit reached ends the run; without any limit the run has 100 epochs.
 
     >>> from pushforward import TrainingOptions
     >>> options = TrainingOptions(steps=2000, lr=5e-4, batch_size=128)
@@ -94,7 +94,7 @@ class TrainingOptions(OptimiserOptions):
 
     fit_name = "training"
 
-    batch_size: Annotated[int, Field(ge=1, description="rows a step; at most all there are")] = 64
+    batch_size: Annotated[int, Field(ge=1, description="rows per step; at most the number of rows")] = 64
     epochs: Annotated[float | None, Field(gt=0, allow_inf_nan=False, description="limit, passes over the rows")] = None
     patience: Annotated[
         int | None, Field(ge=1, description="validation rounds without improvement before stopping; None: no limit")
@@ -107,13 +107,15 @@ class TrainingOptions(OptimiserOptions):
         int | None, Field(ge=1, description="rows of a validation round, chosen once; None: bounded by their size")
     ] = None
     flips: Annotated[bool, Field(description="mirror each training image left to right with probability 1/2")] = False
-    autocast: Annotated[bool, Field(description="train in bfloat16 where that is safe; validation is not")] = False
+    autocast: Annotated[
+        bool, Field(description="train in bfloat16 where that is safe; validation keeps full precision")
+    ] = False
     compile: Annotated[bool, Field(description="run the training step through torch.compile")] = False
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="of batches, noise, flips and dropout")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="random seed of batches, noise, flips and dropout")] = 0
 
     @property
     def epoch_limit(self) -> float | None:
-        """``epochs``, or the default number of them where no limit at all was given."""
+        """``epochs``, or its default if no limit was given."""
         if self.epochs is None and self.steps is None and self.minutes is None:
             return DEFAULT_EPOCHS
         return self.epochs

@@ -1,4 +1,4 @@
-"""Telling the person who waits how a run goes: a live line on a terminal, plain lines elsewhere. Written to stderr."""
+"""Progress display of a run on stderr: a live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _PLAIN_SECONDS = 10.0
 
 @dataclass
 class Status:
-    """The state of a run: its text is the line to show. A value that is not known yet is None.
+    """The state of a run; ``str`` gives the line to show. A value that is not known yet is None.
 
-    fraction: of the run that is done, 0 to 1. figures: of the density, as text with units. rate: ``rows`` a second.
-    left: seconds to the end.
+    fraction: completed fraction of the run, 0 to 1. figures: log-likelihoods as text with units. rate: ``rows`` per
+    second. left: seconds to the end.
     """
 
     step: int
@@ -50,15 +50,15 @@ def clock(seconds: float) -> str:
 
 
 class Progress(ABC):
-    """Where a run reports to. Used as a context manager."""
+    """A progress display, used as a context manager."""
 
     @abstractmethod
     def show(self, status: Status, final: bool = False) -> None:
-        """Show how it stands; called often, and cheap. ``final``: the last word, always shown."""
+        """Show the state; called often, and cheap. ``final``: the last state, which is always shown."""
 
     @abstractmethod
     def note(self, message: str) -> None:
-        """Say something that must not be overwritten."""
+        """Print a message that the display must not overwrite."""
 
     def due(self) -> bool:
         """Whether `show` would do anything now."""
@@ -85,7 +85,7 @@ class Silent(Progress):
 
 
 class Plain(Progress):
-    """A line now and then: for log files and pipes."""
+    """A plain line at intervals, for log files and pipes."""
 
     def __init__(self, every: float = _PLAIN_SECONDS) -> None:
         self.every = every
@@ -104,7 +104,7 @@ class Plain(Progress):
 
 
 class Live(Progress):
-    """A line that changes in place, with a bar; for terminals."""
+    """A line with a progress bar that is updated in place, for terminals."""
 
     def __init__(self, console: Any = None) -> None:
         from rich.console import Console
@@ -142,7 +142,7 @@ class Live(Progress):
 
 
 def make_progress(wanted: bool | None) -> Progress:
-    """Silent for False; else live where stderr is a terminal, and plain lines elsewhere."""
+    """The progress display: silent for False, else live if stderr is a terminal, and plain lines otherwise."""
     if wanted is False or sys.stderr is None:
         return Silent()
     return Live() if sys.stderr.isatty() else Plain()

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 @dataclass(kw_only=True)
 class RunResult:
-    """The outcome of any fit. history: one entry a round; notes: troubles of the run, and how it recovered."""
+    """The result of any fit. history: one entry per round; notes: problems of the run and how it recovered."""
 
     steps: int = 0
     minutes: float = 0.0
@@ -25,7 +25,7 @@ class RunResult:
 
 @dataclass(kw_only=True)
 class FitResult(RunResult):
-    """The outcome of a fit to data; the flow itself holds the best weights.
+    """The result of a fit to data; the flow itself has the best weights.
 
     best_validation: mean log-likelihood in nats of the validation rows, at ``best_step``. history: one entry a
     validation round, as `metrics.jsonl` has them (see `Metrics`).
@@ -36,7 +36,7 @@ class FitResult(RunResult):
 
 
 class FitFailed(NumericsError, Generic[Result]):
-    """A fit kept becoming non-finite. ``result`` tells how far it came; the flow holds the best weights so far."""
+    """A fit kept becoming non-finite. ``result`` describes it; the flow has the best weights so far."""
 
     def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)

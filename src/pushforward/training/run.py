@@ -1,4 +1,4 @@
-"""A fit of any kind as a run: it takes steps until a limit, reports, and leaves the flow with the weights it keeps."""
+"""The run of a fit of any kind: it takes steps until a limit, reports progress, and restores the best weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Result = TypeVar("Result", bound=RunResult)
 
 @dataclass(frozen=True)
 class Reporting:
-    """Where a run reports to: its record, the person who waits, and the clock that its seconds are read from."""
+    """The reporting of a run: its metrics, its progress display, and the clock for its seconds."""
 
     metrics: Metrics
     progress: Progress
@@ -38,7 +38,7 @@ class Run(ABC, Generic[Result]):
         self.started = self.clock()
 
     def go(self, interrupt: Interrupt) -> Result:
-        """Fit, and leave the flow with the kept state, in evaluation mode."""
+        """Run the fit; the flow ends with the kept state, in evaluation mode."""
         try:
             self.result.stopped_by = self._train(interrupt)
         except NumericsError as error:
@@ -60,7 +60,7 @@ class Run(ABC, Generic[Result]):
     @property
     @abstractmethod
     def kept(self) -> Snapshot | None:
-        """The state that the flow ends with, None for the one that it has."""
+        """The state that the flow ends with; None for its present state."""
 
     @abstractmethod
     def _train(self, interrupt: Interrupt) -> StopReason:
@@ -68,14 +68,14 @@ class Run(ABC, Generic[Result]):
 
     @abstractmethod
     def _status(self) -> Status:
-        """The state of the run, to show."""
+        """The state of the run for the progress display."""
 
     @abstractmethod
     def _conclude(self) -> list[str]:
-        """The notes on the result, after the kept state is in the flow."""
+        """Notes on the result, collected after the flow has the kept state."""
 
     def _finish(self) -> Result:
-        """Put the kept state into the flow; safe to call again."""
+        """Load the kept state into the flow; safe to call again."""
         if self.kept is not None:
             self.kept.restore()
         self.flow.zero_grad(set_to_none=True)
@@ -93,7 +93,7 @@ class Run(ABC, Generic[Result]):
 
 
 class GradientRun(Run[Result], ABC):
-    """A run of a `Stepper`, with a round of bookkeeping now and then. A subclass sets these in its constructor."""
+    """A run of gradient steps with validation rounds. A subclass sets these attributes in its constructor."""
 
     stepper: Stepper
     budget: Budget
@@ -105,11 +105,11 @@ class GradientRun(Run[Result], ABC):
 
     @abstractmethod
     def _step(self, fraction: float) -> str | None:
-        """Take a step at ``fraction`` of the run; the message of `Stepper.advance`."""
+        """Take a step at ``fraction`` of the run and return the message of `Stepper.advance`."""
 
     @abstractmethod
     def _round(self) -> StopReason | None:
-        """Keep the weights if they are to be kept, record the round, and return a reason to stop, if there is one."""
+        """Record a round and copy the weights if they are the best so far; return a reason to stop, or None."""
 
     def _loop(self, interrupt: Interrupt) -> StopReason:
         stepper, window = self.stepper, self.stepper.window

@@ -1,4 +1,4 @@
-"""When a run ends, how far along it is, and the learning rate that follows from that."""
+"""The schedule of a run: its limits, its completed fraction, its learning rate and its validation rounds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pushforward.training.options import OptimiserOptions, TrainingOptions
 from pushforward.training.result import StopReason
 
-# In a run limited by time, validation may take this share of it.
+# In a run limited by time, validation may take this fraction of it.
 VALIDATION_SHARE = 0.1
-# A run has about this many validation rounds, unless that would take more than its share.
+# A run has about this many validation rounds, unless they would exceed that fraction.
 ROUNDS = 50
 
 
@@ -39,7 +39,7 @@ class Budget:
         return min((n for n in (self.steps, self.epoch_steps) if n is not None), default=None)
 
     def fraction(self, step: int, elapsed: float) -> float:
-        """How far along the run is after ``step`` steps and ``elapsed`` seconds, from 0 to 1, by its nearest limit."""
+        """The completed fraction, 0 to 1, after ``step`` steps and ``elapsed`` seconds, by the nearest limit."""
         parts = [0.0]
         if self.last_step is not None:
             parts.append(step / self.last_step)
@@ -48,7 +48,7 @@ class Budget:
         return min(1.0, max(parts))
 
     def exhausted(self, step: int, elapsed: float, step_seconds: float = 0.0) -> StopReason | None:
-        """Which limit leaves no room for another step (of about ``step_seconds``), None while there is room."""
+        """The limit that another step (of about ``step_seconds``) would exceed; None if there is none."""
         if self.steps is not None and step >= self.steps:
             return "steps"
         if self.epoch_steps is not None and step >= self.epoch_steps:
@@ -58,7 +58,7 @@ class Budget:
         return None
 
     def left(self, step: int, elapsed: float) -> float | None:
-        """Seconds left, by the nearest limit; None before anything can be said."""
+        """Seconds left until the nearest limit; None before it can be estimated."""
         fraction = self.fraction(step, elapsed)
         guesses = []
         if self.seconds is not None:
@@ -87,20 +87,20 @@ class Cadence:
 
     @classmethod
     def of(cls, options: TrainingOptions, budget: Budget, validation_rows: int, batch: int) -> Cadence:
-        """As asked for; else by the clock in a run limited by time, and by a count of the work in any other.
+        """The cadence in the options, or a default: by time in a run limited by time, by a count of the work otherwise.
 
-        Only the first two depend on nothing but seed and data, so that a run without a time limit is repeatable.
+        A run without a time limit is repeatable: its cadence depends on the options and the data alone.
         """
         if options.validate_every is not None:
             return cls(options.validate_every)
         if budget.seconds is not None or budget.last_step is None:
             return cls(None)
-        # Scoring a row costs about a third of training on it.
+        # Scoring a row costs about a third of a training step on it.
         affordable = validation_rows / (3 * VALIDATION_SHARE * batch)
         return cls(max(1, math.ceil(max(budget.last_step / ROUNDS, affordable))))
 
     def follow_cost(self, budget: Budget, cost: float) -> None:
-        """Take in that a validation round took ``cost`` seconds."""
+        """Adapt to a validation round that took ``cost`` seconds."""
         if self.steps is None and budget.seconds is not None:
             self.seconds = max(budget.seconds / ROUNDS, cost / VALIDATION_SHARE)
 

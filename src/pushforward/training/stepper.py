@@ -18,9 +18,9 @@ from pushforward.training.window import Window
 
 
 class Stepper:
-    """Takes the steps of a fit. ``step`` counts them, and ``parts`` are those of the loss of the last one.
+    """The optimiser steps of a fit. ``step`` counts the steps; ``parts`` are the parts of the last loss.
 
-    parameters: those of ``flow`` that are trained. shown: the part of the loss that the window collects.
+    parameters: the trained parameters of ``flow``. shown: the part of the loss that the window collects.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Stepper:
     def advance(
         self, compute: Callable[[], Loss], fraction: float, locate: Callable[[], str], best: Snapshot | None = None
     ) -> str | None:
-        """Take a step down the loss that ``compute`` returns, at ``fraction`` of the run.
+        """Take an optimiser step on the loss that ``compute`` returns, at ``fraction`` of the run.
 
-        A loss or gradient that is not finite changes nothing. After several in a row `Recovery` goes back to earlier
-        weights, ``best`` among them; then a message is returned, in which ``locate`` says where they come from.
+        A non-finite loss or gradient does not change the weights. After several in a row `Recovery` restores earlier
+        weights, perhaps ``best``. Then this returns a message, with the cause as ``locate`` names it.
         """
         self.lr = self.recovery.slowdown * learning_rate(self.options, self.step, fraction)
         for group in self.optimiser.param_groups:
@@ -58,10 +58,10 @@ class Stepper:
         try:
             torch.autograd.backward(value)
         except AssertionError:
-            # Of torchdiffeq, where the adjoint equation cannot be solved backwards.
+            # torchdiffeq raises this if the adjoint equation cannot be solved backwards.
             value = value.detach() * torch.nan
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        # One transfer for all: on an accelerator this is the only wait of a step.
+        # One transfer for all values: on an accelerator this is the only synchronisation of a step.
         numbers = torch.stack([number.detach().float() for number in (value, norm, *parts.values())]).tolist()
         self.parts = dict(zip(parts, numbers[2:], strict=True))
         self.step += 1
@@ -69,7 +69,7 @@ class Stepper:
             return self.recovery.after_failure(locate, best)
         self.recovery.before_step()
         if self.options.clip is not None:
-            # Only now: a norm that is NaN would spread to every gradient, and hide where it came from.
+            # Clipping comes after the check: a NaN norm would spread to every gradient and hide its origin.
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.options.clip, norm)
         self.optimiser.step()
         if self.average is not None:
@@ -80,7 +80,7 @@ class Stepper:
 
     @contextmanager
     def averaged(self) -> Iterator[bool]:
-        """The averaged weights in the flow inside, if the options ask for an average: whether they do."""
+        """Context manager: the flow has the averaged weights inside; yields whether the options ask for an average."""
         if self.average is None or self._swap is None:
             yield False
             return
@@ -89,7 +89,7 @@ class Stepper:
 
 
 def make_optimiser(parameters: list[torch.nn.Parameter], options: OptimiserOptions) -> torch.optim.Optimizer:
-    """The optimiser that ``options`` name, in the implementation that does all parameters in few calls."""
+    """The optimiser that ``options`` name, in its fused or multi-tensor implementation, which needs few calls."""
     if options.optimiser == "adamax":
         return torch.optim.Adamax(parameters, lr=options.lr, weight_decay=options.weight_decay, foreach=True)
     kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam

@@ -1,4 +1,4 @@
-"""Scoring the validation rows: always the same rows with the same noise, so that rounds can be compared."""
+"""Validation scores: always on the same rows with the same noise, so that rounds can be compared."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pushforward.flow import Flow
 from pushforward.rows import Rows, row_likelihoods
 from pushforward.training.options import TrainingOptions
 
-# A round scores at most so many rows, and so many values, unless it is told otherwise.
+# By default a round scores at most this many rows and this many values.
 _MAX_ROWS, _MAX_VALUES = 10_000, 4_000_000
 # Rows are scored in chunks of about this many values.
 _CHUNK_VALUES, _MAX_CHUNK = 2**18, 8192
-# In a run limited by time a round takes at most this share of it, but scores at least so many rows.
+# In a run limited by time a round takes at most this fraction of it, but scores at least this many rows.
 _ROUND_SHARE, _MIN_ROWS = 0.02, 256
 
 
@@ -37,7 +37,7 @@ class Score:
 
 
 class Validator:
-    """Scores ``flow`` in evaluation mode on a random subset of ``rows``, chosen once, with noise keyed by the row."""
+    """Validation of ``flow`` in evaluation mode on a fixed random subset of ``rows``, with noise keyed by row."""
 
     def __init__(
         self, flow: Flow, rows: Rows, options: TrainingOptions, clock: Callable[[], float] = time.monotonic
@@ -54,7 +54,7 @@ class Validator:
         return len(self.rows)
 
     def fit_to(self, seconds: float) -> None:
-        """Score fewer rows if a round would take more than its share of a run of ``seconds``."""
+        """Score fewer rows if a round would take too large a fraction of a run of ``seconds``."""
         if not self.adaptable:
             return
         some = self.rows.sample(_MIN_ROWS, self.seed)
@@ -66,7 +66,7 @@ class Validator:
         self.rows = self.rows.sample(max(len(some), int(_ROUND_SHARE * seconds / per_row)), self.seed)
 
     def score(self) -> Score:
-        """Score the rows with the flow's weights as they are."""
+        """Score the rows with the flow's present weights."""
         return Score.of(self._values(self.rows))
 
     def _values(self, rows: Rows) -> torch.Tensor:

@@ -16,7 +16,7 @@ from pushforward.units import Unit, in_unit, unit_of
 
 
 class ValidationRecord:
-    """Keeps the best state and records the rounds of a fit. ``misses`` counts the rounds since the best one.
+    """The best state and the validation rounds of a fit. ``misses`` counts the rounds since the best one.
 
     unit: the unit of the values recorded and shown; None: that of the flow. keep: called with a new best state, its
     step and its mean log-likelihood in nats.
@@ -35,12 +35,12 @@ class ValidationRecord:
     def take(self, score: Score, step: int) -> bool:
         """Record the score of the flow's present state and keep the state if it is the best; return whether it is."""
         result = self.result
-        # A row outside the support keeps every score at -inf: then later weights are taken for better ones.
+        # With a row outside the support every score is -inf; then later weights count as better.
         improved = score.mean > result.best_validation or (score.mean == -math.inf == result.best_validation)
         self.score, self.misses = score, 0 if improved else self.misses + 1
         if improved:
             result.best_validation, result.best_step = score.mean, step
-            # A copy of its own, so that an abort in the middle of copying cannot spoil the best so far.
+            # A separate copy: an abort in the middle of copying must not damage the best state so far.
             self.best = Snapshot(self.flow)
             if step > 0:
                 with evaluation(self.flow):
@@ -73,7 +73,7 @@ class ValidationRecord:
         )
 
     def figures(self, train: float | None, loss: tuple[str, float] | None = None) -> tuple[str, ...]:
-        """The figures to show: the training log-likelihood, given in nats, or the name and value of a loss."""
+        """Figures for display: the training log-likelihood, given in nats, or the name and value of a loss."""
         figures = []
         if train is not None:
             figures.append(f"train {self.in_unit(train):.3f} {self.unit}")
@@ -85,16 +85,16 @@ class ValidationRecord:
         return tuple(figures)
 
     def conclude(self, steps: int) -> list[str]:
-        """Keep a best state that is the start, and return the notes on a finished fit of ``steps`` steps."""
+        """Notes on a finished fit of ``steps`` steps; if the start is the best state, it is kept."""
         result, notes = self.result, []
         if steps == 0 and result.stopped_by == "minutes":
-            notes.append("no step was taken: the time went by before the first one; give it more minutes")
+            notes.append("no step was taken: the time limit was reached before the first one; increase minutes")
         if self.best is not None and result.best_step == 0 and result.stopped_by != "interrupted":
             self.keep(self.best, 0, result.best_validation)
         if not math.isfinite(result.best_validation):
             notes.append(
                 "no validation round gave a finite log-likelihood: some of its rows have a density of 0, or the flow "
-                "is numerically broken; look at them with flow.likelihood"
+                "is numerically unstable; inspect them with flow.likelihood"
             )
         return notes
 
