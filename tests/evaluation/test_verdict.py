@@ -69,4 +69,4 @@ def test_few_rows_decide_nothing():
     few = Baseline("gaussian", "", ROWS[:5] - 1 + 0.01 * np.arange(5), 0.0)
     state, sentence = verdict(likelihood(ROWS[:5], few), 0, True)
     assert state == "fair"
-    assert "so few rows decide nothing" in sentence
+    assert "so few rows allow no conclusion" in sentence

@@ -128,11 +128,11 @@ def test_where_scoring_is_dear_many_coordinates_take_the_plain_gradient_unless_t
     route, message = choose_route(flow, "auto", None)
     assert route is None
     assert message is not None
-    assert "times the operations of drawing it: the plain reparameterised gradient is taken" in message
+    assert "times the operations of drawing it: using the plain reparameterised gradient" in message
     route, message = choose_route(flow, "path", None)
     assert route == "scoring"
     assert message is not None
-    assert "gradient='reparameterised' does not" in message
+    assert "gradient='reparameterised' avoids that" in message
 
 
 def test_weights_of_a_mixture_base_are_not_reached() -> None:

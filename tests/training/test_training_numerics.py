@@ -105,7 +105,7 @@ def test_a_nonfinite_step_is_skipped_without_a_trace(what):
     result = run(flow)
     assert result.history[-1]["skipped"] == 3
     assert len(result.notes) == 1
-    assert result.notes[0].startswith("3 of 40 steps were skipped, and their rows left out")
+    assert result.notes[0].startswith("3 of 40 steps were skipped, with their rows")
     assert "transform 2 (Failing) of Chain" in result.notes[0]
     assert math.isfinite(result.best_validation)
     assert all(v.isfinite().all() for v in flow.state_dict().values())

@@ -22,7 +22,7 @@ def batch_error(
     context: Tensor | None = None,
     noise: NoiseValue = None,
 ) -> float:
-    """The largest relative difference between a batch and the same rows one at a time, and in another order.
+    """The largest relative difference between a batch and the same rows, one at a time or in another order.
 
     Values and log terms both count; 0.0 for an empty batch.
     """
@@ -46,7 +46,7 @@ def batch_error(
 
 
 def cast(flow: Flow, dtype: torch.dtype) -> Flow:
-    """A copy of the flow, in evaluation mode, with its floating-point weights in that dtype."""
+    """A copy of the flow in evaluation mode, with floating-point weights of the given dtype."""
     return copy.deepcopy(flow).to(dtype).eval()
 
 
@@ -58,11 +58,11 @@ def precision_gap(flow: Flow, x: Tensor, context: Tensor | None = None, noise: N
     x, noise = x.float(), noise_to(noise, torch.float32)
     a = narrow.log_prob(x, context, noise=noise).double()
     b = cast(narrow, torch.float64).log_prob(x.double(), context, noise=noise_to(noise, torch.float64))
-    # Both outside the support is agreement; NaN is not.
+    # Two values of -inf (outside the support) agree; NaN does not.
     gap = torch.where(a == b, 0.0, (a - b).abs())
     return torch.where(gap.isnan(), torch.inf, gap)
 
 
 def noise_to(noise: NoiseValue, dtype: torch.dtype) -> NoiseValue:
-    """Noise in that dtype."""
+    """Noise converted to the given dtype."""
     return map_noise(noise, lambda tensor: tensor.to(dtype))

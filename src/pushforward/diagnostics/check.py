@@ -32,20 +32,20 @@ SAMPLING, BATCHING = 1e-10, 1e-12
 PRECISION_P99, PRECISION_MAX = 1e-3, 1e-2
 INTEGRAL = 1e-4
 
-# A Jacobian takes one pass a coordinate; beyond this size it would take minutes.
+# A Jacobian takes one pass per coordinate; above this size it would take minutes.
 _JACOBIAN_LIMIT = 4096
-# Larger Jacobians are computed in float32, which is many times as fast for convolutions, with the bar of float32.
+# Larger Jacobians are computed in float32, which is much faster for convolutions, with the tolerance of float32.
 _JACOBIAN_FLOAT64 = 256
-# Probes of a row, whose mean estimate is compared with the exact log term.
+# Probes per row: the mean of their estimates is compared with the exact log term.
 _PROBES = 400
-_VALUES = 50_000  # of data to check, so that large images take seconds too
+_VALUES = 50_000  # of data to check, so that large images also take only seconds
 
 _METHODS = {"quadrature": "quadrature", "importance": "importance sampling", "summation": "draws for each event"}
 
 
 @dataclass(frozen=True)
 class _Case:
-    """The subject of all measurements: the flow in both precisions, and rows of data with their noise."""
+    """The input of all measurements: the flow in both precisions, and rows of data with their noise."""
 
     flow: Flow
     wide: Flow
@@ -56,16 +56,16 @@ class _Case:
 
     @property
     def numeric(self) -> float:
-        """The tolerance of numeric solutions, which is added to a bar."""
+        """The tolerance of numeric solvers, which is added to the tolerance of a check."""
         return numeric_error(self.flow, torch.float32)
 
     @property
     def narrow_context(self) -> Tensor | None:
-        """The context of all rows in float32, as the transforms take it."""
+        """The embedded context of all rows in float32, for the transforms."""
         return self.flow.prepare_context(self.context, len(self.x))
 
     def embedded(self, rows: int | None = None) -> Tensor | None:
-        """The context of the first rows in float64, as the transforms take it."""
+        """The embedded context of the first rows in float64, for the transforms."""
         context = self.wide.prepare_context(self.context, self.x.shape[0])
         return None if context is None else context.detach()[:rows]
 
@@ -86,14 +86,14 @@ def check(
     seed: int | None = None,
     generator: torch.Generator | None = None,
 ) -> CheckReport:
-    """Check a flow's numerics on data ``x: (B, *event_shape)``, or on its own samples where none are given.
+    """Check a flow's numerics on data ``x: (B, *event_shape)`` or, without data, on its own samples.
 
-    Round trips, log term against the Jacobian, float32 against float64, sampling against scoring, batches, the
-    integral (up to 8 dimensions), samples clamped at the ends, non-finite values. Where `to_data` draws what
-    `to_latent` dropped, the round trip begins with latents of data, and there is no Jacobian. At most ``rows`` rows are
-    used, fewer for large events, chosen by ``seed`` or ``generator``. The flow itself is not changed. A line that
-    cannot be computed fails and says why. Raises ShapeError, ContextError for data or a context that the flow does not
-    take.
+    Round trips, log term against the Jacobian, float32 against float64, sampling against scoring, batches, the integral
+    (up to 8 dimensions), samples clamped at the ends, non-finite values. If `to_latent` discards information that
+    `to_data` samples, the round trip begins with latents of data, and there is no Jacobian. At most ``rows`` rows are
+    used, fewer for large events, chosen by ``seed`` or ``generator``. The flow itself is not changed. A check that
+    cannot be computed fails and gives the reason. Raises ShapeError or ContextError for data or a context that do not
+    match the flow.
 
     >>> import torch
     >>> import pushforward
@@ -111,7 +111,7 @@ def check(
         try:
             lines += measure(case)
         except (RuntimeError, ValueError, ArithmeticError) as error:
-            # A badly broken flow breaks measurements too, for instance the covariance of its samples.
+            # A broken flow can make a measurement itself fail, for instance the covariance of its samples.
             lines.append(CheckLine(name, None, "computable", False, str(error).splitlines()[0]))
     return CheckReport(tuple(lines))
 
@@ -126,7 +126,7 @@ def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
             data = flow.sample(rows, generator=torch.Generator(flow.device).manual_seed(seed))
         else:
             if given is None or not len(given):
-                flow.prepare_context(given)  # raises: a flow with a context needs one to be sampled
+                flow.prepare_context(given)  # raises: a conditional flow cannot be sampled without a context
             picked = torch.randint(0, len(given), (rows,), generator=generator)  # type: ignore[arg-type]
             given = given[picked.to(flow.device)]  # type: ignore[index]
             data = flow.sample(1, given, generator=torch.Generator(flow.device).manual_seed(seed))[0]
@@ -138,8 +138,8 @@ def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
             picked = torch.randperm(len(data), generator=generator)[:rows].to(flow.device)
             data = data[picked]
             given = given[picked] if given is not None and len(given) > 1 else given
-    flow.prepare_context(given, len(data))  # raises where the context is not what the flow takes
-    # Rounded to float32 once, so that both precisions see the same values.
+    flow.prepare_context(given, len(data))  # raises if the context does not match the flow
+    # Rounded to float32 once, so that both precisions get the same values.
     data = data.detach().float().double()
     spec = flow.transform.noise_to_latent
     noise = noise_source.keyed(spec, seed, torch.arange(len(data)), torch.float64, flow.device)
@@ -191,7 +191,7 @@ def _latent_round_trips(case: _Case) -> list[CheckLine]:
     if not returns_to_data(case.wide.transform):
         return _returns(case, z, "latent -> data -> latent")
     if dequantisation(case.flow.transform) is not None:
-        # Latents of data, because samples that are clamped come from where a float32 sigmoid has few digits left.
+        # Latents of data: latents of clamped samples lie where a float32 sigmoid has few significant digits.
         noise = noise_to(case.noise, torch.float32)
         narrow = case.flow.transform.to_latent(case.x.float(), case.narrow_context, noise)[0]
     return _round_trip_lines("latent -> data -> latent", *_latent_errors(case, z, narrow), case.numeric)
@@ -209,7 +209,7 @@ def _latent_errors(case: _Case, wide: Tensor, narrow: Tensor) -> tuple[Tensor, T
 def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
     """The round trips of latents ``z`` in float64, for a flow whose `to_data` draws.
 
-    Rows that are clamped come from where a sigmoid has few digits left, and are left out.
+    Clamped rows are excluded: their latents lie where a sigmoid has few significant digits.
     """
     wide, narrow = _latent_errors(case, z, z)
     inside = torch.ones(len(z), dtype=torch.bool, device=z.device)
@@ -219,7 +219,7 @@ def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
         y, _ = rest.to_data(z, case.embedded(), back[1:] if isinstance(back, tuple) else None)
         inside = ((y >= first.codomain.low) & (y <= first.codomain.high)).flatten(1).all(1)
     if not bool(inside.any()):
-        return [CheckLine(name, None, f"<= {ROUND_TRIP_64:g}", None, "not computed: each sample was clamped somewhere")]
+        return [CheckLine(name, None, f"<= {ROUND_TRIP_64:g}", None, "not computed: every sample has a clamped value")]
     return _round_trip_lines(name, wide[inside], narrow[inside], case.numeric)
 
 
@@ -245,13 +245,13 @@ def _log_terms(case: _Case) -> list[CheckLine]:
     limit = LOG_TERM * max(1.0, size / 8) if exact else PRECISION_MAX * size / 64
     flow, dtype = (case.wide, torch.float64) if exact else (case.flow, torch.float32)
     with exactly(flow.transform):
-        # At that tolerance a solver takes ten times as many steps, whose errors add up.
+        # At this tolerance a solver takes ten times as many steps, and their rounding errors accumulate.
         limit += 10 * numeric_error(flow, dtype)
     bar = f"<= {limit:.2g}"
     most = _JACOBIAN_FLOAT64 if case.wide.kind == "estimate" else _JACOBIAN_LIMIT
     reason = None
     if not has_square_jacobian(case.wide.transform):
-        reason = "not computed for a flow that is no bijection"
+        reason = "not computed for a flow that is not a bijection"
     elif size > most or case.wide.transform.data_shape == ():
         reason = f"not computed for events of {size} values (limit {most})"
     if reason is not None:
@@ -272,7 +272,7 @@ def _log_terms(case: _Case) -> list[CheckLine]:
 
 
 def _estimated_log_terms(case: _Case) -> list[CheckLine]:
-    """The mean of an estimated log term against its exact value, where that takes few passes."""
+    """The mean of an estimated log term against its exact value, if that takes few passes."""
     size = math.prod(case.wide.event_shape)
     if not has_probes(case.wide.transform) or size > _JACOBIAN_FLOAT64:
         return []
@@ -305,7 +305,7 @@ def _sampling(case: _Case) -> list[CheckLine]:
     limit = SAMPLING + case.numeric
     bar, detail = f"<= {limit:.2g}", "relative"
     if case.flow.kind != "exact":
-        detail += ", with the noise of each sample's own path"
+        detail += ", with the noise that leads to each sample"
     return [CheckLine("log_prob(sample) against sample_and_log_prob", error, bar, error <= limit, detail)]
 
 
@@ -340,11 +340,11 @@ def _integral(case: _Case) -> list[CheckLine]:
         bar, passed = f"1 +- {INTEGRAL:g}", abs(integral.value - 1) <= INTEGRAL if converged else None
         detail = f"quadrature on {integral.points} points"
         if not converged:
-            detail += f", not converged (changed by {integral.error:.1e}): the density is too spiky for the grid"
+            detail += f", not converged (changed by {integral.error:.1e}): the density is too narrow for the grid"
         return [CheckLine(name, integral.value, bar, passed, detail)]
     if integral.method == "summation":
         name = "sum of all probabilities"
-    # A fit that misses the density makes the standard error unreliable, so that only small ones are judged.
+    # The standard error is unreliable if the proposal misses the density, so only small ones are judged.
     passed = abs(integral.value - 1) <= 4 * integral.error if integral.error <= 0.02 else None
     detail = f"{_METHODS[integral.method]}, standard error {integral.error:.1e}"
     return [CheckLine(name, integral.value, "1 within 4 standard errors", passed, detail)]
@@ -363,7 +363,7 @@ def _clamped(case: _Case) -> list[CheckLine]:
     ]
 
 
-# The names are those of lines whose measurement raises an error.
+# Names of the lines for measurements that raise an error.
 _MEASUREMENTS: dict[str, Callable[[_Case], list[CheckLine]]] = {
     "finite density": _finite_density,
     "round trips from data": _data_round_trips,

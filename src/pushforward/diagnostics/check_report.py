@@ -1,4 +1,4 @@
-"""The report of a check of a flow: lines with a value, a bar and a verdict."""
+"""The report of a check of a flow: lines with a value, a tolerance and a verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HEAD = ("check", "value", "bar", "", "")
 
 @dataclass(frozen=True)
 class CheckLine:
-    """One line of a report: a measured value, its bar and the verdict; ``passed`` None is reported and not judged."""
+    """A line of a report: a measured value, its tolerance and the verdict; ``passed`` is None if it is not judged."""
 
     name: str
     value: float | None

@@ -1,4 +1,4 @@
-"""Log terms estimated from probes, against the exact ones that should be their means."""
+"""Log terms estimated from probes, compared with the exact log terms that should be their means."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROWS_AT_ONCE = 4096
 
 
 def has_probes(transform: Transform, direction: Direction = "to_latent") -> bool:
-    """Whether the log term of that direction is estimated from probes."""
+    """Whether the log term of the given direction is estimated from probes."""
     spec = transform.noise_to_latent if direction == "to_latent" else transform.noise_to_data
     return has_role(spec, "probe")
 
@@ -30,9 +30,9 @@ def estimated_log_terms(
     probes: int = 1000,
     seed: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """Log terms ``(probes, B)`` with different probes and the same draws, and the exact ones ``(B,)``.
+    """Estimated log terms ``(probes, B)``, with different probes and equal other noise, and the exact ones ``(B,)``.
 
-    The noise is keyed by ``seed`` and the number of the row in ``inputs: (B, *event)``.
+    The noise is keyed by ``seed`` and the index of the row in ``inputs: (B, *event)``.
     """
     back = direction == "to_data"
     run = transform.to_data if back else transform.to_latent
@@ -59,7 +59,7 @@ def excess(values: Tensor, exact: Tensor, bias: float = 0.0, standard_errors: fl
 
     At most 0 where the mean agrees with the exact value; NaN counts as inf.
     """
-    # Probes without an effect leave rounding errors alone, which are not independent.
+    # If the probes have no effect, only rounding errors remain, which are not independent.
     rounding = 64 * torch.finfo(values.dtype).eps * (1 + exact.abs())
     allowed = bias + rounding + standard_errors * values.std(0) / math.sqrt(values.shape[0])
     gap = (values.mean(0) - exact).abs() - allowed

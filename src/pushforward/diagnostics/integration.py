@@ -1,4 +1,4 @@
-"""Integrals of a density: quadrature in one and two dimensions, importance sampling in a few more."""
+"""Integrals of a density: quadrature in one and two dimensions, importance sampling in up to eight."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pushforward.transforms.dequantisation import dequantisation
 
 IMPORTANCE_LIMIT = 8
 _CHUNK = 65536
-# Points along one axis, for 1 and 2 dimensions: grids are doubled until the integral no longer changes.
+# Points along one axis, for 1 and 2 dimensions: the grid is doubled until the integral no longer changes.
 _LADDERS = {1: (25_000, 50_000, 100_000, 200_000), 2: (100, 200, 400, 800)}
-_EVENTS = 4096  # of integers that are summed over
-# A grid converges with the square of its step: a change this small leaves about a third of it as error.
+_EVENTS = 4096  # largest number of integer events to sum over
+# A grid converges with the square of its step, so the error is about a third of the last change.
 _CONVERGED = 5e-5
 
 
@@ -40,9 +40,9 @@ class Integral:
 
 
 def continuous_part(flow: Flow) -> Flow:
-    """The flow without its dequantisation: the density of the continuous values of which integer data are the floors.
+    """The flow without its dequantisation: the density of continuous values, whose floors are the integer data.
 
-    It shares its parameters with ``flow``. A flow on continuous data is returned itself.
+    It shares its parameters with ``flow``. A flow on continuous data is returned unchanged.
     """
     if dequantisation(flow.transform) is None:
         return flow
@@ -78,14 +78,14 @@ def integrate(flow: Flow, context: Tensor | None = None, seed: int = 0, samples:
 
 
 def support(flow: Flow) -> Domain:
-    """The set in which the data lie: the transform's domain, or the base's support under the identity."""
+    """The support of the data: the transform's domain or, under the identity, the base's support."""
     return flow.base.support if isinstance(flow.transform, Identity) else flow.transform.domain
 
 
 def _ends(flow: Flow) -> list[Domain]:
-    """The ranges of the coordinates that are integrated over.
+    """The ranges of the integration coordinates.
 
-    Ordered vectors have their first coordinate and the differences of neighbours, which keep volumes.
+    For ordered vectors these are the first coordinate and the differences of neighbours, which preserves volumes.
     """
     domain, size = support(flow), math.prod(flow.event_shape)
     if domain.kind == "ordered":
@@ -95,7 +95,7 @@ def _ends(flow: Flow) -> list[Domain]:
 
 @torch.no_grad()
 def _density(flow: Flow, points: Tensor, context: Tensor | None, generator: torch.Generator | None = None) -> Tensor:
-    """The log-density, or a log weight of one draw, at points in the coordinates of `_ends`."""
+    """The log-density, or the log weight of one noise draw, at points in the coordinates of `_ends`."""
     points = points.cumsum(1) if support(flow).kind == "ordered" else points
     parts = []
     for start in range(0, points.shape[0], _CHUNK):
@@ -110,7 +110,7 @@ def _axis(domain: Domain, drawn: Tensor, count: int) -> tuple[Tensor, Tensor]:
     t = torch.arange(count, dtype=torch.float64, device=drawn.device).add(0.5).mul(step).sub(1)
     low, high = domain.low, domain.high
     if math.isfinite(low) and math.isfinite(high):
-        # Denser at both ends, where densities of bounded values may rise steeply.
+        # Denser at both ends, because densities of bounded values may rise steeply there.
         return low + (high - low) * (1 - (math.pi * (t + 1) / 2).cos()) / 2, (
             (high - low) * math.pi / 4 * (math.pi * (t + 1) / 2).sin() * step
         )
@@ -145,7 +145,7 @@ def _quadrature(flow: Flow, context: Tensor | None, drawn: Tensor) -> Integral:
 def _importance(
     flow: Flow, context: Tensor | None, drawn: Tensor, generator: torch.Generator, samples: int
 ) -> Integral:
-    # Fitted where the data are unbounded: bounded coordinates are stretched to the real line first.
+    # The proposal is fitted after bounded coordinates are mapped to the real line.
     ends = _ends(flow)
     points = torch.stack([_unbounded(drawn[:, i], end.low, end.high) for i, end in enumerate(ends)], 1)
     centre = points.mean(0)
@@ -182,7 +182,7 @@ def _summation(flow: Flow, context: Tensor | None, generator: torch.Generator, s
 
 
 def _unbounded(x: Tensor, low: float, high: float) -> Tensor:
-    """Values of an interval as real numbers."""
+    """Values of an interval, mapped to the real line."""
     if math.isfinite(low) and math.isfinite(high):
         return torch.logit(((x - low) / (high - low)).clamp(1e-12, 1 - 1e-12))
     if math.isfinite(low):
@@ -193,7 +193,7 @@ def _unbounded(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def _bounded(y: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """The inverse of `_unbounded`, with the log of its slope."""
+    """The inverse of `_unbounded`, with the log of its derivative."""
     if math.isfinite(low) and math.isfinite(high):
         s = y.sigmoid()
         slope = torch.nn.functional.logsigmoid(y) + torch.nn.functional.logsigmoid(-y) + math.log(high - low)

@@ -1,4 +1,4 @@
-"""Round trips of a transform: relative errors of data and latents that go through both directions."""
+"""Round trips of a transform: relative errors of data and latents after both directions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def relative_error(got: Tensor, wanted: Tensor) -> Tensor:
     """``|got - wanted| / max(1, |wanted|)``, the largest over each row: ``(B,)`` in float64. NaN counts as inf."""
     got, wanted = in_float64(got), in_float64(wanted)
     error = (got - wanted).abs() / wanted.abs().clamp(min=1)
-    # Equal infinities agree; anything else that is not a number does not.
+    # Equal infinities agree; other non-finite values do not.
     error = torch.where(got == wanted, 0.0, torch.where(error.isnan(), torch.inf, error))
     return error.flatten(1).amax(1) if error.ndim > 1 else error
 
 
 def returns_to_data(transform: Transform) -> bool:
-    """Whether x -> z -> x gives x: false where `to_data` draws what `to_latent` dropped."""
+    """Whether x -> z -> x returns x: false if `to_latent` discards information that `to_data` samples."""
     return not has_role(transform.noise_to_data, "draw")
 
 
@@ -39,7 +39,7 @@ def data_round_trip(
     noise: NoiseValue = None,
     noise_back: NoiseValue = None,
 ) -> Tensor:
-    """Relative error ``(B,)`` of x -> z -> x; the noise is what each direction declares."""
+    """Relative error ``(B,)`` of x -> z -> x, with the noise that each direction declares."""
     z, _ = transform.to_latent(x, context, noise)
     return relative_error(transform.to_data(z, context, noise_back)[0], x)
 

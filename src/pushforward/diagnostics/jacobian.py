@@ -1,7 +1,7 @@
-"""Error of a transform's log term: against the log-determinant of its Jacobian, computed without any formula.
+"""Error of a transform's log term, compared with the log-determinant of its numerical Jacobian.
 
-By autograd; by central differences of the value for a transform with a hand-written backward, where autograd would
-repeat the formula under test.
+Autograd computes the Jacobian. For a transform with a hand-written backward pass it is computed by central differences,
+because autograd would use the formula under test.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def autograd_jacobian(value: Callable[[Tensor, slice], Tensor], x: Tensor, chunk
     """``d value / d x`` of every row, ``(B, D_out, D_in)``.
 
     value: called as ``value(copies, which)``, with a slice ``which`` of all copies. Row ``b`` of ``x`` has the copies
-    ``b * D_out .. (b + 1) * D_out - 1``, one for each output coordinate: one backward pass gives many rows of the
-    Jacobian, and rows of a batch may affect each other. chunk: copies in one pass; None bounds their values.
+    ``b * D_out .. (b + 1) * D_out - 1``, one for each output coordinate. One backward pass therefore gives many rows of
+    the Jacobian, and rows of a batch may affect each other. chunk: copies in one pass; None: chosen by their size.
     """
     batch = x.shape[0]
     chunk = chunk or min(512, max(16, _CHUNK_VALUES // max(1, x[:1].numel())))
@@ -80,9 +80,9 @@ def log_term_error(
     """``|log term - log|det J||`` of each row, ``(B,)``, for equal input and output sizes.
 
     noise: as the transform declares it for the direction; estimates from probes are computed `exactly`. Integer data
-    have no derivative. To the latent, the derivative is taken by the noise of their dequantisation, whose own
-    log-density is then part of the log term. To the data, the log term is compared with that of `to_latent`, which is
-    itself checked against the Jacobian. NaN counts as inf.
+    have no derivative. `to_latent` is therefore differentiated by the dequantisation noise, whose log-density is part
+    of the log term. The log term of `to_data` is compared with that of `to_latent`, which is itself checked against the
+    Jacobian. NaN counts as inf.
     """
     first = dequantisation(transform) if direction == "to_latent" else None
     variable = inputs if first is None else _first_leaf(noise)
@@ -111,7 +111,7 @@ def log_term_error(
 
 
 def _first_leaf(noise: NoiseValue) -> Tensor:
-    """The noise of the dequantisation that a chain starts with."""
+    """The noise of the dequantisation at the start of a chain."""
     leaf = noise[0] if isinstance(noise, tuple) else noise
     assert isinstance(leaf, Tensor)
     return leaf
@@ -122,7 +122,7 @@ def _with_first_leaf(noise: NoiseValue, leaf: Tensor) -> NoiseValue:
 
 
 def _log_density(first: Dequantisation, noise: Tensor) -> Tensor:
-    """The log-density ``(B,)`` of the noise that a dequantisation is given."""
+    """The log-density ``(B,)`` of the noise of a dequantisation."""
     normal = -0.5 * (noise.square() + math.log(2 * math.pi))
     return sum_event(normal if first.noise_to_latent.law == "normal" else torch.zeros_like(noise))
 

@@ -1,4 +1,4 @@
-"""Sampling against scoring: both must describe the same density."""
+"""Consistency of sampling and scoring: both must describe the same density."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from pushforward.transforms.dequantisation import dequantisation
 def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int = 0) -> Tensor:
     """``|log_prob(x) - sample_and_log_prob| / max(1, |log_prob|)`` of ``n`` samples, ``(n,)`` or ``(n, B)``.
 
-    For a bound, `log_prob` is given the noise with which `to_latent` returns to the sample's own latent. NaN counts as
-    inf.
+    For a bound, `log_prob` gets the noise for which `to_latent` returns the latent of the sample. NaN counts as inf.
     """
     generator = torch.Generator(flow.device)
     x, claimed = flow.sample_and_log_prob(n, context, generator=generator.manual_seed(seed))
     groups = claimed.shape
     rows = x.reshape(-1, *flow.event_shape)
-    # The same draws again, for the latents behind the samples.
+    # The same draws again, to get the latents of the samples.
     contexts = None
     if context is not None:
         contexts = repeat_rows(context, n)

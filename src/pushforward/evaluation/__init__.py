@@ -1,1 +1,1 @@
-"""Numbers about a flow on rows of data: scores, calibration, baselines, walks through the latent space. No drawing."""
+"""Evaluation of a flow on rows of data: scores, calibration, baselines, latent interpolation. It draws no figures."""

@@ -1,8 +1,8 @@
 """Classical densities as baselines of a flow: Gaussian, Gaussian mixture, kernel density.
 
-A flow that does not beat them has learned nothing beyond textbook statistics. They get the same rows as the flow, the
-same dequantisation noise on held-out rows and the same context. For images they model either the pixels or the pixels
-after the flow's logit, with the Jacobian of the logit. All values are nats of the data as given.
+A flow that does not beat them has learned nothing beyond textbook statistics. They get the same rows and contexts as
+the flow, and the same dequantisation noise on held-out rows. For images they model the pixels, or the pixels after the
+flow's logit with the Jacobian of the logit. All values are in nats of the original data.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CONSTANT = 1e-24  # variance of a column that does not vary, in its own unit
 
 
 Role = Literal["gaussian", "mixture", "kernels", "truth"]
-# As they stand inside a sentence.
+# Names for use inside a sentence.
 NAMES: dict[Role, str] = {
     "gaussian": "Gaussian, full covariance",
     "mixture": "Gaussian mixture",
@@ -44,7 +44,7 @@ NAMES: dict[Role, str] = {
 
 @dataclass(frozen=True)
 class BaselineData:
-    """One view of the three parts of the data, as a baseline is fitted to it.
+    """The training, validation and test rows for a baseline, after one kind of preprocessing.
 
     name: the preprocessing, empty for none. train, validation, test: ``(N, D)`` float64. log_terms: of ``validation``
     and ``test``, ``(N,)``, added to a log-density of these values to give that of the data. contexts: ``(N, K)`` for
@@ -84,9 +84,9 @@ class BaselineData:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Log-likelihoods ``nats: (N,)`` of the held-out rows under one baseline, and how it was chosen.
+    """Log-likelihoods ``nats: (N,)`` of the held-out rows under one baseline, and its hyperparameters.
 
-    role: which density it is; ``truth`` is the one that the data were drawn from, an upper bound and no rival.
+    role: the kind of density; ``truth`` is the density that the data were drawn from, an upper bound and no competitor.
     validation: mean log-likelihood of the validation rows. seconds: processor time of the fit.
     """
 
@@ -99,7 +99,7 @@ class Baseline:
 
     @property
     def name(self) -> str:
-        """The name as a heading has it."""
+        """The name as a heading, with a capital."""
         return NAMES[self.role][0].upper() + NAMES[self.role][1:]
 
 
@@ -114,7 +114,7 @@ def _location_and_scale(x: Array) -> tuple[Array, Array]:
 
 
 def gaussian(views: list[BaselineData]) -> Baseline:
-    """One Gaussian with a full covariance; view and shrinkage have the highest validation likelihood.
+    """A Gaussian baseline with a full covariance; view and shrinkage are chosen by validation likelihood.
 
     Shrinkage multiplies the correlations, which few rows estimate badly, by a factor below 1. Beyond 4,096 features the
     covariance is that of the 256 leading directions, and isotropic outside them.
@@ -138,7 +138,7 @@ def gaussian(views: list[BaselineData]) -> Baseline:
 
 
 def mixture(views: list[BaselineData], seed: int, seconds: float = 60.0) -> Baseline:
-    """A Gaussian mixture by EM; view, components and ridge have the highest validation likelihood.
+    """A Gaussian mixture fitted by EM; view, components and ridge are chosen by validation likelihood.
 
     Up to 100 features every component has a full covariance. Beyond that the components lie in at most 48
     leading principal directions, and the others are independent Gaussians. seconds: processor time after which no
@@ -170,7 +170,7 @@ def mixture(views: list[BaselineData], seed: int, seconds: float = 60.0) -> Base
 
 
 def kernel_density(view: BaselineData, seed: int) -> Baseline:
-    """A Gaussian kernel on standardised columns, its bandwidth chosen by validation likelihood. For tables."""
+    """A kernel density estimate on standardised columns, for tables; validation likelihood chooses the bandwidth."""
     features = view.train.shape[1] + view.contexts[0].shape[1]
     work = _MAX_KERNEL_WORK / (max(1, len(view.test)) * features)
     rows = int(min(len(view.train), _MAX_KERNEL_ROWS, max(500, work)))
@@ -211,9 +211,9 @@ def _best(
             if best is None or value > best[0]:
                 best = (value, ", ".join(filter(None, (detail, view.name))), density, view)
             if time.process_time() > until:
-                notes = (*notes, f"the search{view.name and ' ' + view.name} was cut short by its limit of time")
+                notes = (*notes, f"the search{view.name and ' ' + view.name} was stopped by its time limit")
                 break
-    assert best is not None  # every list of candidates has a first
+    assert best is not None  # every list of candidates has at least one
     value, detail, density, view = best
     nats = density(view.test, view.contexts[2]) + view.log_terms[1]
     return Baseline(role, detail, nats, value, notes, time.process_time() - started)
@@ -298,10 +298,10 @@ class _Frame:
 
 
 def _frame(view: BaselineData, seed: int) -> _Frame:
-    """The frame of a mixture: all coordinates as they are up to 100, principal directions of the data beyond.
+    """The frame of a mixture: the coordinates themselves up to 100 of them, else principal directions of the data.
 
-    Their covariance has the shrinkage with the highest validation likelihood, so that a direction in which few rows
-    happen not to vary keeps a sensible width.
+    Validation likelihood chooses the shrinkage of the covariance: a direction without variation in few rows keeps a
+    sensible width.
     """
     x, features = view.train, view.train.shape[1]
     if features <= _MAX_FULL:
@@ -323,7 +323,7 @@ def _frame(view: BaselineData, seed: int) -> _Frame:
 
 
 def _leading_frame(x: Array, leading: int) -> _Frame:
-    """`_frame` where a full covariance would not fit: the 256 first directions, by randomised SVD."""
+    """`_frame` for data too wide for a full covariance: the 256 leading directions, by randomised SVD."""
     from sklearn.utils.extmath import randomized_svd
 
     mean, count = x.mean(0), min(256, max(1, len(x) // 4))

@@ -1,4 +1,4 @@
-"""Calibration: whether latents and samples follow the distributions they should. Quantiles, PIT, coverage."""
+"""Calibration of latents and samples: quantiles, probability integral transforms (PIT), coverage."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ LEVELS = (0.5, 0.8, 0.95)
 
 @dataclass(frozen=True)
 class LatentFit:
-    """Held-out latents against the flow's own base.
+    """A comparison of held-out latents with the flow's base distribution.
 
-    name: of the base. levels: (Q,) probabilities of the quantiles. expected: quantiles of the base, (K, Q) of the
-    coordinates numbered ``shown: (K,)``; observed: (K, Q) of the latents. means, deviations, distances
-    (Kolmogorov-Smirnov): (D,) of all coordinates. norm_expected, norm_observed: (Q,) of ``|z|^2``; norm_distance:
-    Kolmogorov-Smirnov, of ``|z|^2``. exact: whether the base's quantiles are formulas, or those of 20,000 draws.
-    rows: used; dropped: left out because they are not finite.
+    name: of the base. levels: (Q,) probabilities of the quantiles. expected: (K, Q) quantiles of the base, for the
+    coordinates with the numbers ``shown: (K,)``; observed: (K, Q) quantiles of the latents. means, deviations,
+    distances (Kolmogorov-Smirnov): (D,) of all coordinates. norm_expected, norm_observed: (Q,) quantiles of ``|z|^2``;
+    norm_distance: Kolmogorov-Smirnov distance of ``|z|^2``. exact: whether the base's quantiles are computed by
+    formula; otherwise they come from 20,000 draws. rows: the number of rows used; dropped: the number of rows with
+    non-finite latents.
     """
 
     name: str
@@ -52,7 +53,7 @@ class LatentFit:
 
 
 def latent_fit(base: Base, z: Array, seed: int, most: int = 64) -> LatentFit | None:
-    """Compare latents ``z: (N, *latent)`` with ``base``; None where no row is finite, or the base is conditional.
+    """Compare latents ``z: (N, *latent)`` with ``base``; None if no row is finite or the base is conditional.
 
     most: the number of coordinates to show.
     """
@@ -86,7 +87,7 @@ def latent_fit(base: Base, z: Array, seed: int, most: int = 64) -> LatentFit | N
 
 
 class _Reference:
-    """The distribution of a base's coordinates and of its squared norm: by formula where it has one, else by draws."""
+    """The distribution of a base's coordinates and of its squared norm, by formula if it has one, else from draws."""
 
     def __init__(self, base: Base, dimensions: int, seed: int) -> None:
         self.base, self.dimensions, self.seed = copy.deepcopy(base).cpu().double(), dimensions, seed
@@ -155,7 +156,7 @@ def uniformity(probabilities: Tensor) -> float:
 
 @torch.no_grad()
 def latent_pit(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
-    """The base's cumulative probabilities of the latents of ``x: (B, *event)``: ``(B, D)``.
+    """Probability integral transforms ``(B, D)`` of the latents of ``x: (B, *event)`` under the base.
 
     Uniform on (0, 1) and independent of each other if the flow is right. Raises OptionError for a base without a
     cumulative distribution function for each coordinate.
@@ -165,7 +166,7 @@ def latent_pit(flow: Flow, x: Tensor, context: Tensor | None = None) -> Tensor:
 
 
 def marginal_pit(flow: Flow, part: Rows, seed: int, rows: int = 5000, conditional_rows: int = 400) -> Array | None:
-    """Probability integral transforms ``(N, D)`` of the columns of a table, uniform where the margins are right.
+    """Probability integral transforms ``(N, D)`` of the columns of a table, uniform if the marginals are right.
 
     Each is the rank of a held-out value among samples of the flow, ties broken at random: 20,000 samples for all rows,
     or, of a conditional flow, 200 samples for each row's own context. None where samples are not finite.
@@ -221,9 +222,10 @@ def coverage(
 ) -> tuple[float, ...] | None:
     """The fraction of rows inside the flow's highest-density region of each level.
 
-    A row is inside by its rank among the log-densities of ``samples`` draws of the flow (`region_coverage`), so that a
-    level is known to about ``0.5 / sqrt(samples)``. log_densities: (N,) of the rows, where they are known already. None
-    for a conditional flow, a bound or an estimate, and where a log-density is NaN or that of a draw is not finite.
+    The rank of a row's log-density among those of ``samples`` draws decides whether it is inside (`region_coverage`).
+    Coverage therefore has an error of about ``0.5 / sqrt(samples)``. log_densities: (N,) of the rows, if they are known
+    already. Returns None for a conditional flow, a bound or an estimate, if a log-density is NaN, or if that of a draw
+    is not finite.
     """
     if flow.kind != "exact" or flow.context_shape is not None:
         return None
@@ -232,7 +234,7 @@ def coverage(
     generator = torch.Generator(device=flow.device).manual_seed(seed)
     with torch.no_grad():
         drawn = Rows(flow.sample(samples, generator=generator))
-    # Draws are scored like the rows: values from the pass that drew them differ by rounding, which would order ties.
+    # Draws are scored like the rows: log-densities from the sampling pass differ by rounding, which would break ties.
     of_draws = row_likelihoods(flow, drawn, seed).value.numpy()
     if np.isnan(log_densities).any() or not np.isfinite(of_draws).all():
         return None
@@ -240,11 +242,12 @@ def coverage(
 
 
 def region_coverage(log_densities: Array, of_draws: Array, levels: Sequence[float] = LEVELS) -> tuple[float, ...]:
-    """The fraction of ``log_densities: (N,)`` inside the regions that ``of_draws: (M,)`` rank highest.
+    """The fraction of ``log_densities: (N,)`` inside highest-density regions, whose bounds come from ``of_draws:
+    (M,)``.
 
-    If both come from one distribution, the rank of a value among the M + 1 is uniform where ties have random order. A
-    value counts with the probability, over these orders, that it ranks in the upper ``level``: a uniform density, of
-    which all values are tied, covers each level exactly. A density of 0 (-inf) is outside every region.
+    If both have the same distribution and ties have random order, the rank of a value among the M + 1 is uniform. A
+    value counts with the probability, over these orders, that it ranks in the upper ``level``. A uniform density, whose
+    values are all tied, then covers each level exactly. A density of 0 (-inf) is outside every region.
     """
     ordered = np.sort(of_draws)
     below, up_to = np.searchsorted(ordered, log_densities, "left"), np.searchsorted(ordered, log_densities, "right")

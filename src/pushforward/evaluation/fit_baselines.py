@@ -1,4 +1,4 @@
-"""Fitting the baselines of a flow: the views of the data that suit the flow, and each baseline that suits the data."""
+"""Fitting of baselines: the choice of the preprocessing that matches the flow, and of the baselines for the data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_VALUES = 20_000_000
 def fit_baselines(flow: Flow, parts: dict[str, Rows], seed: int, toy: str | None = None) -> list[Baseline]:
     """Baselines fitted to ``parts["train"]``, chosen on ``parts["validation"]``, scored on ``parts["test"]``.
 
-    toy: name of the toy that the rows are, whose true density is the last of the baselines.
+    toy: name of the toy distribution of the rows; its true density is the last of the baselines.
     """
     views = baseline_views(flow, parts, seed)
     baselines = [gaussian(views), mixture(views, seed)]
@@ -34,12 +34,12 @@ def fit_baselines(flow: Flow, parts: dict[str, Rows], seed: int, toy: str | None
         baselines.append(kernel_density(views[0], seed))
     if toy is not None:
         values = log_density(toy, parts["test"].x.numpy())
-        baselines.append(Baseline("truth", "what the points were drawn from", values, math.nan))
+        baselines.append(Baseline("truth", "the distribution of the points", values, math.nan))
     return baselines
 
 
 def baseline_views(flow: Flow, parts: dict[str, Rows], seed: int) -> list[BaselineData]:
-    """The data as they are; of integers two views, dequantised values and these after the flow's logit."""
+    """Views of the data: the data themselves or, for integers, dequantised values before and after the flow's logit."""
     dimensions = math.prod(flow.event_shape)
     most = max(2000, _MOST_VALUES // dimensions)
     some = {name: part if name == "test" else part.sample(most, seed) for name, part in parts.items()}
@@ -47,8 +47,8 @@ def baseline_views(flow: Flow, parts: dict[str, Rows], seed: int) -> list[Baseli
     if not integers:
         given = [some[name].values() for name in _PARTS]
         return [_view("", given, [np.zeros(len(x)) for x in given], flow, some)]
-    # Held-out rows get the flow's own noise, keyed by the row. For the other rows any noise will do, and keyed noise
-    # of many rows would take longer than the fit.
+    # Held-out rows get the flow's noise, keyed by the row. Other rows get any noise: keyed noise of many rows would
+    # take longer than the fit.
     rng = np.random.default_rng(seed)
     unit = [(some[name].x.numpy() + rng.random(some[name].x.shape)) / _levels(flow) for name in _PARTS[:2]]
     unit.append(dequantised(flow, some["test"].x, seed))
@@ -72,7 +72,7 @@ def dequantised(flow: Flow, x: Tensor, seed: int) -> Array:
         raise ShapeError("only a flow that begins with a dequantisation has dequantised data")
     uniform = Dequantise(first.data_shape, first.levels)
     rows = torch.arange(len(x))
-    # A chain's first part takes the beginning of each row's stream of noise, whatever follows.
+    # The first part of a chain uses the beginning of each row's noise stream, whatever parts follow.
     noise = noise_source.keyed(uniform.noise_to_latent, seed, rows, torch.float64, torch.device("cpu"))
     return uniform.to_latent(x.double(), None, noise)[0].numpy()
 
@@ -84,7 +84,7 @@ def _view(
     vectors = [np.zeros((len(values), 0)) for values in x]
     if flow.embedding is not None:
         x = _without_class_means(x, given)
-        name = ", ".join(filter(None, (name, "class means taken out")))
+        name = ", ".join(filter(None, (name, "class means subtracted")))
     elif flow.context_shape is not None:
         vectors = [np.asarray(c, dtype=np.float64).reshape(len(c), -1) for c in given if c is not None]
     given_to = (vectors[0], vectors[1], vectors[2])
@@ -92,9 +92,9 @@ def _view(
 
 
 def _without_class_means(x: list[Array], labels: list[Array | None]) -> list[Array]:
-    """Rows minus the training mean of their class, the only use that a baseline makes of labels.
+    """Rows minus the training mean of their class: the only use of labels by a baseline.
 
-    A shift leaves densities as they are.
+    A shift does not change densities.
     """
     of_train = labels[0]
     assert of_train is not None  # a flow with an embedding has labels for every row
@@ -113,7 +113,7 @@ def _levels(flow: Flow) -> int:
 
 
 def _alpha(flow: Flow) -> float:
-    """The margin of the flow's logit; the usual one for a flow without a logit."""
+    """The margin of the flow's logit, or the default margin for a flow without a logit."""
     return next((step.alpha for step in steps(flow.transform) if isinstance(step, Logit) and step.alpha > 0), 0.05)
 
 

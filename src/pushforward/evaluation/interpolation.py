@@ -1,4 +1,4 @@
-"""Walks through the latent space between given examples: the manifold of four, and the path between two.
+"""Interpolation in the latent space between given examples: the manifold of four, and the path between two.
 
 Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, section 5.2 and figure 4.
 """
@@ -21,11 +21,11 @@ from pushforward.rows import Rows, row_latents
 def manifold(flow: Flow, x4: Tensor, n: int = 8, context: Tensor | None = None, seed: int = 0) -> Tensor:
     """The manifold that four examples span: ``(n, n, *event)``, angle ``a`` by rows and ``b`` by columns.
 
-    ``z = cos a (cos b z1 + sin b z2) + sin a (cos b z3 + sin b z4)`` with both angles at ``2 pi k / n``: where ``n`` is
-    a multiple of four the examples themselves stand at ``[0, 0]``, ``[0, n/4]``, ``[n/4, 0]`` and ``[n/4, n/4]``.
+    ``z = cos a (cos b z1 + sin b z2) + sin a (cos b z3 + sin b z4)`` with both angles at ``2 pi k / n``. If ``n`` is a
+    multiple of four, the examples themselves are at ``[0, 0]``, ``[0, n/4]``, ``[n/4, 0]`` and ``[n/4, n/4]``.
 
-    x4: ``(4, *event)``. context: for a conditional flow one context for all, or four, one an example, which are then
-    mixed by the squared weights of their latents. seed: of the noise that encoding takes. Raises ShapeError,
+    x4: ``(4, *event)``. context: for a conditional flow, one context for all, or one for each example; four contexts
+    are averaged by the squared weights of their latents. seed: of the noise for encoding. Raises ShapeError,
     OptionError, ContextError.
     """
     if tuple(x4.shape) != (4, *flow.event_shape):
@@ -45,11 +45,12 @@ def spherical_path(
 ) -> Tensor:
     """``n`` steps ``(n, *event)`` from ``x0`` to ``x1`` along the arc between their latents, both ends included.
 
-    ``z = (sin((1 - t) w) z0 + sin(t w) z1) / sin w`` where ``w`` is the angle between the two. A straight
-    line would pass through the improbable middle of the latent space. Opposite latents have no shortest arc and are
-    joined by a line.
+    ``z = (sin((1 - t) w) z0 + sin(t w) z1) / sin w`` where ``w`` is the angle between the two. A straight line would
+    pass through the improbable middle of the latent space. Opposite latents have no shortest arc and are connected by a
+    line.
 
-    x0, x1: ``event`` or ``(1, *event)``. context: for a conditional flow one for both, or two. Raises as `manifold`.
+    x0, x1: ``event`` or ``(1, *event)``. context: for a conditional flow one for both, or two. Raises the errors of
+    `manifold`.
     """
     ends = []
     for name, x in (("x0", x0), ("x1", x1)):
@@ -70,9 +71,9 @@ def spherical_path(
 
 
 def encode(flow: Flow, x: Tensor, context: Tensor | None, seed: int) -> tuple[Tensor, Tensor | None]:
-    """Latents ``(B, *latent)`` of ``x`` in coordinates that can be mixed, and contexts ``(B, *context_shape)``.
+    """Latents ``(B, *latent)`` of ``x`` in unbounded coordinates, and contexts ``(B, *context_shape)``.
 
-    seed: of the noise that encoding takes, keyed by the row. Raises OptionError as `Base.to_unbounded`.
+    seed: of the noise for encoding, keyed by the row. Raises OptionError like `Base.to_unbounded`.
     """
     with evaluation(flow):
         contexts = flow.context_values(context, x.shape[0])
@@ -84,13 +85,13 @@ def _decode(flow: Flow, weights: Tensor, z: Tensor, contexts: Tensor | None, see
     """Data ``(M, *event)`` at the mixtures ``weights: (M, B)``, on the CPU, of the latents ``z: (B, *latent)``."""
     mixed = torch.einsum("mb,b...->m...", weights, z.cpu().double()).to(z)
     if contexts is not None:
-        # Squared weights sum to 1 on the manifold; on a path they are brought to it.
+        # Squared weights sum to 1 on the manifold; on a path they are normalised.
         fractions = weights.square() / weights.square().sum(1, keepdim=True)
         contexts = torch.einsum("mb,b...->m...", fractions, contexts.cpu().double()).to(contexts)
     return decode(flow, mixed, contexts, seed)
 
 
 def decode(flow: Flow, y: Tensor, contexts: Tensor | None, seed: int) -> Tensor:
-    """Data ``(B, *event)`` of latents ``y: (B, *latent)`` in the coordinates that `encode` gives."""
+    """Data ``(B, *event)`` of latents ``y: (B, *latent)`` in the coordinates of `encode`."""
     generator = torch.Generator(device=y.device).manual_seed(seed)
     return flow.decode(flow.base.from_unbounded(y), contexts, generator=generator)

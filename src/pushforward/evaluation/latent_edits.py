@@ -1,4 +1,4 @@
-"""Edits of latents and the data that they give: temperatures, attribute directions, coarse scales alone."""
+"""Edits of latents, decoded to data: temperatures, attribute directions, coarse scales alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def temperature_sweep(
 ) -> Tensor:
     """The same ``n`` draws at each temperature: ``(T, n, *event)``, or ``(T, n * B, *event)`` for ``B`` contexts.
 
-    A temperature (> 0) scales the distance of latents from the centre of the base, all else equal.
+    A temperature (> 0) scales the distance of latents from the centre of the base; the draws are otherwise the same.
     Raises OptionError, ContextError.
     """
     if not temperatures:
@@ -62,7 +62,7 @@ def attribute_direction(flow: Flow, having: Rows, lacking: Rows, seed: int = 0) 
     means = []
     for name, part in (("have", having), ("lack", lacking)):
         if not len(part):
-            raise DataError(f"no rows {name} the attribute, so that it has no direction")
+            raise DataError(f"no rows {name} the attribute, so its direction is undefined")
         total = sum(in_float64(flow.base.to_unbounded(z)).sum(0) for z in row_latents(flow, part, seed))
         means.append(torch.as_tensor(total) / len(part))
     return (means[0] - means[1]).to(flow.device, flow.dtype)
@@ -104,11 +104,11 @@ def partial_reconstruction(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> Tensor:
-    """``x: (B, *event)`` from the latents of its coarsest scales, the finer ones drawn anew: ``(B, K, *event)``.
+    """Reconstructions of ``x: (B, *event)`` from its coarsest scales, the finer ones sampled: ``(B, K, *event)``.
 
-    kept: numbers of coarsest scales to keep, from all (which gives ``x`` back) to 0 (a sample). Within a row the same
-    draws replace the finer scales. temperature: of these draws. context: as in `along_direction`.
-    Raises OptionError for a flow with a single scale or for a number out of range, ShapeError, ContextError.
+    kept: numbers of coarsest scales to keep, from all (which returns ``x``) to 0 (a sample). Within a row the same
+    draws replace the finer scales. temperature: of these draws. context: as in `along_direction`. Raises OptionError
+    for a flow with a single scale or for a number out of range, ShapeError, ContextError.
 
     Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, appendix D.
     """

@@ -1,4 +1,4 @@
-"""Samples of a flow beside rows of data, and how many of their values are clamped at the ends of the range."""
+"""Samples of a flow for comparison with rows of data, and the fraction of values clamped at the ends of the range."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _BATCH = 512
 def draw(flow: Flow, n: int, rows: Rows, seed: int) -> tuple[Array, Rows]:
     """``n`` samples, float64, and rows to compare them with.
 
-    An unconditional flow is compared with at most ``n`` of the rows. A conditional one gives a sample for the context
-    of each of ``n`` rows, which are taken in turn where there are fewer.
+    An unconditional flow is compared with at most ``n`` of the rows. A conditional flow is sampled once for the context
+    of each of ``n`` rows, which repeat if there are fewer.
     """
     samples = np.concatenate([x.cpu().double().numpy() for x in _samples(flow, n, rows, seed)])
     return samples, _random_rows(rows, min(n, len(rows)) if rows.context is None else n, seed)
 
 
 def _random_rows(rows: Rows, n: int, seed: int) -> Rows:
-    """``n`` rows in random order, in turn where there are fewer."""
+    """``n`` rows in random order, which repeat if there are fewer."""
     return rows.take(np.resize(np.random.default_rng(seed).permutation(len(rows)), n))
 
 
@@ -66,7 +66,7 @@ class Clamping:
 
 @torch.no_grad()
 def clamping(flow: Flow, rows: Rows, seed: int, n: int = 512) -> Clamping | None:
-    """How many values of ``n`` samples the dequantisation clamps; None for a flow that does not begin with one."""
+    """Clamped fractions of the values of ``n`` samples; None for a flow that does not begin with a dequantisation."""
     first, unclamped = dequantisation(flow.transform), continuous_part(flow)
     if first is None:
         return None

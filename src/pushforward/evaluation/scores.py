@@ -33,8 +33,8 @@ class Summary:
 class Scores:
     """Log-likelihoods ``nats: (N,)`` of rows with their kind.
 
-    bound: whether they, or the values that they estimate, are lower bounds. dequantisation: that of a bound. in_words:
-    the kind as it is printed.
+    bound: whether they, or the values that they estimate, are lower bounds. dequantisation: the dequantisation of a
+    bound. in_words: the kind as printed.
     """
 
     nats: Array
@@ -54,7 +54,7 @@ class Scores:
 
 
 def summarise(values: Array) -> Summary:
-    """Mean and standard error of ``values: (N,)``; no number is made up where one of them is not finite."""
+    """Mean and standard error of ``values: (N,)``; None where they are not finite."""
     rows = len(values)
     if rows == 0 or not np.isfinite(values).all():
         return Summary(None, None, rows)
@@ -81,7 +81,7 @@ def remark_on_few(count: int | None, values: str) -> str:
 
 
 def score(flow: Flow, rows: Rows, seed: int) -> Scores:
-    """The log-likelihood of every row, of one draw of the noise, keyed by ``seed`` and the row's place in ``rows``."""
+    """The log-likelihood of every row, with one draw of the noise keyed by ``seed`` and the index of the row."""
     likelihood = row_likelihoods(flow, rows, seed)
     drawn = has_role(flow.transform.noise_to_latent, "draw")
     bound = flow.kind == "bound" or (flow.kind == "estimate" and drawn)

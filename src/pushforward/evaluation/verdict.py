@@ -1,4 +1,4 @@
-"""Held-out likelihoods of a flow beside those of its baselines, as JSON values, and the verdict on them."""
+"""The comparison of held-out likelihoods of a flow and its baselines, as JSON values, and the verdict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pushforward.evaluation.baselines import NAMES, Baseline
 from pushforward.evaluation.scores import Scores, standard_errors, summarise
 from pushforward.units import Unit, better, in_unit
 
-# Held-out rows below which a flow is not called good.
+# With fewer held-out rows a flow is not called good.
 _FEW_ROWS = 10
 
 
@@ -40,7 +40,7 @@ def compare_likelihoods(
                 "notes": baseline.notes,
                 "seconds": baseline.seconds,
                 **_means(baseline.nats, unit, dimensions),
-                # Row by row: the difficulty of a row is in both values, and cancels.
+                # Paired by row: the difficulty of a row is in both values and cancels.
                 "difference": summarise(_difference(scores.nats, baseline.nats, unit, dimensions)).to_json(),
             }
             for baseline in baselines
@@ -63,9 +63,9 @@ def _difference(flow: Array, other: Array, unit: Unit, dimensions: int) -> Array
 
 
 def verdict(likelihood: dict[str, Any], samples_not_finite: int, check_passed: bool) -> tuple[str, str]:
-    """The state ("good", "fair" or "bad") and one sentence: how likely held-out rows are, against the best baseline.
+    """The verdict: its state ("good", "fair" or "bad") and one sentence that compares the flow with the best baseline.
 
-    likelihood: as `compare_likelihoods` gives it.
+    likelihood: the result of `compare_likelihoods`.
     """
     unit, count = likelihood["unit"], likelihood["value"]["rows"]
     rows = f"{count:,} held-out rows"
@@ -80,11 +80,11 @@ def verdict(likelihood: dict[str, Any], samples_not_finite: int, check_passed: b
     sentence = sentence.replace("-", "−", 1) if value < 0 else sentence
     state, comparison = _against_the_best([b for b in likelihood["baselines"] if b["role"] != "truth"], unit)
     if not check_passed:
-        return "bad", f"{sentence}; {comparison}. Its numerics failed a check: see numerical health."
+        return "bad", f"{sentence}; {comparison}. A numerical check failed: see numerical health."
     if samples_not_finite:
         return "bad", f"{sentence}; {comparison}. Some of its samples are not finite."
     if state == "good" and count < _FEW_ROWS:
-        return "fair", f"{sentence}; {comparison}, but so few rows decide nothing."
+        return "fair", f"{sentence}; {comparison}, but so few rows allow no conclusion."
     return state, f"{sentence}; {comparison}."
 
 

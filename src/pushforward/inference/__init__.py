@@ -1,7 +1,7 @@
-"""Fitting a flow to an unnormalised log-density, and what its samples then tell. The options load without torch.
+"""Variational inference: a flow fitted to an unnormalised log-density, and importance sampling with the fitted flow.
 
-The machinery of a run (optimiser, schedule, limits, averaging, recovery, progress, Ctrl-C) is `pushforward.training`'s:
-the two packages are on one level, and this one imports that one, never the other way round.
+The options load without torch. `pushforward.training` provides the run itself: optimiser, schedule, limits, averaging,
+recovery, progress, Ctrl-C. This package imports `pushforward.training`, never the reverse.
 """
 
 from __future__ import annotations

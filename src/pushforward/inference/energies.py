@@ -1,8 +1,8 @@
-"""Four energies on the plane that flows are fitted to: two modes of a ring, and a wave that splits in two.
+"""Four test energies in the plane: a ring with two modes, a wave, and two waves that split in two.
 
-Source: Rezende & Mohamed, "Variational Inference with Normalizing Flows", 2015, table 1. All but the first are the same
-all along a wave without end; here they live in the box (-4, 4) x (-4, 4), which their pictures show, so that their
-densities have an integral. The box is part of the target: outside, the density is 0.
+    Source: Rezende & Mohamed, "Variational Inference with Normalizing Flows", 2015, table 1. All but the first extend
+along an endless wave, so that their densities have no integral. Here they are restricted to the box (-4, 4) x (-4, 4)
+of the paper's figures. The box is part of the target: outside, the density is 0.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pushforward.maps import DistributionCDF
 from pushforward.support import zero_outside
 from pushforward.transforms import Chain, Elementwise, Logit
 
-# Both coordinates lie between minus this and this.
+# Each coordinate has its absolute value below this.
 EDGE = 4.0
-# Gauss-Legendre quadrature: points in each of the panels along an axis, of which a border goes through the origin,
-# where the first energy has its only kink.
+# Gauss-Legendre quadrature: points in each panel of an axis. A panel border at the origin avoids the only kink of the
+# first energy.
 _PANELS, _POINTS = 32, 16
 
 
@@ -100,10 +100,10 @@ def log_normaliser(name: str) -> float:
 
 
 def on_box(flow: Flow) -> Flow:
-    """``flow``, on the plane, with a last step from the plane onto the box; it shares its weights.
+    """``flow`` followed by a map from the plane onto the box; it shares the weights of ``flow``.
 
-    A flow with a logistic base that is the identity starts as the uniform distribution on the box. Raises ShapeError
-    for another event shape.
+    If ``flow`` is the identity with a logistic base, the result is the uniform distribution on the box. Raises
+    ShapeError for another event shape.
 
     >>> from pushforward import flows
     >>> from pushforward.inference import energies
@@ -112,7 +112,7 @@ def on_box(flow: Flow) -> Flow:
     torch.Size([5, 2])
     """
     if flow.event_shape != (2,):
-        raise ShapeError(f"the energies are of two coordinates, event_shape (2,) expected, got {flow.event_shape}")
+        raise ShapeError(f"the energies have two coordinates: event_shape (2,) expected, got {flow.event_shape}")
     low, high = (torch.tensor(end, dtype=flow.dtype, device=flow.device) for end in (-EDGE, EDGE))
     to_unit = Elementwise(DistributionCDF(Uniform(low, high)), (2,))
     chain = Chain([to_unit, Logit((2,), alpha=0.0), flow.transform])

@@ -1,7 +1,7 @@
 """`fit`: a flow fitted to an unnormalised log-density by stochastic gradients of the evidence lower bound.
 
-All that does not depend on where the gradient comes from is that of `pushforward.training`: the optimiser, its schedule
-and limits, averaged weights, recovery from non-finite steps, the record, progress and Ctrl-C.
+`pushforward.training` provides everything but the gradient: the optimiser, its schedule and limits, averaged weights,
+recovery from non-finite steps, metrics, progress and Ctrl-C.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from pushforward.training.run import GradientRun, Reporting
 from pushforward.training.schedule import ROUNDS, Budget, Cadence
 from pushforward.training.stepper import Stepper
 
-# Drawing and weighing a sample takes about this share of a step's time for it: so much of a time limit is kept for the
-# last figures, up to a share of the whole.
+# Importance sampling takes about this fraction of the time of a training step per sample. The time limit reserves that
+# much for the final figures, up to a fraction of the whole.
 _WEIGHING, _MOST_RESERVED = 0.4, 0.2
 
 
@@ -52,31 +52,31 @@ def fit(
     out: str | os.PathLike[str] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> InferenceResult:
-    """Fit ``flow`` in place to the density that ``log_density`` is the log of, up to a constant.
+    """Fit ``flow`` in place to an unnormalised log-density.
 
     It maximises the evidence lower bound E_q[log p~(x) - log q(x)] = log Z - KL(q | p), with q the flow, p~ the density
-    and Z its integral, over samples of the flow in evaluation mode: no data are needed. log_density: takes ``x:
-    (B, *event_shape)`` to ``(B,)``, in torch operations, each value from its own row alone. Where its support is not
-    all of space, the flow's should lie inside: samples outside, where it is -inf, can only be left out of the gradient.
+    and Z its integral, over samples of the flow in evaluation mode; no data are needed. log_density: maps ``x: (B,
+    *event_shape)`` to ``(B,)`` by torch operations, each row independently. If its support is not the whole space, the
+    flow's support should lie inside it: samples outside, where it is -inf, are excluded from the gradient.
 
-    context: rows that the flow and, as its second argument, ``log_density`` are conditioned on; each step takes rows at
-    random, and the bound is its mean over them. progress: False for silence, else a live line on a terminal and plain
-    lines elsewhere, on stderr. out: a directory for ``metrics.jsonl`` and, with each of its entries, the weights in
-    ``weights.safetensors``. An entry, also in the result's ``history``, has ``step``, ``seconds``, ``elbo`` (mean over
-    the steps since the last entry, of the samples that could be used), ``gradient_norm``, ``lr``,
-    ``samples_per_second``, and so far ``skipped`` (non-finite steps) and ``left_out`` (samples). clock: gives the
-    seconds that ``minutes`` limits, as in `pushforward.training.fit`.
+    context: rows that the flow is conditioned on, also the second argument of ``log_density``; each step draws rows at
+    random, and the bound is the mean over them. progress: False for silence; otherwise stderr gets a live line on a
+    terminal and plain lines elsewhere. out: a directory for ``metrics.jsonl`` and, with each of its entries, the
+    weights in ``weights.safetensors``. An entry, also in the result's ``history``, has ``step``, ``seconds``, ``elbo``
+    (mean over the steps since the last entry, without excluded samples), ``gradient_norm``, ``lr``,
+    ``samples_per_second``, and the totals ``skipped`` (non-finite steps) and ``left_out`` (excluded samples). clock:
+    returns the seconds that ``minutes`` limits, as in `pushforward.training.fit`.
 
-    The fit improves on what the flow draws already: it can settle on one mode of many, and its own figures will not
-    show it. The option ``anneal`` helps: for that share of the run it maximises E_q[b log p~(x) - log q(x)] with b
-    rising from 0.01 to 1 (Rezende & Mohamed, 2015, eq. 20); the ``elbo`` of an entry is with b = 1.
+    The fit only sees the regions where the flow draws samples: it can converge to one mode of many, and its figures do
+    not show that. The option ``anneal`` helps: during that fraction of the run it maximises E_q[b log p~(x) - log q(x)]
+    with b rising from 0.01 to 1 (Rezende & Mohamed, 2015, eq. 20). The ``elbo`` of an entry always has b = 1.
 
-    On a CPU a fit uses at most as many threads as torch is set to and as the work of a step suits; torch has its own
-    number again afterwards.
+    On a CPU a fit uses no more threads than torch is set to, and fewer if a step has too little work for them. The
+    setting of torch is restored afterwards.
 
-    Ctrl-C ends the run after the step; a second one aborts with KeyboardInterrupt. On a CPU the same seed gives the
-    same weights to the bit, except where ``minutes`` limits the run. Raises ShapeError, ContextError, DataError,
-    OptionError for what does not fit, and FitFailed (a NumericsError) if it keeps diverging.
+    Ctrl-C ends the run after the current step; a second Ctrl-C raises KeyboardInterrupt. On a CPU the same seed gives
+    bitwise equal weights, unless ``minutes`` limits the run. Raises ShapeError, ContextError, DataError or OptionError
+    for invalid arguments, and FitFailed (a NumericsError) if the fit keeps diverging.
 
     >>> import torch
     >>> from pushforward import flows
@@ -142,7 +142,7 @@ class _DensityRun(GradientRun[InferenceResult]):
         reason = self._loop(interrupt)
         self._round()
         if reason == "interrupted":
-            self.progress.note("stopping; the weights are being evaluated (Ctrl-C again aborts)")
+            self.progress.note("stopping: evaluating the weights (Ctrl-C again aborts)")
         self._weigh()
         return reason
 
@@ -162,7 +162,7 @@ class _DensityRun(GradientRun[InferenceResult]):
         return parameters
 
     def _draw_once(self) -> Draw:
-        """The samples of a step, with a generator of their own."""
+        """Samples of a step, from a separate generator."""
         size = self.options.batch_size
         context = None if self.context is None else self.context[:1].expand(size, *self.context.shape[1:])
         return draw(self.flow, size, context, torch.Generator(self.flow.device).manual_seed(self.options.seed))
@@ -188,7 +188,7 @@ class _DensityRun(GradientRun[InferenceResult]):
         return self.context.index_select(0, chosen)
 
     def _round(self) -> StopReason | None:
-        """Keep the weights as they are now, or their average, and record the round."""
+        """Record the round and copy the present weights, or their average."""
         stepper, window = self.stepper, self.stepper.window
         if stepper.step == window.first:
             return None
@@ -217,7 +217,7 @@ class _DensityRun(GradientRun[InferenceResult]):
         return None
 
     def _weigh(self) -> None:
-        """The figures of the kept weights, from fresh samples, and what has to be said of them."""
+        """Importance-sampling figures of the kept weights, from fresh samples, with notes on their problems."""
         self._kept.restore()
         options, groups = self.options, 1 if self.context is None else len(self.context)
         found = importance(
@@ -232,17 +232,17 @@ class _DensityRun(GradientRun[InferenceResult]):
         if found.undefined:
             self._note(
                 f"log_density is NaN or +inf at {found.undefined:,} of {total:,} samples, and the figures are NaN: "
-                "mend it there, or leave that region out of its support with -inf"
+                "correct log_density there, or return -inf to exclude that region"
             )
         if found.outside:
             self._note(
                 f"log_density is -inf at {found.outside:,} of {total:,} samples, so that the ELBO is -inf: "
-                "a flow whose last step is onto the support (Logit, Log) has a finite one"
+                "use a flow whose last step maps onto the support (Logit, Log)"
             )
         if self.left_out:
             fraction = self.left_out / (self.stepper.step * options.batch_size)
             self._note(
-                f"{self.left_out:,} samples of the steps ({fraction:.2g} of all) were left out of the gradient, "
+                f"{self.left_out:,} samples of the steps ({fraction:.2g} of all) were excluded from the gradient, "
                 "because log_density or a gradient is not finite there"
             )
 

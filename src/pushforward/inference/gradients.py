@@ -1,4 +1,4 @@
-"""The choice of a fit to a log-density: the estimator of the bound's gradient, and the parameters that it reaches."""
+"""The gradient of a fit to a log-density: the choice of its estimator, and the parameters that it reaches."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch.overrides import TorchFunctionMode
 from pushforward.flow import Flow
 from pushforward.objectives.path_elbo import Route, draw
 
-# Samples are scored again where that takes at most this many times the operations of drawing them. Flows lie far apart:
-# 0.01 to 1.2 where `to_latent` is one pass, about 10 for 8 coordinates that have to be found one after the other.
+# The path gradient scores the samples again if that takes at most this many times the operations of sampling. Flows
+# differ widely: 0.01 to 1.2 if `to_latent` is one pass, about 10 for 8 coordinates computed one after the other.
 _MAX_SCORING_COST = 3.0
-# With this many coordinates or fewer a step takes at most about twice the time of one with the plain gradient.
+# Up to this many coordinates a step takes at most about twice the time of a step with the plain gradient.
 _MAX_JACOBIAN_COORDINATES = 4
 
 
 def choose_route(
     flow: Flow, wanted: Literal["auto", "path", "reparameterised"], context: Tensor | None
 ) -> tuple[Route | None, str | None]:
-    """The route to the path gradient, None for the plain one, and a message on the choice where it costs.
+    """The method for the path gradient, or None for the plain gradient, and a message if the choice is expensive.
 
-    context: one row, where the flow has a context.
+    context: one row, if the flow has a context.
     """
     if wanted == "reparameterised":
         return None, None
@@ -36,15 +36,15 @@ def choose_route(
         return "jacobian", None
     found = f"scoring a sample takes {times:.0f} times the operations of drawing it"
     if wanted == "path":
-        return "scoring", f"{found}, which a path gradient does at every step; gradient='reparameterised' does not"
-    return None, f"{found}: the plain reparameterised gradient is taken (gradient='path' takes the other one)"
+        return "scoring", f"{found}, and a path gradient scores at every step; gradient='reparameterised' avoids that"
+    return None, f"{found}: using the plain reparameterised gradient (gradient='path' uses the path gradient)"
 
 
 @torch.no_grad()
 def scoring_cost(flow: Flow, context: Tensor | None) -> float:
     """The number of torch calls of scoring a few samples, as a multiple of that of drawing them.
 
-    A count and not a time, so that the choice that depends on it is the same in each run.
+    Calls are counted, not timed, so that the choice of the gradient is the same in each run.
     """
     batch = 8
     context = None if context is None else context.expand(batch, *context.shape[1:])
@@ -57,7 +57,7 @@ def scoring_cost(flow: Flow, context: Tensor | None) -> float:
 
 
 class _Calls(TorchFunctionMode):
-    """Counts calls of torch functions inside."""
+    """A counter of the torch functions called inside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,9 +69,10 @@ class _Calls(TorchFunctionMode):
 
 
 def reached(flow: Flow, context: Tensor | None) -> tuple[list[nn.Parameter], list[str]]:
-    """The parameters that samples depend on differentiably, and the names of those that they do not.
+    """The parameters that receive gradients from samples, and the names of the others.
 
-    The weights of a mixture base are such: which component a sample comes from is a choice. context: one row.
+    The weights of a mixture base receive none, because the choice of a component is not differentiable. context: one
+    row.
     """
     named = [(name, p) for name, p in flow.named_parameters() if p.requires_grad]
     x = draw(flow, 1, context, torch.Generator(flow.device).manual_seed(0)).x

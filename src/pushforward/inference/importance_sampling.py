@@ -1,4 +1,4 @@
-"""What samples of a flow tell about an unnormalised log-density: ELBO, log-normaliser, and how far to trust both."""
+"""Importance sampling of an unnormalised log-density by a flow: ELBO, log-normaliser, effective sample size."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Importance:
 
     Tensors in float64 on the CPU: of shape (), or ``(C,)`` for ``C`` rows of context. elbo: mean of log w, a lower
     bound of the log-normaliser in expectation. log_normaliser: the estimate log mean w of log Z, Z the integral of p~.
-    effective: the effective sample size as a share of the samples, (sum w)^2 / (N sum w^2), from 1/N to 1. outside:
+    effective: the effective sample size as a fraction of the samples, (sum w)^2 / (N sum w^2), from 1/N to 1. outside:
     samples at which p~ is 0: their weights are 0, and the ELBO is -inf. undefined: samples at which log p~ is NaN or
     +inf: the figures of a row with one are NaN.
 
-    All of it is seen from q: a mode of p~ where q draws nothing is missing in the log-normaliser, and neither standard
-    error nor effective sample size tells.
+    All figures come from samples of q. A mode of p~ where q draws no samples is missing from the log-normaliser, and
+    neither the standard error nor the effective sample size shows it.
     """
 
     elbo: Tensor = field(default_factory=_unknown)
@@ -60,11 +60,11 @@ def importance(
     generator: torch.Generator | None = None,
     seed: int | None = None,
 ) -> Importance:
-    """Draw ``samples`` from ``flow``, for each row of ``context: (C, *context_shape)``, and weigh them.
+    """Importance sampling with ``samples`` draws of ``flow`` for each row of ``context: (C, *context_shape)``.
 
-    log_density: ``(B, *event_shape) -> (B,)``, up to a constant; it gets its rows of context as a second argument where
-    the flow has one. ``generator`` or ``seed`` draws the samples; seed 0 where neither is given. Raises OptionError,
-    ShapeError, ContextError, DataError for what does not fit.
+    log_density: ``(B, *event_shape) -> (B,)``, up to a constant; for a conditional flow it gets the rows of context as
+    a second argument. ``generator`` or ``seed`` determines the samples; the default is seed 0. Raises OptionError,
+    ShapeError, ContextError or DataError for invalid arguments.
 
     >>> import torch
     >>> from pushforward import flows
@@ -116,13 +116,13 @@ def _weighed(
 
 
 def weigh(log_weights: Tensor) -> Importance:
-    """The figures of log weights ``(N,)``, or ``(N, C)`` for ``C`` rows of context, in float64."""
+    """Importance-sampling figures of log weights ``(N,)``, or ``(N, C)`` for ``C`` rows of context, in float64."""
     samples = log_weights.shape[0]
     undefined = log_weights.isnan() | (log_weights == math.inf)
     outside = log_weights == -math.inf
     log_weights = torch.where(undefined, math.nan, log_weights)
     log_mean, error = log_mean_exp(log_weights)
-    # No sample with a weight: nothing is known of the error, and no sample is worth anything.
+    # Without a non-zero weight the error is unknown, and the effective sample size is 0.
     nothing = log_mean == -math.inf
     log_square = torch.logsumexp(2 * log_weights, 0) - math.log(samples)
     return Importance(

@@ -14,7 +14,7 @@ _FLATTEST = 0.01
 
 
 class InferenceOptions(OptimiserOptions):
-    """How a flow is fitted to a log-density. The limit reached first ends the run; with none given it is 5000 steps.
+    """Options of a fit to a log-density. The first limit reached ends the run; without any limit it has 5000 steps.
 
     >>> from pushforward.inference import InferenceOptions
     >>> InferenceOptions(minutes=2, batch_size=512, anneal=0.5).gradient
@@ -23,25 +23,27 @@ class InferenceOptions(OptimiserOptions):
 
     fit_name = "inference"
 
-    batch_size: Annotated[int, Field(ge=1, description="samples a step")] = 256
+    batch_size: Annotated[int, Field(ge=1, description="samples per step")] = 256
     gradient: Annotated[
         Literal["auto", "path", "reparameterised"],
-        Field(description="estimator of the ELBO's gradient; auto: path, unless scoring is much dearer than sampling"),
+        Field(description="estimator of the ELBO's gradient; auto: path, unless scoring costs far more than sampling"),
     ] = "auto"
     anneal: Annotated[
         float,
-        Field(ge=0, le=1, description="share of the run in which the target is flattened, less and less; 0: none"),
+        Field(ge=0, le=1, description="fraction of the run in which the target is flattened, less and less; 0: none"),
     ] = 0.0
     samples: Annotated[
-        int, Field(ge=2, description="fresh samples that the final figures come from, shared by the rows of context")
+        int, Field(ge=2, description="fresh samples for the final figures, divided among the rows of context")
     ] = 20_000
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="of the samples, and of the rows of context")] = 0
+    seed: Annotated[
+        int, Field(ge=0, lt=2**63, description="random seed of the samples and of the choice of context rows")
+    ] = 0
 
     @property
     def step_limit(self) -> int | None:
-        """``steps``, or the default number of them where no limit at all was given."""
+        """``steps``, or its default if no limit was given."""
         return DEFAULT_STEPS if self.steps is None and self.minutes is None else self.steps
 
     def target_weight(self, fraction: float) -> float:
-        """What the log-density is multiplied by at ``fraction`` of the run: rises linearly to 1 while annealing."""
+        """The factor of the log-density at ``fraction`` of the run; it rises linearly to 1 during annealing."""
         return 1.0 if fraction >= self.anneal else _FLATTEST + (1 - _FLATTEST) * fraction / self.anneal

@@ -11,10 +11,10 @@ from pushforward.training.result import RunResult
 
 @dataclass(kw_only=True)
 class InferenceResult(RunResult):
-    """The outcome of a fit to a log-density; the flow itself holds the weights.
+    """The result of a fit to a log-density; the flow itself has the weights.
 
-    importance: ELBO, log-normaliser and effective sample size from samples drawn after the fit, all NaN where there are
-    none because it failed. gradient: the estimator that was used. history: one entry a round, as `fit` describes them.
+    importance: ELBO, log-normaliser and effective sample size from samples drawn after the fit; all NaN if the fit
+    failed. gradient: the estimator that was used. history: one entry a round, as `fit` describes them.
     """
 
     importance: Importance = field(default_factory=Importance)
