@@ -54,5 +54,5 @@ def test_weights_that_are_nan_are_exit_code_4_for_every_command(
     }.get(command, (houses_csv,))  # fmt: skip
     code, out, err = run(command, broken, *more)
     assert code == 4, err
-    assert "holds NaN or infinite numbers" in err
+    assert "has NaN or infinite numbers" in err
     assert not out

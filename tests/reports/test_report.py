@@ -140,7 +140,7 @@ def test_a_page_asks_nobody_for_anything(made):
 
 def test_a_page_has_every_section(made):
     _, data, text, _ = made
-    wanted = ["Likelihood of held-out rows", "Training", "Latents", "Numerical health", "What was run"]
+    wanted = ["Likelihood of held-out rows", "Training", "Latents", "Numerical health", "Run details"]
     wanted += ["Samples", "Interpolation"] if data.kind == "image" else ["Data and samples"]
     assert set(wanted) <= set(Page(text).headings)
     assert 'name="viewport"' in text
@@ -270,7 +270,7 @@ def test_rows_without_density_are_said_and_not_averaged_away():
     assert like["finite_rows_only"]["rows"] == 17
     assert numbers["state"] == "bad"
     assert "3 of 20 held-out rows have density zero" in numbers["verdict"]
-    assert "No record of the training was given" in text
+    assert "No training history was given" in text
 
 
 def test_a_failed_check_is_in_the_verdict():

@@ -90,7 +90,7 @@ def test_a_uniform_density_covers_its_levels():
 def test_rows_alone_are_divided_and_the_report_says_so():
     report = make_report(nice(), parts()[0], seed=3, check=HEALTHY)
     assert report.numbers["data"]["split"] == {"train": 48, "validation": 6, "test": 6}
-    assert report.numbers["data"]["notes"] == ["rows were divided by seed 3, and may have been trained on"]
+    assert report.numbers["data"]["notes"] == ["rows were split with seed 3, and may have been used in training"]
 
 
 def test_a_context_goes_with_each_part():
@@ -133,7 +133,7 @@ def test_a_report_is_written_with_its_numbers_beside_it(tmp_path):
 
 def test_rows_that_do_not_suit_the_flow_are_refused():
     train, validation, test = parts()
-    with pytest.raises(OptionError, match="give both, or neither"):
+    with pytest.raises(OptionError, match="must both be given, or neither"):
         make_report(nice(), train, validation=validation)
     with pytest.raises(ShapeError, match="test rows"):
         make_report(nice(), train, validation=validation, test=test[:, :2])

@@ -117,7 +117,7 @@ def test_a_flow_whose_construction_takes_too_much_is_refused_before_it_is_traine
     wasteful = Architecture("wasteful", "much ado", "Never.", "a test", vectors=recipe)
     monkeypatch.setattr(flows.registry, "_ARCHITECTURES", {**flows.registry._ARCHITECTURES, "wasteful": wasteful})
     flow = flows.build("wasteful", 2)
-    with pytest.raises(OptionError, match="cannot be saved: its options ask for a model far larger"):
+    with pytest.raises(OptionError, match="cannot be saved: its options describe a model far larger"):
         storage.require_savable(flow)
     with pytest.raises(OptionError, match="cannot be saved"):
         storage.save(flow, tmp_path / "m")

@@ -1,8 +1,8 @@
 """Four test energies in the plane: a ring with two modes, a wave, and two waves that split in two.
 
-    Source: Rezende & Mohamed, "Variational Inference with Normalizing Flows", 2015, table 1. All but the first extend
-along an endless wave, so that their densities have no integral. Here they are restricted to the box (-4, 4) x (-4, 4)
-of the paper's figures. The box is part of the target: outside, the density is 0.
+Source: Rezende & Mohamed, "Variational Inference with Normalizing Flows", 2015, table 1. All but the first extend along
+an endless wave, so that their densities have no integral. Here they are restricted to the box (-4, 4) x (-4, 4) of the
+paper's figures. The box is part of the target: outside, the density is 0.
 """
 
 from __future__ import annotations

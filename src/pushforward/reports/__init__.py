@@ -1,4 +1,4 @@
-"""The report of a flow: one page and its numbers."""
+"""Reports of flows: an HTML page and its numbers."""
 
 from pushforward.reports.flow_report import Report as Report
 from pushforward.reports.flow_report import report as report

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def data_uri(image: Image) -> str:
-    """A picture as a PNG inside a ``data:`` address, which a page shows without asking anybody for it."""
+    """A picture as a PNG in a ``data:`` URI, which a page shows without a network request."""
     written = io.BytesIO()
     image.save(written, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode()
@@ -61,7 +61,7 @@ def _series(history: Sequence[dict[str, Any]], key: str) -> tuple[Array, Array]:
 
 
 def _focus(ax: Axes, values: Array, unit: Unit) -> None:
-    """Leave the first moments of training above (or below) the frame where they would flatten all that follows."""
+    """Set the axis limits so that the first moments of training do not flatten the rest of the curve."""
     if len(values) < 8:
         return
     low, middle, high = np.percentile(values, (0, 50, 100))
@@ -72,7 +72,7 @@ def _focus(ax: Axes, values: Array, unit: Unit) -> None:
 
 
 def quantile_plot(expected: Array, observed: Array, label: str, xlabel: str, ylabel: str) -> str:
-    """Quantiles ``observed: (K, Q)`` of K samples against ``expected: (Q,)`` or ``(K, Q)``, of their distribution.
+    """Quantile-quantile plot: ``observed: (K, Q)`` of K samples against ``expected: (Q,)`` or ``(K, Q)``.
 
     Equal quantiles lie on the diagonal; with several samples, the thick line is their median.
     """
@@ -109,9 +109,9 @@ def pit_histogram(values: Array, name: str) -> str:
 
 
 def corner(data: Array, samples: Array, columns: Sequence[str]) -> str:
-    """Every pair of columns: data ``(N, K)`` as dots, the model's samples ``(M, K)`` as lines of 50, 80 and 95 %.
+    """Corner plot of every pair of columns: data ``(N, K)`` as dots, samples ``(M, K)`` as lines of 50, 80 and 95 %.
 
-    On the diagonal the histograms of each column. Axes show the middle 99.8 % of the data, a little widened.
+    The diagonal shows the histogram of each column. Axes show the middle 99.8 % of the data, slightly widened.
     """
     count = len(columns)
     size = max(3.6, 1.35 * count + 0.5)
@@ -163,7 +163,7 @@ def _pair(
 
 
 def _region_levels(density: Array, fractions: Sequence[float]) -> list[float]:
-    """Heights whose regions above hold the given fractions of the mass, ascending; none for an empty density."""
+    """Density levels, ascending, of the regions with the given fractions of the mass; none for an empty density."""
     heights = np.sort(density.ravel())[::-1]
     mass = np.cumsum(heights)
     if not mass[-1] > 0:
@@ -175,13 +175,13 @@ def _region_levels(density: Array, fractions: Sequence[float]) -> list[float]:
 def density_map(
     log_density: Array, bounds: tuple[tuple[float, float], tuple[float, float]], names: Sequence[str]
 ) -> str:
-    """A density in the plane, ``log_density: (rows of y, columns of x)``, from the lowest value to the highest."""
+    """Density map in the plane, of ``log_density: (rows of y, columns of x)``, both in ascending order."""
     figure, [[ax]] = panel(3.6, 3.2)
     top = log_density[np.isfinite(log_density)].max(initial=-math.inf)
     height = np.exp(np.clip(np.nan_to_num(log_density, nan=-math.inf) - top, -700, 0)) if np.isfinite(top) else None
     if height is not None:
         (left, right), (low, high) = bounds
-        # The square root shows the thin parts, which a linear scale would leave black.
+        # The square root shows regions of low density, which are black on a linear scale.
         ax.imshow(np.sqrt(height), origin="lower", extent=(left, right, low, high), aspect="auto", cmap="magma")
     ax.set(xlabel=_short(names[0]), ylabel=_short(names[1]), xlim=bounds[0], ylim=bounds[1])
     return svg(figure, "The model's density")
@@ -190,7 +190,7 @@ def density_map(
 def scatter(
     points: Array, bounds: tuple[tuple[float, float], tuple[float, float]], names: Sequence[str], what: str
 ) -> str:
-    """Points ``(N, 2)`` in the plane; ``what`` they are: "data" or "samples"."""
+    """Scatter plot of points ``(N, 2)`` in the plane; ``what`` names them: "data" or "samples"."""
     figure, [[ax]] = panel(3.6, 3.2)
     colour = DATA if what == "data" else MODEL
     ax.plot(points[:, 0], points[:, 1], linestyle="", marker=".", markersize=1.8, color=colour, alpha=0.7)
@@ -201,7 +201,7 @@ def scatter(
 def comparison(
     names: Sequence[str], roles: Sequence[str], means: Sequence[float], halves: Sequence[float], unit: Unit
 ) -> str:
-    """Mean likelihoods with intervals of half-lengths ``halves``, one line a model.
+    """Chart of mean likelihoods with intervals of half-lengths ``halves``, one row per model.
 
     roles: ``flow``, or that of a baseline.
     """
@@ -219,7 +219,7 @@ def comparison(
 
 
 def bounds_of(values: Array) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The window of a plot of points ``(N, 2)``: the middle 99.8 % of each coordinate, a little widened."""
+    """The axis limits of a plot of points ``(N, 2)``: the middle 99.8 % of each coordinate, slightly widened."""
     return _range(values[:, 0]), _range(values[:, 1])
 
 
@@ -230,6 +230,6 @@ def _range(values: Array) -> tuple[float, float]:
 
 
 def _short(name: str, length: int = 18) -> str:
-    # A dollar sign would begin a formula.
+    # matplotlib would read a dollar sign as the start of a formula.
     name = name.replace("$", r"\$")
     return name if len(name) <= length else name[: length - 1] + "…"

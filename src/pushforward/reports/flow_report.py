@@ -1,4 +1,4 @@
-"""Building the report of a flow: every measurement in turn, then the page and the numbers."""
+"""The report of a flow: all measurements, then the page and the numbers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _ATTRIBUTE_ROWS = 500
 
 @dataclass(frozen=True)
 class Report:
-    """A report: a self-contained HTML page, and every number of it as JSON values."""
+    """A report: a self-contained HTML page, and all its numbers as JSON values."""
 
     html: str
     numbers: dict[str, Any]
@@ -61,7 +61,7 @@ class Report:
         return json.dumps(self.numbers, indent=1, allow_nan=False) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to ``path`` and the numbers beside it, under the same name with the ending ``.json``."""
+        """Write the page to ``path`` and the numbers to the same folder, with the ending ``.json``."""
         page = Path(path)
         page.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(page, self.html.encode())
@@ -90,13 +90,13 @@ def report(
     """The report of ``flow`` on rows ``(N, *event_shape)``: likelihoods, baselines, calibration, samples, latents.
 
     train, validation: the baselines are fitted to and chosen on these; test: held-out rows, which are scored. Without
-    validation and test rows, ``train`` is divided 80/10/10 by ``seed``. context, validation_context, test_context:
-    one row of context, or a label, for each row; `Rows` carry their own. columns: names of the D values of a row;
-    None: those of a DataFrame. data: the name of the data. history: the rounds of a fit, `FitResult.history`, for the
-    training curves. run: further facts of how the flow was made. out: file for the page, ending in ``.html``; the
-    numbers go beside it (`Report.save`). check: the result of `pushforward.check`, which is run here where it is
-    None. max_rows: at most so many test rows are scored. progress: called with the name of each step. Raises
-    ShapeError, ContextError, DataError, OptionError.
+    validation and test rows, ``train`` is split 80/10/10 with ``seed``. context, validation_context, test_context: one
+    row of context, or a label, for each row; `Rows` carry their own. columns: names of the D values of a row; None:
+    those of a DataFrame. data: the name of the data. history: the rounds of a fit, `FitResult.history`, for the
+    training curves. run: further facts about the training, for the page. out: file for the page, ending in ``.html``;
+    the numbers go to the same folder (`Report.save`). check: the result of `pushforward.check`; None runs it. max_rows:
+    the largest number of test rows to score. progress: called with the name of each step. Raises ShapeError,
+    ContextError, DataError, OptionError.
 
     >>> import torch
     >>> from pushforward import flows
@@ -107,12 +107,14 @@ def report(
     """
     tell = progress or (lambda step: None)
     if (validation is None) != (test is None):
-        raise OptionError("validation and test rows go together: give both, or neither to divide the training rows")
+        raise OptionError(
+            "validation and test rows must both be given, or neither; without them the training rows are split"
+        )
     notes = []
     if validation is None or test is None:
         rows = _rows(flow, train, context, "training")
         parts = {name: rows.take(part) for name, part in random_split(len(rows), seed, "the data").parts.items()}
-        notes.append(f"rows were divided by seed {seed}, and may have been trained on")
+        notes.append(f"rows were split with seed {seed}, and may have been used in training")
     else:
         parts = {
             "train": _rows(flow, train, context, "training"),
@@ -124,10 +126,10 @@ def report(
     sizes = {name: len(part) for name, part in parts.items()}
     for name, size in sizes.items():
         if size == 0:
-            raise DataError(f"{facts.name}: the split has no {name} rows, and a report needs some")
+            raise DataError(f"{facts.name}: the split has no {name} rows, but a report needs at least one")
     if sizes["test"] > max_rows:
         parts["test"] = parts["test"].sample(max_rows, seed)
-        notes.append(f"{max_rows} of {sizes['test']} held-out rows were scored, drawn by seed {seed}")
+        notes.append(f"{max_rows} of {sizes['test']} held-out rows were scored, drawn with seed {seed}")
 
     test_rows, table = parts["test"], facts.kind == "table"
     tell(f"scoring {len(test_rows)} held-out rows")
@@ -180,7 +182,7 @@ def report(
 
 
 def _rows(flow: Flow, x: Rows | TensorLike, context: TensorLike | None, name: str) -> Rows:
-    """Rows on the CPU in their own dtype, as the baselines take them; raises where they do not suit the flow."""
+    """Validated rows on the CPU in their original dtype, for the baselines; raises if they do not match the flow."""
     if isinstance(x, Rows):
         return x
     checked_rows(flow, x, context, name, zero_density=True)
@@ -189,7 +191,7 @@ def _rows(flow: Flow, x: Rows | TensorLike, context: TensorLike | None, name: st
 
 
 def _attribute(flow: Flow, parts: dict[str, Rows], seed: int) -> Attribute | None:
-    """From the most frequent class to the one after it, by training rows; None where there are no two classes."""
+    """The attribute between the two most frequent classes of the training rows; None without two classes."""
     test, train = parts["test"], parts["train"]
     if test.labels is None or train.labels is None:
         return None

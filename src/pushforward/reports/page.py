@@ -1,4 +1,4 @@
-"""The page of a report: the template filled with figures and numbers."""
+"""The HTML page of a report: the template with figures and numbers."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class Measurements:
-    """The arrays that the page draws, besides the numbers.
+    """The arrays for the figures of the page.
 
-    samples: ``(M, *event)``; beside: the data rows that go with them. attribute: None where there are no two classes.
+    samples: ``(M, *event)``; beside: the data rows to compare them with. attribute: None without two classes.
     """
 
     flow: Flow
@@ -59,7 +59,7 @@ class Measurements:
 
 
 def render(m: Measurements, checks: Sequence[CheckLine], numbers: dict[str, Any]) -> str:
-    """The page, whole: no script, font or picture comes from elsewhere."""
+    """The complete HTML page, without external scripts, fonts or pictures."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -85,7 +85,7 @@ def render(m: Measurements, checks: Sequence[CheckLine], numbers: dict[str, Any]
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    """A number for people: fixed digits where they say something, powers of ten where not."""
+    """A number as text: fixed digits for moderate sizes, powers of ten otherwise."""
     if value is None:
         return "–"
     size = abs(value)
@@ -177,9 +177,9 @@ def _plane(m: Measurements, samples: Array, names: Sequence[str]) -> list[str]:
 
 
 def _images(m: Measurements) -> dict[str, str]:
-    """Grids of data and of samples, and what changed latents give, where there is enough to show."""
+    """Grids of data, of samples and of decoded latent edits, if there are enough images."""
     flow, part = m.flow, m.parts["test"]
-    # Images without levels are taken to be in [0, 1].
+    # Images without levels are assumed to be in [0, 1].
     levels, scale = (256, 255) if m.facts.levels is None else (m.facts.levels, 1)
     pictures = {
         "data": image_grid(scale * m.beside.x.numpy(), levels),

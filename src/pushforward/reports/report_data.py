@@ -1,4 +1,4 @@
-"""Facts about the data of a report: name, kind, columns, where they come from."""
+"""Facts about the data of a report: name, kind, columns, source."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pushforward.rows import Rows
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a report says of its data besides their values.
+    """Metadata of the data of a report.
 
-    kind: images ``(C, H, W)`` are shown as pictures; events of any other shape are a table of their D values. rows: of
-    all parts. levels: of integer values. columns: names of the D values of a table. toy: name of the toy whose density
-    the rows were drawn from. notes: sentences for the head of the page.
+    kind: images ``(C, H, W)`` are shown as pictures; events of any other shape are a table of their D values. rows:
+    their number in all parts. levels: of integer values. columns: names of the D values of a table. toy: name of the
+    toy whose density the rows were drawn from. notes: sentences for the head of the page.
     """
 
     name: str
@@ -36,7 +36,7 @@ class DataFacts:
 
 
 def facts_of(flow: Flow, parts: Mapping[str, Rows], name: str, columns: Sequence[str] | None) -> DataFacts:
-    """The facts of rows in memory; columns without names are x0, x1, ... Raises OptionError for a number of names."""
+    """The facts of rows in memory; columns without names are x0, x1, ... Raises OptionError for a wrong number."""
     domain, size = flow.transform.domain, math.prod(flow.event_shape)
     levels = int(domain.high) + 1 if domain.kind == "integers" else None
     rows = sum(len(part) for part in parts.values())

@@ -1,4 +1,4 @@
-"""The numbers of a report as JSON values, from which the page is written."""
+"""The numbers of a report as JSON values; the page is generated from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib")
 def describe_data(
     facts: DataFacts, event_shape: Shape, sizes: dict[str, int], scored: int, notes: Sequence[str]
 ) -> dict[str, Any]:
-    """The data, how they were divided, and how many held-out rows were scored."""
+    """The data, their split, and the number of scored held-out rows."""
     return {
         "name": facts.name,
         "kind": facts.kind,
@@ -42,7 +42,7 @@ def describe_data(
 
 
 def describe_latents(fit: LatentFit) -> dict[str, Any]:
-    """How far held-out latents are from the base, for every coordinate and for the squared norm."""
+    """Distances of held-out latents from the base, for every coordinate and for the squared norm."""
     worst = int(fit.distances.argmax())
     return {
         "base": fit.name,
@@ -67,7 +67,7 @@ def describe_latents(fit: LatentFit) -> dict[str, Any]:
 
 
 def describe_columns(names: Sequence[str], rows: Rows, samples: Array, pits: Array | None) -> list[dict[str, Any]]:
-    """For each column: moments of held-out rows and of samples, and how far the PIT is from uniform."""
+    """For each column: moments of held-out rows and of samples, and the distance of the PIT from uniform."""
     x, y = rows.values(), samples.reshape(len(samples), -1)
     described = []
     for i, name in enumerate(names):
@@ -91,7 +91,7 @@ def count_not_finite(samples: Array) -> int:
 
 
 def describe_run(flow: Flow, run: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The architecture, ``run`` (facts of its training), the seed and the versions of the report."""
+    """The architecture, ``run`` (facts about the training), the seed and the versions of the report."""
     config = flow.config
     return {
         "flow": "flow" if config is None else config.name,
@@ -115,7 +115,7 @@ def describe_run(flow: Flow, run: Mapping[str, Any], seed: int) -> dict[str, Any
 
 
 def as_json(value: Any) -> Any:
-    """``value`` in the types of JSON: lists, numbers and strings; a number that is not finite becomes None."""
+    """``value`` as JSON types: lists, numbers and strings; a non-finite number becomes None."""
     if isinstance(value, Mapping):
         return {str(key): as_json(part) for key, part in value.items()}
     if isinstance(value, np.ndarray):

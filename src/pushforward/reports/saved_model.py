@@ -25,9 +25,8 @@ def report_saved_model(
 ) -> Report:
     """The report (`report`) of a model on ``data``.
 
-    Rows are held out as the model's split says where ``data`` are those that it was trained on, else by a new split
-    drawn with ``seed``. history: entries of ``metrics.jsonl``. Raises DataError, ShapeError where data and model do not
-    fit.
+    If the model was trained on ``data``, its saved split selects the held-out rows; otherwise a new split is drawn with
+    ``seed``. history: entries of ``metrics.jsonl``. Raises DataError or ShapeError if data and model do not match.
 
     >>> import tempfile
     >>> import torch
@@ -65,12 +64,12 @@ def report_saved_model(
 
 
 def _split(model: SavedModel, data: DataSet, seed: int) -> tuple[Split, list[str]]:
-    """The saved split, or a new one with a note that says why."""
+    """The saved split, or a new one with a note on the reason."""
     trained_on = model.config.data
     same = trained_on is None or trained_on.fingerprint == data.fingerprint
     if model.split is not None and same and all((part < len(data)).all() for part in model.split.parts.values()):
         return model.split, []
-    note = f"no split was saved with the model: rows were divided by seed {seed}, and may have been trained on"
+    note = f"no split was saved with the model: rows were split with seed {seed}, and may have been used in training"
     if trained_on is not None and not same:
         note = (
             f"these are not the data that the model was trained on ({trained_on.name}): the baselines are fitted to "

@@ -1,4 +1,4 @@
-"""How charts become SVG that follows the page's light or dark theme: colours are names that the page's CSS resolves."""
+"""The theme of charts: SVG whose colours are CSS variables, for the page's light and dark themes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# matplotlib wants real colours: each of these stands for a CSS variable and is replaced by it in the SVG's text.
+# matplotlib needs real colours: each of these is replaced by a CSS variable in the text of the SVG.
 INK, FAINT, DATA, MODEL, THIRD, PAPER = (f"#0a0b{i:02x}" for i in range(1, 7))
 _VARIABLES = {INK: "--ink", FAINT: "--faint", DATA: "--data", MODEL: "--model", THIRD: "--third", PAPER: "--paper"}
 _FONT = 9.0
@@ -21,8 +21,8 @@ _FONT = 9.0
 def panel(width: float = 3.6, height: float = 2.7, rows: int = 1, columns: int = 1) -> tuple[Figure, list[list[Axes]]]:
     """A figure of ``width`` x ``height`` inches and its axes by row and column, in the page's colours.
 
-    It belongs to the caller alone: pyplot and its global list of figures are not involved. Panels are kept narrow,
-    so that their text is still readable on a phone.
+    The figure is independent of pyplot and its global list. Panels are narrow, so that their text is readable on a
+    phone.
     """
     from matplotlib.figure import Figure
 
@@ -43,16 +43,16 @@ def panel(width: float = 3.6, height: float = 2.7, rows: int = 1, columns: int =
 
 
 def legend(ax: Axes) -> None:
-    """A legend without a frame, in the page's ink."""
+    """A legend without a frame, in the page's text colour."""
     ax.legend(frameon=False, fontsize=_FONT - 1, labelcolor=INK)
 
 
 def svg(figure: Figure, label: str) -> str:
-    """The figure as an ``<svg>`` element to be put into a page, described by ``label`` for those who cannot see it."""
+    """The figure as an ``<svg>`` element for a page; ``label`` describes it for screen readers."""
     import matplotlib
 
     written = io.StringIO()
-    # Text stays text. The salt makes the ids the same in each run, and different between the figures of one page.
+    # Text stays text. The salt makes ids equal in each run, and different between the figures of one page.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(written, format="svg", metadata=nothing, transparent=True)
@@ -60,7 +60,7 @@ def svg(figure: Figure, label: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r'<g id="[^"]*"', "<g", text)
-    # Ids that are not salted (of images, for instance) get a prefix of their own, wherever they are referred to.
+    # Ids without a salt (of images, for instance) get a unique prefix, also in references.
     prefix = "f" + hashlib.sha256(label.encode()).hexdigest()[:8]
     text = re.sub(r'\bid="', f'id="{prefix}', text)
     text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{prefix}", text)

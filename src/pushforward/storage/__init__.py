@@ -1,7 +1,7 @@
 """Saved models: a directory with `config.json`, `model.safetensors`, `split.json` and a manifest of their sha256.
 
-Nothing in it is executed: weights are safetensors, the architecture is a name of the closed registry with options that
-its own schema validates, and the sizes that the options ask for are bounded by the weights that are really there.
+Loading a model executes nothing from its files. The weights are safetensors, and the architecture is a name in the
+closed registry, whose schema validates the options. The stored weights bound the sizes that the options may request.
 """
 
 from pushforward.storage.config import ArchitectureConfig as ArchitectureConfig

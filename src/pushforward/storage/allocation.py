@@ -1,4 +1,4 @@
-"""A bound on memory and time while a model is built from options that came out of a file."""
+"""A limit on memory and time while a model is built from options in a file."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from pushforward.errors import ModelError
 
-# Results of operations on so few numbers are small, a square of them at most: they are charged once they are made.
+# Results of operations on this few numbers are small, at most their square, so they are counted afterwards.
 _FEW = 1 << 10
 
 
 class AllocationLimit(TorchDispatchMode):
-    """Inside ``with AllocationLimit(n_bytes, n_calls):`` at most ``n_bytes`` are written into tensors in all.
+    """Allocation limit: inside ``with AllocationLimit(n_bytes, n_calls):`` tensors get at most ``n_bytes`` in total.
 
-    An operation that would go beyond is refused with a ModelError before it runs, so that the limit bounds the memory
-    too. ``n_calls`` bounds the number of operations: a million tiny layers are refused as one huge layer is.
-    Attributes: ``n_bytes`` and ``n_calls``, what is left of them.
+    An operation that would exceed the limit raises a ModelError before it runs, so the limit also bounds the memory.
+    ``n_calls`` limits the number of operations, which excludes a million tiny layers as well as one huge layer. The
+    attributes ``n_bytes`` and ``n_calls`` are the remaining amounts.
     """
 
     def __init__(self, n_bytes: int, n_calls: int) -> None:
@@ -44,11 +44,11 @@ class AllocationLimit(TorchDispatchMode):
     def _charge(self, n_bytes: int) -> None:
         self.n_bytes -= n_bytes
         if self.n_bytes < 0 or self.n_calls < 0:
-            raise ModelError("its options ask for a model far larger than the weights that come with it")
+            raise ModelError("its options describe a model far larger than its stored weights")
 
 
 def _is_on_few(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-    """Whether an operation that makes a tensor is given few numbers, sizes among them."""
+    """Whether an operation that creates a tensor has few numbers as its input, sizes included."""
     if func.is_view or func._schema.is_mutable:
         return False
     product, count = 1.0, 1
@@ -61,7 +61,7 @@ def _is_on_few(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 
 
 def _written(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
-    """The number of bytes that an operation will write: into its result, or into the tensor that it changes."""
+    """The number of bytes that an operation will write, into its result or into the tensor that it changes."""
     if func.is_view:
         return 0
     given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
@@ -70,12 +70,12 @@ def _written(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> int:
     try:
         return _size_of(func(*tree_map(_on_meta, args), **{**tree_map(_on_meta, kwargs), **_device(func)}))
     except (RuntimeError, NotImplementedError):
-        # The size of the result depends on values: at most an int64 index for each axis of what was given.
+        # The size of the result depends on values: it is at most an int64 index for each axis of the input.
         return sum(8 * max(1, tensor.ndim) * tensor.numel() for tensor in given)
 
 
 def _device(func: Any) -> dict[str, torch.device]:
-    """The keyword that makes a factory function compute sizes alone."""
+    """The keyword that makes a factory function compute only sizes."""
     names: Iterable[str] = (argument.name for argument in func._schema.arguments)
     return {"device": torch.device("meta")} if "device" in names else {}
 

@@ -14,7 +14,7 @@ class _Strict(BaseModel):
 
 
 class ArchitectureConfig(_Strict):
-    """Which architecture of the registry, and everything but the weights that rebuilds it."""
+    """The architecture: its name in the registry and everything except the weights that is needed to rebuild it."""
 
     name: str
     event_shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=4)]
@@ -25,7 +25,7 @@ class ArchitectureConfig(_Strict):
 
 
 class DataConfig(_Strict):
-    """The data a model was fitted to: enough to read other data in the same way and to recognise the same data."""
+    """The data of a fit: enough to read other data in the same way and to recognise the same data."""
 
     name: str
     kind: Literal["image", "table"]
@@ -41,7 +41,7 @@ class DataConfig(_Strict):
 
 
 class ModelConfig(_Strict):
-    """What `config.json` holds. ``training`` is a summary for people, nothing is rebuilt from it."""
+    """The content of `config.json`. ``training`` is a summary for the reader; nothing is rebuilt from it."""
 
     format: int
     flow: ArchitectureConfig

@@ -1,4 +1,4 @@
-"""The files of a saved model: each written whole or not at all, and compared with a manifest before it is believed."""
+"""The files of a saved model: each is written atomically, and verified against a manifest before it is used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class Manifest(BaseModel):
-    """What `manifest.json` holds: the sha256, in hex, of each file of the model."""
+    """The content of `manifest.json`: the sha256, in hex, of each file of the model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,10 +37,10 @@ class Manifest(BaseModel):
 
 
 def write_model(directory: Path, contents: dict[str, bytes]) -> None:
-    """Make ``directory`` the model that consists of these files, in the place of a model that is there.
+    """Write a model, given as its files, to ``directory``; a model that exists there is replaced.
 
-    Everything is on the disk before anything is replaced; then the old manifest goes first and the new one comes last,
-    so that a write which is cut off leaves a directory that is refused, never one that is a mixture.
+    All files are on the disk before the first is replaced. The old manifest is removed first and the new one is written
+    last: after an interrupted write `load` refuses the directory, which never mixes two models.
     """
     directory.mkdir(parents=True, exist_ok=True)
     contents = {**contents, MANIFEST: _manifest_of({name: _sha256(content) for name, content in contents.items()})}
@@ -58,9 +58,10 @@ def write_model(directory: Path, contents: dict[str, bytes]) -> None:
 
 
 def add_file(path: str | os.PathLike[str], name: str, content: bytes) -> None:
-    """Add a file (a report, the training's metrics) to a saved model, or replace it, and enter it in the manifest.
+    """Add a file (a report, the training's metrics) to a saved model, or replace it, and list it in the manifest.
 
-    Raises ModelError if ``path`` is not a saved model, OptionError if ``name`` is not a plain name or one of its own.
+    Raises ModelError if ``path`` is not a saved model, OptionError if ``name`` has a folder or is a file of the model
+    itself.
 
     >>> import tempfile
     >>> from pushforward import flows, storage
@@ -70,7 +71,7 @@ def add_file(path: str | os.PathLike[str], name: str, content: bytes) -> None:
     ...     model = storage.load_model(f"{directory}/model")
     """
     if not _PLAIN_NAME.fullmatch(name) or name in (CONFIG, WEIGHTS, SPLIT, MANIFEST):
-        raise OptionError(f"a plain file name that is not the model's own expected, got {name!r}")
+        raise OptionError(f"a file name without a folder, other than those of the model itself, expected; got {name!r}")
     directory = Path(path)
     files = {**read_manifest(directory).files, name: _sha256(content)}
     write_atomically(directory / name, content)
@@ -78,33 +79,32 @@ def add_file(path: str | os.PathLike[str], name: str, content: bytes) -> None:
 
 
 def require_free(path: Path, force: bool) -> None:
-    """Raise OptionError unless ``path`` can be made, or is a directory that is empty or, with ``force``, any."""
+    """Raise OptionError unless ``path`` can be created or is an empty directory (``force``: any directory)."""
     require_place(path)
     if path.exists() and not path.is_dir():
-        raise OptionError(f"{path} is a file; a folder to save the model in was expected")
+        raise OptionError(f"{path} is a file, but the model is saved to a folder; choose another name")
     if not force and path.is_dir() and any(path.iterdir()):
         raise OptionError(
-            f"{path} is not empty; choose another folder, or replace what is there with force "
-            "(--force on the command line)"
+            f"{path} is not empty; choose another folder, or replace its model with force (--force on the command line)"
         )
 
 
 def verify(directory: Path) -> Manifest:
-    """Compare every file with the manifest; raises ModelError that names the first that is missing or was changed."""
+    """Verify every file against the manifest; raises ModelError with the name of the first missing or changed file."""
     # os.path, because a Path raises for a name that is too long.
     if not os.path.isdir(directory):
-        raise ModelError(f"{directory}: no saved model here, it is not a folder")
+        raise ModelError(f"{directory}: no such folder; the folder of a saved model expected")
     manifest = read_manifest(directory)
     _require_whole(directory, manifest.files)
     for name, expected in manifest.files.items():
         with open_regular(directory / name) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                raise ModelError(f"{directory / name} was changed since the model was saved (its sha256 differs)")
+                raise ModelError(f"{directory / name} was changed after the model was saved (its sha256 differs)")
     return manifest
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest of the model in ``directory``; raises ModelError if it is missing or not one."""
+    """The manifest of the model in ``directory``; raises ModelError if it is missing or invalid."""
     where = directory / MANIFEST
     raw = read_object(where)
     try:
@@ -113,28 +113,29 @@ def read_manifest(directory: Path) -> Manifest:
         raise ModelError(f"{where}: {first_problem(error)}") from None
     for name in manifest.files:
         if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST:
-            raise ModelError(f"{where}: plain names of files beside it expected, got {name[:100]!r}")
+            raise ModelError(f"{where}: names of files in the same folder expected, got {name[:100]!r}")
     return manifest
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a small file of a model, of a format that is known here; raises ModelError."""
+    """The JSON object in a small file of a model; raises ModelError, also for an unknown format."""
     try:
         raw = json.loads(read(path))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: JSON expected ({type(error).__name__}: {error})") from error
     found = raw.get("format") if isinstance(raw, dict) else None
     if type(found) is not int or found < 1:
-        raise ModelError(f"{path}: an object with its format number expected")
+        raise ModelError(f"{path}: a JSON object with a format number expected")
     if found > FORMAT:
         raise ModelError(
-            f"{path}: format {found} is newer than {FORMAT}, the newest that pushforward {__version__} reads; update it"
+            f"{path}: format {found} is newer than {FORMAT}, the newest that pushforward {__version__} reads; "
+            "update pushforward"
         )
     return dict(raw)
 
 
 def read(path: Path, limit: int = _SMALL_FILE) -> bytes:
-    """A file of at most ``limit`` bytes; raises ModelError."""
+    """The content of a file of at most ``limit`` bytes; raises ModelError."""
     with open_regular(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
@@ -143,7 +144,7 @@ def read(path: Path, limit: int = _SMALL_FILE) -> bytes:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """A regular file, opened to read; a link is not followed, because it could lead out of the directory."""
+    """A regular file, opened for reading; a link is not followed, because it could point outside the directory."""
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):
@@ -158,16 +159,16 @@ def open_regular(path: Path) -> BufferedReader:
 def _require_whole(directory: Path, names: Iterable[str]) -> None:
     for name in (CONFIG, WEIGHTS):
         if name not in names:
-            raise ModelError(f"{directory / MANIFEST}: {name} is not in it, so this is not a whole model")
+            raise ModelError(f"{directory / MANIFEST}: {name} is not listed in it, so the model is incomplete")
     if SPLIT not in names and (directory / SPLIT).exists():
         raise ModelError(f"{directory / SPLIT} is not in the manifest; it does not belong to this model")
 
 
 def clear(directory: Path) -> None:
-    """Take away a model that is there, its manifest first, so that none of its files can pass for the new one's."""
+    """Delete an existing model, its manifest first, so that none of its files can become part of the new one."""
     names = {CONFIG, WEIGHTS, SPLIT}
     if (directory / MANIFEST).exists():
-        # A manifest that cannot be read is replaced all the same.
+        # A manifest that cannot be read is replaced nevertheless.
         with contextlib.suppress(ModelError):
             names |= set(read_manifest(directory).files)
         (directory / MANIFEST).unlink()

@@ -1,9 +1,9 @@
-"""Saved models of earlier formats: their configuration and the names of their tensors, brought to the present format.
+"""Migration of saved models: configurations and tensor names of earlier formats are converted to the present format.
 
-A model of any earlier format loads for ever. A change of the layout of `config.json`, of an architecture's options or
-of the name of a parameter or buffer raises `FORMAT` by one and adds a step to `_STEPS`, or entries to
-`_RENAMED_TENSORS` or `_ADDED_TENSORS`, for the format before. The configuration comes out of a file and is not
-validated yet: a step leaves alone whatever has another form than it expects, and validation refuses it afterwards.
+A model of any earlier format can always be loaded. A change of the layout of `config.json`, of an architecture's
+options or of the name of a parameter or buffer raises `FORMAT` by one. It also adds a step to `_STEPS`, or entries to
+`_RENAMED_TENSORS` or `_ADDED_TENSORS`, for the format before. The configuration is read from a file and not validated
+yet: a step does not change a value of an unexpected form, and validation rejects it afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Config = dict[str, Any]
 
 
 def migrate(raw: Config) -> Config:
-    """The content of a `config.json` of format 1 to `FORMAT`, in the present format; ``raw`` stays as it is."""
+    """The content of a `config.json` of format 1 to `FORMAT`, in the present format; ``raw`` does not change."""
     for step in _STEPS[raw["format"] - 1 :]:
         raw = step(raw)
     return {**raw, "format": FORMAT}
@@ -33,12 +33,12 @@ def present_name(tensor: str, saved_format: int) -> str:
 
 
 def is_later(tensor: str, saved_format: int) -> bool:
-    """Whether a tensor of the present format had no place in ``saved_format``: its module then does without it."""
+    """Whether a tensor of the present format is absent from ``saved_format``: its module then uses a default."""
     return any(re.match(pattern, tensor) for added in _ADDED_TENSORS[saved_format - 1 :] for pattern in added)
 
 
 def options_of_format_1(name: str, event_shape: tuple[int, ...], options: Config) -> Config:
-    """The options of the architecture ``name`` as the present one takes them, for events of ``event_shape``.
+    """Options of format 1 for the architecture ``name``, converted to its present options for ``event_shape``.
 
     In format 1 an architecture had one set of options for vectors and images together. Those for the other kind of
     event were saved at their defaults.
@@ -59,7 +59,7 @@ def _from_1_to_2(raw: Config) -> Config:
 
 
 def _data_of_format_1(data: Config) -> Config:
-    """The options of reading, which stood among the facts about the data, as an object of their own."""
+    """The data configuration of format 1, with the options of reading moved into a separate object."""
     options = {name: data[name] for name in _READING_OPTIONS_OF_FORMAT_1 if name in data}
     facts = {name: value for name, value in data.items() if name not in options}
     return {**facts, "preparation": {**options, "columns": data.get("columns"), "context": data.get("context_columns")}}
@@ -71,7 +71,7 @@ def _is_shape(sizes: list[Any]) -> bool:
 
 _READING_OPTIONS_OF_FORMAT_1 = ("labels", "bits", "resize", "crop", "grey", "limit", "test")
 
-# The options of format 1 that had a use for one kind of event only, in the architectures for both kinds.
+# The options of format 1 that applied to one kind of event only, in the architectures for both kinds.
 _NET = ("hidden", "activation", "dropout", "partition")
 _ONLY_FOR_VECTORS = {
     "real_nvp": ("transforms", "linear", *_NET),
@@ -97,10 +97,10 @@ _ONLY_FOR_IMAGES = {
     "ffjord": ("scales",),
 }
 
-# Entry i takes a configuration of format i + 1 to format i + 2.
+# Entry i converts a configuration of format i + 1 to format i + 2.
 _STEPS: tuple[Callable[[Config], Config], ...] = (_from_1_to_2, dict)
 
-# Entry i: pattern -> replacement (both as in `re.sub`), for the tensors that format i + 2 names in another way.
+# Entry i: pattern -> replacement (both as in `re.sub`), for the tensors that format i + 2 renamed.
 _RENAMED_TENSORS: tuple[dict[str, str], ...] = (
     # The flow of variational dequantisation and its features became a conditional density.
     {r"\.noise_flow\.": ".density.transform.", r"(\.transforms\.\d+)\.features\.": r"\1.density.features."},
@@ -110,6 +110,6 @@ _RENAMED_TENSORS: tuple[dict[str, str], ...] = (
 # Entry i: patterns of the tensors that format i + 2 added.
 _ADDED_TENSORS: tuple[tuple[str, ...], ...] = (
     (),
-    # Contexts were once passed on as they were given.
+    # Earlier formats did not standardise contexts.
     (r"context_scale\.",),
 )

@@ -39,10 +39,10 @@ from pushforward.storage.migration import FORMAT, is_later, migrate, present_nam
 from pushforward.version import __version__
 
 _MAX_SPLIT = 1 << 30
-# Bytes written for each stored number: weights are drawn and decomposed, masks and index lists are rebuilt.
+# Bytes written per stored number: weights are drawn and decomposed, masks and index lists are rebuilt.
 _BYTES_PER_NUMBER, _SPARE_BYTES = 256, 32 << 20
 _CALLS_PER_TENSOR, _SPARE_CALLS = 100, 3000
-# Lists of coordinates are no tensors; a flow on vectors stores at least one number for each coordinate.
+# Lists of coordinates are not tensors; a flow on vectors stores at least one number for each coordinate.
 _SPARE_COORDINATES = 1 << 16
 _DTYPES = {
     torch.float16: "F16",
@@ -58,7 +58,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A loaded model: its flow in evaluation mode, its configuration, and the split of its data where one was saved."""
+    """A loaded model: its flow in evaluation mode, its configuration, and the split of its data if one was saved."""
 
     flow: Flow
     config: ModelConfig
@@ -67,7 +67,7 @@ class SavedModel:
 
     @property
     def event_names(self) -> tuple[str, ...]:
-        """A name for each number of an event: the columns of the data, or pixel0, x0, ... where they have none."""
+        """A name for each number of an event: the columns of the data, or else pixel0, x0, ..."""
         if self.config.data is not None and self.config.data.columns is not None:
             return self.config.data.columns
         prefix = "pixel" if len(self.flow.event_shape) == 3 else "x"
@@ -94,11 +94,11 @@ def save(
 ) -> None:
     """Save a flow that `pushforward.flows.build` made to the directory ``path``.
 
-    split: of its data into training, validation and test rows. data: the fields of `DataConfig`. training: what to
-    remember of the fit, JSON values. force: replace a model that is there; files that are not a model's stay.
+    split: of its data into training, validation and test rows. data: the fields of `DataConfig`. training: facts about
+    the fit to store, JSON values. force: replace an existing model; other files in the directory stay.
 
     Raises OptionError if the flow cannot be rebuilt from its configuration, a weight is NaN or infinite, a field of
-    ``data`` is not known, or the directory is not empty.
+    ``data`` is unknown, or the directory is not empty.
 
     >>> import pathlib
     >>> import tempfile
@@ -138,7 +138,7 @@ def require_savable(flow: Flow) -> None:
 
 
 def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Flow:
-    """The flow that was saved to ``path``, in evaluation mode on ``device``; see `load_model` for all that is there.
+    """The flow saved to ``path``, in evaluation mode on ``device``; `load_model` also returns its configuration.
 
     >>> import tempfile
     >>> import pushforward
@@ -153,7 +153,7 @@ def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Fl
 
 
 def load_model(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> SavedModel:
-    """Load what `save` wrote: every file is compared with the manifest, every tensor with the architecture.
+    """Load a saved model with its configuration; files are verified by the manifest, tensors by the architecture.
 
     Raises ModelError, with the reason, if anything is missing, changed, unknown or of a newer version.
 
@@ -182,7 +182,7 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "cpu")
 
 def _config_of(flow: Flow, data: dict[str, Any] | None, training: dict[str, Any] | None) -> ModelConfig:
     if flow.config is None:
-        reason = "it was put together by hand; build it with pushforward.flows.build"
+        reason = "it was not made by pushforward.flows.build; build it with that function"
         if isinstance(flow.base, TorchBase):
             law = type(flow.base.distribution).__name__
             reason = f"its base, torch's {law}, is not in the registry of bases ({', '.join(BASES)})"
@@ -214,7 +214,7 @@ def _config_of(flow: Flow, data: dict[str, Any] | None, training: dict[str, Any]
 
 
 def _require_rebuildable(flow: Flow, config: ModelConfig) -> None:
-    """Raise unless the flow is what its configuration builds: parts may have been exchanged since."""
+    """Raise OptionError if the flow differs from the one that its configuration builds, because parts were replaced."""
     if not is_registered(flow.base):
         raise OptionError(
             f"this flow cannot be saved: its base {type(flow.base).__name__} is not in the registry of bases "
@@ -228,10 +228,14 @@ def _require_rebuildable(flow: Flow, config: ModelConfig) -> None:
     ours, theirs = ({name: type(part) for name, part in f.named_modules()} for f in (flow, rebuilt))
     if ours != theirs:
         name = min(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-        raise OptionError(f"this flow cannot be saved: its part {name!r} is not the one that its configuration builds")
+        raise OptionError(
+            f"this flow cannot be saved: its part {name!r} differs from the one that its configuration builds"
+        )
     difference = _difference(layout, _layout(rebuilt.state_dict()))
     if difference:
-        raise OptionError(f"this flow cannot be saved, its configuration builds another: {difference}")
+        raise OptionError(
+            f"this flow cannot be saved, because it differs from the one that its configuration builds: {difference}"
+        )
 
 
 def _checked(directory: Path, config: dict[str, Any]) -> ModelConfig:
@@ -242,7 +246,7 @@ def _checked(directory: Path, config: dict[str, Any]) -> ModelConfig:
 
 
 def _rebuild(directory: Path, config: ModelConfig) -> Flow:
-    """The flow at its start, built under a limit that the weights file sets."""
+    """The flow with initial weights, built under a limit from the size of the weights file."""
     size = math.prod(config.flow.event_shape)
     if size > MOST_COORDINATES:
         raise ModelError(f"{directory / CONFIG}: events of {size:,} numbers, at most {MOST_COORDINATES:,} are modelled")
@@ -255,9 +259,9 @@ def _rebuild(directory: Path, config: ModelConfig) -> Flow:
 
 
 def _build(config: ArchitectureConfig, stored: _Layout) -> Flow:
-    """The flow of a configuration; raises ModelError where building it takes far more than the stored weights.
+    """The flow of a configuration; raises ModelError if it would be far larger than the stored weights.
 
-    `save` and `load` build under the same limit, so that `load` reads whatever `save` writes.
+    `save` and `load` build under the same limit, so that `load` reads every model that `save` writes.
     """
     numbers = sum(math.prod(shape) for shape, _ in stored.values())
     if len(config.event_shape) == 1 and config.event_shape[0] > numbers + _SPARE_COORDINATES:
@@ -272,7 +276,7 @@ def _build(config: ArchitectureConfig, stored: _Layout) -> Flow:
 
 
 def _load_weights(flow: Flow, directory: Path, saved_format: int) -> None:
-    """Compare names, shapes and dtypes in the file's header with the flow's, then read the tensors."""
+    """Load the weights after comparing the names, shapes and dtypes in the file's header with those of the flow."""
     where = directory / WEIGHTS
     with _weights(where) as file:
         header = _header(file)
@@ -316,15 +320,15 @@ def _layout(state: dict[str, Tensor]) -> _Layout:
 
 
 def _nonfinite(tensors: dict[str, Tensor]) -> str | None:
-    """The first tensor that holds NaN or an infinite number, in words; None if none does."""
+    """A phrase that names the first tensor with NaN or infinite numbers; None if all are finite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            return f"tensor {name!r} holds NaN or infinite numbers"
+            return f"tensor {name!r} has NaN or infinite numbers"
     return None
 
 
 def _difference(found: _Layout, expected: _Layout) -> str:
-    """What sets two layouts of tensors apart, in words; empty if nothing does."""
+    """A phrase for the first difference of two layouts of tensors; empty if they are equal."""
     for name in sorted(found.keys() | expected.keys()):
         if name not in found:
             return f"tensor {name!r} is missing"
