@@ -23,7 +23,7 @@ def test_every_command_takes_such_a_table_with_and_without_its_index(run: Run, t
     path, model = _table(tmp_path / "i.csv", header=header), tmp_path / "m"
     code, _, err = run("fit", path, "--out", model, *SMALL)
     assert code == 0, err
-    assert "note: x0 of i.csv only numbers the rows and is left out; name it with --columns" in err
+    assert "note: x0 of i.csv only numbers the rows and is ignored; name it with --columns" in err
     code, out, _ = run("info", model)
     columns = next(line for line in out.splitlines() if line.startswith("columns"))
     assert columns.split(maxsplit=1)[1] == ("mass, energy" if header else "x1, x2")
@@ -43,7 +43,7 @@ def test_every_command_takes_such_a_table_with_and_without_its_index(run: Run, t
 def test_a_column_that_is_named_is_modelled(run: Run, tmp_path: Path) -> None:
     path, model = _table(tmp_path / "i.csv"), tmp_path / "m"
     code, _, err = run("fit", path, "--columns", "x0,mass", "--out", model, *SMALL)
-    assert (code, "left out" in err) == (0, False)
+    assert (code, "ignored" in err) == (0, False)
     assert run("score", model, path)[0] == 0
 
 

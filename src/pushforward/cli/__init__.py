@@ -1,4 +1,4 @@
-"""The command line: one file per command, each loaded when it is called, so that help never waits for torch."""
+"""The command line: one file per command. A command is loaded only when called, so that help never loads torch."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _HELP = (
     "Normalizing flows you can evaluate, sample and trust: fit one to a table or to images, score, sample, check it."
 )
 
-EXIT_CODES = """Exit codes: 0 done; 1 an error inside or of the system (disk full, no permission); 2 wrong usage or
+EXIT_CODES = """Exit codes: 0 success; 1 an internal or system error (disk full, no permission); 2 wrong usage or
 options; 3 data that cannot be found, read or used; 4 a saved model that is incomplete, changed or unknown; 5 numerics:
 training kept diverging, or a check failed; 130 interrupted before anything was saved. Ctrl-C during `fit` ends training
-after the step at hand and saves the best model so far."""
+after the current step and saves the best model so far."""
 
-THREADS = """Threads: at most $OMP_NUM_THREADS, or where that is unset as many as there are processors that the process
-may use (affinity, CPU quota); training takes fewer where the work is too small for more. They wait without spinning,
+THREADS = """Threads: at most $OMP_NUM_THREADS or, if it is unset, the number of processors that the process may use
+(affinity, CPU quota). Training uses fewer threads if its work is too small for more. Threads wait without spinning,
 unless $OMP_WAIT_POLICY, $GOMP_SPINCOUNT, $KMP_BLOCKTIME or $KMP_LIBRARY is set."""
 
-# A path that cannot be is wrong usage; a full disk or a missing permission is not.
+# An impossible path is wrong usage; a full disk or a missing permission is not.
 _WRONG_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST, errno.ELOOP)
 
-# One module and one function of that name each.
+# Each command is a module with a function of the same name.
 _COMMANDS = (
     "fit",
     "score",
@@ -50,7 +50,7 @@ _COMMANDS = (
 
 
 def make_app(words: Sequence[str] = ()) -> App:
-    """The application; of its commands only the one that ``words`` call is loaded, or all where they call none."""
+    """The application. It loads only the command that ``words`` call, or all commands if they call none."""
     app = App(
         name="pushforward",
         help=_HELP,
@@ -69,7 +69,7 @@ def make_app(words: Sequence[str] = ()) -> App:
 
 
 def _help_of(name: str) -> str:
-    """A command's docstring with its paragraphs as one line each: they are wrapped again to fit the terminal."""
+    """The help text of a command: its docstring with one line per paragraph, to be wrapped for the terminal."""
     command = getattr(importlib.import_module(f"pushforward.cli.{name}"), name)
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in (command.__doc__ or "").split("\n\n"))
 
@@ -77,7 +77,7 @@ def _help_of(name: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (default: the process's own) and return the exit code; see `EXIT_CODES`.
 
-    A process of its own gets the environment in which OpenMP's threads do no harm, before torch loads OpenMP.
+    The command-line process sets OpenMP's environment variables before torch loads OpenMP.
     """
     if argv is None:
         set_environment()
@@ -94,11 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PushforwardError as error:
         return _fail(str(error), error.exit_code)
     except CycloptsError as error:
-        return _fail(" ".join(str(error).split()), 2, "; `pushforward --help` lists what there is")
+        return _fail(" ".join(str(error).split()), 2, "; `pushforward --help` lists the commands")
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except BrokenPipeError:
-        # The reader went away, as `head` does: nothing is wrong, and nothing more can be said on stdout.
+        # The reader closed the pipe, like `head`: this is no error, and stdout accepts no more output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

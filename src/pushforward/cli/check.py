@@ -1,4 +1,4 @@
-"""`pushforward check`: can the numbers of a saved model be trusted?"""
+"""`pushforward check`: numerical checks of a saved model."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pushforward.cli.parameters import DataSource, Model, Running
 
 def check(
     model: Model,
-    data: Annotated[str | None, Parameter(help="data to check it on; default: its own samples.")] = None,
+    data: Annotated[str | None, Parameter(help="data to check the model on; default: its own samples.")] = None,
     /,
     *,
-    rows: Annotated[int, Parameter(help="check on at most so many rows.")] = 256,
-    json: Annotated[bool, Parameter(help="print JSON in the place of a table.")] = False,
+    rows: Annotated[int, Parameter(help="check on at most this many rows.")] = 256,
+    json: Annotated[bool, Parameter(help="print JSON instead of a table.")] = False,
     source: DataSource = DataSource(),  # noqa: B008 - frozen
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> int:
     """Check the numerics of a saved model: round trips, log terms, precision, samples, the integral.
 
-    The exit code is 5 if a line failed.
+    The exit code is 5 if a check fails.
     """
     from json import dumps
 
@@ -43,7 +43,7 @@ def check(
         part = rows_of(flow, dataset, np.sort(chosen))
         x, given = part.x, part.context
     elif flow.context_shape is not None:
-        raise OptionError("this model is conditional: name the data to check it on, for their context")
+        raise OptionError("this model is conditional: give data to check it on, for their contexts")
     result = run_check(flow, x, context=given, rows=rows, seed=running.chosen_seed)
     print(dumps(result.to_json(), indent=1) if json else result)
     return 0 if result.passed else NumericsError.exit_code

@@ -1,4 +1,4 @@
-"""The context that a conditional model is to be sampled or decoded with, as it was given on the command line."""
+"""The context for sampling or decoding with a conditional model, from the command line."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pushforward.storage import SavedModel
 def given_context(model: SavedModel, given: str | None, labels: Sequence[int] | None) -> Array | None:
     """Contexts ``(B, K)`` or labels (B,) from ``--given`` or ``--class``; None for an unconditional model.
 
-    Raises OptionError where the model wants what was not given, or the other way round.
+    Raises OptionError if a required context is missing, or if an unconditional model gets one.
     """
     flow = model.flow
     if flow.context_shape is None:
         if given is not None or labels is not None:
-            raise OptionError(f"this model is not conditional, {'--given' if given else '--class'} is not for it")
+            raise OptionError(f"this model is not conditional: remove {'--given' if given else '--class'}")
         return None
     if flow.embedding is not None:
         return _labels(flow.embedding.num_embeddings, given, labels)
@@ -38,7 +38,7 @@ def given_context(model: SavedModel, given: str | None, labels: Sequence[int] | 
 
 def _labels(classes: int, given: str | None, labels: Sequence[int] | None) -> Array:
     if given is not None or not labels:
-        raise OptionError(f"this model is conditional on class labels 0 to {classes - 1}: give some with --class")
+        raise OptionError(f"this model is conditional on class labels 0 to {classes - 1}: choose labels with --class")
     if not 0 <= min(labels) <= max(labels) < classes:
         raise OptionError(f"--class: labels 0 to {classes - 1} expected, got {', '.join(map(str, labels))}")
     return np.asarray(labels, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""`pushforward decode`: latents to data."""
+"""`pushforward decode`: decoding of latents to data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pushforward.cli.parameters import Force, Model, Out, Running
 
 def decode(
     model: Model,
-    latents: Annotated[Path, Parameter(help="file of latents, one a row, as `pushforward encode` writes them.")],
+    latents: Annotated[Path, Parameter(help="file of latents, one per row, as written by `pushforward encode`.")],
     /,
     *,
     out: Out = None,
@@ -27,7 +27,7 @@ def decode(
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
-    """Latents to data: a picture of images, or rows under the columns' names."""
+    """Decode latents to data: a picture of images, or a table with the columns of the data."""
     from pushforward.cli.conditions import given_context
     from pushforward.cli.events import require_event_output, write_events
     from pushforward.cli.latents import decode_file

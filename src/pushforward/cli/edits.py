@@ -1,4 +1,4 @@
-"""The jobs of `pushforward sweep`, `manipulate` and `reconstruct`."""
+"""Sheets of images for `pushforward sweep`, `manipulate` and `reconstruct`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pushforward.evaluation.latent_edits import (
 from pushforward.flow import Flow
 from pushforward.rows import Rows, rows_of
 
-# Values of a whole sheet; larger jobs are for `sample` and `decode`, which work in pieces.
+# The largest number of values of a sheet; `sample` and `decode` work in pieces and allow more.
 _MOST_VALUES = 1 << 24
 
 
@@ -53,7 +53,7 @@ def attribute_sheet(
 ) -> Array:
     """The examples with growing amounts of an attribute, ``(B, A, *event)``. Raises DataError, OptionError."""
     if data.labels is None:
-        raise DataError(f"{data.name}: an attribute is a class of the data, and these data have no class labels")
+        raise DataError(f"{data.name}: an attribute is a class of the data, but these data have no class labels")
     if max_rows < 1:
         raise OptionError(f"max-rows must be at least 1, got {max_rows}")
     if against == label:
@@ -79,7 +79,7 @@ def attribute_sheet(
 def reconstruction_sheet(
     flow: Flow, data: DataSet, rows: Sequence[int] | None, keep: Sequence[int] | None, temperature: float, seed: int
 ) -> Array:
-    """The examples from fewer and fewer of their scales, ``(B, K, *event)``. Raises DataError, OptionError."""
+    """The examples reconstructed from fewer and fewer scales, ``(B, K, *event)``. Raises DataError, OptionError."""
     if not temperature > 0:
         raise OptionError(f"temperature must be above 0, got {temperature}")
     scales = scale_count(flow)

@@ -1,4 +1,4 @@
-"""`pushforward encode`: data to latents."""
+"""`pushforward encode`: encoding of data to latents."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def encode(
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
-    """Data to latents: one row of z0, z1, ... for each row of the data.
+    """Encode data to latents: one row of z0, z1, ... for each row of the data.
 
     Integer data are dequantised with noise keyed by the seed and the row.
     """

@@ -1,4 +1,4 @@
-"""Writing what a model draws or decodes: images as a picture or an array, rows of a table under their names."""
+"""Output of sampled or decoded events: images as a picture or an array, tables with their column names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pushforward.cli.output import require_output, write_array, write_table
 from pushforward.errors import OptionError
 from pushforward.storage import SavedModel
 
-# Of an image in a picture, in pixels of the screen.
+# The smallest size of an image in a picture, in pixels of the screen.
 _LEAST_SIDE = 64
 
 _ENDINGS = (".png", ".npy", ".csv", ".parquet", ".jsonl")
@@ -23,18 +23,18 @@ def require_event_output(model: SavedModel, out: Path | None, force: bool) -> No
     """Raise OptionError unless events of this model can be written to ``out`` (None: CSV to stdout)."""
     image = len(model.flow.event_shape) == 3
     if out is None and image:
-        raise OptionError("images need a file to be written to: --out NAME.png for a picture, NAME.npy for numbers")
+        raise OptionError("images need an output file: --out NAME.png for a picture, NAME.npy for numbers")
     if out is not None and out.suffix.lower() == ".png" and not image:
-        raise OptionError(f"{out}: this model makes rows and no images; choose .csv, .parquet, .npy or .jsonl")
+        raise OptionError(f"{out}: this model produces rows, not images; choose .csv, .parquet, .npy or .jsonl")
     require_output(out, _ENDINGS if image else _ENDINGS[1:], force)
 
 
 def write_events(
     model: SavedModel, x: Array, out: Path | None, context: Array | None = None, columns: int | None = None
 ) -> None:
-    """Write events ``x: (N, *event_shape)``; ``context: (N, K)`` or (N,) labels go beside them in a table.
+    """Write events ``x: (N, *event_shape)``; a table also gets columns for ``context: (N, K)`` or labels (N,).
 
-    columns: pictures beside each other in a .png; None: as many as make it about square.
+    columns: images per row of a .png; None: an approximately square picture.
     """
     suffix = ".csv" if out is None else out.suffix.lower()
     if out is not None and suffix == ".png":
@@ -56,9 +56,9 @@ def write_picture(model: SavedModel, x: Array, out: Path, columns: int | None = 
 
     levels = levels_of(model)
     buffer = io.BytesIO()
-    # Images of a model without levels are taken to be in [0, 1].
+    # Images of a model without levels are assumed to be in [0, 1].
     picture = image_grid(x if levels else 255 * x, levels=levels or 256, columns=columns)
-    # Small images are drawn with larger pixels: 8 x 8 of a screen's own would be a postage stamp.
+    # Small images are enlarged, because 8 x 8 pixels of a screen are too small to see.
     size = max(1, _LEAST_SIDE // max(x.shape[2:]))
     picture.resize((size * picture.width, size * picture.height), Resampling.NEAREST).save(buffer, "PNG")
     write_atomically(out, buffer.getvalue())
@@ -71,7 +71,7 @@ def levels_of(model: SavedModel) -> int | None:
 
 
 def _numbers(model: SavedModel, x: Array) -> Array:
-    """Integer data of at most 256 levels as bytes, others as they are."""
+    """Integer data of at most 256 levels as bytes; other data unchanged."""
     levels = levels_of(model)
     if levels is None:
         return x

@@ -1,4 +1,4 @@
-"""The job of `pushforward interpolate`: reading the examples, and the walk between them."""
+"""Interpolation for `pushforward interpolate`: reading the examples, and the path between them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_examples(
 ) -> Rows:
     """The two or four examples, from image files or from rows of data. Raises OptionError, DataError."""
     if bool(images) == (data is not None) or (rows is not None and data is None):
-        raise OptionError("two or four image files expected, or --data NAME with --rows and their numbers")
+        raise OptionError("two or four image files expected, or --data NAME with --rows and row numbers")
     count = len(rows or ()) if data is not None else len(images)
     if count not in (2, 4):
         what = "rows (--rows 0 1 2 3)" if data is not None else "image files"

@@ -1,4 +1,4 @@
-"""`pushforward fit`: data in, a saved model and its report out."""
+"""`pushforward fit`: fits a flow to data, saves it and makes its report."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ def fit(
     run: Run = Run(),  # noqa: B008 - frozen
     option: Annotated[
         list[str] | None,
-        Parameter(group=MODEL, help="NAME=VALUE of the architecture, as hidden=64,64; may be given often."),
+        Parameter(group=MODEL, help="option NAME=VALUE of the architecture, such as hidden=64,64; repeatable."),
     ] = None,
     training: Annotated[
         list[str] | None,
-        Parameter(group=MODEL, help="NAME=VALUE of the training, as lr=5e-4; may be given often."),
+        Parameter(group=MODEL, help="option NAME=VALUE of the training, such as lr=5e-4; repeatable."),
     ] = None,
     config: Annotated[
         Path | None,
-        Parameter(group=MODEL, help="TOML file with the same names, [option] and [training]; the command line wins."),
+        Parameter(
+            group=MODEL, help="TOML file with the same names, [option] and [training]; the command line has priority."
+        ),
     ] = None,
 ) -> int:
     """Fit a flow to data and save it, with a report.
 
-    Rows are divided into training, validation and test: the published test part where there is one, --test FILE, or
-    80/10/10 by the seed. Test rows never steer training. What is not said is chosen to suit the data. Ctrl-C ends
-    training and saves the best model so far.
+    Rows are split into training, validation and test rows: the test rows are the published ones if there are any, those
+    of --test FILE, or part of a random 80/10/10 split. Test rows never influence training. Defaults are chosen by the
+    data. Ctrl-C ends training and saves the best model so far.
     """
     from pushforward.cli.fitting import run_fit
 

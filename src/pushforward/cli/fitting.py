@@ -1,4 +1,4 @@
-"""The job of `pushforward fit`: read, divide, build, train, save, report."""
+"""The steps of `pushforward fit`: read and split the data, build, train and save the model, make the report."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from pushforward.rows import rows_of
 from pushforward.storage.files import clear, require_free
 from pushforward.training import FitFailed, FitResult, TrainingOptions, fit
 
-# A model that is on the disk while training goes on is at most this old, in seconds, when a run is killed.
+# During training the best model so far is saved at most this many seconds late, in case the run is killed.
 _SAVE_EVERY = 30.0
 
 
 @dataclass
 class _Job:
-    """What a run works on."""
+    """The state of a `fit` command: options, data, split and flow."""
 
     run: Run
     out: Path
@@ -53,13 +53,13 @@ class _Job:
         self.saved = time.monotonic()
 
     def keep(self, flow: Flow, step: int, value: float) -> None:
-        """Save the best model so far, not too often, so that a run which is killed leaves a whole model."""
+        """Save the best model so far, not too often, so that a killed run leaves a complete model."""
         if time.monotonic() - self.saved >= _SAVE_EVERY:
             self.save({"unfinished": True, "best_step": step, "best_validation_nats": _number(value)})
 
 
 def run_fit(run: Run) -> int:
-    """Do what ``run`` says; returns the exit code. Raises PushforwardError before anything is written where it can."""
+    """Run a fit with the options ``run``; returns the exit code. Most errors are raised before files are written."""
     _, out = run.required()
     require_free(out, run.force)
     job = _prepare(run, run.running.start())
@@ -137,7 +137,7 @@ def _train(job: _Job) -> FitResult:
 
 
 def _conclude(job: _Job, result: FitResult) -> None:
-    """Print how the model does on the held-out rows; make the report unless it is not wanted."""
+    """Print the held-out likelihood of the model and make the report, unless it is turned off."""
     model = storage.load_model(job.out, job.flow.device)
     print(f"saved {job.out} (best of step {result.best_step:,} of {result.steps:,}; ended by {result.stopped_by})")
     try:
@@ -148,7 +148,9 @@ def _conclude(job: _Job, result: FitResult) -> None:
         else:
             print_held_out(score_held_out(model, job.data, seed=job.run.running.chosen_seed))
     except KeyboardInterrupt:
-        tell(f"interrupted: the model is saved, the report is not made; `pushforward report {job.out} {job.run.data}`")
+        tell(
+            f"interrupted: the model is saved, without a report; `pushforward report {job.out} {job.run.data}` makes it"
+        )
 
 
 def _describe(run: Run, data: DataSet) -> dict[str, Any]:

@@ -11,9 +11,12 @@ from pushforward.cli.parameters import Imports
 
 
 def flows(
-    name: Annotated[str | None, Parameter(help="show the options of this one.")] = None, /, *, imports: Imports = ()
+    name: Annotated[str | None, Parameter(help="an architecture whose options are shown.")] = None,
+    /,
+    *,
+    imports: Imports = (),
 ) -> None:
-    """The architectures, and what each is for; with a name, the options it has."""
+    """List the architectures and their uses or, with a name, the options of one architecture."""
     from pushforward import flows as registry
     from pushforward import presets
 

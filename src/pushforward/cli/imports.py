@@ -11,10 +11,10 @@ from pushforward.errors import OptionError, PushforwardError
 
 
 def import_files(files: Sequence[Path]) -> None:
-    """Run each file as a module; what it registers with `pushforward.flows.register` is then known by name.
+    """Run each file as a module; flows that it registers with `pushforward.flows.register` are then available by name.
 
-    The paths come from the person at the command line; nothing that was saved or configured names one.
-    Raises OptionError for a file that cannot be read or whose code raises.
+    The paths come from the command line only, never from a saved model or a run file. Raises OptionError for a file
+    that cannot be read or whose code raises.
     """
     for place, file in enumerate(files):
         name = f"pushforward_import_{place}_{file.stem}"
@@ -22,7 +22,7 @@ def import_files(files: Sequence[Path]) -> None:
         if spec is None or spec.loader is None:
             raise OptionError(f"--import: a Python file ending in .py expected, got {file}")
         module = importlib.util.module_from_spec(spec)
-        # Schemas of options look up their annotations here.
+        # Pydantic resolves the annotations of option classes in this module.
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""`pushforward info`: what a saved model is."""
+"""`pushforward info`: summary of a saved model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def info(
     imports: Imports = (),
     json: Annotated[bool, Parameter(help="print its config.json.")] = False,
 ) -> None:
-    """What a saved model is, after comparing every file with its manifest."""
+    """Summarise a saved model, after verifying its files against the manifest."""
     from pushforward.cli.summary import summary
     from pushforward.storage import load_model
 

@@ -1,4 +1,4 @@
-"""`pushforward interpolate`: walks through the latent space between two or four examples."""
+"""`pushforward interpolate`: interpolation in the latent space between two or four examples."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ def interpolate(
     images: Annotated[list[str] | None, Parameter(help="two or four image files.")] = None,
     /,
     *,
-    data: Annotated[
-        str | None, Parameter(help="take the examples from these data, see --rows, in the place of image files.")
-    ] = None,
+    data: Annotated[str | None, Parameter(help="data with the examples (see --rows), instead of image files.")] = None,
     rows: Annotated[
         list[int] | None,
         Parameter(consume_multiple=True, help="numbers of two or four rows of --data, counted from 0."),
@@ -27,10 +25,10 @@ def interpolate(
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
-    """Walk through the latent space between examples.
+    """Interpolate between examples in the latent space.
 
-    Four span the manifold z = cos a (cos b z1 + sin b z2) + sin a (cos b z3 + sin b z4), with both angles once round
-    the circle: the figure of the Real NVP paper. Two are joined by the arc between their latents.
+    Four span the manifold z = cos a (cos b z1 + sin b z2) + sin a (cos b z3 + sin b z4), with both angles through a
+    full circle, as in the Real NVP paper. Two examples are joined by the arc between their latents.
     """
     from pushforward.cli.events import require_event_output, write_events
     from pushforward.cli.examples import read_examples, walk

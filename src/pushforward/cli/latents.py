@@ -1,4 +1,4 @@
-"""The jobs of `pushforward encode` and `pushforward decode`."""
+"""Encoding and decoding for `pushforward encode` and `pushforward decode`."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def encode_data(model: SavedModel, data: DataSet, seed: int) -> Array:
 
 @torch.no_grad()
 def decode_file(model: SavedModel, path: Path, context: Array | None, seed: int) -> tuple[Array, Array | None]:
-    """The data ``(N, *event_shape)`` of the latents in a file, and beside them their contexts.
+    """Decode the latents in a file: the data ``(N, *event_shape)`` and their contexts.
 
-    Raises DataError where the file does not hold latents of this model, or contexts do not match them.
+    Raises DataError if the file does not have latents of this model, or contexts do not match them.
     """
     flow = model.flow
     shape = flow.transform.latent_shape
     header = read_header(str(path))
     data = load(str(path), columns=None if header is None else header.names)
     if data.kind != "table" or data.event_shape != (math.prod(shape),):
-        raise DataError(f"{path}: latents of {math.prod(shape)} numbers a row expected, got {data.event_shape}")
+        raise DataError(f"{path}: latents of {math.prod(shape)} numbers per row expected, got {data.event_shape}")
     beside = None
     if context is not None:
         if len(context) not in (1, len(data)):

@@ -1,4 +1,4 @@
-"""`pushforward manipulate`: examples with more or less of an attribute."""
+"""`pushforward manipulate`: moves examples along the latent direction of an attribute."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ def manipulate(
     data: Data,
     /,
     *,
-    label: Annotated[int, Parameter(help="the class whose rows have the attribute.")],
-    against: Annotated[int | None, Parameter(help="the class whose rows lack it; default: all others.")] = None,
+    label: Annotated[int, Parameter(help="class label of the rows with the attribute.")],
+    against: Annotated[
+        int | None, Parameter(help="class label of the rows without it; default: all other classes.")
+    ] = None,
     rows: Rows = None,
     amounts: Annotated[
         list[float] | None,
-        Parameter(consume_multiple=True, help="how much is added; default 0 0.25 0.5 0.75 1."),
+        Parameter(consume_multiple=True, help="multiples of the direction to add; default 0 0.25 0.5 0.75 1."),
     ] = None,
     max_rows: Annotated[
-        int, Parameter(name=("--max-rows", "--most"), help="rows a side that the direction is taken from, at most.")
+        int,
+        Parameter(name=("--max-rows", "--most"), help="largest number of rows per side for computing the direction."),
     ] = 1000,
     out: Out = None,
     source: DataSource = DataSource(),  # noqa: B008 - frozen
@@ -31,9 +34,9 @@ def manipulate(
 ) -> None:
     """Move examples along the direction of an attribute.
 
-    The direction is the mean latent of the rows of one class minus that of the others. Each line of the picture is one
-    example with growing amounts of it; negative amounts take it away. The examples are rows of the data, by default
-    four that lack the attribute, drawn by the seed.
+    The direction is the mean latent of the rows of one class minus that of the others. Each row of the picture shows
+    one example with increasing multiples of it; negative multiples remove the attribute. The examples are rows of the
+    data, by default four random rows without the attribute.
     """
     from pushforward.cli.edits import attribute_sheet
     from pushforward.cli.events import require_event_output, write_events

@@ -1,4 +1,4 @@
-"""Writing rows to where a command was told: the file's ending says in which form."""
+"""Output of rows to a file or stdout; the ending of the file name selects the format."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def require_output(out: Path | None, endings: tuple[str, ...], force: bool) -> N
     if out.suffix.lower() not in endings:
         raise OptionError(f"{out}: a file name ending in {', '.join(endings[:-1])} or {endings[-1]} expected")
     if not os.path.isdir(out.parent):
-        raise OptionError(f"{out}: there is no folder {out.parent}; make it first")
+        raise OptionError(f"{out}: there is no folder {out.parent}; create it first")
     require_place(out)
     if out.is_dir() or (out.exists() and not force):
-        raise OptionError(f"{out} is there already; choose another name, or replace it with --force")
+        raise OptionError(f"{out} already exists; choose another name, or replace it with --force")
 
 
 def write_table(columns: Table, out: Path | None) -> None:
-    """Write columns of equal length, (N,) each, to ``out``; as CSV to stdout where that is None.
+    """Write columns of equal length, (N,) each, to ``out``; None writes CSV to stdout.
 
-    .npy holds a structured array, unless all columns are of one kind of number: then a plain matrix (N, columns).
+    .npy files have a structured array or, if all columns have one type of number, a plain matrix (N, columns).
     """
     if out is None:
         _write_csv(columns, sys.stdout)
@@ -95,7 +95,7 @@ def _jsonl(columns: Table) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no infinity and no NaN: these become the text that CSV has for them."""
+    """A value for JSON, which has no infinity and no NaN: they become text as in CSV."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

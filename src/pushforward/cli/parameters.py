@@ -1,4 +1,4 @@
-"""What several commands take: where to run, which data, which part of a table. Loads nothing heavy."""
+"""Parameters shared by several commands: device, data, columns of a table. Loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ Model = Annotated[Path, Parameter(help="folder of a saved model.")]
 Data = Annotated[str, Parameter(help="a named data set (see `pushforward data`), a file, or a folder of images.")]
 Out = Annotated[
     Path | None,
-    Parameter(help="file ending in .png (images), .npy, .csv, .parquet or .jsonl; rows default to CSV on stdout."),
+    Parameter(help="file ending in .png (images), .npy, .csv, .parquet or .jsonl; default for tables: CSV to stdout."),
 ]
 Rows = Annotated[
     list[int] | None,
-    Parameter(consume_multiple=True, help="numbers of the rows to take as examples, counted from 0."),
+    Parameter(consume_multiple=True, help="numbers of the example rows, counted from 0."),
 ]
 Given = Annotated[
     str | None, Parameter(help="context of a conditional model: name=value,... or a file with these columns.")
 ]
 Labels = Annotated[
     list[int] | None,
-    Parameter(name="--class", consume_multiple=True, help="class labels to draw from."),
+    Parameter(name="--class", consume_multiple=True, help="class labels to sample from."),
 ]
 Imports = Annotated[
     tuple[Path, ...],
@@ -43,19 +43,19 @@ Imports = Annotated[
         name="--import",
         consume_multiple=False,
         show_default=False,
-        help="Python file that registers an architecture of yours (pushforward.flows.register). Its code is run.",
+        help="Python file that registers your own architecture (pushforward.flows.register). Its code is run.",
     ),
 ]
 # Options that a run file cannot set: it must not name code to run.
 COMMAND_LINE_ONLY = ("imports",)
 Force = Annotated[bool, Parameter(help="replace an existing file or folder.")]
 DataDir = Annotated[
-    Path | None, Parameter(group=DATA, help="where named data are looked for; default: $PUSHFORWARD_DATA.")
+    Path | None, Parameter(group=DATA, help="folder of the named data sets; default: $PUSHFORWARD_DATA.")
 ]
 
 
 def column_names(given: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The names in ``--columns`` or ``--context``: words are lines of CSV, so that quotes keep a comma in a name."""
+    """The column names in ``--columns`` or ``--context``, parsed as CSV: a quoted name may have a comma."""
     if given is None:
         return None
     names = tuple(name.strip() for line in csv.reader(given, skipinitialspace=True) for name in line)
@@ -71,7 +71,7 @@ def _names(_: Any, tokens: Sequence[Token]) -> tuple[str, ...] | None:
 @Parameter(name="*", group=DATA)
 @dataclass(frozen=True)
 class DataSource:
-    """Where the data for a saved model are, and which columns of theirs take the place of the model's."""
+    """The source of data for a saved model, and the columns that replace the model's columns."""
 
     columns: Annotated[tuple[str, ...] | None, Parameter(converter=_names, help=COLUMNS_HELP)] = None
     context: Annotated[tuple[str, ...] | None, Parameter(converter=_names, help=CONTEXT_HELP)] = None
@@ -81,15 +81,17 @@ class DataSource:
 @Parameter(name="*", group=_RUNNING)
 @dataclass(frozen=True)
 class Running:
-    """Where and how a command computes. None: as said in the help, so that a run file can fill it in."""
+    """Device, seed and threads of a command. None is the default in the help, and a run file can replace it."""
 
     device: Annotated[str | None, Parameter(help="cpu, cuda, cuda:1, ... Default: an accelerator if there is one.")] = (
         None
     )
-    seed: Annotated[int | None, Parameter(help="of everything random; default 0.")] = None
+    seed: Annotated[int | None, Parameter(help="random seed; default 0.")] = None
     threads: Annotated[
         int | None,
-        Parameter(help="most processor threads; default: $OMP_NUM_THREADS, or the processors that may be used."),
+        Parameter(
+            help="largest number of CPU threads; default: $OMP_NUM_THREADS, or the number of available processors."
+        ),
     ] = None
     imports: Imports = ()
 
@@ -104,7 +106,7 @@ class Running:
         return 0 if self.seed is None else self.seed
 
     def start(self) -> torch.device:
-        """Set threads and seed, import files and return the device; raises OptionError for what cannot be used."""
+        """Set threads and seed, import files and return the device; raises OptionError for an unusable value."""
         import torch
 
         import_files(self.imports)

@@ -1,4 +1,4 @@
-"""Reading data in the way a saved model was fitted to: the same columns, the same image size, the same levels."""
+"""Reading of data for a saved model: the same columns, image size and levels as in its fit."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ def read_for(
 ) -> DataSet:
     """The data ``name`` as the model takes them.
 
-    Columns are found by name, in whatever order the file has them; those of ``source`` take their place, in the model's
-    order. as_fitted: the very rows that the model was fitted to, where these are they (the same draw, the same test
-    file); otherwise all rows. test: a file with further rows, which become the test part. Raises DataError for data
-    that do not fit the model.
+    Columns are found by name, in any order; the columns of ``source`` replace them, in the model's order. as_fitted: if
+    these are the data of the fit, exactly its rows (the same draw, the same test file); otherwise all rows. test: a
+    file with further rows, which become the test part. Raises DataError for data that do not match the model.
     """
     config = model.config.data
     if config is None:
@@ -54,7 +53,7 @@ def read_for(
 def _read_images(
     model: SavedModel, config: DataConfig, name: str, source: DataSource, limit: int | None, seed: int
 ) -> DataSet:
-    """Images that have the model's size as they are, others prepared as the model's were."""
+    """Images of the model's size unchanged; other images prepared like those of the fit."""
     shape, bits = model.flow.event_shape, config.preparation.bits
     unchanged = Preparation(limit=limit)
     prepared = replace(config.preparation, bits=None, labels=False, test=None, limit=limit)
@@ -62,7 +61,7 @@ def _read_images(
         data = load(name, unchanged, data_dir=source.data_dir, seed=seed)
         fits = data.event_shape == shape
     except PushforwardError:
-        # A folder of images of several sizes can only be read when they are brought to one.
+        # A folder of images of several sizes can only be read if they are resized to one size.
         if prepared == unchanged:
             raise
         fits = False
@@ -118,16 +117,16 @@ def _columns_of(
     if missing:
         others = f"; columns that the model does not know are {_listed(extra)}" if extra else ""
         raise DataError(
-            f"{name}: the model's columns {_listed(missing)} are missing{others}; if they only have other names, "
+            f"{name}: the model's columns {_listed(missing)} are missing{others}; if they have other names, "
             "give these with --columns, in the model's order"
         )
     if extra:
-        tell(f"note: {name} has columns that the model does not know, they are left out: {_listed(extra)}")
+        tell(f"note: {name} has columns that the model does not know; they are ignored: {_listed(extra)}")
     return ours, conditions
 
 
 def _with_model_columns(model: SavedModel, name: str, chosen: Preparation) -> Preparation:
-    """All columns of the data, also those that number the rows, where a model has so many and none are chosen."""
+    """A preparation with all columns, row numbers included, if the model has so many and none are chosen."""
     header = read_header(name) if chosen.columns is None and chosen.context is None else None
     if header is None or (len(header.names),) != model.flow.event_shape:
         return chosen
@@ -143,13 +142,13 @@ def wrap_periods(flow: Flow, data: DataSet) -> DataSet:
 
 
 def tell_left_out(data: DataSet) -> None:
-    """Print a line on the columns of a table that are not among the data because they only number the rows."""
+    """Print a note on columns that were excluded because they only number the rows."""
     if data.left_out:
         one = len(data.left_out) == 1
         tell(
             f"note: {_listed(data.left_out)} of {data.name} only {'numbers' if one else 'number'} the rows and "
-            f"{'is' if one else 'are'} left out; name {'it' if one else 'them'} with --columns to model "
-            f"{'it' if one else 'them'} all the same"
+            f"{'is' if one else 'are'} ignored; name {'it' if one else 'them'} with --columns to model "
+            f"{'it' if one else 'them'} nevertheless"
         )
 
 
@@ -159,7 +158,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _require_labels(model: SavedModel, data: DataSet) -> None:
-    """Labels beyond those that the model knows would be looked up outside its embedding."""
+    """Raise DataError for missing labels or for labels outside the embedding of the model."""
     embedding = model.flow.embedding
     if embedding is None:
         return

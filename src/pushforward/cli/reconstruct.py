@@ -17,9 +17,11 @@ def reconstruct(
     rows: Rows = None,
     keep: Annotated[
         list[int] | None,
-        Parameter(consume_multiple=True, help="how many of the coarsest scales are kept; default all to 0."),
+        Parameter(consume_multiple=True, help="numbers of coarsest scales to keep; default: from all to 0."),
     ] = None,
-    temperature: Annotated[float, Parameter(help="of what is drawn anew; close to 0 it is the likeliest.")] = 1.0,
+    temperature: Annotated[
+        float, Parameter(help="temperature of the resampled latents; near 0 they are the most likely ones.")
+    ] = 1.0,
     out: Out = None,
     data_dir: DataDir = None,
     force: Force = False,
@@ -27,8 +29,8 @@ def reconstruct(
 ) -> None:
     """Rebuild images from the coarsest scales of their latents.
 
-    The latents of the finer scales are drawn anew. A line of the picture goes from the image itself, with all scales
-    kept, to a sample that is independent of it, with none. For models with several scales.
+    The latents of the finer scales are sampled. Each row of the picture goes from the image itself, with all scales
+    kept, to an independent sample, with none. For models with several scales.
     """
     from pushforward.cli.edits import reconstruction_sheet
     from pushforward.cli.events import require_event_output, write_events

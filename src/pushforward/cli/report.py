@@ -1,4 +1,4 @@
-"""`pushforward report`: the page of a saved model."""
+"""`pushforward report`: the report of a saved model."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def report(
     data: Data,
     /,
     *,
-    out: Annotated[Path | None, Parameter(help="folder for it; default: with the model.")] = None,
-    test: Annotated[str | None, Parameter(help="file of test rows, where the model was fitted with one.")] = None,
+    out: Annotated[Path | None, Parameter(help="folder for the report; default: the folder of the model.")] = None,
+    test: Annotated[str | None, Parameter(help="file of test rows, if the model was fitted with one.")] = None,
     source: DataSource = DataSource(),  # noqa: B008 - frozen
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
-    """Make the report of a saved model: report.html, and report.json with every number of it.
+    """Make the report of a saved model: report.html, and report.json with all its numbers.
 
-    On the data that the model was fitted to, the test rows of its split are scored; other data are divided anew.
+    For the data of the fit, the test rows of its split are scored; other data get a new split.
     """
     from pushforward.atomic_files import require_place
     from pushforward.cli.reading import read_for

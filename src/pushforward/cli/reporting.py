@@ -1,4 +1,4 @@
-"""Held-out numbers and the report, as `fit` and `report` give them."""
+"""Held-out likelihoods and the report, for `fit` and `report`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_history(path: Path) -> list[dict[str, Any]] | None:
 
 
 def score_held_out(model: SavedModel, data: DataSet, *, seed: int) -> dict[str, Any]:
-    """The likelihood of the split's test rows, and that of a full-covariance Gaussian, as a report has them."""
+    """The test likelihoods of the model and of a full-covariance Gaussian, in the form of a report."""
     flow, rows = model.flow, model.split
     assert rows is not None  # a model that was just fitted has one
     parts = {name: rows_of(flow, data, part).sample(_BASELINE_ROWS, seed) for name, part in rows.parts.items()}

@@ -1,4 +1,4 @@
-"""The options of one `pushforward fit`, from a TOML file and from the command line, which wins."""
+"""Options of `pushforward fit`, from a TOML file and from the command line, which has priority."""
 
 from __future__ import annotations
 
@@ -37,18 +37,21 @@ class Run:
     option: Annotated[dict[str, Any], Parameter(parse=False)] = field(default_factory=dict)
     training: Annotated[dict[str, Any], Parameter(parse=False)] = field(default_factory=dict)
 
-    out: Annotated[Path | None, Parameter(help="folder to save the model in; has to be empty.")] = None
+    out: Annotated[Path | None, Parameter(help="folder to save the model in; must be empty.")] = None
     force: Force = False
     flow: Annotated[
-        str | None, Parameter(help="see `pushforward flows`; default nsf_ar for tables, real_nvp for images.")
+        str | None,
+        Parameter(help="architecture (see `pushforward flows`); default nsf_ar for tables, real_nvp for images."),
     ] = None
     preset: Annotated[
         str | None,
-        Parameter(help=f"a published model and its training: {', '.join(presets.names())}; other options win."),
+        Parameter(
+            help=f"a published model and its training: {', '.join(presets.names())}; other options have priority."
+        ),
     ] = None
-    minutes: Annotated[float | None, Parameter(help="end training after so many minutes.")] = None
-    epochs: Annotated[float | None, Parameter(help="end training after so many passes.")] = None
-    steps: Annotated[int | None, Parameter(help="end training after so many steps.")] = None
+    minutes: Annotated[float | None, Parameter(help="limit of training, in minutes.")] = None
+    epochs: Annotated[float | None, Parameter(help="limit of training, in passes over the rows.")] = None
+    steps: Annotated[int | None, Parameter(help="limit of training, in steps.")] = None
     report: Annotated[
         bool | None, Parameter(negative="--no-report", help="make the report at the end (the default).")
     ] = None

@@ -15,17 +15,18 @@ def sample(
     model: Model,
     /,
     *,
-    n: Annotated[int, Parameter(name=("-n", "--n"), help="how many, for each context.")] = 64,
+    n: Annotated[int, Parameter(name=("-n", "--n"), help="number of samples for each context.")] = 64,
     out: Out = None,
     temperature: Annotated[
-        float, Parameter(help="scales the base's deviations; below 1 samples are more typical, not more right.")
+        float,
+        Parameter(help="factor of the base's standard deviation; below 1 samples are more typical, not more accurate."),
     ] = 1.0,
     given: Given = None,
     labels: Labels = None,
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
-    """Draw from a saved model: a picture of images, or rows under the columns' names."""
+    """Sample from a saved model: a picture of images, or a table with the columns of the data."""
     from pushforward.cli.conditions import given_context
     from pushforward.cli.events import require_event_output, write_events
     from pushforward.cli.sampling import draw

@@ -1,4 +1,4 @@
-"""The job of `pushforward sample`: drawing in pieces, with progress."""
+"""Sampling for `pushforward sample`: in pieces, with progress."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PIECE_VALUES = 1 << 20
 
 @torch.no_grad()
 def draw(flow: Flow, n: int, context: Array | None, temperature: float, seed: int) -> tuple[Array, Array | None]:
-    """``n`` events for each row of ``context``: ``(n * rows, *event_shape)`` and beside them their contexts.
+    """``n`` events for each row of ``context``: ``(n * rows, *event_shape)`` and their contexts.
 
-    Raises OptionError for an n that is not positive or does not fit into memory, and as `Flow.sample`.
+    Raises OptionError for an n that is not positive or does not fit into memory, and the errors of `Flow.sample`.
     """
     size = math.prod(flow.event_shape)
     conditions = 1 if context is None else len(context)

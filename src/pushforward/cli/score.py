@@ -19,33 +19,33 @@ def score(
         Path | None, Parameter(help="file ending in .csv, .parquet, .npy or .jsonl; default: CSV to stdout.")
     ] = None,
     unit: Annotated[
-        Literal["nats", "bits/dim"] | None, Parameter(help="default: bits/dim for integers, as images, else nats.")
+        Literal["nats", "bits/dim"] | None,
+        Parameter(help="unit; default: bits/dim for integers such as images, else nats."),
     ] = None,
     samples: Annotated[
         int,
         Parameter(
-            help="draws a row of a bound, whose log-mean-exp tightens it, or of an estimate, whose mean steadies it."
+            help="draws per row: more draws tighten a bound (log-mean-exp) and reduce the error of an estimate (mean)."
         ),
     ] = 1,
     probes: Annotated[
         int | None,
-        Parameter(help="of an estimate of a bound, for each draw; default: 1 for one draw, 8 for more."),
+        Parameter(help="trace probes per draw, for an estimate; default: 1 for one draw, 8 for more."),
     ] = None,
     part: Annotated[
         Literal["all", "train", "validation", "test"],
-        Parameter(help="rows of the data that the model was fitted to, by its split."),
+        Parameter(help="part of the saved split to score; only for the data of the fit."),
     ] = "all",
     source: DataSource = DataSource(),  # noqa: B008 - frozen
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
-    """Log-likelihood of each row of data under a saved model.
+    """Score data: the log-likelihood of each row under a saved model.
 
-    One row is written for each row of the data: its number, the value, its unit and its kind (exact, bound or
-    estimate); of what is not exact the kind in words and how many draws and probes there were, for integer data the
-    dequantisation that makes it a bound, and with several draws the standard error.
-    Noise is keyed by the seed and the row, so that a score does not depend on the rows around it. The mean goes to
-    stderr.
+    The output has a row for each row of the data: its number, the value, its unit and its kind (exact, bound or
+    estimate). A bound or an estimate also has its kind in words and the numbers of draws and probes. Integer data have
+    the dequantisation that makes the value a bound, and several draws the standard error. Noise is keyed by the seed
+    and the row, so that a score does not depend on other rows. The mean is printed on stderr.
     """
     from pushforward.cli.scoring import run_score
 

@@ -1,4 +1,4 @@
-"""The job of `pushforward score`."""
+"""Scoring for `pushforward score`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_score(
     model = load_model(path, running.start())
     data = read_for(model, name, source, as_fitted=part != "all")
     rows = _rows(model, data, part)
-    # Noise is keyed by a row's place among these, as in a report: the mean over the test part is the report's.
+    # Noise is keyed by the index among these rows, as in a report, so that the test mean equals that of the report.
     with show_progress("scoring", len(rows)) as advance:
         likelihood = row_likelihoods(
             model.flow,
@@ -59,7 +59,7 @@ def run_score(
     unit = unit or unit_of(model.flow)
     dimensions = math.prod(model.flow.event_shape)
     values = in_unit(likelihood.value.numpy(), unit, dimensions)
-    # Facts of the model stand in each row: rows of several models may be put into one table.
+    # Each row has the facts of the model, so that scores of several models can share one table.
     facts: dict[str, object] = {"unit": unit, "kind": likelihood.kind}
     if likelihood.kind != "exact":
         facts |= {"in_words": likelihood.in_words, "samples": likelihood.samples, "probes": likelihood.probes}
@@ -99,7 +99,7 @@ def _tell_mean(values: Array, unit: str, kind: str) -> None:
     mean = summarise(values)
     if mean.mean is None:
         broken = int((~np.isfinite(values)).sum())
-        tell(f"{len(values):,} rows; {broken:,} of them have no finite value, so the mean is not one either")
+        tell(f"{len(values):,} rows; {broken:,} of them have no finite value, so the mean is not finite")
         return
     error = "" if mean.standard_error is None else f" +- {mean.standard_error:.4f}"
     tell(f"{len(values):,} rows: mean {mean.mean:.4f}{error} {unit} ({kind})")

@@ -1,4 +1,4 @@
-"""A saved model in a few lines of text."""
+"""Summary of a saved model in a few lines of text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pushforward.storage.files import read_manifest
 
 
 def summary(model: SavedModel) -> str:
-    """One line a fact: architecture, data, context, split, training, versions, files."""
+    """The summary: architecture, data, context, split, training, versions and files, one per line."""
     config, flow = model.config, model.flow
     count = sum(p.numel() for p in flow.parameters())
     levels = levels_of(model)

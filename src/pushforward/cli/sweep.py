@@ -1,4 +1,4 @@
-"""`pushforward sweep`: the same draws at several temperatures."""
+"""`pushforward sweep`: the same samples at several temperatures."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ def sweep(
     model: Model,
     /,
     *,
-    n: Annotated[int, Parameter(name=("-n", "--n"), help="draws, for each context: the columns of a picture.")] = 8,
+    n: Annotated[
+        int, Parameter(name=("-n", "--n"), help="number of draws for each context, the columns of a picture.")
+    ] = 8,
     temperatures: Annotated[
         list[float] | None,
-        Parameter(consume_multiple=True, help="the rows of a picture; default 0.5 0.6 0.7 0.8 0.9 1."),
+        Parameter(consume_multiple=True, help="temperatures, the rows of a picture; default 0.5 0.6 0.7 0.8 0.9 1."),
     ] = None,
     out: Out = None,
     given: Given = None,

@@ -1,4 +1,4 @@
-"""A published model with its training, and the files that hold them."""
+"""Presets: published models with their training, read from run files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pushforward.errors import OptionError
 
 @dataclass(frozen=True)
 class Preset:
-    """A published model: its architecture with options, its training, and how its data were prepared.
+    """A published model: its architecture with options, its training, and the preparation of its data.
 
-    options: for `flows.build`; they leave out ``levels``, which belongs to the data. training: for `TrainingOptions`;
-    no limit is among them. preparation: for `data.load`.
+    options: for `flows.build`, without ``levels``, which depends on the data. training: for `TrainingOptions`, without
+    a limit. preparation: for `data.load`.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Preset:
 
 
 def names() -> tuple[str, ...]:
-    """The names that `load` knows.
+    """The names of all presets.
 
     >>> from pushforward import presets
     >>> "real_nvp-cifar10" in presets.names()
@@ -38,7 +38,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> Preset:
-    """The preset of that name; raises OptionError for an unknown name.
+    """The preset with the given name; raises OptionError for an unknown name.
 
     >>> from pushforward import flows
     >>> preset = load("real_nvp-cifar10")
@@ -53,7 +53,7 @@ def load(name: str) -> Preset:
 
 
 def run_values(name: str) -> dict[str, Any]:
-    """The preset of that name as the values of a run file."""
+    """The preset with the given name, as the values of a run file."""
     if name not in names():
         hint = did_you_mean(name, names()) or f"expected one of {', '.join(names())}"
         raise OptionError(f"preset {name!r} is not known; {hint}")
