@@ -40,7 +40,7 @@ def test_the_first_page_lists_every_command_with_what_it_does_and_the_exit_codes
     for name in _COMMANDS:
         line = next(line for line in out.splitlines() if line.startswith(f"│ {name} "))
         assert len(line.removeprefix(f"│ {name}").strip(" │")) > 10
-    for number in ("0 done", "1 ", "2 ", "3 ", "4 ", "5 ", "130 "):
+    for number in ("0 success", "1 ", "2 ", "3 ", "4 ", "5 ", "130 "):
         assert number in out
 
 

@@ -241,7 +241,7 @@ def test_a_nan_here_and_there_is_left_out_but_no_figure_stands_on_it() -> None:
     result = quick(affine_flow(), lambda x: gaussian(x) + 0 * x[:, 0].sqrt())
     assert result.steps == 20
     assert result.importance.log_normaliser.isnan()
-    assert any("log_density is NaN or +inf at" in note and "mend it there" in note for note in result.notes)
+    assert any("log_density is NaN or +inf at" in note and "correct log_density there" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(

@@ -347,7 +347,7 @@ def test_a_report_says_which_bound_it_gives(law):
     # A baseline has no noise but the uniform one.
     assert "<td>bound, uniform dequantisation</td>" in text
     assert ("with the same dequantisation noise" in text) is (law == "uniform")
-    assert ("whose dequantisation is uniform" in text) is (law == "variational")
+    assert ("because their dequantisation is uniform" in text) is (law == "variational")
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_a_missing_file_is_refused(saved: Path, name: str) -> None:
 def test_a_manifest_without_an_essential_file_is_refused(saved: Path, name: str) -> None:
     (saved / name).unlink()
     reseal(saved)
-    with pytest.raises(ModelError, match=f"{name} is not in it"):
+    with pytest.raises(ModelError, match=f"{name} is not listed in it"):
         storage.load(saved)
 
 
@@ -268,7 +268,7 @@ def test_a_manifest_that_names_anything_but_a_file_beside_it_is_refused(saved: P
     manifest = json.loads((saved / "manifest.json").read_text())
     manifest["files"][name] = "0" * 64
     (saved / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ModelError, match="plain names"):
+    with pytest.raises(ModelError, match="names of files in the same folder"):
         storage.load(saved)
 
 
@@ -309,7 +309,7 @@ def test_a_base_outside_the_registry_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_flow_made_by_hand_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="by hand"):
+    with pytest.raises(OptionError, match="not made by pushforward.flows.build"):
         storage.save(Flow(UniformBox((2,), -9, 9), Identity((2,))), tmp_path / "m")
 
 

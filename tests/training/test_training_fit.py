@@ -145,7 +145,7 @@ def test_options_are_given_as_keywords_or_as_an_object_and_not_as_both():
     fit(first, ring(), steps=3, lr=1e-2, batch_size=16, progress=False)
     fit(second, ring(), options=TrainingOptions(steps=3, lr=1e-2, batch_size=16), progress=False)
     assert same(weights(first), weights(second))
-    with pytest.raises(OptionError, match="steps, lr were given beside options"):
+    with pytest.raises(OptionError, match="steps, lr and options were both given"):
         fit(first, ring(), options=TrainingOptions(), steps=3, lr=1e-2, progress=False)
     with pytest.raises(OptionError, match=r"no option .ls."):
         fit(first, ring(), ls=1e-2, progress=False)
