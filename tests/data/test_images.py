@@ -94,7 +94,7 @@ def test_photographs_are_turned_upright(tmp_path):
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
 def test_more_than_eight_bits_are_refused(tmp_path, dtype):
     Image.fromarray(np.zeros((4, 4), dtype)).save(tmp_path / "a.tiff")
-    with pytest.raises(DataError, match=r"a\.tiff: 8 bits a channel expected"):
+    with pytest.raises(DataError, match=r"a\.tiff: 8 bits per channel expected"):
         load(str(tmp_path))
 
 
@@ -179,7 +179,7 @@ def _png_header(width: int, height: int) -> bytes:
 
 def test_small_file_that_claims_a_large_image_is_refused_before_it_is_decoded(tmp_path):
     Image.fromarray(np.zeros((4200, 4200), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match="claim to hold 4200 x 4200 pixels"):
+    with pytest.raises(DataError, match="declare 4200 x 4200 pixels"):
         load(str(tmp_path / "a.png"))
 
 
@@ -262,7 +262,7 @@ DEEP = {
 @pytest.mark.parametrize("name", DEEP)
 def test_the_depth_of_the_file_and_not_of_pillow_is_judged(tmp_path, name):
     (tmp_path / name).write_bytes(DEEP[name])
-    with pytest.raises(DataError, match=rf"{name}: 8 bits a channel expected, the file has 1[06] bits"):
+    with pytest.raises(DataError, match=rf"{name}: 8 bits per channel expected, the file has 1[06] bits"):
         load(str(tmp_path / name))
 
 

@@ -104,7 +104,7 @@ def test_names_that_are_not_there_get_a_sentence(name, message, tmp_path, monkey
 
 def test_files_that_are_no_data_get_a_sentence(tmp_path):
     (tmp_path / "a.pkl").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"a\.pkl: a file of this ending is not read"):
+    with pytest.raises(DataError, match=r"a\.pkl: unknown file ending"):
         load(str(tmp_path / "a.pkl"))
     os.mkfifo(tmp_path / "a.csv")
     with pytest.raises(DataError, match="a folder or a device"):

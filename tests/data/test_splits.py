@@ -48,7 +48,7 @@ def test_published_test_part_is_the_test_part_whatever_the_seed():
 def test_fewer_than_ten_rows_are_refused():
     with pytest.raises(DataError, match=r"9 rows: at least 10"):
         split(_data(9))
-    with pytest.raises(DataError, match=r"beside its published test part, 5 rows"):
+    with pytest.raises(DataError, match=r"without its published test part, 5 rows"):
         split(_data(20, test_rows=list(range(15))))
 
 

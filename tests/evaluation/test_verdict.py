@@ -50,7 +50,7 @@ def test_the_true_density_is_no_rival():
 
 @pytest.mark.parametrize(
     ("samples_not_finite", "check_passed", "words"),
-    [(0, False, "failed a check"), (3, True, "Some of its samples are not finite")],
+    [(0, False, "A numerical check failed"), (3, True, "Some of its samples are not finite")],
 )
 def test_broken_numerics_outweigh_the_likelihood(samples_not_finite, check_passed, words):
     state, sentence = verdict(likelihood(ROWS, baseline("gaussian", -1.0)), samples_not_finite, check_passed)

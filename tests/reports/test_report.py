@@ -277,7 +277,7 @@ def test_a_failed_check_is_in_the_verdict():
     broken = CheckReport((CheckLine("round trip", 1.0, "<= 1e-4", False, ""),))
     text, numbers = make_report(saved(build(table()), table()), table(), check=broken)
     assert numbers["state"] == "bad"
-    assert "failed a check" in numbers["verdict"]
+    assert "A numerical check failed" in numbers["verdict"]
     assert "failed</strong>" in text
 
 

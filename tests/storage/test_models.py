@@ -309,7 +309,7 @@ def test_a_base_outside_the_registry_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_flow_made_by_hand_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="not made by pushforward.flows.build"):
+    with pytest.raises(OptionError, match="build it with that function"):
         storage.save(Flow(UniformBox((2,), -9, 9), Identity((2,))), tmp_path / "m")
 
 

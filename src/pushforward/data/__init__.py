@@ -1,6 +1,6 @@
-"""Data by name or path: readers that check what they read, toys with a known density, and the split.
+"""Data sets by name or path: validating readers, toys with a known density, and splits.
 
-Nothing here needs torch. scikit-learn, pyarrow and Pillow are loaded only when they are used.
+This package does not need torch. scikit-learn, pyarrow and Pillow are loaded only when they are used.
 """
 
 from pushforward.data.dataset import DataSet as DataSet

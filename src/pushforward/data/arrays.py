@@ -1,6 +1,6 @@
 """Arrays in files: NumPy's .npy and .npz, and idx, the format of MNIST's publisher.
 
-Every header is checked against the bytes that are really there before any array is made from it.
+Every header is checked against the size of the file before an array is made from it.
 """
 
 import re
@@ -16,7 +16,7 @@ import numpy as np
 from pushforward.data.reading import expansion_limit, file_size, foreign, read_all, read_exactly, require_size
 from pushforward.errors import DataError
 
-_HEADER_LIMIT = 10_000  # NumPy's own bound on a header that is to be evaluated safely
+_HEADER_LIMIT = 10_000  # NumPy's limit for a header that can be evaluated safely
 _HEADER_LEAST = len("{'descr':'u1','fortran_order':True,'shape':()}")
 _MAX_MEMBERS = 1_000
 _IMAGE_NAMES = ("x", "images", "data", "arr_0")
@@ -26,7 +26,7 @@ _IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0
 
 @dataclass(frozen=True)
 class _Header:
-    """What an .npy header declares, and how many bytes it took."""
+    """The content of an .npy header, and its length in bytes."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -41,7 +41,7 @@ class _Header:
 def _read_header(file: IO[bytes], where: str) -> _Header:
     start = file.read(12)
     if start[:6] != b"\x93NUMPY" or len(start) < 12:
-        raise DataError(f"{where}: not an .npy array (it does not start as one), or cut short")
+        raise DataError(f"{where}: not an .npy array (wrong first bytes), or truncated")
     version = (start[6], start[7])
     if version not in ((1, 0), (2, 0)):
         raise DataError(f"{where}: .npy version 1.0 or 2.0 expected, got {version[0]}.{version[1]}")
@@ -49,7 +49,8 @@ def _read_header(file: IO[bytes], where: str) -> _Header:
     length = int.from_bytes(start[8 : 8 + width], "little")
     if not _HEADER_LEAST <= length <= _HEADER_LIMIT:
         raise DataError(
-            f"{where}: its header claims {length:,} bytes, {_HEADER_LEAST} to {_HEADER_LIMIT:,} expected; it is damaged"
+            f"{where}: its header claims {length:,} bytes, {_HEADER_LEAST} to {_HEADER_LIMIT:,} expected; "
+            "the file is damaged"
         )
     text = start[8:] + file.read(length + width - 4)
     with foreign(where, "an .npy array"):
@@ -72,8 +73,7 @@ def _to_array(content: bytearray, header: _Header) -> np.ndarray:
 def read_npy(path: Path) -> np.ndarray:
     """The array of numbers in an .npy file.
 
-    Raises:
-        DataError: if it is damaged, holds anything but numbers, or its header does not fit its size.
+    Raises: DataError: if it is damaged, has values other than numbers, or its header does not match its size.
     """
     size = file_size(path)
     with foreign(path, "an .npy array"), path.open("rb") as file:
@@ -81,19 +81,18 @@ def read_npy(path: Path) -> np.ndarray:
         if header.length + header.payload != size:
             raise DataError(
                 f"{path}: its header declares shape {header.shape} of {header.dtype}, {header.payload:,} bytes, but "
-                f"{size - header.length:,} follow; the file is cut short or damaged"
+                f"{size - header.length:,} follow; the file is truncated or damaged"
             )
         return _to_array(read_exactly(file, header.payload), header)
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """The data in an .npz file and, where there are, its class labels.
+    """The data in an .npz file and, if it has any, its class labels.
 
     The data are the only array, or the one named `x`, `images`, `data` or `arr_0` (the first of these that is there);
-    labels are whole numbers, one a row, in an array named `labels` or `y`.
+    labels are integers, one per row, in an array named `labels` or `y`.
 
-    Raises:
-        DataError: if it is damaged, no array can be told to be the data, or a size in it is not what it claims.
+    Raises: DataError: if it is damaged, the array of the data cannot be identified, or a declared size is wrong.
     """
     file_size(path)
     with foreign(path, "an .npz archive"), zipfile.ZipFile(path) as archive:
@@ -119,53 +118,53 @@ def _choose_data(path: Path, names: list[str]) -> str:
         if name in names:
             return name
     listed = ", ".join(repr(name) for name in names[:10])
-    raise DataError(f"{path}: which array holds the data? Name it 'x'; there are {listed}")
+    raise DataError(f"{path}: several arrays, and none has a name for the data; name it 'x'. The arrays are {listed}")
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> np.ndarray:
     where = f"{path} ({info.filename[:80]})"
     if info.file_size > expansion_limit(info.compress_size):
         raise DataError(
-            f"{where}: {info.compress_size:,} compressed bytes claim to hold {info.file_size:,}, as no honest data do"
+            f"{where}: {info.compress_size:,} compressed bytes declare a size of {info.file_size:,}, "
+            "which is implausible for data"
         )
     with archive.open(info) as file:
         header = _read_header(file, where)
         if header.length + header.payload != info.file_size:
             raise DataError(
                 f"{where}: its header declares shape {header.shape} of {header.dtype}, {header.payload:,} bytes, but "
-                f"the archive holds {info.file_size - header.length:,}"
+                f"the archive has {info.file_size - header.length:,}"
             )
         content = read_exactly(file, header.payload)
-        # Reading on to the end is what makes zipfile compare the checksum.
+        # zipfile compares the checksum only when the end is read.
         if len(content) != header.payload or file.read(1):
             raise DataError(f"{where}: {header.payload:,} bytes expected, got {len(content):,}; the file is damaged")
         return _to_array(content, header)
 
 
 def looks_like_idx(path: Path) -> bool:
-    """Whether a file's name is that of an idx file: `train-images-idx3-ubyte`, `t10k-images.idx3-ubyte.gz`, `a.idx`."""
+    """Whether a file has the name of an idx file: `train-images-idx3-ubyte`, `t10k-images.idx3-ubyte.gz`, `a.idx`."""
     return re.search(r"(idx\d-[a-z]+|\.idx\d?)(\.gz)?$", path.name.lower()) is not None
 
 
 def read_idx(path: Path) -> np.ndarray:
     """The array in an idx file, gzipped or not.
 
-    Raises:
-        DataError: if it is damaged, or its header does not fit its size.
+    Raises: DataError: if it is damaged, or its header does not match its size.
     """
     content = read_all(path, "an idx file")
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _IDX_TYPES:
-        raise DataError(f"{path}: not an idx file (it does not start as one), or cut short")
+        raise DataError(f"{path}: not an idx file (wrong first bytes), or truncated")
     dtype, rank = np.dtype(_IDX_TYPES[content[2]]), content[3]
     start = 4 + 4 * rank
     if not 1 <= rank <= 4 or len(content) < start:
-        raise DataError(f"{path}: an idx file of 1 to 4 dimensions expected, got {rank}, or its header is cut short")
+        raise DataError(f"{path}: an idx file of 1 to 4 dimensions expected, got {rank}, or its header is truncated")
     shape = tuple(int(size) for size in np.frombuffer(content, dtype=">u4", count=rank, offset=4))
     declared = prod(shape) * dtype.itemsize
     if declared != len(content) - start or declared == 0:
         raise DataError(
             f"{path}: its header declares shape {shape}, {declared:,} bytes, but {len(content) - start:,} follow; "
-            "the file is cut short, empty or damaged"
+            "the file is truncated, empty or damaged"
         )
     return np.frombuffer(content, dtype=dtype, offset=start).reshape(shape)
 
@@ -173,17 +172,16 @@ def read_idx(path: Path) -> np.ndarray:
 def as_images(array: np.ndarray, where: str) -> np.ndarray:
     """Images `(N, C, H, W)` uint8 from `(N, H, W)`, `(N, C, H, W)` or `(N, H, W, C)` with one or three channels.
 
-    Raises:
-        DataError: if values are not whole numbers in 0..255, or it cannot be told which axis is the channels'.
+    Raises: DataError: if values are not integers in 0..255, or the axis of the channels is ambiguous.
     """
     require_size(where, array.size)
     if array.dtype != np.uint8:
-        # Row by row, so that a large float array does not need several more of its size for the comparisons.
+        # Row by row, because comparisons of a large float array would need several times its memory.
         for row, image in enumerate(array):
             if not ((image >= 0) & (image <= 255) & (image == np.floor(image))).all():
                 raise DataError(
-                    f"{where}: images hold whole numbers from 0 to 255, image {row} has values from {image.min()} "
-                    f"to {image.max()}; multiply back and round, or save it as a table of shape (N, D)"
+                    f"{where}: images must have integers from 0 to 255, but image {row} has values from {image.min()} "
+                    f"to {image.max()}; rescale and round the values, or save them as a table of shape (N, D)"
                 )
         array = array.astype(np.uint8)
     if array.ndim == 3:
@@ -191,7 +189,7 @@ def as_images(array: np.ndarray, where: str) -> np.ndarray:
     first, last = array.shape[1] in (1, 3), array.shape[3] in (1, 3)
     if first == last:
         raise DataError(
-            f"{where}: which axis of shape {array.shape} is the channels'? (N, C, H, W) or (N, H, W, C) with 1 or 3 "
+            f"{where}: shape {array.shape} has no unique channel axis; (N, C, H, W) or (N, H, W, C) with 1 or 3 "
             "channels expected"
         )
     return array if first else np.ascontiguousarray(array.transpose(0, 3, 1, 2))

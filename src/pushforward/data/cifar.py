@@ -1,8 +1,8 @@
-"""The two versions in which CIFAR-10's publisher distributes its batches.
+"""Readers of CIFAR-10 batches, in the two versions that its publisher distributes.
 
-The "python" version, which torchvision downloads, is a pickle. It is not unpickled here, as that would run whatever
-the file says: its opcodes are listed with `pickletools`, which executes nothing, and the two things that are wanted,
-one string of pixels and one list of small numbers, are taken from the list.
+The "python" version, which torchvision downloads, is a pickle. It is not unpickled here, because that could run any
+code in the file. `pickletools` lists its opcodes without executing them, and the reader extracts one string of pixels
+and one list of small numbers.
 """
 
 import pickletools
@@ -23,13 +23,12 @@ _PASSED = ("EMPTY_LIST", "MARK", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 def read_binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images `(N, 3, 32, 32)` uint8 and labels `(N,)` from a batch of the binary version: a label and then the pixels.
 
-    Raises:
-        DataError: if its size is not that of whole records.
+    Raises: DataError: if its size is not a multiple of the record size.
     """
     content = read_all(path, "a batch of CIFAR-10")
     if len(content) % (_PIXELS + 1):
         raise DataError(
-            f"{path}: records of {_PIXELS + 1:,} bytes expected, got {len(content):,} bytes; it is cut short"
+            f"{path}: records of {_PIXELS + 1:,} bytes expected, got {len(content):,} bytes; the file is truncated"
         )
     records = np.frombuffer(content, dtype=np.uint8).reshape(-1, _PIXELS + 1)
     return _checked(path, records[:, 1:], records[:, 0])
@@ -38,8 +37,7 @@ def read_binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def read_python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images `(N, 3, 32, 32)` uint8 and labels `(N,)` from a batch of the python version, without unpickling it.
 
-    Raises:
-        DataError: if the pixels or labels cannot be told; the message names the binary version.
+    Raises: DataError: if the pixels or labels are not recognised; the message recommends the binary version.
     """
     content = read_all(path, "a batch of CIFAR-10")
     pixels: list[tuple[bool, bytes]] = []
@@ -50,7 +48,7 @@ def read_python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
         for opcode, argument, _ in pickletools.genops(bytes(content)):
             if opcode.name in _TEXTS:
                 raw = argument if isinstance(argument, bytes) else argument.encode("latin-1", "replace")
-                # An array's state ends with whether it is in Fortran order, and its bytes.
+                # An array's state ends with the flag for Fortran order and the bytes.
                 if len(raw) >= _PIXELS and isinstance(before, bool):
                     pixels.append((before, raw))
                 in_labels = raw == b"labels"
@@ -61,7 +59,7 @@ def read_python_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
             before = {"NEWTRUE": True, "NEWFALSE": False}.get(opcode.name, argument)
     if len(pixels) != 1 or len(pixels[0][1]) != _PIXELS * len(labels):
         raise DataError(
-            f"{path}: its pixels and labels are not where CIFAR-10's python version has them; use the binary version "
+            f"{path}: no pixels and labels in the layout of CIFAR-10's python version; use the binary version "
             "(cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html)"
         )
     fortran, raw = pixels[0]

@@ -1,4 +1,4 @@
-"""Which columns of a table are modelled and which are conditioned on, and what to say about values that are missing."""
+"""The choice of columns of a table, for the data and the context, and errors for missing values."""
 
 import re
 from collections import Counter
@@ -15,7 +15,7 @@ MAX_COLUMNS = 100_000
 
 # Fewer rows may count by chance.
 _ENOUGH_TO_COUNT = 10
-# How pandas writes an index without a name: to Parquet, and to text that it has read as a column and written again.
+# The names that pandas gives an unnamed index: in Parquet, and in text that it read as a column and wrote again.
 _INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+(_level_\d+)?")
 
 
@@ -23,8 +23,8 @@ _INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+(_level_\d+)?")
 class Choice:
     """Column positions in the file: those of the data and those of the context.
 
-    asked: whether the data's columns were asked for, or else are all that are left. indices: of these, the ones that
-    are named as the index of a table is. left_out: columns that only number the rows.
+    asked: whether the user chose the columns of the data; otherwise they are all remaining columns. indices: those data
+    columns whose names are typical of an index. left_out: columns that only number the rows.
     """
 
     names: tuple[str, ...]
@@ -36,7 +36,7 @@ class Choice:
 
     @property
     def needed(self) -> tuple[int, ...]:
-        """Every chosen position, the data's first."""
+        """All chosen positions, those of the data first."""
         return self.x + self.context
 
 
@@ -55,25 +55,23 @@ def choose(
     unnamed: Collection[int] = (),
     index: Collection[int] = (),
 ) -> Choice:
-    """Find the asked-for columns among `names`. Without `columns`, every column that is not context is data.
+    """Choose columns of a table by name. Without `columns`, every column outside the context is data.
 
-    Args:
-        named: whether the names come from the file; if not, a column may also be asked for by its index.
-        unnamed: positions of columns that the file leaves without a name beside others that have one.
-        index: positions of columns that the file declares to be its index; they are data only where they are asked for.
+    Args: named: whether the names come from the file; if not, a column may also be chosen by its index. unnamed:
+        positions of columns without a name in a file that names others. index: positions of columns that the file
+        declares as its index; they are data only if the user chooses them.
 
-    Raises:
-        DataError: if a column is not there, the file names two alike, or it has none.
-        OptionError: if a column is asked for twice, or none is left to model.
+    Raises: DataError: if a column is not there, the file names two alike, or it has none. OptionError: if a column is
+        chosen twice, or no column is left for the data.
     """
     if not names:
-        raise DataError(f"{where}: there are no columns in it")
+        raise DataError(f"{where}: the table has no columns")
     if len(names) > MAX_COLUMNS:
         raise DataError(f"{where}: {len(names):,} columns, at most {MAX_COLUMNS:,} are read")
     positions = {name: i for i, name in enumerate(names)}
     if len(positions) != len(names):
         twice = next(name for i, name in enumerate(names) if positions[name] != i)
-        raise DataError(f"{where}: two columns are named {twice!r}; every column needs a name of its own")
+        raise DataError(f"{where}: two columns are named {twice!r}; every column needs a unique name")
 
     def position(name: str, option: str) -> int:
         if name in positions:
@@ -81,7 +79,7 @@ def choose(
         if not named and name.isdecimal() and int(name) < len(names):
             return int(name)
         hint = did_you_mean(name, names) or f"it has {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
-        raise DataError(f"{where}: {option} asks for column {name!r}, which is not there; {hint}")
+        raise DataError(f"{where}: {option} names column {name!r}, which does not exist; {hint}")
 
     chosen_context = tuple(position(name, "context") for name in context or ())
     left_out: tuple[int, ...] = ()
@@ -95,7 +93,7 @@ def choose(
     together = chosen + chosen_context
     if len(set(together)) != len(together):
         twice = names[next(i for i, count in Counter(together).items() if count > 1)]
-        raise OptionError(f"columns and context: column {twice!r} is asked for twice")
+        raise OptionError(f"columns and context: column {twice!r} is chosen twice")
     if not chosen:
         raise OptionError(f"columns and context: no column of {where} is left to model")
     indices = frozenset(i for i in chosen if i in unnamed or _INDEX_NAME.fullmatch(names[i]))
@@ -103,13 +101,12 @@ def choose(
 
 
 def without_row_numbers(values: np.ndarray, choice: Choice) -> tuple[np.ndarray, Choice]:
-    """Values and choice without the columns that only number the rows, where nobody asked for them by name.
+    """Values and choice without columns that only number the rows, unless the user chose them by name.
 
-    These count from 0 or 1, or have the name of an index and hold distinct whole numbers. Where all columns are such,
+    Such columns count from 0 or 1, or have the name of an index and distinct integers. If all columns are of this kind,
     they are the data.
 
-    Args:
-        values: as `finish` takes them.
+    Args: values: as in `finish`.
     """
     if choice.asked:
         return values, choice
@@ -135,15 +132,14 @@ def finish(
 ) -> DataSet:
     """The chosen columns as a data set.
 
-    Args:
-        values: `(N, len(choice.needed))` float64, NaN where a value is missing.
-        line_of: the line of the file in which a row (counted from 0) stands, to name it in an error.
+    Args: values: `(N, len(choice.needed))` float64, NaN where a value is missing. line_of: returns the line of the file
+        for a row (counted from 0), for error messages.
 
     Raises:
         DataError: if there are no rows, or a value is missing or not finite.
     """
     if len(values) == 0:
-        raise DataError(f"{source}: there are no rows in it")
+        raise DataError(f"{source}: the table has no rows")
     values, choice = without_row_numbers(values, choice)
     bad = ~np.isfinite(values)
     if bad.any():
@@ -155,7 +151,7 @@ def finish(
         raise DataError(
             f"{source}: {kind} in row {row + 1}{f' (line {line})' if line else ''}, column "
             f"{choice.names[choice.needed[place]]!r}; {len(rows):,} of {len(values):,} rows have missing or infinite "
-            "values: drop these rows, fill the values in, or choose other columns with --columns"
+            "values: remove these rows, fill in the values, or choose other columns with --columns"
         )
     width = len(choice.x)
     return table_set(
@@ -172,7 +168,7 @@ def finish(
 def from_matrix(
     name: str, source: str, matrix: np.ndarray, columns: Sequence[str] | None, context: Sequence[str] | None
 ) -> DataSet:
-    """A nameless matrix `(N, D)` or vector `(N,)` of numbers as a table with the columns x0, x1, ..."""
+    """A table with the columns x0, x1, ... from a matrix `(N, D)` or vector `(N,)` of numbers without names."""
     matrix = matrix[:, None] if matrix.ndim == 1 else matrix
     choice = choose(source, default_names(matrix.shape[1]), columns, context, named=False)
     return finish(name, source, matrix[:, list(choice.needed)].astype(np.float64), choice)

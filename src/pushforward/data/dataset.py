@@ -1,4 +1,4 @@
-"""The one shape in which every reader hands over data: an array of images or a table, and what belongs to it."""
+"""The data set that every reader returns: an array of images or a table, with its metadata."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,22 +15,15 @@ from pushforward.errors import DataError, OptionError
 class DataSet:
     """Images or a table, checked: every value finite, every row of the same shape.
 
-    Attributes:
-        name: the name of the data set, or the file's name.
-        kind: "image" or "table".
-        x: images `(N, C, H, W)` uint8; tables `(N, D)` float64.
-        levels: images: number of integer levels, values are 0 .. levels - 1; tables: None.
-        columns: tables: the D column names; images: None.
-        context: `(N, K)` float64, columns that were taken out of `x` to condition on.
-        context_columns: their K names.
-        labels: `(N,)` int64 class labels where the publisher gives them.
-        test_rows: indices of the published test part, if there is one.
-        numbers: `(N,)` the number of each row in its file, from 0, where these are not all rows in their order.
-        left_out: names of columns that only number the rows and are therefore not among the data.
-        source: where the data came from.
+    Attributes: name: the name of the data set, or the file's name. kind: "image" or "table". x: images `(N, C, H, W)`
+        uint8; tables `(N, D)` float64. levels: images: number of integer levels, values are 0 .. levels - 1; tables:
+        None. columns: tables: the D column names; images: None. context: `(N, K)` float64, the columns to condition on,
+        which are not in `x`. context_columns: their K names. labels: `(N,)` int64 class labels, if the publisher gives
+        them. test_rows: indices of the published test part, if there is one. numbers: `(N,)` the number of each row in
+        its file, from 0, unless these are all rows in order. left_out: names of columns that only number the rows and
+        are therefore excluded. source: the origin of the data.
 
-    Raises:
-        DataError: if the parts do not fit each other.
+    Raises: DataError: if the shapes of the parts do not match.
 
     >>> import numpy as np
     >>> from pushforward import data
@@ -55,7 +48,7 @@ class DataSet:
         if self.kind == "image":
             self._require(self.x.ndim == 4 and self.x.dtype == np.uint8, "images are (N, C, H, W) uint8", self.x)
             if self.levels is None:
-                raise DataError(f"{self.name}: images need their number of levels")
+                raise DataError(f"{self.name}: images need a number of levels")
         else:
             self._require(self.x.ndim == 2 and self.x.dtype == np.float64, "tables are (N, D) float64", self.x)
             if self.columns is None or len(self.columns) != self.x.shape[1]:
@@ -84,14 +77,14 @@ class DataSet:
             if part is None:
                 digest.update(b"none;")
                 continue
-            # Little-endian order is spelt out so that the same data have the same fingerprint on every machine.
+            # Explicit little-endian order gives the same fingerprint on every machine.
             ordered = np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<"))
             digest.update(f"{ordered.dtype.str}{ordered.shape};".encode())
             digest.update(ordered.reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
     def take(self, rows: np.ndarray | Sequence[int]) -> "DataSet":
-        """The given rows, in the given order. A published test part stays marked if any of its rows are among them.
+        """The given rows, in the given order. Rows of a published test part stay marked.
 
         Raises:
             DataError: if a row is outside 0 .. N - 1.
@@ -117,15 +110,14 @@ class DataSet:
         return np.arange(len(self)) if self.numbers is None else self.numbers
 
     def where(self, row: int) -> str:
-        """The place of a row in the words of a message, counted from 1 as lines are."""
+        """The place of a row, for messages, counted from 1 like lines."""
         of_test = self.kind == "table" and self.test_rows is not None and row in self.test_rows
         return f"{self.name}: {'test ' if of_test else ''}row {self.row_numbers[row] + 1:,}"
 
     def with_levels(self, levels: int) -> "DataSet":
-        """The same images declared to have `levels` levels: for data whose own largest value understates them.
+        """The same images with `levels` levels, for data whose largest value is below the largest level.
 
-        Raises:
-            DataError: for a table, or if a value does not fit.
+        Raises: DataError: for a table, or if a value is too large.
         """
         if self.kind != "image":
             raise DataError(f"{self.name}: a table has no levels, {levels} were expected")
@@ -136,10 +128,10 @@ class DataSet:
 
 
 def detect_levels(largest: int) -> int:
-    """The number of levels of images whose largest value is `largest`: the smallest of 2, 17, 32 and 256 that holds it.
+    """The number of levels of images whose largest value is `largest`: the smallest of 2, 17, 32 and 256 that suffices.
 
-    17 is chosen only when the largest value is exactly 16, as in scikit-learn's digits; everything from 2 to 31 is
-    otherwise taken for 5-bit data.
+    17 is chosen only when the largest value is exactly 16, as in scikit-learn's digits; other values from 2 to 31 count
+    as 5-bit data.
     """
     if largest <= 1:
         return 2
@@ -159,7 +151,7 @@ def image_set(
 ) -> DataSet:
     """Images `(N, C, H, W)` uint8 as a data set; `levels` are detected if they are not given."""
     if x.size == 0:
-        raise DataError(f"{name}: no images in it (shape {x.shape})")
+        raise DataError(f"{name}: the data have no images (shape {x.shape})")
     return DataSet(
         name=name,
         kind="image",
@@ -184,7 +176,7 @@ def table_set(
 ) -> DataSet:
     """A finite table `(N, D)` as a data set."""
     if x.size == 0:
-        raise DataError(f"{name}: no values in it (shape {x.shape})")
+        raise DataError(f"{name}: the table has no values (shape {x.shape})")
     return DataSet(
         name=name,
         kind="table",
@@ -199,9 +191,9 @@ def table_set(
 
 
 def subset(rows: int, limit: int | None, seed: int) -> np.ndarray | None:
-    """The rows that `limit` keeps: a random draw without replacement, in the data's order; None keeps all.
+    """A random subset of `limit` rows without replacement, in the data's order; None keeps all rows.
 
-    A draw and not the first rows, because files are often sorted (by class, by time) and end with the test part.
+    The subset is random, because files are often sorted (by class, by time) and end with the test part.
 
     Raises:
         OptionError: if `limit` is not positive.

@@ -1,4 +1,4 @@
-"""The column names of a table in a file, without its values."""
+"""Column names of a table in a file, read without its values."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ class Header(NamedTuple):
 
 
 def read_header(name: str) -> Header | None:
-    """The names of all columns of a toy or of a table in a file; None for images and for files that are not there.
+    """The names of all columns of a toy or of a table in a file; None for images and for missing files.
 
     Raises:
         DataError: if the file cannot be read.

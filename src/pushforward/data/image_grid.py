@@ -1,4 +1,4 @@
-"""A grid of images as one picture."""
+"""Image grids: many images as one picture."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def image_grid(
 ) -> Image:
     """Images ``(N, C, H, W)`` of the integers 0..levels-1 as one picture, row by row, one pixel a pixel.
 
-    One channel is drawn in grey, three as red, green and blue; with any other number only the first is drawn. Values
-    are rounded, clamped to 0..levels-1 and scaled to 0..255; values that are not finite become 0. columns: images per
-    row; None makes the picture about square. gap: width of the grey line between two images in pixels. marked: indices
-    of images that get a coloured frame in the gap. Raises ShapeError.
+    One channel is shown in grey, three as red, green and blue; for other numbers only the first channel is shown.
+    Values are rounded, clamped to 0..levels-1 and scaled to 0..255; values that are not finite become 0. columns:
+    images per row; None makes the picture about square. gap: width of the grey line between two images in pixels.
+    marked: indices of images that get a coloured frame in the gap. Raises ShapeError.
     """
     from PIL import Image
 
     images = np.asarray(images)
     if images.ndim != 4 or 0 in images.shape:
-        raise ShapeError(f"images of shape (N, C, H, W) expected, none of these 0, got {images.shape}")
+        raise ShapeError(f"images of shape (N, C, H, W) with positive sizes expected, got {images.shape}")
     count, channels, height, width = images.shape
     shown = images if channels == 3 else np.repeat(images[:, :1], 3, 1)
     finite = np.nan_to_num(shown.astype(np.float64), nan=0.0, posinf=levels - 1, neginf=0.0)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm")
-# Pillow tries these only: some of its other readers start outside programs (EPS) or are seldom exercised.
+# Pillow tries only these formats: some of its other readers start external programs (EPS) or are seldom used.
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM")
 _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")
@@ -62,7 +62,7 @@ def prepare_image(preparation: Preparation, image: Image) -> Image:
         width, height = image.size
         square = min(width, height)
         x, y = (width - square) // 2, (height - square) // 2
-        # Not resize(box=...): its filter reaches for pixels outside the box.
+        # Not resize(box=...), because its filter uses pixels outside the box.
         image = image.crop((x, y, x + square, y + square)).resize((side, side), Resampling.BILINEAR)
     return _in_mode(image, "L") if preparation.grey else image
 
@@ -84,10 +84,9 @@ def prepare_array(x: np.ndarray, preparation: Preparation, where: str) -> np.nda
 
 
 def find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
-    """The image files of a folder in the order of their names, or those of its sub-folders with one class label each.
+    """The image files of a folder, sorted by name, or those of its sub-folders with a class label for each folder.
 
-    Raises:
-        DataError: if there are none, or the folder cannot be read.
+    Raises: DataError: if there are no images, or the folder cannot be read.
     """
 
     def images(place: Path) -> list[Path]:
@@ -109,11 +108,10 @@ def find_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
 def read_images(paths: Sequence[Path], preparation: Preparation) -> np.ndarray:
     """The images in `paths`: `(N, C, H, W)` uint8, grey if all of them are, otherwise RGB.
 
-    Palettes and other colour spaces become RGB; what is transparent is laid over white; a photograph is turned the
-    way its camera was held. Headers are read first, so that nothing is decoded before all sizes are known to agree.
+    Palettes and other colour spaces become RGB, transparent pixels get a white background, and photographs are rotated
+    by their EXIF orientation. Headers are read first: no image is decoded before all sizes are known to agree.
 
-    Raises:
-        DataError: if a file is damaged, has more than 8 bits a channel or several frames, or sizes differ.
+    Raises: DataError: if a file is damaged, has more than 8 bits per channel or several frames, or sizes differ.
     """
     shapes = []
     for path in paths:
@@ -124,7 +122,7 @@ def read_images(paths: Sequence[Path], preparation: Preparation) -> np.ndarray:
         if (h, w) != (height, width):
             raise DataError(
                 f"{path}: {h} x {w} pixels (height x width), but {paths[0].name} has {height} x {width}; all images "
-                "must agree: use --resize N, or --crop"
+                "must have one size: use --resize N, or --crop"
             )
     mode = "L" if preparation.grey or all(grey for *_, grey in shapes) else "RGB"
     channels = len(mode)
@@ -138,11 +136,11 @@ def read_images(paths: Sequence[Path], preparation: Preparation) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image]:
-    """An image whose header is read and acceptable; what Pillow raises inside, decoding included, names the file."""
+    """An open image with a valid header; errors of Pillow inside, also from decoding, name the file."""
     from PIL import Image
 
     size = file_size(path)
-    # Pillow logs what it refuses as well as raising it; without any handler, logging would print that beside our error.
+    # Pillow also logs the errors that it raises; without a handler, logging would print them next to ours.
     logger = logging.getLogger("PIL")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
@@ -151,29 +149,30 @@ def _opened(path: Path) -> Iterator[Image]:
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > max(_PIXELS_ALWAYS_ALLOWED, 64 * size):
                 raise DataError(
-                    f"{path}: {size:,} bytes claim to hold {image.width} x {image.height} pixels: not an honest image"
+                    f"{path}: {size:,} bytes declare {image.width} x {image.height} pixels, "
+                    "which is implausible for an image"
                 )
             bits = _stored_bits(image)
             if bits > 8 or image.mode not in _GREY_MODES + _COLOUR_MODES:
                 stored = f"{bits} bits" if bits > 8 else f"an image of Pillow's mode {image.mode!r}"
                 raise DataError(
-                    f"{path}: 8 bits a channel expected, the file has {stored}; scale it to 8 bits, or save the "
+                    f"{path}: 8 bits per channel expected, the file has {stored}; convert it to 8 bits, or save the "
                     "numbers as an .npy table"
                 )
             if getattr(image, "n_frames", 1) != 1:
-                raise DataError(f"{path}: one picture expected, but the file has several frames; extract one")
+                raise DataError(f"{path}: a single image expected, but the file has several frames; extract one")
             yield image
 
 
 def _stored_bits(image: Image) -> int:
-    """Bits of a channel in the file itself: Pillow opens colours of 16 bits in a mode of 8, and drops the lower half.
+    """Bits per channel in the file: Pillow opens 16-bit colours in an 8-bit mode and drops the lower half.
 
-    Its other formats hold at most 8 bits.
+    Its other formats have at most 8 bits.
     """
     if image.format == "TIFF":
         tags: Any = image
         return int(max(tags.tag_v2.get(_BITS_PER_SAMPLE, (1,))))
-    # How the pixels are laid out, as "RGB;16B"; for PPM, and only there, with the largest value: ("RGB", 65535).
+    # The layout of the pixels, such as "RGB;16B"; for PPM only, with the largest value: ("RGB", 65535).
     layouts = [tile[3] for tile in getattr(image, "tile", ())]
     largest = [arguments[1] for arguments in layouts if image.format == "PPM" and isinstance(arguments, tuple)]
     if largest:
@@ -182,13 +181,13 @@ def _stored_bits(image: Image) -> int:
 
 
 def _upright_size(image: Image) -> tuple[int, int]:
-    """Height and width once the camera's orientation is applied."""
+    """Height and width after the EXIF orientation is applied."""
     width, height = image.size
     return (width, height) if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8) else (height, width)
 
 
 def _flatten(image: Image) -> Image:
-    """The image upright and in mode L or RGB, over white where it is transparent."""
+    """The upright image in mode L or RGB, with a white background for transparent pixels."""
     from PIL import Image, ImageOps
 
     turned = image.getexif().get(_ORIENTATION, 1) != 1
@@ -201,7 +200,7 @@ def _flatten(image: Image) -> Image:
 
 
 def _in_mode(image: Image, mode: str) -> Image:
-    """`image` in `mode`, itself if it is (Pillow would copy it)."""
+    """`image` converted to `mode`, without a copy if it already has that mode."""
     return image if image.mode == mode else image.convert(mode)
 
 

@@ -1,4 +1,4 @@
-"""From a name or a path to a checked data set, with every option applied or refused."""
+"""Loading of a data set by name or path; every option is applied or raises an error."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def load(
 ) -> DataSet:
     """Load a named data set (see `names`), a file, or a folder of images.
 
-    Files are told apart by their endings: .npy, .npz, idx names as MNIST's publisher uses them, .csv and .tsv (also
-    with .gz), .parquet, and single images. Arrays of one or two dimensions are tables, of three or four images. Columns
-    of a table that only number its rows, as the index of a DataFrame does, are left out unless they are asked for by
+    The ending of a file name selects the reader: .npy, .npz, idx names as MNIST's publisher uses them, .csv and .tsv
+    (also with .gz), .parquet, and single images. Arrays of one or two dimensions are tables, of three or four images.
+    Columns of a table that only number its rows, like the index of a DataFrame, are excluded unless they are chosen by
     name; `DataSet.left_out` has their names.
 
-    preparation: which rows and columns, and how images are prepared; or its fields as ``options``. data_dir: where
-    named data are looked for; default: the environment variable PUSHFORWARD_DATA. seed: for the draw of ``limit`` rows
-    and for toys, which have ``limit`` points (default 10,000).
+    preparation: the choice of rows and columns, and the preparation of images; or its fields as ``options``. data_dir:
+    the folder of the named data; default: the environment variable PUSHFORWARD_DATA. seed: for the random choice of
+    ``limit`` rows and for toys, which have ``limit`` points (default 10,000).
 
-    Raises DataError if the data cannot be found or read, or do not go with an option; OptionError if an option is
+    Raises DataError if the data cannot be found or read, or do not match an option; OptionError if an option is
     unknown, out of range, or not for this kind of data.
 
     >>> from pushforward import data
@@ -69,7 +69,7 @@ def load(
         _require_labels(data)
     if preparation.test is None:
         return data
-    # Every test row is used, and read as the others are.
+    # All test rows are used, with the same preparation as the others.
     chosen = replace(preparation, test=None, limit=None)
     if data.left_out:
         chosen = replace(chosen, columns=data.columns)
@@ -77,7 +77,7 @@ def load(
 
 
 def reduce_bits(data: DataSet, bits: int) -> DataSet:
-    """Images of 256 levels with their leading ``bits`` only; raises DataError for images of other levels."""
+    """Images of 256 levels reduced to their leading ``bits``; raises DataError for another number of levels."""
     if data.levels != 256:
         raise DataError(f"bits: images of 256 levels expected, but {data.name} has {data.levels}")
     return replace(data, x=data.x >> (8 - bits), levels=2**bits)
@@ -86,7 +86,7 @@ def reduce_bits(data: DataSet, bits: int) -> DataSet:
 def with_test(data: DataSet, test: DataSet) -> DataSet:
     """``data`` followed by the rows of ``test``, which are marked as the test part.
 
-    Raises DataError where the two do not fit each other, OptionError where ``data`` have a test part of their own.
+    Raises DataError if the two do not match, OptionError if ``data`` already has a test part.
     """
     if data.test_rows is not None:
         raise OptionError(f"{data.name} has a published test part; a test file is for data without one")
@@ -136,7 +136,7 @@ def _existing(name: str) -> Path:
         if path.exists():
             return path
     except (OSError, ValueError):
-        pass  # a name with a NUL, or one that is too long: it cannot be there
+        pass  # a name with a NUL, or a name that is too long: no such file can exist
     shown = name if len(name) <= 200 else f"{name[:200]}..."
     if "/" in name or "\\" in name or name.lower().endswith(_SUFFIXES) or looks_like_idx(path):
         raise DataError(f"{shown}: no such file or folder")
@@ -159,7 +159,7 @@ def _load_path(path: Path, preparation: Preparation, seed: int) -> DataSet:
             data = from_matrix(path.name, str(path), array, columns, context)
         else:
             data = image_set(path.name, as_images(array, str(path)), labels=labels, source=str(path))
-    # Levels are detected before rows are dropped: they belong to the data, not to the draw.
+    # Levels are detected before rows are dropped: they are a property of all data, not of the random subset.
     rows = subset(len(data), preparation.limit, seed)
     data = data if rows is None else data.take(rows)
     if data.kind == "image":
@@ -168,12 +168,12 @@ def _load_path(path: Path, preparation: Preparation, seed: int) -> DataSet:
 
 
 def is_array(path: Path) -> bool:
-    """Whether `read_array` reads files of such a name."""
+    """Whether `read_array` reads files with this ending."""
     return path.name.lower().endswith((".npy", ".npz")) or looks_like_idx(path)
 
 
 def read_array(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """The array in a file and, where there are, its class labels; raises DataError."""
+    """The array in a file and, if it has any, its class labels; raises DataError."""
     lower = path.name.lower()
     if lower.endswith(".npy"):
         return read_npy(path), None
@@ -182,13 +182,13 @@ def read_array(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if looks_like_idx(path):
         return read_idx(path), None
     raise DataError(
-        f"{path}: a file of this ending is not read; {', '.join(_SUFFIXES)}, idx files (such as "
-        "train-images-idx3-ubyte.gz) and folders of images are"
+        f"{path}: unknown file ending; expected {', '.join(_SUFFIXES)}, an idx file (such as "
+        "train-images-idx3-ubyte.gz) or a folder of images"
     )
 
 
 def _load_image_files(path: Path, preparation: Preparation, seed: int) -> DataSet:
-    """A folder of images or a single one. They have 256 levels however dark they are: that is what the files store."""
+    """A folder of images or a single image. They always have 256 levels, because the files store 8 bits."""
     paths, labels = find_images(path) if path.is_dir() else ([path], None)
     rows = subset(len(paths), preparation.limit, seed)
     if rows is not None:

@@ -1,4 +1,4 @@
-"""The data sets that have a name: what they are, in which folders they are looked for, how they are read."""
+"""Named data sets: their descriptions, the folders where they are searched, and their readers."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ _DIGITS_SOURCE = "scikit-learn's load_digits (UCI, Optical Recognition of Handwr
 
 @dataclass(frozen=True)
 class DataInfo:
-    """One line of the list of named data: what it is, where it is looked for, and whether it is there."""
+    """One entry of the list of named data: its description, its possible folders, and whether its files exist."""
 
     name: str
     summary: str
@@ -34,10 +34,10 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class _Named:
-    """A named data set that lives in files.
+    """A named data set stored in files.
 
-    Each entry of `layouts` is one way in which it is stored: the files, relative to the data folder, in the order that
-    the reader wants them. A file also counts as there when it carries the ending .gz.
+    Each entry of `layouts` is one way of storing it: the files, relative to the data folder, in the order that the
+    reader needs. A file with the additional ending .gz is also accepted.
     """
 
     summary: str
@@ -49,7 +49,7 @@ class _Named:
 
 @dataclass(frozen=True)
 class _Request:
-    """What a reader is given: the files of the layout that was found, and how the images are wanted."""
+    """The arguments of a reader: the files of the existing layout, and the preparation of the images."""
 
     name: str
     files: tuple[Path, ...]
@@ -74,7 +74,7 @@ class _Request:
 
 
 def _idx_layouts(folders: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """The four files of MNIST and its kin, images first, in each folder and in both spellings."""
+    """The four files of MNIST and similar data sets, images first, in each folder and in both spellings."""
     layouts = []
     for folder in folders:
         for dash in ("-", "."):
@@ -148,7 +148,7 @@ def _read_celeba(request: _Request) -> DataSet:
 
 
 def _celeba_folders(partition: Path) -> tuple[Path, ...]:
-    """Where the pictures are, given the list of partitions: beside it, or as in the publisher's own folders."""
+    """Possible folders of the pictures: that of the list of partitions, or those of the publisher."""
     return partition.parent / "img_align_celeba", partition.parent.parent / "Img" / "img_align_celeba"
 
 
@@ -169,7 +169,7 @@ _FILED: dict[str, _Named] = {
     "fashion-mnist": _Named(
         "pictures of clothes, 60,000 and 10,000 for testing",
         "(70000, 1, 28, 28)",
-        # Not directly in the data folder: the files are named as those of MNIST.
+        # Not directly in the data folder, because the files have the names of MNIST's.
         _idx_layouts(["fashion-mnist", "fashion_mnist", "FashionMNIST/raw", "FashionMNIST"]),
         "get the four .gz files from https://github.com/zalandoresearch/fashion-mnist",
         _read_mnist,
@@ -195,7 +195,7 @@ NAMES: tuple[str, ...] = ("digits", *toys.TOYS, *_FILED)
 
 
 def resolve_data_dir(data_dir: Path | None) -> Path | None:
-    """The folder in which named data are looked for: `data_dir`, or else $PUSHFORWARD_DATA, or else none."""
+    """The folder of the named data sets: `data_dir`, or else $PUSHFORWARD_DATA, or else None."""
     if data_dir is not None:
         return Path(data_dir)
     named = os.environ.get("PUSHFORWARD_DATA", "")
@@ -203,7 +203,7 @@ def resolve_data_dir(data_dir: Path | None) -> Path | None:
 
 
 def names(data_dir: Path | None = None) -> tuple[DataInfo, ...]:
-    """Every named data set, with whether its files are in `data_dir` (default: $PUSHFORWARD_DATA).
+    """All named data sets, and whether their files are in `data_dir` (default: $PUSHFORWARD_DATA).
 
     >>> from pushforward import data
     >>> [info.name for info in data.names() if info.present][:3]
@@ -212,20 +212,20 @@ def names(data_dir: Path | None = None) -> tuple[DataInfo, ...]:
     base = resolve_data_dir(data_dir)
     infos = [DataInfo("digits", "handwritten digits, small", "(1797, 1, 8, 8)", ("inside scikit-learn",), True)]
     for toy in toys.TOYS:
-        infos.append(DataInfo(toy, toys.describe(toy), "(10000, 2)", ("drawn on the spot",), True))
+        infos.append(DataInfo(toy, toys.describe(toy), "(10000, 2)", ("generated",), True))
     for name, entry in _FILED.items():
         infos.append(DataInfo(name, entry.summary, entry.shape, _places(entry, base), _find(entry, base) is not None))
     return tuple(infos)
 
 
 def _places(entry: _Named, base: Path | None) -> tuple[str, ...]:
-    """The first file of each layout, as it is looked for."""
+    """The first file of each layout, as searched."""
     root = "$PUSHFORWARD_DATA" if base is None else str(base)
     return tuple(f"{root}/{layout[0]}" for layout in entry.layouts)
 
 
 def _find(entry: _Named, base: Path | None) -> tuple[Path, ...] | None:
-    """The files of the first layout that is there whole."""
+    """The files of the first layout that is complete."""
     if base is None:
         return None
     for layout in entry.layouts:
@@ -245,8 +245,7 @@ def _present(path: Path) -> Path | None:
 def load_named(name: str, data_dir: Path | None, preparation: Preparation, seed: int) -> DataSet:
     """The images of a named data set (toys aside), prepared; `preparation.limit` rows of them, drawn by `seed`.
 
-    Raises:
-        DataError: if its files are not there, or damaged.
+    Raises: DataError: if its files are missing or damaged.
     """
     if name == "digits":
         return _load_digits(preparation, seed)
@@ -256,10 +255,10 @@ def load_named(name: str, data_dir: Path | None, preparation: Preparation, seed:
         places = ", ".join(layout[0] for layout in entry.layouts)
         if base is None:
             raise DataError(
-                f"{name}: PUSHFORWARD_DATA is not set and no --data-dir was given; in that folder it would be "
-                f"looked for as {places}; {entry.how}"
+                f"{name}: PUSHFORWARD_DATA is not set and no --data-dir was given; the files expected in that folder "
+                f"are {places}; {entry.how}"
             )
-        raise DataError(f"{name}: not in {base}, looked there for {places} and what belongs to it; {entry.how}")
+        raise DataError(f"{name}: not in {base}, which has no complete set of files of {places}; {entry.how}")
     if name == "celeba":
         crop, size = preparation.crop or CELEBA_CROP, preparation.resize or CELEBA_SIZE
         preparation = replace(preparation, crop=crop, resize=size)

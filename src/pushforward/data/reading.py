@@ -1,4 +1,4 @@
-"""How bytes from outside come in: regular files only, never more of them than the file can honestly hold."""
+"""Safe reading of files: regular files only, and never more memory than the size of the file justifies."""
 
 import gzip
 import stat
@@ -27,21 +27,21 @@ class Readable(Protocol):
 
 @contextmanager
 def foreign(path: Path | str, form: str) -> Iterator[None]:
-    """Turn whatever a parser raises over somebody else's bytes into one DataError that names the file.
+    """Context manager that turns any error of a parser into one DataError that names the file.
 
-    Parsers of hostile input raise nearly anything (struct.error, KeyError, RecursionError, OverflowError, ...), hence
-    the broad except: keep the block small.
+    Parsers of hostile input raise almost any exception (struct.error, KeyError, RecursionError, OverflowError, ...).
+    The except clause is therefore broad: keep the block small.
     """
     try:
         with warnings.catch_warnings():
-            # What a parser only warns about (Python 2 headers, odd metadata) does not concern a reader of the data.
+            # Warnings of a parser (Python 2 headers, odd metadata) do not concern the user.
             warnings.simplefilter("ignore")
             yield
     except PushforwardError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise DataError(f"{path}: cannot be read as {form}, it is damaged or something else ({reason})") from error
+        raise DataError(f"{path}: cannot be read as {form}; it is damaged or has another format ({reason})") from error
 
 
 def file_size(path: Path) -> int:
@@ -72,21 +72,21 @@ def require_size(path: Path | str, size: int) -> int:
 
 
 def expansion_limit(compressed: int) -> int:
-    """The most bytes that `compressed` bytes may expand to: 256 times as many, but 256 MiB are always allowed.
+    """The largest size to which `compressed` bytes may expand: 256 times as much, or 256 MiB if that is more.
 
-    Deflate reaches 1,032 times on constant data; data worth modelling stay far below 256.
+    Deflate reaches a factor of 1,032 on constant data; real data stay far below 256.
     """
     return min(MAX_BYTES, max(_ALWAYS_ALLOWED, 256 * compressed))
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether the file starts as a gzip stream does."""
+    """Whether the file starts with the bytes of a gzip stream."""
     with foreign(path, "a file"), path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
 
 
 def read_exactly(file: Readable, size: int) -> bytearray:
-    """`size` bytes, or fewer at the stream's end; memory grows with what has arrived, not with what was claimed."""
+    """`size` bytes, or fewer at the end of the stream; memory grows with the bytes read, not with `size`."""
     buffer = bytearray()
     while len(buffer) < size:
         piece = file.read(min(_PIECE, size - len(buffer)))
@@ -111,7 +111,8 @@ def read_all(path: Path, form: str) -> bytearray:
         content = read_exactly(unpacked, limit + 1)
     if len(content) > limit:
         raise DataError(
-            f"{path}: {size:,} compressed bytes expand to more than {limit:,}, as no honest data do; unpack it yourself"
+            f"{path}: {size:,} compressed bytes expand to more than {limit:,}, "
+            "which is implausible for data; unpack the file yourself"
         )
     if not content:
         raise DataError(f"{path}: the file is empty")

@@ -1,4 +1,4 @@
-"""Which rows are trained on, which decide when to stop, and which are only ever scored."""
+"""Splits of rows into training, validation and test parts."""
 
 import json
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Split:
 
     @classmethod
     def from_json(cls, text: str) -> "Split":
-        """Read what `to_json` wrote.
+        """The split in the output of `to_json`.
 
         Raises:
             DataError: if it is not such an object, or a row is in two parts.
@@ -44,7 +44,7 @@ class Split:
         try:
             lists = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"split: JSON expected, but {error}") from error
+            raise DataError(f"split: invalid JSON ({error})") from error
         if not isinstance(lists, dict) or set(lists) != set(_PARTS):
             raise DataError(f"split: an object with the lists {', '.join(_PARTS)} expected")
         parts = {part: _indices(part, lists[part]) for part in _PARTS}
@@ -61,13 +61,12 @@ def _indices(part: str, values: object) -> np.ndarray:
 
 
 def split(data: DataSet, seed: int = 0) -> Split:
-    """Divide the rows of `data` into training, validation and test parts; every row is in exactly one.
+    """Split the rows of `data` into training, validation and test parts; every row is in exactly one.
 
-    With a published test part, that is the test part, and a tenth of the other rows, drawn by `seed`, is the
-    validation part. Without one, the rows are divided 80/10/10 by `seed`.
+    A published test part is the test part, and a random tenth of the other rows is the validation part. Without a
+    published test part, the rows are split at random 80/10/10. `seed` determines the random choice.
 
-    Raises:
-        DataError: with fewer than ten rows to divide.
+    Raises: DataError: with fewer than ten rows to split.
 
     >>> from pushforward import data
     >>> rows = data.split(data.load("two-moons", limit=100), seed=0)
@@ -79,15 +78,14 @@ def split(data: DataSet, seed: int = 0) -> Split:
     order = np.random.default_rng(seed).permutation(len(data))
     published = np.isin(order, data.test_rows)
     test, rest = order[published], order[~published]
-    _require_rows(len(rest), f"{data.name} has, beside its published test part,")
+    _require_rows(len(rest), f"{data.name} has, without its published test part,")
     return _split(rest, test, max(1, round(0.1 * len(rest))))
 
 
 def random_split(rows: int, seed: int, name: str) -> Split:
-    """Divide the numbers of ``rows`` rows 80/10/10 by ``seed``.
+    """A random 80/10/10 split of ``rows`` rows, determined by ``seed``.
 
-    Raises:
-        DataError: with fewer than ten rows, named after `name`.
+    Raises: DataError: with fewer than ten rows; the message has `name`.
     """
     _require_rows(rows, f"{name} has")
     order = np.random.default_rng(seed).permutation(rows)
@@ -103,5 +101,5 @@ def _split(rest: np.ndarray, test: np.ndarray, validation: int) -> Split:
 def _require_rows(rows: int, owner: str) -> None:
     if rows < 10:
         raise DataError(
-            f"{owner} {rows} rows: at least 10 are needed to divide them into training, validation and test"
+            f"{owner} {rows} rows: at least 10 are needed for a split into training, validation and test rows"
         )

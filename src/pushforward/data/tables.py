@@ -1,7 +1,6 @@
 """Tables in files: delimited text (.csv, .csv.gz, .tsv) and Parquet, both through pyarrow.
 
-Delimited text that pyarrow refuses is read again with Python's `csv`, which is slower but knows the row: it either
-reads the file or says in which row and column it fails.
+If pyarrow refuses delimited text, Python's `csv` reads it again. It is slower, but an error names the row and column.
 """
 
 import contextlib
@@ -26,9 +25,9 @@ _LINE_LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class _Layout:
-    """How a text file is laid out: its delimiter, whether it starts with a header, and the columns' names.
+    """The layout of a text file: its delimiter, whether it starts with a header, and the column names.
 
-    unnamed: the columns for which the header has no name.
+    unnamed: the columns without a name in the header.
     """
 
     delimiter: str
@@ -57,7 +56,7 @@ def read_csv(path: Path, columns: Sequence[str] | None = None, context: Sequence
 
 
 def _rows(path: Path, content: bytearray, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the number of the line it ends on."""
+    """Each non-empty row, with the number of its last line."""
 
     def lines() -> Iterator[str]:
         text = TextIOWrapper(BytesIO(content), encoding="utf-8-sig", newline="")
@@ -88,12 +87,12 @@ def find_layout(path: Path, content: bytearray) -> _Layout:
         try:
             rows = [cells for _, cells in islice(_rows(path, content, candidate), 20)]
         except DataError as error:
-            failure = error  # a wide row may be one field too long for csv when divided at the wrong character
+            failure = error  # with the wrong delimiter a wide row may be one field that is too long for csv
         else:
             first |= {candidate: rows} if rows else {}
     if not first:
         raise failure
-    # A delimiter that divides every row alike beats one that is merely frequent: "1,5;2,5" has decimal commas.
+    # A delimiter with the same count in every row beats a frequent one: "1,5;2,5" has decimal commas.
     widths = {d: [len(cells) for cells in rows] for d, rows in first.items()}
     even = [d for d, counts in widths.items() if len(set(counts)) == 1 and counts[0] > 1]
     delimiter = even[-1] if even else max(first, key=lambda d: widths[d][0])
@@ -107,7 +106,7 @@ def find_layout(path: Path, content: bytearray) -> _Layout:
 
 
 def _is_header(rows: list[list[str]]) -> bool:
-    """Whether the first row names the columns: all of it is text, or some of it is where the second row has numbers."""
+    """Whether the first row is a header: all its cells are text, or a cell is text above a number in the second row."""
     text = [_number(cell) is None for cell in rows[0]]
     if all(text):
         return True
@@ -117,7 +116,7 @@ def _is_header(rows: list[list[str]]) -> bool:
 
 
 def _number(cell: str) -> float | None:
-    """The number that a cell holds, NaN for a missing one, None for text."""
+    """The number in a cell, NaN for a missing value, None for text."""
     cell = cell.strip()
     if cell in _MISSING:
         return float("nan")
@@ -183,8 +182,7 @@ def _read_slow(path: Path, content: bytearray, layout: _Layout, choice: Choice) 
 def read_parquet(path: Path, columns: Sequence[str] | None = None, context: Sequence[str] | None = None) -> DataSet:
     """A table from a Parquet file.
 
-    Raises:
-        DataError: if it is damaged, a chosen column does not hold numbers, or a value is missing.
+    Raises: DataError: if it is damaged, a chosen column is not numeric, or a value is missing.
     """
     import pyarrow
     import pyarrow.parquet
@@ -196,9 +194,9 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, context: Sequ
         _require_numeric(path, schema, choice)
         require_size(path, 8 * rows * len(choice.needed))
         if 8 * rows * len(choice.needed) > expansion_limit(size):
-            raise DataError(f"{path}: {size:,} bytes claim to hold {rows:,} rows, as no honest data do")
+            raise DataError(f"{path}: {size:,} bytes declare {rows:,} rows, which is implausible for data")
         needed = [schema.names[i] for i in choice.needed]
-        # Selected again after reading: pyarrow returns the file's order, and takes "a" to ask for "a.b" as well.
+        # Selected again after reading: pyarrow keeps the file's order, and for "a" also reads "a.b".
         table = file.read(columns=needed, use_threads=False).select(needed)
         # Decimals do not convert to NumPy, and nulls only from floats.
         target = pyarrow.schema([(name, pyarrow.float64()) for name in needed])
@@ -207,7 +205,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, context: Sequ
 
 
 def _index_columns(schema: Any) -> frozenset[int]:
-    """The columns that pandas wrote as the index of the table, as the file's metadata say."""
+    """The columns that pandas wrote as the index of the table, from the file's metadata."""
     with contextlib.suppress(ValueError, RecursionError):
         metadata = schema.pandas_metadata
         declared = metadata.get("index_columns") if isinstance(metadata, dict) else None

@@ -1,8 +1,8 @@
 """Six toy densities in the plane, each with an exact sampler and the true log-density of exactly that sampler.
 
-The shapes are those of the FFJORD experiments (Grathwohl et al., 2019) as far as a density can be written down for
-them. Three are a curve plus Gaussian noise, so that their density is an integral along the curve; it is smooth, and
-Gauss-Legendre panels evaluate it to about ten digits. The other three have closed forms.
+The shapes are those of the FFJORD experiments (Grathwohl et al., 2019), if their density has a formula. Three are a
+curve plus Gaussian noise: their density is an integral along the curve, which Gauss-Legendre panels evaluate to about
+ten digits. The other three have closed forms.
 """
 
 from collections.abc import Callable
@@ -27,13 +27,13 @@ class _Toy:
 
 
 def sample(name: str, n: int, seed: int = 0) -> Array:
-    """`n` independent points of the toy `name`: `(n, 2)` float64, the same for the same seed.
+    """`n` independent samples of the toy `name`: `(n, 2)` float64, equal for equal seeds.
 
     Raises:
         OptionError: if there is no such toy, or `n` is negative.
     """
     if n < 0:
-        raise OptionError(f"n: a number of points, 0 or above, expected, got {n}")
+        raise OptionError(f"n: a number of points of at least 0 expected, got {n}")
     return _toy(name).draw(n, np.random.default_rng(seed))
 
 
@@ -52,7 +52,7 @@ def log_density(name: str, x: Array) -> Array:
 
 
 def describe(name: str) -> str:
-    """What the toy `name` is, in one line."""
+    """The description of the toy `name`, in one line."""
     return _toy(name).summary
 
 
@@ -193,7 +193,7 @@ _PINWHEEL_STD = np.array([0.3, 0.1])  # along and across a blade
 
 
 def _swirl(radius: Array) -> Array:
-    """The angle by which a point at `radius` is turned; beyond 20, where no sample is ever seen, it stays finite."""
+    """The rotation angle of a point at `radius`; beyond 20, far outside all samples, it stays finite."""
     return np.asarray(_PINWHEEL_RATE * np.exp(np.minimum(radius, 20.0)))
 
 
@@ -209,7 +209,7 @@ def _draw_pinwheel(n: int, rng: np.random.Generator) -> Array:
 
 
 def _log_pinwheel(x: Array) -> Array:
-    """Turning by an angle that depends on the radius only keeps areas, so that the Gaussian is merely moved."""
+    """The log-density of the unrotated Gaussian: a rotation by an angle that depends on the radius preserves areas."""
     half = x / 2
     swirl = _swirl(np.hypot(half[:, 0], half[:, 1]))
     blades = []
