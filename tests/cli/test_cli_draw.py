@@ -100,7 +100,7 @@ def test_a_model_of_classes_is_sampled_from_those_asked_for(run: Run, labelled_m
         ("table_model", ("-n", "99999999999999"), "at most"),
         ("table_model", ("--temperature", "0"), "temperature"),
         ("table_model", ("--temperature", "nan"), "temperature"),
-        ("table_model", ("--out", "s.png"), "rows and no images"),
+        ("table_model", ("--out", "s.png"), "rows, not images"),
         ("table_model", ("--given", "age=1"), "not conditional"),
         ("table_model", ("--class", "1"), "not conditional"),
         ("image_model", (), "--out NAME.png"),

@@ -182,5 +182,5 @@ def test_fit_of_nothing_leaves_nothing(run: Run, tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({}), tmp_path / "none.parquet")
     code, _, err = run("fit", tmp_path / "none.parquet", "--out", tmp_path / "m", *SMALL)
     assert code == 3, err
-    assert "none.parquet: there are no columns in it" in err
+    assert "none.parquet: the table has no columns" in err
     assert not (tmp_path / "m").exists()
