@@ -57,7 +57,7 @@ $(DOCS_STAMP): $(STAMP)
 
 docs: $(DOCS_STAMP)  ## build the documentation site in build/site, and check its links
 	@rm -rf build/site
-	@$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/site
+	@$(BIN)/python -m sphinx -q -W --keep-going -E -d build/doctrees docs build/site
 	@$(BIN)/python scripts/check_site.py build/site
 	@echo "Done. Open build/site/index.html in a browser."
 

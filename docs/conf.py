@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -114,16 +115,33 @@ def _mathml(self: Any, node: nodes.Node) -> None:
     raise nodes.SkipNode
 
 
-def _without_catch_all(
+def _plain_signature(
     app: Sphinx, kind: str, name: str, value: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """No arguments for an abstract class that has no constructor of its own."""
-    return ("" if signature == "(*args: Any, **kwargs: Any)" else signature), returned
+    """A signature without the wrappers of names and limits; none for an abstract class without a constructor."""
+    if signature is not None and re.fullmatch(r"\(\*args: \S+, \*\*kwargs: \S+\)", signature):
+        return "", returned
+    return _plain(signature), _plain(returned)
+
+
+def _plain(signature: str | None) -> str | None:
+    if signature is None:
+        return None
+    named = re.sub(r"(?:~?[\w.]+\.)?TypeAliasForwardRef\('(\w+)'\)", r"\1", signature)
+    # Of Annotated[int | None, Ge(ge=1)] the type alone.
+    return re.sub(r"~?(?:typing|types)\.Annotated\[([^\[\],]*(?:\[[^\]]*\])?[^\[\],]*)(?:, [^\]]*)\]", r"\1", named)
+
+
+def _with_fields(app: Sphinx, kind: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """The descriptions of the options, after the docstring of their schema."""
+    fields = getattr(value, "model_fields", {}) if kind == "class" else {}
+    lines += ["", *(f"- ``{field}``: {info.description}" for field, info in fields.items() if info.description), ""]
 
 
 def setup(app: Sphinx) -> None:
     """Register the directive ``reference`` and formulas as MathML, which browsers show without a script."""
     app.add_directive("reference", Reference)
-    app.connect("autodoc-process-signature", _without_catch_all)
+    app.connect("autodoc-process-signature", _plain_signature)
+    app.connect("autodoc-process-docstring", _with_fields)
     app.connect("missing-reference", _by_short_name)
     app.add_html_math_renderer("mathml", (_mathml, None), (_mathml, None))
