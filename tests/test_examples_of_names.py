@@ -48,7 +48,7 @@ def names_of(package: ModuleType) -> list[str]:
 
 def called_by_users() -> Iterator[tuple[str, Any]]:
     """The functions and classes among the public names, but for errors and abstract classes."""
-    for package in [*_PACKAGES, "presets", "inference.energies"]:
+    for package in [*_PACKAGES, "inference.energies"]:
         module = importlib.import_module(f"pushforward.{package}")
         for name in names_of(module):
             value = getattr(module, name)
