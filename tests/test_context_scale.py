@@ -96,18 +96,27 @@ def test_the_moments_are_set_once_saved_and_loaded(tmp_path: Path) -> None:
 def test_a_state_without_moments_of_contexts_is_loaded_and_leaves_them_unchanged() -> None:
     torch.manual_seed(0)
     flow = flows.build("maf", 2, context_dim=1, transforms=1, hidden=(8,))
-    x, context = torch.randn(10, 2), 3 + torch.randn(10, 1)
+    x, context = torch.randn(100, 2), 3 + torch.randn(100, 1)
     state = {name: value for name, value in flow.state_dict().items() if not name.startswith("context_scale.")}
     other = flows.build("maf", 2, context_dim=1, transforms=1, hidden=(8,))
     other.load_state_dict(state)
     prepared = other.prepare_context(context)
     assert prepared is not None
     assert torch.equal(prepared, context)
+    # Also where the flow is trained on: its nets know the contexts as they were given.
+    before = other.eval().log_prob(x, context)
+    assert other.context_scale is not None
+    assert not other.context_scale.awaits_data
+    other.initialise(x, context)
+    other.load_state_dict({**other.state_dict()})
+    prepared = other.prepare_context(context)
+    assert prepared is not None
+    assert torch.equal(prepared, context)
+    assert before.shape == (100,)
     # A state with some of them is damaged.
     state["context_scale.mean"] = torch.zeros(1, dtype=torch.float64)
     with pytest.raises(RuntimeError, match="Missing key"):
         other.load_state_dict(state)
-    assert x.shape == (10, 2)
 
 
 def test_contexts_far_from_the_training_ones_stay_different_and_finite() -> None:

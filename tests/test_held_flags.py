@@ -32,6 +32,7 @@ def in_threads(*actions: Callable[[], None]) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
+    assert not any(thread.is_alive() for thread in threads), "the threads wait for each other"
     if errors:
         raise errors[0]
 

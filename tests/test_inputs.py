@@ -172,6 +172,21 @@ def test_blocks_of_samples_keep_the_order_of_contexts(monkeypatch: pytest.Monkey
     assert len(x.reshape(-1, 2).unique(dim=0)) == 30
 
 
+def test_complex_contexts_are_refused() -> None:
+    with pytest.raises(DtypeError, match=r"context must be real numbers, got torch.complex64"):
+        conditional_flow().log_prob(X, CONTEXT + 1j)
+
+
+def test_evaluation_of_a_flow_compiles_into_one_graph() -> None:
+    flow = flows.build("real_nvp", 2, transforms=1, hidden=(4,))
+    torch._dynamo.reset()
+    for call in (flow.encode, flow.decode):
+        compiled = torch.compile(call, fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(X), call(X))
+        assert flow.training
+    torch._dynamo.reset()
+
+
 def test_training_without_initialise_says_so_once() -> None:
     x, context = X.repeat(4, 1), CONTEXT.repeat(4, 1)
     flow = flows.build("nsf", 2, context_dim=1, transforms=1, hidden=(8,))

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pushforward.channel_moments import channel_moments
 from pushforward.errors import ContextError
 from pushforward.events import Shape
-from pushforward.module_state import InitialisedByData
+from pushforward.module_state import CheckedState, InitialisedByData
 from pushforward.precision import has_float64
 
 # Standard deviations up to which a context is unchanged; beyond, it grows logarithmically, to 8e5 at the largest
@@ -18,12 +19,12 @@ from pushforward.precision import has_float64
 _LINEAR = 1e4
 
 
-class ContextScale(nn.Module, InitialisedByData):
+class ContextScale(nn.Module, InitialisedByData, CheckedState):
     """``(context - mean) / std`` for each number of a context, with moments in float64 that `initialise` sets once.
 
-    Before `initialise`, and for models saved without moments, contexts pass unchanged. A number that does not vary
-    among the contexts given is only centred. The moments stay float64 whatever dtype the flow has, and on a device
-    without float64 they stay on the CPU.
+    Before `initialise` contexts pass unchanged. A number that does not vary among the contexts given is only centred. A
+    standard deviation of 0 means that contexts pass unchanged for good: it marks models saved without moments. The
+    moments stay float64 whatever dtype the flow has, and on a device without float64 they stay on the CPU.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -34,11 +35,12 @@ class ContextScale(nn.Module, InitialisedByData):
 
     def forward(self, context: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Contexts ``(B, *shape)`` of any real dtype, standardised, in ``dtype`` on ``device``."""
-        raw = context.to(device, dtype)
-        scaled = (context.to(self.mean.device, torch.float64) - self.mean) / self.std
-        far = scaled.abs().clamp(min=_LINEAR)
-        scaled = torch.where(scaled.abs() <= _LINEAR, scaled, scaled.sign() * _LINEAR * (1 + (far / _LINEAR).log()))
-        return torch.where(self.initialised.to(device), scaled.to(device, dtype), raw)
+        raw, known = context.to(device, dtype), self.std > 0
+        scaled = (context.to(self.mean.device, torch.float64) - self.mean) / torch.where(known, self.std, 1.0)
+        size = scaled.abs()
+        far = scaled.sign() * _LINEAR * (1 + (size.clamp(min=_LINEAR) / _LINEAR).log())
+        scaled = torch.where(size <= _LINEAR, scaled, far)
+        return torch.where(self.initialised.to(device) & known.to(device), scaled.to(device, dtype), raw)
 
     @torch.no_grad()
     def initialise(self, context: Tensor) -> None:
@@ -46,18 +48,15 @@ class ContextScale(nn.Module, InitialisedByData):
         if bool(self.initialised):
             return
         values = context.to(self.mean.device, torch.float64)
-        mean = values.mean(0)
-        # Squares of small or large numbers leave even float64's range: the deviations are scaled first.
-        size = (values - mean).abs().amax(0)
-        unit = torch.where(size > 0, size, 1.0)
-        std = ((values - mean) / unit).square().mean(0).sqrt() * unit
-        if not (mean.isfinite().all() and std.isfinite().all()):
+        if not bool(values.isfinite().all()):
             raise ContextError("contexts that are not finite cannot set the flow's standardisation of contexts")
-        # A column of one value still varies by the rounding of its mean.
-        varies = size > 1e-12 * mean.abs()
-        self.mean.copy_(mean)
-        self.std.copy_(torch.where(varies & (std > 0), std, 1.0))
+        mean, std = channel_moments(values.reshape(len(values), -1))
+        self.mean.copy_(mean.reshape(self.mean.shape))
+        self.std.copy_(std.reshape(self.std.shape))
         self.initialised.fill_(True)
+
+    def state_problem(self) -> str | None:
+        return "has a negative standard deviation" if bool((self.std < 0).any()) else None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ContextScale:
         device = fn(torch.zeros((), device=self.initialised.device)).device
@@ -72,5 +71,9 @@ class ContextScale(nn.Module, InitialisedByData):
     ) -> None:
         ours: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, ours, *more)
-        # Flows were once saved without moments of their contexts.
-        missing += ours if len(ours) < len(self.state_dict()) else []
+        if len(ours) < len(self.state_dict()):
+            missing += ours
+            return
+        # Flows were once saved without moments of their contexts, and their nets were trained on unscaled ones.
+        self.std.zero_()
+        self.initialised.fill_(True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pushforward import noise as noise_source
 from pushforward.bases import Base
 from pushforward.context_scale import ContextScale
-from pushforward.errors import ContextError, OptionError, UninitialisedWarning
+from pushforward.errors import ContextError, DtypeError, OptionError, UninitialisedWarning
 from pushforward.events import Shape
 from pushforward.inputs import Inputs, TensorLike, as_rows, as_tensor, inner
 from pushforward.module_state import InitialisedByData
@@ -78,9 +78,13 @@ class Density(nn.Module, ABC):
         seed: int | None = None,
     ) -> Tensor:
         """The same as `log_prob`."""
-        return self._log_density(self.prepare(x, context, noise=noise, generator=generator, seed=seed))
+        inputs = self.prepare(x, context, noise=noise, generator=generator, seed=seed)
+        if self.training and torch.is_grad_enabled():
+            self._warn_of_missing_initialisation(inputs.x.shape[0])
+        return self.log_density(inputs)
 
-    def _log_density(self, inputs: Inputs) -> Tensor:
+    def log_density(self, inputs: Inputs) -> Tensor:
+        """`log_prob` of a batch as `prepare` gives it."""
         x, context, noise = inputs
         z, log_term = self.transform.to_latent(x, context, noise)
         value = self.base.log_prob(z, context) + log_term
@@ -136,8 +140,6 @@ class Density(nn.Module, ABC):
         back = direction == "to_data"
         shape = self.transform.latent_shape if back else self.event_shape
         rows = as_rows(x, "z" if back else "x", shape, self._anchor)
-        if not back and self.training and torch.is_grad_enabled():
-            self._warn_of_missing_initialisation(rows.shape[0])
         embedded = self.prepare_context(context, rows.shape[0])
         spec = self.transform.noise_to_data if back else self.transform.noise_to_latent
         if noise is None:
@@ -203,6 +205,8 @@ class Density(nn.Module, ABC):
         if context is None:
             raise ContextError(f"this flow needs a {wanted}, none was given")
         value = as_tensor(context, "context")
+        if value.is_complex():
+            raise DtypeError(f"context must be real numbers, got {value.dtype}")
         if self.embedding is not None and not value.is_floating_point():
             value = self.embedding(value.to(self.device).long())
         if tuple(value.shape[1:]) != self.context_shape or value.ndim == 0:
@@ -272,15 +276,16 @@ class Density(nn.Module, ABC):
             each = self.prepare_context(context)
             groups = (n,) if each is None else (n, each.shape[0])
             count = math.prod(groups)
-            block = count
-            if not torch.is_grad_enabled():
-                block = max(1, min(_BLOCK_EVENTS, _BLOCK_VALUES // max(1, math.prod(self.event_shape))))
-            parts = [
-                self._sample_block(start, min(start + block, count), each, temperature, generator)
-                for start in range(0, max(1, count), max(1, block))
-            ]
+            parts = [self._sample_block(*block, each, temperature, generator) for block in self.sample_blocks(count)]
             x, value = parts[0] if len(parts) == 1 else (torch.cat(column) for column in zip(*parts, strict=True))
         return x.reshape(*groups, *self.event_shape), value.reshape(groups)
+
+    def sample_blocks(self, count: int) -> list[tuple[int, int]]:
+        """First number and end of the samples that `sample` draws in each pass; a single pass with gradients."""
+        block = max(1, count)
+        if not torch.is_grad_enabled():
+            block = max(1, min(_BLOCK_EVENTS, _BLOCK_VALUES // max(1, math.prod(self.event_shape))))
+        return [(start, min(start + block, count)) for start in range(0, max(1, count), block)]
 
     def _sample_block(
         self, start: int, stop: int, each: Tensor | None, temperature: float, generator: torch.Generator | None

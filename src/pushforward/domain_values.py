@@ -94,7 +94,8 @@ def wrap(domain: Domain, x: Tensor) -> Tensor:
     """``x: (N, *event_shape)`` with every value of a period that wraps brought into that period; ``x`` if none does."""
     if not domain.wraps:
         return x
-    values = x.clone().reshape(len(x), -1)
+    # Integers a period away are no integers where the period is none.
+    values = (x.clone() if x.is_floating_point() else x.double()).reshape(len(x), -1)
     for part, columns in _parts(domain, values):
         if part.wraps:
             values[:, columns] = wrapped(values[:, columns], part.low, part.high)

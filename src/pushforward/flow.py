@@ -327,5 +327,5 @@ class Flow(Density):
             contexts = None if context is None else repeat_rows(context, count)
             inputs = Inputs(repeat_rows(x, count), contexts, noise)
             with self._pass_threads.suited(len(number), x.device):
-                values.append(self._log_density(inputs).reshape(count, -1))
+                values.append(self.log_density(inputs).reshape(count, -1))
         return torch.cat(values)

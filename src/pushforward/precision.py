@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from threading import Lock
 from typing import Any
@@ -16,7 +17,7 @@ from pushforward.held_flags import HeldFlags
 
 # Whether a module is in training mode.
 _TRAINING: HeldFlags[nn.Module] = HeldFlags(
-    attrgetter("training"), lambda part, value: setattr(part, "training", value)
+    attrgetter("training"), lambda part, value: object.__setattr__(part, "training", value)
 )
 
 # Devices whose tensors cannot be float64.
@@ -122,6 +123,24 @@ def evaluation(module: nn.Module) -> Iterator[None]:
     Lower precision is for training: a net then returns different outputs for inputs that differ in the last bit, so
     that `to_data` would not invert `to_latent`.
     """
-    one = next(iter((*module.parameters(), *module.buffers())), torch.empty(0))
-    with _TRAINING.held(list(module.modules()), False), strict_precision(one):
+    one = next(chain(module.parameters(), module.buffers()), torch.empty(0))
+    # A compiler cannot trace a lock; a compiled graph belongs to one thread's call.
+    held = _switched_off if torch.compiler.is_compiling() else _held
+    with held(list(module.modules())), strict_precision(one):
         yield
+
+
+def _held(modules: list[nn.Module]) -> AbstractContextManager[object]:
+    return _TRAINING.held(modules, False)
+
+
+@contextmanager
+def _switched_off(modules: list[nn.Module]) -> Iterator[None]:
+    training = [module for module in modules if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -59,7 +59,9 @@ class Rows:
 
     def on(self, flow: Flow) -> tuple[Tensor, Tensor | None]:
         """Events on the flow's device and in its dtype, and contexts in their own, which the flow standardises."""
-        x = self.x.to(flow.device, non_blocking=True).to(flow.dtype)
+        # Integers move in their own size; float64 may not exist on the device.
+        x = self.x.to(flow.dtype) if self.x.is_floating_point() else self.x
+        x = x.to(flow.device, non_blocking=True).to(flow.dtype)
         return x, None if self.context is None else on_device(self.context, flow.device)
 
     def batches(self, flow: Flow, size: int = _BATCH) -> Iterator[tuple[int, Tensor, Tensor | None]]:

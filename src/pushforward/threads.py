@@ -6,6 +6,7 @@ than the work. Where another process has the processor of one thread, all others
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -73,14 +74,13 @@ class PassThreads:
     def suited(self, rows: int, device: torch.device) -> Iterator[None]:
         """The context of a pass of ``rows`` rows; torch has its own number of threads again afterwards.
 
-        A pass of many more rows than any before has its work counted, on one thread.
+        A pass of many more rows than any before has its work counted, and keeps torch's number.
         """
         if not _many_threads(device) or rows == 0:
             yield
             return
         with restored_threads():
             if rows > _MANY_TIMES * self._rows:
-                torch.set_num_threads(1)
                 with WorkCounter() as counter:
                     yield
                 self._rows, self._work = rows, counter.mean_work
@@ -90,7 +90,12 @@ class PassThreads:
 
 
 def _many_threads(device: torch.device) -> bool:
-    """Whether there is a number of threads to choose; code that is being compiled cannot change it."""
+    """Whether there is a number of threads to choose; code that is being compiled cannot change it.
+
+    Not outside the main thread: a thread that uses torch for the first time keeps the number of that moment for good.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
     return device.type == "cpu" and not torch.compiler.is_compiling() and torch.get_num_threads() > 1
 
 

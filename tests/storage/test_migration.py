@@ -8,7 +8,7 @@ import pytest
 import torch
 from resealed import edit_config
 
-from pushforward import flows, storage
+from pushforward import fit, flows, storage
 from pushforward.errors import ModelError
 from pushforward.preparation import Preparation
 from pushforward.storage import migration
@@ -86,7 +86,14 @@ def test_a_tensor_that_its_format_did_not_have_may_be_missing_and_no_other(
         storage.load(tmp_path / "m")
     edit_config(tmp_path / "m", "format", value=2)
     context = torch.tensor([[2015.0]])
-    assert torch.equal(storage.load(tmp_path / "m").prepare_context(context), context)
+    loaded = storage.load(tmp_path / "m")
+    assert torch.equal(loaded.prepare_context(context), context)
+    x, contexts = torch.randn(50, 3), 2015 + torch.randn(50, 1)
+    before = loaded.likelihood(x, contexts).value
+    fit(loaded, x, context=contexts, steps=1, lr=1e-12, progress=False)
+    torch.testing.assert_close(loaded.log_prob(x, contexts) - loaded.log_prob(x, contexts + 1), torch.zeros(50))
+    assert torch.equal(loaded.prepare_context(contexts), contexts)
+    assert before.shape == (50,)
     state.pop(next(name for name in state if name.endswith("weight")))
     storage.save(flow, tmp_path / "damaged")
     edit_config(tmp_path / "damaged", "format", value=2)

@@ -9,6 +9,7 @@ from pushforward import noise as noise_source
 from pushforward.diagnostics.integration import continuous_part
 from pushforward.events import repeat_rows
 from pushforward.flow import Flow
+from pushforward.noise import NoiseValue
 from pushforward.precision import evaluation, in_float64
 from pushforward.transforms.dequantisation import dequantisation
 
@@ -27,20 +28,26 @@ def sampling_error(flow: Flow, n: int, context: Tensor | None = None, seed: int 
     contexts = None
     if context is not None:
         contexts = repeat_rows(context, n)
-    noise = None
-    if flow.transform.noise_to_latent is not None:
-        with evaluation(flow):
-            embedded = flow.prepare_context(contexts, rows.shape[0])
-            z = flow.base.sample(
-                len(rows), embedded, generator=generator.manual_seed(seed), dtype=flow.dtype, device=flow.device
-            )
-            spec = flow.transform.noise_to_data
-            back = noise_source.draw(spec, len(rows), flow.dtype, flow.device, generator)
-            noise = flow.transform.path_noise(rows, z, embedded, back)
+    generator.manual_seed(seed)
+    parts = []
     with evaluation(flow):
-        scored = flow.log_prob(rows, contexts, noise=noise)
+        for start, stop in flow.sample_blocks(len(rows)):
+            given = None if contexts is None else contexts[start:stop]
+            noise = _path_noise(flow, rows[start:stop], given, generator)
+            parts.append(flow.log_prob(rows[start:stop], given, noise=noise))
+    scored = torch.cat(parts)
     error = in_float64((scored - claimed.flatten()).abs()) / in_float64(scored.abs().clamp(min=1))
     return torch.where(error.isnan(), torch.inf, error).reshape(groups)
+
+
+def _path_noise(flow: Flow, rows: Tensor, contexts: Tensor | None, generator: torch.Generator) -> NoiseValue:
+    """The noise for which `to_latent` returns the latents of samples; ``generator`` draws these again."""
+    if flow.transform.noise_to_latent is None:
+        return None
+    embedded = flow.prepare_context(contexts, len(rows))
+    z = flow.base.sample(len(rows), embedded, generator=generator, dtype=flow.dtype, device=flow.device)
+    back = noise_source.draw(flow.transform.noise_to_data, len(rows), flow.dtype, flow.device, generator)
+    return flow.transform.path_noise(rows, z, embedded, back)
 
 
 @torch.no_grad()

@@ -77,6 +77,8 @@ def encode(flow: Flow, x: Tensor, context: Tensor | None, seed: int) -> tuple[Te
     """
     with evaluation(flow):
         contexts = flow.context_values(context, x.shape[0])
+        if contexts is not None and not contexts.is_floating_point():
+            contexts = contexts.cpu().double()  # means of integers are no integers
         z = torch.cat(list(row_latents(flow, Rows(x, contexts), seed)))
         return flow.base.to_unbounded(z), contexts
 

@@ -90,7 +90,6 @@ def fit(
     require_exact(flow)
     options = options or InferenceOptions()
     rows = context_rows(flow, context, "target")
-    flow.initialise_context(rows)
     folder = None if out is None else Path(out)
     with (
         contextlib.closing(Metrics(folder)) as metrics,
@@ -129,6 +128,7 @@ class _DensityRun(GradientRun[InferenceResult]):
         if message is not None:
             self._note(message)
         self.result.gradient = "reparameterised" if route is None else "path"
+        flow.initialise_context(context)
         self.objective = PathELBO(flow, log_density, route)
         self.stepper = Stepper(flow, parameters, options, self.objective.shown, self.clock)
         self.left_out = 0

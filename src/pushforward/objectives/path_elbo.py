@@ -152,7 +152,7 @@ def grad_log_q(flow: Density, route: Route, drawn: Draw, context: Tensor | None)
     if route == "jacobian":
         return _by_jacobian(drawn)
     x = drawn.x.detach().requires_grad_()
-    gradient: Tensor = torch.autograd.grad(flow.log_prob(x, context).sum(), x)[0]
+    gradient: Tensor = torch.autograd.grad(flow.log_density(flow.prepare(x, context)).sum(), x)[0]
     return gradient
 
 

@@ -41,7 +41,8 @@ def checked_rows(
     contexts = context_rows(flow, context, name)
     if contexts is not None and len(contexts) != len(events):
         raise ContextError(f"{name} has {len(events)} rows, but its context has {len(contexts)}")
-    rows = Rows(wrap(flow.transform.domain, events), contexts)
+    events = wrap(flow.transform.domain, events)
+    rows = Rows(events.to(flow.dtype) if events.is_floating_point() else events, contexts)
     domain = flow.transform.domain
     anywhere = zero_density and domain.kind != "integers"
     require_inside(flow, rows, lambda row: f"{name} row {row}", column_names(x), REAL if anywhere else domain)
