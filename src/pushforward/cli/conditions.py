@@ -10,6 +10,7 @@ import numpy as np
 
 from pushforward.array_types import Array
 from pushforward.data import load
+from pushforward.error_messages import did_you_mean
 from pushforward.errors import OptionError
 from pushforward.storage import SavedModel
 
@@ -28,11 +29,12 @@ def given_context(model: SavedModel, given: str | None, labels: Sequence[int] | 
         return _labels(flow.embedding.num_embeddings, given, labels)
     names = model.context_names
     if labels is not None or given is None:
-        raise OptionError(
-            f"this model is conditional on {', '.join(names)}: give them with --given {names[0]}=VALUE,..."
-        )
-    if "=" in given and not os.path.exists(given):
-        return _values(given, names)
+        raise OptionError(f"this model is conditional on {', '.join(names)}: set --given {_example(names)}, or a file")
+    if not os.path.exists(given):
+        if "=" in given:
+            return _values(given, names)
+        if given.replace(",", "").replace(".", "").replace("-", "").isdigit():
+            raise OptionError(f"--given: name=number expected, got {given!r}; write --given {_example(names)}")
     return load(given, columns=names).x
 
 
@@ -44,14 +46,25 @@ def _labels(classes: int, given: str | None, labels: Sequence[int] | None) -> Ar
     return np.asarray(labels, dtype=np.int64)
 
 
+def _example(names: tuple[str, ...]) -> str:
+    return ",".join(f"{name}=VALUE" for name in names)
+
+
 def _values(given: str, names: tuple[str, ...]) -> Array:
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for word in next(csv.reader([given], skipinitialspace=True)):
         name, _, text = word.rpartition("=")
+        name = name.strip()
+        if name not in names:
+            hint = did_you_mean(name, names) or f"this model is conditional on {', '.join(names)}"
+            missing = "one value per name expected; a file holds several rows" if not name else f"no context {name!r}"
+            raise OptionError(f"--given: {missing}; {hint}")
         try:
-            found[name.strip()] = float(text)
+            values[name] = float(text)
         except ValueError:
             raise OptionError(f"--given: name=number expected, got {word!r}") from None
-    if set(found) != set(names) or not np.isfinite(list(found.values())).all():
-        raise OptionError(f"--given: finite values of {', '.join(names)} expected, got {given!r}")
-    return np.asarray([[found[name] for name in names]], dtype=np.float64)
+    if set(values) != set(names):
+        raise OptionError(f"--given: a value of {', '.join(n for n in names if n not in values)} is missing")
+    if not np.isfinite(list(values.values())).all():
+        raise OptionError(f"--given: finite values expected, got {given!r}")
+    return np.asarray([[values[name] for name in names]], dtype=np.float64)
