@@ -84,7 +84,14 @@ class Density(nn.Module, ABC):
         return self.log_density(inputs)
 
     def log_density(self, inputs: Inputs) -> Tensor:
-        """`log_prob` of a batch as `prepare` gives it."""
+        """Log-density in nats, (B,), of a batch that `prepare` returned; see `log_prob`.
+
+        >>> import torch
+        >>> from pushforward import flows
+        >>> flow = flows.build("nice", event_shape=(2,), hidden=(8,))
+        >>> flow.log_density(flow.prepare(torch.zeros(3, 2))).shape
+        torch.Size([3])
+        """
         x, context, noise = inputs
         z, log_term = self.transform.to_latent(x, context, noise)
         value = self.base.log_prob(z, context) + log_term
@@ -281,7 +288,14 @@ class Density(nn.Module, ABC):
         return x.reshape(*groups, *self.event_shape), value.reshape(groups)
 
     def sample_blocks(self, count: int) -> list[tuple[int, int]]:
-        """First number and end of the samples that `sample` draws in each pass; a single pass with gradients."""
+        """First number and end of the samples that `sample` draws in each pass; a single pass with gradients.
+
+        >>> import torch
+        >>> from pushforward import flows
+        >>> with torch.no_grad():
+        ...     flows.build("nice", event_shape=(2,), hidden=(8,)).sample_blocks(20_000)
+        [(0, 16384), (16384, 20000)]
+        """
         block = max(1, count)
         if not torch.is_grad_enabled():
             block = max(1, min(_BLOCK_EVENTS, _BLOCK_VALUES // max(1, math.prod(self.event_shape))))
