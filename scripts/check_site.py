@@ -62,7 +62,7 @@ def problems(site: Path) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what is wrong, or how many pages and links are right."""
+    """Print the problems of the site, and the numbers of pages and links."""
     site = Path(arguments[0]).resolve()
     pages = list(site.rglob("*.html"))
     if not pages:

@@ -15,23 +15,6 @@ from typing import Any
 import pushforward
 
 _FILE = Path(__file__).with_name("public_names.txt")
-_PACKAGES = [
-    "bases",
-    "data",
-    "diagnostics",
-    "errors",
-    "evaluation",
-    "flows",
-    "inference",
-    "maps",
-    "nets",
-    "objectives",
-    "presets",
-    "reports",
-    "storage",
-    "training",
-    "transforms",
-]
 
 
 def public_names(module: ModuleType) -> list[str]:
@@ -73,7 +56,7 @@ def listing() -> str:
     lines = ["pushforward"]
     for name, value in front:
         lines += [f"  {line}" for line in (described(name, value) if not isinstance(value, ModuleType) else [name])]
-    for package in _PACKAGES:
+    for package in pushforward._PACKAGES:
         module = importlib.import_module(f"pushforward.{package}")
         lines += ["", f"pushforward.{package}"]
         for name in public_names(module):

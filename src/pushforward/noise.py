@@ -86,20 +86,23 @@ def map_noise(noise: NoiseValue, function: Callable[[Tensor], Tensor]) -> NoiseV
 
 def generator_of(generator: torch.Generator | None, seed: int | None, device: torch.device) -> torch.Generator | None:
     """The generator to draw from: the one given, one of ``seed``, or None for torch's own. Raises OptionError."""
+    _require_one_source(generator, seed)
     if seed is None:
         return generator
-    if generator is not None:
-        raise OptionError("a seed and a generator were given; give one of them")
     return torch.Generator(device).manual_seed(seed)
 
 
 def key_of(generator: torch.Generator | None, seed: int | None) -> int:
     """The seed that keys noise: the one given, one drawn from ``generator``, or 0. Raises OptionError."""
+    _require_one_source(generator, seed)
     if generator is None:
         return seed or 0
-    if seed is not None:
-        raise OptionError("a seed and a generator were given; give one of them")
     return int(torch.randint(2**63 - 1, (), generator=generator, device=generator.device))
+
+
+def _require_one_source(generator: torch.Generator | None, seed: int | None) -> None:
+    if generator is not None and seed is not None:
+        raise OptionError("a seed and a generator were given; give one of them")
 
 
 def draw(

@@ -36,7 +36,7 @@ def test_every_flow_is_saved_and_loaded_at_every_width(name: str, features: int,
 
 
 def test_a_table_of_thousands_of_columns_is_built_in_a_second() -> None:
-    # Time and memory in proportion to what is stored: one operation a layer, not one a coordinate.
+    # Building takes time and memory in proportion to the stored weights: one operation per layer, not per coordinate.
     limit = AllocationLimit(1 << 34, 2000)
     with limit:
         flow = flows.build("maf", 1500, transforms=2, hidden=(8,))

@@ -24,7 +24,7 @@ _STEP = 1e-5
 _CHUNK_VALUES = 100_000
 
 
-def repeat_rows(value: NoiseValue, times: int) -> NoiseValue:
+def repeat_each_row(value: NoiseValue, times: int) -> NoiseValue:
     """Each row of a tensor, or of every tensor in noise, ``times`` times in a row."""
     return map_noise(value, lambda tensor: tensor.repeat_interleave(times, 0))
 
@@ -103,7 +103,7 @@ def log_term_error(
             return _magnitude(log_term + transform.to_latent(outputs, context, path)[1])
     if method == "autograd":
         copies = outputs[:1].numel()
-        repeated = repeat_rows(rest, copies)
+        repeated = repeat_each_row(rest, copies)
         jacobian = autograd_jacobian(lambda rows, which: run(rows, take_rows(repeated, which))[0], variable)
     else:
         jacobian = difference_jacobian(lambda rows: run(rows, rest)[0], variable)

@@ -62,8 +62,8 @@ class BaselineData:
     def in_own_units(self) -> BaselineData:
         """The same view with training columns, and contexts, of mean 0 and variance 1.
 
-        What is fitted to it, with whatever constants, does not depend on the units of the data. Columns of one unit are
-        divided by one number.
+        A baseline that is fitted to this view does not depend on the units of the data. Columns of one unit are divided
+        by one number.
         """
         mean, scale = _location_and_scale(self.train)
         if self.same_unit:

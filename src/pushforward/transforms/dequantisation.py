@@ -28,7 +28,7 @@ class Dequantisation(Transform):
     With it ``log_prob`` of integer data is a one-draw lower bound on their log-probability; the log term is ``-ln q(u |
     x) - D ln levels``, so that bits/dim is ``-log_prob / (D ln 2)`` with nothing added. Data that are not such integers
     have probability 0. `to_data` maps values outside [0, 1] to the nearest level; the log term there is that of the
-    path from which they came. law: the name of q.
+    path from which they came. law: the kind of q, ``uniform`` or ``variational``.
     """
 
     kind = "bound"
