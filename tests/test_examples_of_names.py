@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import pushforward
-from test_public_names import _PACKAGES, public_names
+from test_public_names import public_names
 
 # Public names that a user does not call, each with the reason. Errors, abstract classes and constants need none here.
 _WITHOUT_EXAMPLE = {
@@ -48,7 +48,7 @@ def names_of(package: ModuleType) -> list[str]:
 
 def called_by_users() -> Iterator[tuple[str, Any]]:
     """The functions and classes among the public names, but for errors and abstract classes."""
-    for package in [*_PACKAGES, "inference.energies"]:
+    for package in [*pushforward._PACKAGES, "inference.energies"]:
         module = importlib.import_module(f"pushforward.{package}")
         for name in names_of(module):
             value = getattr(module, name)

@@ -12,7 +12,6 @@ import pytest
 import pushforward
 from pushforward.likelihood import Likelihood
 from test_examples_of_names import names_of
-from test_public_names import _PACKAGES
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"^:::\{reference\} (\S+)\n(.*?)^:::$", re.MULTILINE | re.DOTALL)
@@ -30,7 +29,7 @@ def test_the_reference_has_every_public_name_once() -> None:
     identities = [id(value) for value in documented]
     assert len(set(identities)) == len(identities)
     missing = []
-    for package in _PACKAGES:
+    for package in pushforward._PACKAGES:
         module = importlib.import_module(f"pushforward.{package}")
         names = [name for name in names_of(module) if name not in ("TYPE_CHECKING", "energies")]
         missing += [f"{package}.{name}" for name in names if id(getattr(module, name)) not in identities]
