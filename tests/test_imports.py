@@ -15,7 +15,7 @@ LAYERS = (
     "version errors error_messages data_frames domain domain_values support events noise likelihood held_flags "
     "precision differentiation module_state array_types atomic_files preparation channel_moments option_checks "
     "triangular coordinate_blocks inputs context_scale processors threads",
-    "maps nets kernels data",
+    "maps nets kernels data mixtures",
     "transforms bases structure density",
     "objectives",
     "flow distribution units rows row_domain",

@@ -1,0 +1,204 @@
+"""Gaussian components with full covariances, conditioned exactly on the values that each row has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pushforward.mixtures.rows import patterns
+
+# Numbers that one block of rows holds for its features and its components.
+_BLOCK_SIZE = 4_000_000
+# Mean of the upper half of a standard Gaussian.
+_HALF_MEAN = math.sqrt(2 / math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class Scatter:
+    """Sums over rows, weighted by responsibilities, about the means of the components.
+
+    counts: ``(K,)``, the sums of the weights. deviations: ``(K, D)``. products: ``(K, D, D)``, of pairs of deviations.
+    """
+
+    counts: Tensor
+    deviations: Tensor
+    products: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class FullCovariance:
+    """K Gaussians of D values.
+
+    means: ``(K, D)``. covariances: ``(K, D, D)``. centre, scatter: ``(D,)`` and ``(D, D)``, the moments of all rows, by
+    which the values are whitened before they are squared, and towards which the covariance of few rows is pulled.
+    """
+
+    means: Tensor
+    covariances: Tensor
+    centre: Tensor
+    scatter: Tensor
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    @classmethod
+    def single(cls, centre: Tensor, scatter: Tensor) -> FullCovariance:
+        """One component with the moments of all rows."""
+        return cls(centre[None], scatter[None], centre, scatter)
+
+    def blocks(self, values: Tensor, present: Tensor) -> Iterator[Block]:
+        """The rows in blocks of the same columns."""
+        for columns, rows in patterns(present):
+            marginal = _Marginal(self, columns, present.shape[1])
+            size = max(1, _BLOCK_SIZE // (len(self) + marginal.features))
+            for part in torch.split(rows, size):
+                yield Block(part, marginal, marginal.expand(values[part][:, columns]))
+
+    def no_statistics(self) -> Scatter:
+        """Statistics of no rows."""
+        counts, means = self.means.new_zeros(len(self)), torch.zeros_like(self.means)
+        return Scatter(counts, means, torch.zeros_like(self.covariances))
+
+    def updated(self, statistics: Scatter, strength: float) -> FullCovariance:
+        """The components that maximise the expected likelihood, with covariances pulled towards that of all rows.
+
+        strength: the number of rows that the common covariance, smaller by the part of space that each of K components
+        fills, counts for.
+        """
+        counts = statistics.counts.clamp_min(1e-12)
+        shift = statistics.deviations / counts[:, None]
+        products = statistics.products - statistics.deviations[:, :, None] * shift[:, None, :]
+        features = max(1, self.means.shape[1])
+        common = self.scatter * (strength * len(self) ** (-2 / features))
+        covariances = (products + common) / (counts + strength)[:, None, None]
+        return replace(self, means=self.means + shift, covariances=(covariances + covariances.mT) / 2)
+
+    def chosen(self, components: Tensor) -> FullCovariance:
+        """The components numbered ``components``, in that order."""
+        return replace(self, means=self.means[components], covariances=self.covariances[components])
+
+    def split(self, generator: torch.Generator) -> tuple[FullCovariance, FullCovariance]:
+        """Two halves of each component, apart along a direction of large variance."""
+        if self.means.shape[1] == 0:
+            return self, self
+        factors = torch.linalg.cholesky(self.covariances)
+        common = torch.linalg.cholesky(self.scatter)
+        _, sizes, axes = torch.linalg.svd(torch.linalg.solve_triangular(common, factors, upper=False))
+        axis = torch.multinomial(sizes.square() + 1e-300, 1, generator=generator)
+        direction = torch.take_along_dim(axes, axis[:, :, None], 1)[:, 0]
+        step = (factors @ direction[:, :, None])[:, :, 0] * _HALF_MEAN
+        covariances = self.covariances - step[:, :, None] * step[:, None, :]
+        upper, lower = (
+            replace(self, means=mean, covariances=covariances) for mean in (self.means + step, self.means - step)
+        )
+        return upper, lower
+
+    def draw(self, component: Tensor, values: Tensor, present: Tensor, generator: torch.Generator) -> Tensor:
+        """``values`` with absent ones drawn from the component ``component: (N,)`` of each row, given the others."""
+        drawn = values.clone()
+        noise = torch.randn(values.shape, generator=generator, dtype=torch.float64)
+        for columns, rows in patterns(present):
+            marginal = _Marginal(self, columns, present.shape[1])
+            absent = marginal.absent
+            if len(absent) == 0:
+                continue
+            white = marginal.whiten(values[rows][:, columns])
+            factors = torch.linalg.cholesky(marginal.remaining())
+            for k in component[rows].unique().tolist():
+                where = component[rows] == k
+                centred = white[where] - marginal.means[k]
+                expected = self.means[k, absent] + centred @ marginal.regression[k].T
+                at = rows[where]
+                drawn[at[:, None], absent] = expected + noise[at][:, absent] @ factors[k].T
+        return drawn
+
+
+class _Marginal:
+    """The components' densities of some columns, as products with features of the rows.
+
+    The values are whitened by the scatter of all rows first, so that squares lose no digits where columns nearly copy
+    each other. Each log-density is then linear in the squares, the products and the values.
+    """
+
+    def __init__(self, gaussians: FullCovariance, columns: Tensor, width: int) -> None:
+        self.columns = columns
+        known = torch.zeros(width, dtype=torch.bool)
+        known[columns] = True
+        self.absent = (~known).nonzero()[:, 0]
+        self._gaussians = gaussians
+        self._centre = gaussians.centre[columns]
+        # Back from whitened values.
+        self.unwhiten = torch.linalg.cholesky(gaussians.scatter[columns[:, None], columns])
+        identity = torch.eye(len(columns), dtype=torch.float64)
+        self._whitening = torch.linalg.solve_triangular(self.unwhiten, identity, upper=False)
+        self.means = self.whiten(gaussians.means[:, columns])
+        covariances = self._whitening @ gaussians.covariances[:, columns[:, None], columns] @ self._whitening.T
+        factors = torch.linalg.cholesky((covariances + covariances.mT) / 2)
+        self.precisions = torch.cholesky_inverse(factors)
+        log_scale = factors.diagonal(dim1=1, dim2=2).log().sum(1) + self.unwhiten.diagonal().log().sum()
+        self.pairs = torch.triu_indices(len(columns), len(columns))
+        self.features = self.pairs.shape[1] + len(columns) + 1
+        first, second = self.pairs
+        linear = (self.precisions @ self.means[:, :, None])[:, :, 0]
+        constant = -log_scale - 0.5 * len(columns) * math.log(2 * math.pi) - 0.5 * (linear * self.means).sum(1)
+        quadratic = self.precisions[:, first, second] * torch.where(first == second, -0.5, -1.0)
+        self.coefficients = torch.cat([quadratic, linear, constant[:, None]], 1).T.contiguous()
+        cross = gaussians.covariances[:, self.absent[:, None], columns]
+        self.regression = cross @ self._whitening.T @ self.precisions
+
+    def whiten(self, values: Tensor) -> Tensor:
+        white: Tensor = (values - self._centre) @ self._whitening.T
+        return white
+
+    def expand(self, values: Tensor) -> Tensor:
+        white = self.whiten(values)
+        first, second = self.pairs
+        return torch.cat([white[:, first] * white[:, second], white, white.new_ones(len(white), 1)], 1)
+
+    def remaining(self) -> Tensor:
+        """``(K, M, M)``: covariances of the absent columns given the others."""
+        absent = self.absent
+        covariances = self._gaussians.covariances
+        cross = covariances[:, self.columns[:, None], absent]
+        left = covariances[:, absent[:, None], absent] - self.regression @ (self._whitening @ cross)
+        symmetric: Tensor = (left + left.mT) / 2
+        return symmetric
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Rows that have the same columns, and the features of their values."""
+
+    rows: Tensor
+    marginal: _Marginal
+    features: Tensor
+
+    def log_densities(self) -> Tensor:
+        """``(n, K)``: the log-density of each row's values in each component."""
+        return self.features @ self.marginal.coefficients
+
+    def add(self, responsibilities: Tensor, statistics: Scatter) -> None:
+        """Add the rows, weighted by ``responsibilities: (n, K)``, to the statistics."""
+        marginal, count = self.marginal, len(self.marginal.columns)
+        sums = responsibilities.T @ self.features
+        totals, means = sums[:, -1], marginal.means
+        first, second = marginal.pairs
+        squares = sums.new_zeros(len(sums), count, count)
+        squares[:, first, second] = sums[:, : len(first)]
+        squares[:, second, first] = sums[:, : len(first)]
+        linear = sums[:, len(first) : -1]
+        cross = linear[:, :, None] * means[:, None, :]
+        about = squares - cross - cross.mT + totals[:, None, None] * means[:, :, None] * means[:, None, :]
+        deviations = linear - totals[:, None] * means
+        # From whitened values of these columns to expected values of all columns.
+        maps = torch.cat([marginal.unwhiten.expand(len(sums), count, count), marginal.regression], 1)
+        order = torch.cat([marginal.columns, marginal.absent])
+        products = maps @ about @ maps.mT
+        products[:, count:, count:] += totals[:, None, None] * marginal.remaining()
+        statistics.counts.add_(totals)
+        statistics.deviations[:, order] += (maps @ deviations[:, :, None])[:, :, 0]
+        statistics.products[:, order[:, None], order] += products

@@ -1,0 +1,164 @@
+"""The fit of a mixture: components are split until validation rows gain no more."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pushforward.mixtures.full_covariance import FullCovariance
+from pushforward.mixtures.mixture import Expectation, Mixture, Strengths
+from pushforward.mixtures.rows import MixtureRows
+from pushforward.mixtures.tables import Tables
+
+_SHRINKAGES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.6, 0.9)
+_STRENGTHS = (1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0)
+# Steps of expectation-maximisation after a split, and after the last one.
+_STEPS, _LAST_STEPS = 30, 200
+# Mean gain of the training rows, in nats, below which steps end.
+_SMALL_GAIN = 1e-4
+# Rows for each component on which a mixture grows; the last steps take all rows.
+_ROWS_PER_COMPONENT = 1000
+_LEAST_ROWS, _VALIDATION_ROWS = 20_000, 20_000
+# Counts of components in a row that gain nothing on validation rows, after which no larger one is tried.
+_PATIENCE = 2
+
+
+@dataclass(frozen=True, eq=False)
+class GrownMixture:
+    """A fitted mixture, its mean log-likelihood on validation rows, and the strengths that these chose."""
+
+    mixture: Mixture
+    validation: float
+    strengths: Strengths
+    tried: tuple[tuple[int, float], ...] = ()
+
+
+def grow(
+    rows: MixtureRows,
+    validation: MixtureRows,
+    counts: Sequence[int],
+    *,
+    max_components: int = 100,
+    seconds: float = math.inf,
+    seed: int = 0,
+) -> GrownMixture:
+    """The mixture whose number of components, and whose strengths, have the greatest validation likelihood.
+
+    counts: the number of states of each discrete column. seconds: processor time after which no further step is made.
+    """
+    clock = _Clock(seconds)
+    generator = torch.Generator().manual_seed(seed)
+    judges = _some(validation, _VALIDATION_ROWS, generator)
+    best = _single(rows, judges, counts)
+    tried = [(1, best.validation)]
+    current, failures = best, 0
+    while len(current.mixture) < max_components and failures < _PATIENCE and not clock.over():
+        count = min(2 * len(current.mixture), max_components)
+        if count > max(1, len(rows) // 5):
+            break
+        part = _some(rows, max(_LEAST_ROWS, _ROWS_PER_COMPONENT * count), generator)
+        split = replace(current, mixture=current.mixture.split(count, generator))
+        current = _climb(split, part, judges, _STEPS, clock)
+        tried.append((count, current.validation))
+        failures = 0 if current.validation > best.validation else failures + 1
+        best = max(best, current, key=lambda grown: grown.validation)
+    if len(best.mixture) > 1:
+        last = _climb(best, rows, judges, _LAST_STEPS, clock)
+        best = max(best, last, key=lambda grown: grown.validation)
+    return replace(best, tried=tuple(tried))
+
+
+def _climb(start: GrownMixture, rows: MixtureRows, judges: MixtureRows, steps: int, clock: _Clock) -> GrownMixture:
+    """Steps of expectation-maximisation until the rows gain little; validation chooses the strengths on the way."""
+    mixture, strengths, previous = start.mixture, start.strengths, -math.inf
+    best: GrownMixture | None = None
+    for step in range(steps):
+        statistics = mixture.expectation(rows)
+        gain, previous = statistics.log_likelihood - previous, statistics.log_likelihood
+        last = step == steps - 1 or gain < _SMALL_GAIN * rows.total or clock.over()
+        if step % 10 == 9 or last:
+            candidate = _strongest(mixture, statistics, strengths, judges)
+            mixture, strengths = candidate.mixture, candidate.strengths
+            if best is not None and candidate.validation <= best.validation:
+                break
+            best = candidate
+            if last:
+                break
+        else:
+            mixture = mixture.maximised(statistics, strengths)
+    assert best is not None  # the last step has a candidate
+    return best
+
+
+def _strongest(mixture: Mixture, statistics: Expectation, near: Strengths, judges: MixtureRows) -> GrownMixture:
+    """The next mixture with the strengths, near the given ones, that validation rows prefer."""
+
+    def candidate(strengths: Strengths) -> GrownMixture:
+        following = mixture.maximised(statistics, strengths)
+        return GrownMixture(following, judges.mean(following.log_prob(judges)), strengths)
+
+    best = candidate(near)
+    names = ("covariance",) * (mixture.gaussians.means.shape[1] > 0) + ("table",) * bool(mixture.tables.columns)
+    for name in names:
+        for factor in (3.0, 1 / 3.0):
+            while True:
+                strength = getattr(best.strengths, name) * factor
+                other = candidate(replace(best.strengths, **{name: strength}))
+                if not (1e-4 <= strength <= 1e4 and other.validation > best.validation):
+                    break
+                best = other
+    return best
+
+
+def _single(rows: MixtureRows, judges: MixtureRows, counts: Sequence[int]) -> GrownMixture:
+    """One component, whose correlations are shrunk as validation rows prefer."""
+    centre, covariance = _moments(rows)
+    tables = Tables.single(rows.states, counts, rows.weights)
+    best: GrownMixture | None = None
+    for shrinkage in _SHRINKAGES if len(centre) > 1 else _SHRINKAGES[:1]:
+        shrunk = covariance * (1 - shrinkage)
+        shrunk.diagonal().copy_(covariance.diagonal())
+        if torch.linalg.cholesky_ex(shrunk).info != 0:
+            continue
+        mixture = Mixture(torch.ones(1, dtype=torch.float64), FullCovariance.single(centre, shrunk), tables)
+        value = judges.mean(mixture.log_prob(judges))
+        if best is None or value > best.validation:
+            best = GrownMixture(mixture, value, Strengths())
+    assert best is not None  # the strongest shrinkage is positive definite
+    return best
+
+
+def _moments(rows: MixtureRows) -> tuple[Tensor, Tensor]:
+    """Mean ``(D,)`` and covariance ``(D, D)`` of the values that are present; variance 1 where they do not vary."""
+    weights = rows.weights[:, None] * rows.present
+    totals = weights.sum(0)
+    mean = (weights * rows.values).sum(0) / totals.clamp_min(1e-300)
+    centred = torch.where(rows.present, rows.values - mean, 0.0)
+    variances = (weights * centred.square()).sum(0) / totals.clamp_min(1e-300)
+    varies = variances.sqrt() > 1e-12 * mean.abs()
+    scale = torch.where(varies, variances.sqrt(), 1.0)
+    standard = torch.where(varies, centred / scale, 0.0)
+    # A gap counts as a product of 0, so that correlations of columns with gaps do not contradict each other.
+    size = totals.clamp_min(1e-300).sqrt()
+    correlation = standard.T @ (rows.weights[:, None] * standard) / (size[:, None] * size)
+    correlation.diagonal().fill_(1.0)
+    return mean, correlation * scale[:, None] * scale
+
+
+def _some(rows: MixtureRows, most: int, generator: torch.Generator) -> MixtureRows:
+    if len(rows) <= most:
+        return rows
+    return rows.take(torch.randperm(len(rows), generator=generator)[:most])
+
+
+class _Clock:
+    def __init__(self, seconds: float) -> None:
+        self._end = time.process_time() + seconds
+
+    def over(self) -> bool:
+        return time.process_time() >= self._end
