@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,11 +27,13 @@ class Rows:
 
     context: ``(N, *context_shape)``, or labels (N,) where the flow has an embedding; None for an unconditional flow.
     labels: (N,) classes where the data have some, whether or not the flow is conditioned on them.
+    weights: (N,) float64 above 0, by which the rows count; None where all count equally.
     """
 
     x: Tensor
     context: Tensor | None = None
     labels: Tensor | None = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -48,14 +50,42 @@ class Rows:
     def take(self, rows: Tensor | Array) -> Rows:
         """The rows numbered ``rows: (B,)``, in that order."""
         index = torch.as_tensor(rows).to(self.x.device)
-        chosen = (None if part is None else part.index_select(0, index) for part in (self.context, self.labels))
+        parts = (self.context, self.labels, self.weights)
+        chosen = (None if part is None else part.index_select(0, index.to(part.device)) for part in parts)
         return Rows(self.x.index_select(0, index), *chosen)
 
     def sample(self, count: int, seed: int) -> Rows:
-        """``count`` rows drawn by ``seed``, in their order, or all where there are fewer: data are often sorted."""
+        """``count`` rows drawn by ``seed``, in their order, or all where there are fewer: data are often sorted.
+
+        Rows with weights are drawn in proportion to them, and count equally in the sample.
+        """
         if count >= len(self):
             return self
+        if self.weights is not None:
+            return self.drawn(self.draws(count, torch.Generator().manual_seed(seed)).sort().values)
         return self.take(np.sort(np.random.default_rng(seed).permutation(len(self))[:count]))
+
+    def draws(self, count: int, generator: torch.Generator) -> Tensor:
+        """Row numbers in random order: ``(count,)`` in proportion to the weights; without weights, each at most once.
+
+        A row of weight w is drawn ``count * w / sum`` times, rounded up or down at random (systematic resampling:
+        Kitagawa, "Monte Carlo filter and smoother for non-Gaussian nonlinear state space models", 1996), so that
+        ``count`` equal to a sum of whole weights repeats each row exactly as often as its weight says.
+        """
+        device = generator.device
+        order = torch.randperm(len(self), generator=generator, device=device)
+        if self.weights is None:
+            return order[:count]
+        total = self.weights[order.to(self.weights.device)].cumsum(0)
+        # The last position is exactly ``count``, whatever the rounding of the sum.
+        ends = torch.cat([total[:-1] * (count / total[-1]), total.new_tensor([float(count)])])
+        start = float(torch.rand((), generator=generator, device=device))
+        times = (ends + start).floor().diff(prepend=ends.new_zeros(1)).long().to(device)
+        return order.repeat_interleave(times)[torch.randperm(count, generator=generator, device=device)]
+
+    def drawn(self, numbers: Tensor) -> Rows:
+        """The rows with the numbers that `draws` returned; they count equally."""
+        return replace(self.take(numbers), weights=None)
 
     def on(self, flow: Flow) -> tuple[Tensor, Tensor | None]:
         """Events on the flow's device and in its dtype, and contexts in their own, which the flow standardises."""
@@ -73,7 +103,8 @@ class Rows:
             yield start, *self._slice(start, start + size).on(flow)
 
     def _slice(self, start: int, stop: int) -> Rows:
-        chosen = (None if part is None else part[start:stop] for part in (self.context, self.labels))
+        parts = (self.context, self.labels, self.weights)
+        chosen = (None if part is None else part[start:stop] for part in parts)
         return Rows(self.x[start:stop], *chosen)
 
 

@@ -26,15 +26,41 @@ _WORK_PER_THREAD, _PRODUCT_OPERATIONS = 100_000, 16
 _MANY_TIMES = 4
 
 
+class _Holders(threading.local):
+    """The contexts of `restored_threads` that this thread is in."""
+
+    count: int = 0
+
+
+_LOCK, _MINE = threading.Lock(), _Holders()
+# The number of contexts of `restored_threads` in all threads, and torch's number before the first of them.
+_holders, _common = 0, 1
+
+
 @contextmanager
 def restored_threads() -> Iterator[None]:
-    """A context in which the number of threads may be changed; afterwards torch has its previous number."""
+    """A context in which the number of threads may be changed; afterwards torch has its previous number.
+
+    Each thread of Python has its own number, and begins with the one that was set last in any of them. A context
+    therefore begins with the number from before all contexts that other threads are in.
+    """
+    global _holders, _common
+    with _LOCK:
+        if _holders == 0:
+            _common = torch.get_num_threads()
+        elif _MINE.count == 0 and torch.get_num_threads() != _common:
+            torch.set_num_threads(_common)
+        _holders += 1
+        _MINE.count += 1
     before = torch.get_num_threads()
     try:
         yield
     finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
+        with _LOCK:
+            _holders -= 1
+            _MINE.count -= 1
+            if torch.get_num_threads() != before:
+                torch.set_num_threads(before)
 
 
 @contextmanager
@@ -56,7 +82,7 @@ def suit_threads(compute: Callable[[], object], device: torch.device) -> None:
 
     Nothing is called where there is one thread already, or where ``device`` is an accelerator.
     """
-    if _many_threads(device):
+    if device.type == "cpu" and torch.get_num_threads() > 1:
         with restored_threads():
             torch.set_num_threads(1)
             with WorkCounter() as counter:
@@ -76,7 +102,7 @@ class PassThreads:
 
         A pass of many more rows than any before has its work counted, and keeps torch's number.
         """
-        if not _many_threads(device) or rows == 0:
+        if not _may_choose(device) or rows == 0:
             yield
             return
         with restored_threads():
@@ -89,8 +115,8 @@ class PassThreads:
                 yield
 
 
-def _many_threads(device: torch.device) -> bool:
-    """Whether there is a number of threads to choose; code that is being compiled cannot change it.
+def _may_choose(device: torch.device) -> bool:
+    """Whether a pass may choose its number of threads; code that is being compiled cannot change it.
 
     Not outside the main thread: a thread that uses torch for the first time keeps the number of that moment for good.
     """

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from pushforward.differentiation import channels_last
 from pushforward.errors import OptionError
 from pushforward.events import Shape
+from pushforward.nets.dropout import Dropout
 from pushforward.nets.mlp import INPUT_LIMIT
 
 Size = tuple[int, int]
@@ -24,7 +25,7 @@ class GatedConv(nn.Module):
         super().__init__()
         self.conv = same_conv(2 * channels, channels, size)
         self.context = nn.Conv2d(2 * context_channels, channels, 1) if context_channels else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.gated = nn.Conv2d(2 * channels, 2 * channels, 1)
 
     def forward(self, h: Tensor, context: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pushforward.errors import OptionError
+from pushforward.nets.dropout import Dropout
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -62,7 +63,7 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(narrow, wide) for narrow, wide in itertools.pairwise(widths))
         self.skips = [False, *(residual and narrow == wide for narrow, wide in itertools.pairwise(hidden))]
         self.activation = ACTIVATIONS[activation]()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.last = nn.Linear(widths[-1], out_features)
         if zero:
             nn.init.zeros_(self.last.weight)

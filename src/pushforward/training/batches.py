@@ -18,34 +18,41 @@ from pushforward.noise import NoiseSpec
 from pushforward.row_domain import require_inside
 from pushforward.rows import Rows
 from pushforward.training.averaging import Batch
+from pushforward.training.row_weights import WeightedPart, weighted_part
 
 # Rows of at most this many bytes are moved to an accelerator once; larger data are moved batch by batch.
 _RESIDENT_BYTES = 4 * 2**30
 
 
 def checked_rows(
-    flow: Flow, x: TensorLike, context: TensorLike | None, name: str, *, zero_density: bool = False
+    flow: Flow,
+    x: TensorLike,
+    context: TensorLike | None,
+    name: str,
+    *,
+    weights: TensorLike | None = None,
+    zero_density: bool = False,
 ) -> Rows:
     """Validated rows for fitting or scoring ``flow``: ``x: (N, *event_shape)`` and a context for each row, or None.
 
-    zero_density: whether real numbers outside the domain of the flow, where its density is 0, are allowed.
-    Floating-point values are converted to the flow's dtype. Integers keep their type until a batch is drawn. Raises
-    ShapeError, ContextError, or DataError where a value is not finite or is outside the flow's domain.
+    weights: ``(N,)``, at least 0; rows of weight 0 are left out, whatever they hold. zero_density: whether real numbers
+    outside the domain of the flow, where its density is 0, are allowed. Floating-point values are converted to the
+    flow's dtype. Integers keep their type until a batch is drawn. Raises ShapeError, ContextError, or DataError where a
+    value is not finite or is outside the flow's domain.
     """
-    events = _tensor(x, flow, name)
+    events = as_tensor(x, name).detach()
     if tuple(events.shape[1:]) != flow.event_shape or events.ndim == 0:
         wanted = ", ".join(["N", *map(str, flow.event_shape)])
         raise ShapeError(f"{name} rows of shape ({wanted}) expected, got {tuple(events.shape)}")
     if len(events) == 0:
         raise DataError(f"the {name} rows are empty; at least one is needed")
-    contexts = context_rows(flow, context, name)
-    if contexts is not None and len(contexts) != len(events):
-        raise ContextError(f"{name} has {len(events)} rows, but its context has {len(contexts)}")
-    events = wrap(flow.transform.domain, events)
-    rows = Rows(events.to(flow.dtype) if events.is_floating_point() else events, contexts)
-    domain = flow.transform.domain
+    part = weighted_part(weights, len(events), name)
+    contexts = _context_rows(flow, context, name, part, len(events))
+    columns, domain = column_names(x), flow.transform.domain
+    events = wrap(domain, _in_dtype(part.of(events), flow, name, columns))
+    rows = Rows(events.to(flow.dtype) if events.is_floating_point() else events, contexts, weights=part.weights)
     anywhere = zero_density and domain.kind != "integers"
-    require_inside(flow, rows, lambda row: f"{name} row {row}", column_names(x), REAL if anywhere else domain)
+    require_inside(flow, rows, lambda row: f"{name} row {part.number(row)}", columns, REAL if anywhere else domain)
     return rows
 
 
@@ -61,7 +68,8 @@ class Batches:
     noise: the noise that an objective needs; None: the noise that the flow needs.
 
     Every batch has the same size, so that a step is compiled only once. A batch may therefore span two passes over the
-    rows; no row is left out.
+    rows; no row is left out. Rows with weights are drawn in proportion to them, so that the expected loss of a batch is
+    the weighted mean whatever the objective, and batch statistics are weighted too.
     """
 
     def __init__(
@@ -77,7 +85,7 @@ class Batches:
     def draw(self) -> Batch:
         """The next batch: x of the flow's dtype, context, noise."""
         if len(self._order) < self.size:
-            fresh = torch.randperm(len(self.rows), generator=self.generator, device=self.flow.device)
+            fresh = self.rows.draws(len(self.rows), self.generator)
             self._order = torch.cat([self._order, fresh])
         chosen, self._order = self._order[: self.size], self._order[self.size :]
         x, context = self.rows.take(chosen).on(self.flow)
@@ -94,6 +102,13 @@ class Batches:
 
 def context_rows(flow: Flow, context: TensorLike | None, name: str) -> Tensor | None:
     """Contexts, or labels, as rows for ``flow``; None for a flow without context. Raises ContextError, DataError."""
+    return _context_rows(flow, context, name, WeightedPart())
+
+
+def _context_rows(
+    flow: Flow, context: TensorLike | None, name: str, part: WeightedPart, count: int | None = None
+) -> Tensor | None:
+    """`context_rows` of a part of the rows; count: the number of all rows, where it is known."""
     if (flow.context_shape is None) != (context is None):
         wants = "no context" if flow.context_shape is None else f"a context of shape {flow.context_shape} a row"
         given = "none was given" if context is None else "one was given"
@@ -101,16 +116,18 @@ def context_rows(flow: Flow, context: TensorLike | None, name: str) -> Tensor | 
     if context is None:
         return None
     # Contexts keep their precision: the flow standardises them in float64.
-    rows = _resident(as_tensor(context, f"{name} context").detach(), flow)
+    rows = as_tensor(context, f"{name} context").detach()
     if rows.ndim == 0 or len(rows) == 0:
         raise ContextError(f"{name} context must have at least one row, got shape {tuple(rows.shape)}")
-    _check_context(flow, rows, name, column_names(context))
+    if count is not None and len(rows) != count:
+        raise ContextError(f"{name} has {count} rows, but its context has {len(rows)}")
+    rows = _resident(part.of(rows), flow)
+    _check_context(flow, rows, name, part, column_names(context))
     return rows
 
 
-def _tensor(array: TensorLike, flow: Flow, name: str) -> Tensor:
-    values = as_tensor(array, name).detach()
-    if problem := unresolved(values, name, flow.dtype, column_names(array)):
+def _in_dtype(values: Tensor, flow: Flow, name: str, columns: Sequence[str] | None) -> Tensor:
+    if problem := unresolved(values, name, flow.dtype, columns):
         raise DataError(problem)
     return _resident(values.to(flow.dtype) if values.is_floating_point() else values, flow)
 
@@ -120,7 +137,7 @@ def _resident(values: Tensor, flow: Flow) -> Tensor:
     return on_device(values, flow.device) if fits else values
 
 
-def _check_context(flow: Flow, context: Tensor, name: str, columns: Sequence[str] | None) -> None:
+def _check_context(flow: Flow, context: Tensor, name: str, part: WeightedPart, columns: Sequence[str] | None) -> None:
     if flow.embedding is not None and not context.is_floating_point():
         low, high = (int(end) for end in context.aminmax())
         if low < 0 or high >= flow.embedding.num_embeddings:
@@ -131,4 +148,4 @@ def _check_context(flow: Flow, context: Tensor, name: str, columns: Sequence[str
         raise ContextError(f"{name} context of shape (N, *{flow.context_shape}) expected, got {tuple(context.shape)}")
     outside = find_outside(REAL, context)
     if outside is not None:
-        raise DataError(outside.sentence(f"{name} context of row {outside.row}", columns))
+        raise DataError(outside.sentence(f"{name} context of row {part.number(outside.row)}", columns))

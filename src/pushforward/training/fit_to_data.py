@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack
 
@@ -28,6 +28,7 @@ from pushforward.training.metrics import Metrics
 from pushforward.training.numerics import locate_nonfinite
 from pushforward.training.options import TrainingKeywords, TrainingOptions
 from pushforward.training.progress import Status, make_progress
+from pushforward.training.random_state import own_random_state
 from pushforward.training.result import FitFailed, FitResult, StopReason
 from pushforward.training.run import GradientRun, Reporting
 from pushforward.training.schedule import Budget, Cadence
@@ -51,6 +52,8 @@ def fit(
     validation: TensorLike | None = None,
     context: TensorLike | None = None,
     validation_context: TensorLike | None = None,
+    weights: TensorLike | None = None,
+    validation_weights: TensorLike | None = None,
     options: TrainingOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
@@ -62,13 +65,15 @@ def fit(
     """Fit ``flow`` in place to rows ``train: (N, *event_shape)``; it ends in evaluation mode with the best weights.
 
     validation: rows that choose the best weights; None holds out a random tenth of ``train``. context and
-    validation_context: one row of context, or a label, for each row. out: a directory for ``metrics.jsonl`` (an earlier
-    file is replaced) and, unless ``on_best`` is given, the best weights so far in ``best.safetensors``. progress: False
-    for silence; otherwise stderr gets a live line on a terminal and plain lines elsewhere. unit: the unit of the values
-    shown and recorded; None: bits/dim for flows of integers, else nats. on_best: called at each new best with the flow
-    (which has the best weights then), the step and the mean validation log-likelihood in nats. clock: returns the
-    seconds that ``minutes`` limits; ``time.process_time`` counts only the work of this process, for comparisons on a
-    busy machine.
+    validation_context: one row of context, or a label, for each row. weights and validation_weights: one for each row,
+    at least 0; the fit maximises the weighted mean log-likelihood, as if rows were repeated in proportion to their
+    weights, and a row of weight 0 is left out. Without them rows count equally. out: a directory for ``metrics.jsonl``
+    (an earlier file is replaced) and, unless ``on_best`` is given, the best weights so far in ``best.safetensors``.
+    progress: False for silence; otherwise stderr gets a live line on a terminal and plain lines elsewhere. unit: the
+    unit of the values shown and recorded; None: bits/dim for flows of integers, else nats. on_best: called at each new
+    best with the flow (which has the best weights then), the step and the mean validation log-likelihood in nats.
+    clock: returns the seconds that ``minutes`` limits; ``time.process_time`` counts only the work of this process, for
+    comparisons on a busy machine.
 
     training: the fields of `TrainingOptions` as keywords (``steps=1000, lr=1e-3``), or ``options``, an object of them.
 
@@ -76,7 +81,8 @@ def fit(
     ``steps`` limits the number of steps, and options such as ``lr`` and ``batch_size`` are ignored.
 
     On a CPU a fit uses no more threads than torch is set to, and fewer if a step has too little work for them: most
-    tables use one. The setting of torch is restored afterwards.
+    tables use one. The setting of torch is restored afterwards. Fits of different flows may run in several threads at
+    once, with the same results as one after the other; those with ``compile`` wait for each other.
 
     Ctrl-C ends the run after the current step and restores the best weights; a second Ctrl-C raises KeyboardInterrupt.
     On a CPU the same seed gives bitwise equal weights, unless ``minutes`` limits the run. Raises ShapeError,
@@ -89,13 +95,18 @@ def fit(
     >>> result = fit(flow, torch.randn(100, 2), steps=5, progress=False)
     >>> result.steps, result.stopped_by
     (5, 'steps')
+
+    >>> x, seconds_of_exposure = torch.randn(100, 2), torch.rand(100)
+    >>> fit(flow, x, weights=seconds_of_exposure, steps=5, progress=False).steps
+    5
     """
     options = TrainingOptions.from_keywords(options, dict(training))
-    rows = checked_rows(flow, train, context, "training")
+    rows = checked_rows(flow, train, context, "training", weights=weights)
     if validation is not None:
-        held_out = checked_rows(flow, validation, validation_context, "validation")
-    elif validation_context is not None:
-        raise OptionError("validation_context was given without validation rows")
+        held_out = checked_rows(flow, validation, validation_context, "validation", weights=validation_weights)
+    elif validation_context is not None or validation_weights is not None:
+        given = "validation_weights" if validation_context is None else "validation_context"
+        raise OptionError(f"{given} was given without validation rows")
     elif len(rows) < _HELD_OUT:
         raise DataError(f"without validation rows at least {_HELD_OUT} training rows are needed, got {len(rows)}")
     else:
@@ -113,7 +124,7 @@ def fit(
         contextlib.closing(Metrics(folder)) as metrics,
         make_progress(progress) as shown,
         Interrupt() as interrupt,
-        _own_random_state(flow, options.seed),
+        own_random_state(flow.device, options.seed, options.compile),
         usable_threads(),
     ):
         kind = GreedyRun if is_greedy(flow) else _GradientRun
@@ -195,10 +206,14 @@ class _GradientRun(GradientRun[FitResult]):
 
     def _initialise(self) -> None:
         """Data-dependent initialisation of transforms, from all training rows or, if those are large, from a sample."""
-        count = min(len(self.train), max(_INITIAL_ROWS, _INITIAL_VALUES // max(1, self.train.event_size)))
+        most = max(_INITIAL_ROWS, _INITIAL_VALUES // max(1, self.train.event_size))
+        count = min(len(self.train), most)
         chosen = torch.arange(count)
-        if count < len(self.train):
-            chosen = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(self.options.seed))[:count]
+        if self.train.weights is not None:
+            # Many draws of a few rows repeat each almost exactly in proportion to its weight.
+            chosen = self.train.draws(most, torch.Generator().manual_seed(self.options.seed))
+        elif count < len(self.train):
+            chosen = self.train.draws(count, torch.Generator().manual_seed(self.options.seed))
         x, context = self.train.take(chosen).on(self.flow)
         with evaluation(self.flow):
             self.flow.initialise(x, context, generator=torch.Generator(self.flow.device).manual_seed(self.options.seed))
@@ -286,16 +301,3 @@ class _GradientRun(GradientRun[FitResult]):
     def _rows_per_second(self) -> float | None:
         steps = self.stepper.window.steps_per_second(self.stepper.step)
         return None if steps is None else steps * self.batches.size
-
-
-@contextlib.contextmanager
-def _own_random_state(flow: Flow, seed: int) -> Iterator[None]:
-    """Context manager that seeds torch's global generators, which dropout uses, and restores them afterwards."""
-    device = flow.device
-    on_cuda = device.type == "cuda"
-    index = (device.index if device.index is not None else torch.cuda.current_device()) if on_cuda else 0
-    with torch.random.fork_rng(devices=[index] if on_cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            torch.cuda.default_generators[index].manual_seed(seed)
-        yield

@@ -29,7 +29,8 @@ from pushforward.training.validation_record import ValidationRecord
 from pushforward.transforms.base import Transform, steps
 from pushforward.transforms.greedy import GreedyTransform
 
-# Steps are fitted to at most this many values (rows times coordinates); more rows are subsampled at random.
+# Steps are fitted to at most this many values (rows times coordinates); more rows are subsampled at random, rows with
+# weights in proportion to them.
 _MAX_VALUES, _LEAST_ROWS = 4_000_000, 10_000
 
 
@@ -137,8 +138,8 @@ class GreedyRun(Run[FitResult]):
     def _training_rows(self) -> _Walkers:
         count = min(len(self.train), max(_LEAST_ROWS, _MAX_VALUES // self.train.event_size))
         rows = torch.arange(len(self.train))
-        if count < len(rows):
-            rows = torch.randperm(len(rows), generator=self.generator)[:count]
+        if count < len(rows) or self.train.weights is not None:
+            rows = self.train.draws(count, self.generator)
         x, context = self.train.take(rows).on(self.flow)
         self.flow.initialise_context(context)
         generator = torch.Generator(self.flow.device).manual_seed(self.options.seed)
@@ -157,7 +158,7 @@ class GreedyRun(Run[FitResult]):
 
     def _validate(self, train: _Walkers, held_out: _Walkers, seconds: float) -> None:
         """Score both sets of rows, keep the flow up to this step if it is the best so far, and record the round."""
-        self.record.take(Score.of(self._values(held_out)), self.step)
+        self.record.take(Score.of(self._values(held_out), self.validator.rows.weights), self.step)
         self.train_value = float(self._values(train).mean())
         self.speed = len(train.x) / max(seconds, 1e-9) if self.step else None
         self.record.write(

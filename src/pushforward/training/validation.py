@@ -30,10 +30,22 @@ class Score:
     rows: int
 
     @classmethod
-    def of(cls, values: torch.Tensor) -> Score:
-        """The score of log-likelihoods ``values: (N,)``."""
+    def of(cls, values: torch.Tensor, weights: torch.Tensor | None = None) -> Score:
+        """The score of log-likelihoods ``values: (N,)``, weighted where ``weights: (N,)`` are given.
+
+        The error of a weighted mean takes the weights as given: it follows from the effective number of rows.
+        """
+        if weights is not None:
+            return cls._weighted(values, weights.to(values.device, values.dtype))
         error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
         return cls(float(values.mean()), error, len(values))
+
+    @classmethod
+    def _weighted(cls, values: torch.Tensor, weights: torch.Tensor) -> Score:
+        fractions, rows = weights / weights.sum(), len(values)
+        mean = (fractions * values).sum()
+        variance = (fractions * (values - mean)).square().sum() * rows / max(1, rows - 1)
+        return cls(float(mean), float(variance.sqrt()) if rows > 1 else math.nan, rows)
 
 
 class Validator:
@@ -47,8 +59,11 @@ class Validator:
         self.chunk = min(_MAX_CHUNK, max(64, _CHUNK_VALUES // rows.event_size))
         limit = options.validation_rows or max(_MIN_ROWS, min(_MAX_ROWS, _MAX_VALUES // rows.event_size))
         self.adaptable = options.validation_rows is None
-        order = torch.randperm(self.total, generator=torch.Generator().manual_seed(self.seed))
-        self.rows = rows.take(order[:limit])
+        generator = torch.Generator().manual_seed(self.seed)
+        if rows.weights is not None and self.total > limit:
+            self.rows = rows.drawn(rows.draws(limit, generator))
+        else:
+            self.rows = rows.take(torch.randperm(self.total, generator=generator)[:limit])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,7 +82,7 @@ class Validator:
 
     def score(self) -> Score:
         """Score the rows with the flow's present weights."""
-        return Score.of(self._values(self.rows))
+        return Score.of(self._values(self.rows), self.rows.weights)
 
     def _values(self, rows: Rows) -> torch.Tensor:
         return row_likelihoods(self.flow, rows, self.seed, batch_size=self.chunk).value
