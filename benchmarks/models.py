@@ -39,11 +39,11 @@ class ZukoTransform(Transform):
         self.flow = flow
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        z, log_term = self.flow.transform().call_and_ladj(x)
+        z, log_term = self.flow.transform(context).call_and_ladj(x)
         return z, log_term
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        x, log_term = self.flow.transform().inv.call_and_ladj(z)
+        x, log_term = self.flow.transform(context).inv.call_and_ladj(z)
         return x, log_term
 
 
@@ -78,7 +78,7 @@ def build(name: str, data: DataSet) -> Flow:
     Weights are drawn from torch's global generator.
     """
     if name in PEERS:
-        return _zuko(data.event_shape[0], PEERS[name])
+        return build_peer(name, data.event_shape[0])
     try:
         flow = flows.build(name, data.event_shape, **defaults(data, name)[0])
     except PushforwardError as error:
@@ -119,10 +119,11 @@ def warm_up() -> None:
     fit(flow, torch.zeros(100, 2), options=TrainingOptions(steps=1), progress=False)
 
 
-def _zuko(features: int, options: dict[str, Any]) -> Flow:
+def build_peer(name: str, features: int, context_dim: int = 0) -> Flow:
+    """The peer of that name for rows ``(N, features)``, given contexts ``(N, context_dim)`` where that is not 0."""
     try:
         import zuko
     except ImportError as error:
         raise UnsuitedError(f"{error}; pip install -c constraints.txt '.[peers]'") from error
-    transform = ZukoTransform(zuko.flows.NSF(features, **options), features)
-    return Flow(StandardNormal((features,)), transform)
+    transform = ZukoTransform(zuko.flows.NSF(features, context_dim, **PEERS[name]), features)
+    return Flow(StandardNormal((features,)), transform, context_shape=(context_dim,) if context_dim else None)
