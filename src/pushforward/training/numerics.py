@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pushforward.domain_values import find_outside
 from pushforward.errors import NumericsError
@@ -31,13 +31,13 @@ class Recovery:
     undo a non-finite step. The learning rate is multiplied by ``slowdown``.
     """
 
-    def __init__(self, flow: Flow, optimiser: torch.optim.Optimizer, average: WeightAverage | None) -> None:
-        self.flow, self.optimiser, self.average = flow, optimiser, average
+    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, average: WeightAverage | None) -> None:
+        self.optimiser, self.average = optimiser, average
         self.slowdown, self.skipped, self.rollbacks = 1.0, 0, 0
         self._told, self._first_cause = 0, ""
         self._in_a_row, self._since = 0, 0
-        self._statistics = Statistics(flow)
-        self._weights = Snapshot(flow)
+        self._statistics = Statistics(model)
+        self._weights = Snapshot(model)
         self._fresh = copy.deepcopy(optimiser.state_dict())
         self._state, self._averaged = self._fresh, self._copy_average()
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
-from pushforward.flow import Flow
 from pushforward.objectives import Loss
 from pushforward.training.averaging import Snapshot, WeightAverage
 from pushforward.training.numerics import Recovery
@@ -20,12 +20,12 @@ from pushforward.training.window import Window
 class Stepper:
     """The optimiser steps of a fit. ``step`` counts the steps; ``parts`` are the parts of the last loss.
 
-    parameters: the trained parameters of ``flow``. shown: the part of the loss that the window collects.
+    model: a flow, or another module. parameters: its trained parameters. shown: the part of the loss that the window collects.
     """
 
     def __init__(
         self,
-        flow: Flow,
+        model: nn.Module,
         parameters: list[torch.nn.Parameter],
         options: OptimiserOptions,
         shown: str,
@@ -33,9 +33,9 @@ class Stepper:
     ) -> None:
         self.parameters, self.options, self.shown = parameters, options, shown
         self.optimiser = make_optimiser(parameters, options)
-        self.average = WeightAverage(flow, options.ema) if options.ema else None
-        self._swap = Snapshot(flow) if self.average is not None else None
-        self.recovery = Recovery(flow, self.optimiser, self.average)
+        self.average = WeightAverage(model, options.ema) if options.ema else None
+        self._swap = Snapshot(model) if self.average is not None else None
+        self.recovery = Recovery(model, self.optimiser, self.average)
         self.window = Window(clock)
         self.step, self.lr = 0, options.lr
         self.gradient_norm: float | None = None
