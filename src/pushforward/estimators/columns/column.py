@@ -1,0 +1,164 @@
+"""Columns of a plan: the kind of a modelled column with its atoms and gaps, or the reason for leaving a column out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow
+import pyarrow.compute as compute
+from pydantic import Field, field_validator
+
+from pushforward.array_types import Array
+from pushforward.estimators.columns.arrow_types import (
+    flags,
+    from_numbers,
+    is_number,
+    is_text,
+    plain,
+    to_numbers,
+    type_of,
+)
+from pushforward.estimators.columns.categories import Category
+from pushforward.estimators.columns.continuous import Bounded, Grid, Periodic, Real
+from pushforward.estimators.columns.dates import Date
+from pushforward.estimators.columns.kinds import Cells
+from pushforward.estimators.columns.left_out import Constant, Copy, Empty, Ignored, RowNumber, Weight
+from pushforward.estimators.columns.standard import Strict
+from pushforward.estimators.encoded import UNKNOWN, ColumnShape
+
+MAX_ATOMS = 20
+
+AnyKind = Annotated[Real | Bounded | Grid | Periodic | Date | Category, Field(discriminator="kind")]
+AnyOmission = Annotated[Constant | Copy | Empty | RowNumber | Weight | Ignored, Field(discriminator="kind")]
+
+
+class _Column(Strict):
+    """A column of the training table. name and type: its own; reason: of its kind, in words. Abstract."""
+
+    name: Annotated[str, Field(max_length=10_000)]
+    type: Annotated[str, Field(max_length=200)]
+    reason: Annotated[str, Field(max_length=2_000)]
+
+    @field_validator("type")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        type_of(name)
+        return name
+
+
+class ModelledColumn(_Column):
+    """A column of the density.
+
+    The states are those of the kind, then one of each of the atoms (values with a mass of their own), then the gap.
+    """
+
+    modelled: Literal[True] = True
+    kind: AnyKind
+    atoms: Annotated[tuple[float, ...], Field(max_length=MAX_ATOMS)] = ()
+    gaps: bool = False
+
+    @property
+    def shape(self) -> ColumnShape:
+        return ColumnShape(self.kind.states + len(self.atoms) + self.gaps, self.kind.valued)
+
+    @property
+    def expected(self) -> str:
+        """Which cells are possible, as the end of a sentence."""
+        extra = [f"{atom:g}" for atom in self.atoms] + (["a gap"] if self.gaps else [])
+        return " or ".join([self.kind.expected, *extra])
+
+    @property
+    def treatment(self) -> str:
+        parts = [self.kind.treatment]
+        if self.atoms:
+            parts.append(f"{'atom' if len(self.atoms) == 1 else 'atoms'} {', '.join(f'{a:g}' for a in self.atoms)}")
+        return " + ".join([*parts, *(["gaps"] if self.gaps else [])])
+
+    def encode(self, array: Any, noise: Array, *, partial: bool = False) -> Cells:
+        """The cells of an Arrow array. partial: gaps where training had none are unknown, not impossible."""
+        array = plain(array)
+        missing = missing_cells(array)
+        states = np.where(missing, self._gap if self.gaps else UNKNOWN, 0)
+        possible = ~missing | self.gaps | partial
+        atom = self._atoms_in(array, missing)
+        states = np.where(atom >= 0, self.kind.states + atom, states)
+        rest = np.flatnonzero(~missing & (atom < 0))
+        cells = Cells(states, np.zeros(len(array)), np.zeros(len(array)), possible)
+        if len(rest):
+            whole = len(rest) == len(array)
+            part = self.kind.encode(array if whole else array.take(pyarrow.array(rest)), noise[rest])
+            cells.states[rest], cells.values[rest] = part.states, part.values
+            cells.log_slopes[rest], cells.possible[rest] = part.log_slopes, part.possible
+        return cells
+
+    @property
+    def _gap(self) -> int:
+        return self.kind.states + len(self.atoms)
+
+    def _atoms_in(self, array: Any, missing: Array) -> Array:
+        """The place of each cell among the atoms, -1 for other values."""
+        places = np.full(len(array), -1)
+        if self.atoms and is_number(array.type):
+            numbers = to_numbers(array)
+            for place, atom in enumerate(self.atoms):
+                single = np.float64(np.float32(atom)) if pyarrow.types.is_float32(array.type) else atom
+                places[(numbers == single) & ~missing] = place
+        return places
+
+    def decode(self, states: Array, values: Array) -> Any:
+        """An Arrow array of the column's type; null for gaps and for what is unknown."""
+        arrow = type_of(self.type)
+        known = (states >= 0) & (states < self.kind.states)
+        if self.kind.valued:
+            known &= np.isfinite(values)
+        column = self.kind.decode(np.where(known, states, 0), np.where(known, values, 0.0), arrow)
+        for place, atom in enumerate(self.atoms):
+            at = states == self.kind.states + place
+            column = compute.if_else(pyarrow.array(at), from_numbers(np.array([atom]), arrow)[0], column)
+            known |= at
+        if known.all():
+            return column
+        if pyarrow.types.is_dictionary(arrow):
+            return pyarrow.DictionaryArray.from_arrays(
+                compute.if_else(pyarrow.array(known), column.indices, None), column.dictionary
+            )
+        return compute.if_else(pyarrow.array(known), column, pyarrow.scalar(None, arrow))
+
+
+class LeftOutColumn(_Column):
+    """A column that is no part of the density."""
+
+    modelled: Literal[False] = False
+    kind: AnyOmission
+
+    @property
+    def arrow(self) -> Any:
+        """The Arrow type."""
+        return type_of(self.type)
+
+    @property
+    def treatment(self) -> str:
+        return self.kind.treatment
+
+    @property
+    def expected(self) -> str:
+        """Which cells are possible, as the end of a sentence."""
+        return self.kind.treatment
+
+    def contradicted(self, array: Any, columns: Mapping[str, Any]) -> Array:
+        """Which rows ``(N,)`` of a table with these columns contradict the plan."""
+        missing = [name for name in self.kind.sources if name not in columns]
+        return np.zeros(len(array), dtype=bool) if missing else self.kind.contradicted(plain(array), columns)
+
+
+Column = ModelledColumn | LeftOutColumn
+
+
+def missing_cells(array: Any) -> Array:
+    """Which cells ``(N,)`` are null, NaN or empty text."""
+    missing = flags(array.is_null(nan_is_null=True))
+    if is_text(array.type):
+        missing = missing | flags(compute.equal(array, pyarrow.scalar("", array.type)))
+    return missing

@@ -1,0 +1,200 @@
+"""Kinds of columns with a number in each row: real, bounded, integer (or another grid) and periodic."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow
+from pydantic import Field
+
+from pushforward.array_types import Array
+from pushforward.estimators.columns.arrow_types import from_numbers
+from pushforward.estimators.columns.interval import Interval
+from pushforward.estimators.columns.kinds import Continuous, numbers_of
+from pushforward.estimators.columns.standard import Finite
+
+Step = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _float(arrow: Any) -> Any:
+    """The NumPy type in which values of a floating type are stored, and float64 for any other."""
+    return arrow.to_pandas_dtype() if pyarrow.types.is_floating(arrow) else np.float64
+
+
+class Real(Continuous):
+    """Any real number."""
+
+    kind: Literal["real"] = "real"
+
+    @property
+    def noisy(self) -> bool:
+        return False
+
+    @property
+    def label(self) -> str:
+        return "real"
+
+    @property
+    def treatment(self) -> str:
+        return "robust scale" if self.unit.tail is None else "robust scale, log tails"
+
+    @property
+    def expected(self) -> str:
+        return "a finite number"
+
+    def to_line(self, array: Any, noise: Array) -> tuple[Array, Array, Array]:
+        x = numbers_of(array)
+        return x, np.zeros(len(x)), np.isfinite(x)
+
+    def from_line(self, points: Array, arrow: Any) -> Any:
+        return from_numbers(points, arrow)
+
+
+class Bounded(Continuous):
+    """A real number in an open interval: log if it has one bound, logit if it has two."""
+
+    kind: Literal["bounded"] = "bounded"
+    interval: Interval
+
+    @property
+    def noisy(self) -> bool:
+        return False
+
+    @property
+    def label(self) -> str:
+        return "positive" if self.interval == Interval(low=0.0) else "bounded"
+
+    @property
+    def treatment(self) -> str:
+        return "logit" if None not in (self.interval.low, self.interval.high) else "log"
+
+    @property
+    def expected(self) -> str:
+        return f"a number {self.interval}"
+
+    def to_line(self, array: Any, noise: Array) -> tuple[Array, Array, Array]:
+        x = numbers_of(array)
+        possible = self.interval.contains(x)
+        points = np.zeros(len(x))
+        log_slopes = np.zeros(len(x))
+        points[possible], log_slopes[possible] = self.interval.encode(x[possible])
+        return points, log_slopes, possible & np.isfinite(points)
+
+    def from_line(self, points: Array, arrow: Any) -> Any:
+        return from_numbers(self.interval.inside(self.interval.decode(points), _float(arrow)), arrow)
+
+
+class Grid(Continuous):
+    """Multiples of a step, such as integers, made continuous by uniform noise in the cell of half a step around each.
+
+    least: the smallest possible value, to which decoded values are raised. interval: bounds half a step from a value,
+    with the log or logit between them.
+    """
+
+    kind: Literal["integer"] = "integer"
+    step: Step = 1.0
+    least: Finite | None = None
+    interval: Interval = Interval()
+
+    @property
+    def noisy(self) -> bool:
+        return True
+
+    @property
+    def label(self) -> str:
+        return "integer" if self.step == 1 else "rounded"
+
+    @property
+    def treatment(self) -> str:
+        maps = {0: "", 1: ", log", 2: ", logit"}
+        return "dequantised" + maps[(self.interval.low is not None) + (self.interval.high is not None)]
+
+    @property
+    def expected(self) -> str:
+        base = "a whole number" if self.step == 1 else f"a multiple of {self.step:g}"
+        if self.interval != Interval():
+            return f"{base} {self.interval}"
+        return base if self.least is None else f"{base}, at least {self.least:g}"
+
+    def _cells(self, x: Any) -> Any:
+        return x / self.step if self.step >= 1 else x * np.rint(1 / self.step)
+
+    def _numbers(self, cells: Any) -> Any:
+        # A division by ten gives the number that "0.1" reads as, a multiplication by 0.1 does not.
+        return cells * self.step if self.step >= 1 else cells / np.rint(1 / self.step)
+
+    def to_line(self, array: Any, noise: Array) -> tuple[Array, Array, Array]:
+        x = numbers_of(array)
+        cells = self._cells(x)
+        with np.errstate(invalid="ignore"):
+            off = np.abs(cells - np.rint(cells))
+        possible = np.isfinite(x) & (off <= np.maximum(1e-6, np.abs(cells) * 1e-7)) & (off < 0.1)
+        possible &= self.interval.contains(x)
+        if self.least is not None:
+            possible &= x >= self.least - self.step / 2
+        moved = self._numbers(np.where(possible, np.rint(cells), 0)) + self.step * (noise - 0.5)
+        points, log_slopes = np.zeros(len(x)), np.zeros(len(x))
+        safe = self.interval.inside(moved, np.float64)
+        points[possible], log_slopes[possible] = self.interval.encode(safe[possible])
+        return points, log_slopes, possible
+
+    def from_line(self, points: Array, arrow: Any) -> Any:
+        x = self._numbers(np.rint(self._cells(self.interval.inside(self.interval.decode(points), np.float64))))
+        if self.interval.low is not None:
+            x = np.maximum(x, self._numbers(np.ceil(self._cells(self.interval.low + self.step * 1e-6))))
+        if self.interval.high is not None:
+            x = np.minimum(x, self._numbers(np.floor(self._cells(self.interval.high - self.step * 1e-6))))
+        if self.least is not None:
+            x = np.maximum(x, self.least)
+        return from_numbers(x + 0.0, arrow)  # + 0.0: no negative zero
+
+
+class Periodic(Continuous):
+    """A number on a circle from ``low`` to ``high``, cut open at its emptiest place.
+
+    Across the cut the density is equal on both sides only as far as both are near zero. step: the width of the cells
+    of integers, which are dequantised.
+    """
+
+    kind: Literal["periodic"] = "periodic"
+    low: Finite
+    high: Finite
+    cut: Finite
+    step: Step | None = None
+
+    @property
+    def noisy(self) -> bool:
+        return self.step is not None
+
+    @property
+    def label(self) -> str:
+        return "periodic"
+
+    @property
+    def treatment(self) -> str:
+        return f"circle cut open at {self.cut:.4g}"
+
+    @property
+    def expected(self) -> str:
+        return "a finite number"
+
+    def to_line(self, array: Any, noise: Array) -> tuple[Array, Array, Array]:
+        x = numbers_of(array)
+        possible = np.isfinite(x)
+        x = np.where(possible, x, self.low)
+        if self.step is not None:
+            x = x + self.step * (noise - 0.5)
+        return np.mod(x - self.cut, self.high - self.low), np.zeros(len(x)), possible
+
+    def from_line(self, points: Array, arrow: Any) -> Any:
+        x = points + self.cut
+        if self.step is not None:
+            x = np.rint(x / self.step) * self.step
+        period = self.high - self.low
+        x = self.low + np.mod(x - self.low, period)
+        # Rounding may give the period itself, which is the place of zero.
+        dtype = _float(arrow)
+        with np.errstate(over="ignore"):
+            x = np.where(x.astype(dtype) >= self.high, self.low, x)
+        return from_numbers(x, arrow)

@@ -1,0 +1,139 @@
+"""Dates, times and durations as numbers of their resolution, and ISO text."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow
+import pyarrow.compute as compute
+from pydantic import Field
+
+from pushforward.array_types import Array
+from pushforward.errors import DataError
+from pushforward.estimators.columns.arrow_types import counts_of_unit, from_counts, is_text, is_time, type_of
+from pushforward.estimators.columns.kinds import Continuous
+from pushforward.estimators.columns.standard import Strict
+
+_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(:\d\d(?:\.(\d{1,9}))?)?(Z?))?")
+_Unit = Literal["D", "m", "s", "ms", "us", "ns"]
+
+
+class IsoText(Strict):
+    """The form of dates in text: the unit that is written, the letter before the time, and the zone."""
+
+    unit: _Unit
+    separator: Literal["T", " "] = "T"
+    zone: Literal["", "Z"] = ""
+
+    @classmethod
+    def of(cls, example: str) -> IsoText | None:
+        """The form of a text; None if it is no date in ISO format."""
+        match = _ISO.fullmatch(example)
+        if match is None:
+            return None
+        separator, seconds, fraction, zone = match.groups()
+        if separator is None:
+            return cls(unit="D")
+        unit = "m" if seconds is None else "s" if fraction is None else ("ms", "us", "ns")[(len(fraction) - 1) // 3]
+        return cls.model_validate({"unit": unit, "separator": separator, "zone": zone})
+
+    @property
+    def pattern(self) -> str:
+        """The regular expression of a text of this form."""
+        if self.unit == "D":
+            return r"^\d{4}-\d\d-\d\d$"
+        digits = {"m": "", "s": r":\d\d"}
+        rest = digits.get(self.unit, r":\d\d(\.\d{1,9})?")
+        return rf"^\d{{4}}-\d\d-\d\d{self.separator}\d\d:\d\d{rest}{self.zone}$"
+
+    @property
+    def arrow(self) -> Any:
+        """The Arrow type of the times."""
+        if self.unit == "D":
+            return pyarrow.date32()
+        return pyarrow.timestamp("s" if self.unit == "m" else self.unit)
+
+    def read(self, text: Any) -> Any:
+        """Times from an Arrow array of text. Raises DataError for text that is no date."""
+        text = text.cast(pyarrow.string())
+        if self.zone:
+            text = compute.utf8_rtrim(text, "Z")
+        try:
+            return text.cast(self.arrow)
+        except pyarrow.ArrowInvalid as error:
+            raise DataError(f"text that is no date ({str(error)[:80]})") from None
+
+    def write(self, times: Any) -> Any:
+        """An Arrow array of text from times."""
+        moments = np.asarray(times.to_numpy(zero_copy_only=False)).astype(f"datetime64[{self.unit}]")
+        words = np.char.replace(np.datetime_as_string(moments), "T", self.separator)
+        return pyarrow.array(np.char.add(words, self.zone) if self.zone else words)
+
+
+class Date(Continuous):
+    """A date, time or duration, as the number of steps since an origin; dequantised within a step.
+
+    origin, step: counts of the unit of the column's type. text: the form of a date that is stored as text.
+    """
+
+    kind: Literal["date"] = "date"
+    origin: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    step: Annotated[int, Field(ge=1, lt=2**62)] = 1
+    text: IsoText | None = None
+    stored: str
+
+    @property
+    def noisy(self) -> bool:
+        return True
+
+    @property
+    def label(self) -> str:
+        return "date" if self.stored.startswith(("date", "timestamp")) else "time"
+
+    @property
+    def treatment(self) -> str:
+        return f"number of {self._step}, dequantised"
+
+    @property
+    def _step(self) -> str:
+        units = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "day": 86_400 * 10**9}
+        unit = re.sub(r".*\[(\w+).*", r"\1", self.stored)
+        size = self.step * units[unit]
+        for name, length in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+            if size % (length * 10**9) == 0:
+                count = size // (length * 10**9)
+                return f"{name}s" if count == 1 else f"{count} {name}s"
+        return "steps of a fraction of a second"
+
+    @property
+    def expected(self) -> str:
+        return "a date" if self.label == "date" else "a time"
+
+    def to_line(self, array: Any, noise: Array) -> tuple[Array, Array, Array]:
+        counts = np.asarray(counts_of_unit(self.times(array)).to_numpy(zero_copy_only=False))
+        # In integers: nanoseconds since 1970 exceed the precision of float64.
+        steps = (counts - self.origin) / self.step
+        return steps + noise - 0.5, np.zeros(len(steps)), np.ones(len(steps), dtype=bool)
+
+    def times(self, array: Any) -> Any:
+        """The cells as times of the type that is stored."""
+        if is_text(array.type):
+            array = (self.text or IsoText.of(str(array[0])) or IsoText(unit="D")).read(array) if len(array) else array
+        elif not is_time(array.type):
+            raise DataError(f"values of type {array.type} where dates are expected")
+        try:
+            return array.cast(type_of(self.stored), safe=False)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+            raise DataError(f"values of type {array.type} where {self.stored} is expected") from None
+
+    def from_line(self, points: Array, arrow: Any) -> Any:
+        least, most = np.iinfo(np.int64).min // 2, np.iinfo(np.int64).max // 2
+        stored = type_of(self.stored)
+        if pyarrow.types.is_date32(stored) or pyarrow.types.is_time32(stored):
+            least, most = -(2**31), 2**31 - 1
+        steps = np.rint(np.clip(points, (least - self.origin) / self.step, (most - self.origin) / self.step))
+        counts = np.clip(self.origin + steps.astype(np.int64) * self.step, least, most)
+        times = from_counts(counts, stored)
+        return times if self.text is None else self.text.write(times).cast(arrow)

@@ -1,0 +1,121 @@
+"""The contract of the kinds of columns: cells of a column to states and values, and back."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from pushforward.array_types import Array
+from pushforward.errors import DataError
+from pushforward.estimators.columns.arrow_types import is_number, is_text, to_numbers
+from pushforward.estimators.columns.standard import Standard, Strict
+
+
+@dataclass(frozen=True)
+class Cells:
+    """N encoded cells of one column: states, values, log-slopes, and whether each cell is possible, all ``(N,)``."""
+
+    states: Array
+    values: Array
+    log_slopes: Array
+    possible: Array
+
+    @classmethod
+    def blank(cls, count: int) -> Cells:
+        """Possible cells in state 0 without a value."""
+        zeros = np.zeros(count)
+        return cls(np.zeros(count, dtype=np.int64), zeros, zeros.copy(), np.ones(count, dtype=bool))
+
+
+class Kind(Strict):
+    """How a modelled column is encoded, gaps and atoms aside. Abstract.
+
+    Cells given to `encode` are never null.
+    """
+
+    @property
+    @abstractmethod
+    def states(self) -> int:
+        """The number of states; 1 where state 0 carries a value."""
+
+    @property
+    @abstractmethod
+    def valued(self) -> bool:
+        """Whether state 0 carries a value."""
+
+    @property
+    @abstractmethod
+    def noisy(self) -> bool:
+        """Whether `encode` needs noise, because the values are dequantised."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """The word for the kind in a summary."""
+
+    @property
+    @abstractmethod
+    def treatment(self) -> str:
+        """What a model gets, in a few words."""
+
+    @property
+    @abstractmethod
+    def expected(self) -> str:
+        """Which cells are possible, as the end of a sentence: "a number above 0"."""
+
+    @abstractmethod
+    def encode(self, array: Any, noise: Array) -> Cells:
+        """The cells of an Arrow array; ``noise: (N,)`` is uniform in [0, 1)."""
+
+    @abstractmethod
+    def decode(self, states: Array, values: Array, arrow: Any) -> Any:
+        """An Arrow array of type ``arrow`` from states and values ``(N,)``."""
+
+
+class Continuous(Kind):
+    """A kind with a real value: a map of the numbers to the real line, then standard units. Abstract."""
+
+    unit: Standard
+
+    @property
+    def states(self) -> int:
+        return 1
+
+    @property
+    def valued(self) -> bool:
+        return True
+
+    @abstractmethod
+    def to_line(self, array: Any, noise: Array) -> tuple[Array, Array, Array]:
+        """Points on the real line, their log-slopes, and whether each cell is possible; ``(N,)`` each."""
+
+    @abstractmethod
+    def from_line(self, points: Array, arrow: Any) -> Any:
+        """An Arrow array of type ``arrow`` from points on the real line."""
+
+    def encode(self, array: Any, noise: Array) -> Cells:
+        points, log_slopes, possible = self.to_line(array, noise)
+        values, unit_slopes = self.unit.encode(np.where(possible, points, self.unit.location))
+        possible = possible & np.isfinite(values)
+        values = np.where(possible, values, 0.0)
+        log_slopes = np.where(possible, log_slopes + unit_slopes, 0.0)
+        return Cells(np.zeros(len(values), dtype=np.int64), values, log_slopes, possible)
+
+    def decode(self, states: Array, values: Array, arrow: Any) -> Any:
+        return self.from_line(self.unit.decode(values), arrow)
+
+
+def numbers_of(array: Any) -> Array:
+    """The numbers in an array, or in text that holds numbers. Raises DataError for other text."""
+    if is_text(array.type):
+        try:
+            array = array.cast(pyarrow.float64())
+        except pyarrow.ArrowInvalid:
+            raise DataError("text where numbers are expected") from None
+    elif not (is_number(array.type) or pyarrow.types.is_boolean(array.type) or pyarrow.types.is_null(array.type)):
+        raise DataError(f"values of type {array.type} where numbers are expected")
+    return to_numbers(array)

@@ -1,0 +1,232 @@
+"""Guesses of the kind of a column of numbers: atoms, few values, integers, bounds, and real numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pushforward.array_types import Array
+from pushforward.errors import DataError
+from pushforward.estimators.columns.categories import Category
+from pushforward.estimators.columns.continuous import Bounded, Grid, Periodic, Real
+from pushforward.estimators.columns.hints import Hint
+from pushforward.estimators.columns.interval import Interval
+from pushforward.estimators.columns.kinds import Kind
+from pushforward.estimators.columns.standard import Distinct, Standard
+
+_LARGEST = 1e300
+# An atom: the share of rows, the fewest rows, and how much more common it is than its neighbours.
+_SHARE, _ROWS, _SPIKE, _MOST_ATOMS = 0.01, 5, 5.0, 10
+# Deviations from the median of a value that is named.
+_WILD = 1_000
+_FEW_INTEGERS, _FEW_NUMBERS = 40, 20
+# Floats beyond this are not taken for integers.
+_WHOLE = 2.0**40
+
+
+@dataclass(frozen=True)
+class NumericGuess:
+    """A kind, the atoms beside it, and the reason."""
+
+    kind: Any
+    atoms: tuple[float, ...]
+    reason: str
+
+
+def numeric_kind(name: str, distinct: Distinct, hint: Hint, *, whole_type: bool, single: bool) -> NumericGuess:
+    """The kind of a column with these values. whole_type, single: whether its type is of integers, or of float32."""
+    finite = np.isfinite(distinct.values)
+    if (np.abs(distinct.values[finite]) > _LARGEST).any():
+        raise DataError(f"column {name!r} has a value beyond {_LARGEST:g}; give it in a larger unit")
+    few = hint.word == "" and not hint.atoms and finite.all() and _few(distinct, whole_type)
+    if few:
+        word = "whole numbers" if _whole(distinct.values) else "different values"
+        reason = f"{len(distinct)} {word} in {distinct.rows:,} rows"
+        return NumericGuess(Category(labels=tuple(distinct.values.tolist())), (), reason)
+    atoms = _atoms(distinct, hint, whole_type)
+    rest = distinct.where(~np.isin(distinct.values, atoms))
+    said = _share_of_atoms(distinct, atoms)
+    if not len(rest):
+        return NumericGuess(Category(labels=tuple(distinct.values[finite].tolist())), _infinite(distinct), "few values")
+    kind, reason = _rest(name, rest, atoms, hint, whole_type, single)
+    return NumericGuess(kind, atoms, reason + said)
+
+
+def _infinite(distinct: Distinct) -> tuple[float, ...]:
+    return tuple(distinct.values[~np.isfinite(distinct.values)].tolist())
+
+
+def _whole(values: Array) -> bool:
+    return bool((values == np.floor(values)).all())
+
+
+def _few(distinct: Distinct, whole_type: bool) -> bool:
+    """Whether a table of probabilities describes the values: they are few, and each has rows enough."""
+    count, rows = len(distinct), distinct.rows
+    if whole_type or _whole(distinct.values):
+        return (count <= 5 and rows >= 2 * count) or (count <= _FEW_INTEGERS and rows >= 8 * count)
+    return (count == 2 and rows >= 6) or (count <= _FEW_NUMBERS and rows >= 20 * count)
+
+
+def _atoms(distinct: Distinct, hint: Hint, whole_type: bool) -> tuple[float, ...]:
+    """Values with a mass of their own: those of a hint, infinities, and those far commoner than their neighbours."""
+    values, counts = distinct.values, distinct.counts
+    if hint.atoms:
+        return tuple(sorted({*hint.atoms, *_infinite(distinct)}))
+    infinite = _infinite(distinct)
+    on_bounds: list[float] = []
+    if hint.word in ("positive", "bounded") and not whole_type:
+        on_bounds = [bound for bound in (hint.low, hint.high) if bound is not None and bound in values]
+    if hint.word in ("real", "integer", "period"):
+        return infinite
+    common = (counts >= max(_SHARE * distinct.rows, _ROWS)) & (counts >= _SPIKE * _neighbours(counts))
+    edges = np.zeros(len(values), dtype=bool)
+    if not whole_type:
+        edges[[0, -1]] = True
+        edges &= (
+            np.isin(values, (0.0, 1.0, 100.0))
+            & (counts >= max(_SHARE * distinct.rows, 2))
+            & (counts > np.median(counts))
+        )
+    chosen = np.flatnonzero((common | edges) & np.isfinite(values))
+    largest = sorted(chosen.tolist(), key=lambda i: (-int(counts[i]), i))[:_MOST_ATOMS]
+    return tuple(sorted({*infinite, *on_bounds, *values[largest].tolist()}))
+
+
+def _neighbours(counts: Array) -> Array:
+    """The median of the counts of the three distinct values on each side."""
+    padded = np.pad(counts.astype(np.float64), 3, constant_values=np.nan)
+    around = np.stack([padded[i : i + len(counts)] for i in (0, 1, 2, 4, 5, 6)])
+    around[:, ~np.isfinite(around).any(0)] = 0.0
+    return np.asarray(np.nanmedian(around, axis=0))
+
+
+def _share_of_atoms(distinct: Distinct, atoms: tuple[float, ...]) -> str:
+    if not atoms:
+        return ""
+    shares = [(atom, distinct.counts[distinct.values == atom].sum() / distinct.rows) for atom in atoms]
+    return "; " + ", ".join(f"{share:.1%} of rows are {atom:g}" for atom, share in shares[:4])
+
+
+def _rest(
+    name: str, rest: Distinct, atoms: tuple[float, ...], hint: Hint, whole_type: bool, single: bool
+) -> tuple[Kind, str]:
+    """The kind of the values that are no atoms, and the reason."""
+    if hint.word == "period" and hint.low is not None and hint.high is not None:
+        return _periodic(rest, hint.low, hint.high, whole_type)
+    step = 1.0 if whole_type or hint.word == "integer" else None
+    if hint.word == "integer" and not _whole(rest.values):
+        value = rest.values[rest.values != np.floor(rest.values)][0]
+        raise DataError(f"column {name!r} has {value:g}, where the kind {hint.text} takes whole numbers")
+    if step is None and hint.word == "":
+        step = _step(rest, single)
+    if hint.word == "real":
+        return Real(unit=Standard.of(rest)), "as you said"
+    interval, reason = _interval(name, rest, atoms, hint, step)
+    if step is not None:
+        return _grid(rest, step, interval, reason, whole_type)
+    if interval == Interval():
+        unit = Standard.of(rest)
+        return Real(unit=unit), "numbers" if unit.tail is None else "numbers with a heavy tail" + _wild(rest, unit)
+    line, _ = interval.encode(rest.values)
+    return Bounded(interval=interval, unit=Standard.of(Distinct(line, rest.counts))), reason
+
+
+def _wild(rest: Distinct, unit: Standard) -> str:
+    """A remark about values far from all others, with the farthest of them; empty if there are none."""
+    deviations = np.abs(rest.values - unit.location) / unit.scale
+    wild = deviations > _WILD
+    if not wild.any():
+        return ""
+    farthest = int(np.argmax(deviations))
+    others = int(rest.counts[wild].sum()) - 1
+    more = f" (and {others:,} more)" if others else ""
+    return f"; wild: {rest.values[farthest]:g}, {deviations[farthest]:.1g} deviations from the median{more}"
+
+
+def _periodic(rest: Distinct, low: float, high: float, whole_type: bool) -> tuple[Kind, str]:
+    period = high - low
+    turned = Distinct.of(np.repeat(low + np.mod(rest.values - low, period), rest.counts))
+    gaps = np.diff(np.append(turned.values, turned.values[0] + period))
+    widest = int(np.argmax(gaps))
+    cut = low + (turned.values[widest] + gaps[widest] / 2 - low) % period
+    line = np.mod(turned.values - cut, period)
+    order = np.argsort(line)
+    unit = Standard.of(Distinct(line[order], turned.counts[order]))
+    kind = Periodic(low=low, high=high, cut=float(cut), step=1.0 if whole_type else None, unit=unit)
+    return kind, f"as you said; the widest empty arc is {gaps[widest]:.3g}"
+
+
+def _step(rest: Distinct, single: bool) -> float | None:
+    """The step of a grid on which all values lie: 1, or a power of ten where values repeat; None without one."""
+    values = rest.values
+    if np.abs(values).max() > _WHOLE:
+        return None
+    if _whole(values):
+        return 1.0
+    if len(rest) > rest.rows / 5:
+        return None
+    for digits in range(1, 7):
+        cells = values * 10.0**digits
+        tolerance = np.abs(cells) * (1e-6 if single else 1e-14) + 1e-9
+        if (np.abs(cells - np.rint(cells)) <= tolerance).all() and tolerance.max() < 0.1:
+            return float(10.0**-digits)
+    return None
+
+
+def _interval(
+    name: str, rest: Distinct, atoms: tuple[float, ...], hint: Hint, step: float | None
+) -> tuple[Interval, str]:
+    """The bounds of the values, and the reason for them."""
+    half = 0.5 * (step or 0.0)
+    lowest, highest = float(rest.values[0]), float(rest.values[-1])
+    if hint.word in ("positive", "bounded"):
+        low = None if hint.low is None else hint.low - half
+        high = None if hint.high is None else hint.high + half
+        interval = Interval(low=low, high=high)
+        for extreme in (lowest, highest):
+            if not interval.contains(np.array([extreme]))[0]:
+                raise DataError(f"column {name!r} has the value {extreme:g}, outside the kind {hint.text}")
+        return interval, "as you said"
+    below, above = rest.quantiles((0.16, 0.84))
+    near = 10 * (above - below)
+    low = next((a + half for a in reversed(atoms) if lowest - near <= a < lowest and np.isfinite(a)), None)
+    high = next((a - half for a in atoms if highest < a <= highest + near and np.isfinite(a)), None)
+    reason = "bounded by its atoms" if low is not None or high is not None else ""
+    spans = (lowest < 0.05 or low == 0) and (highest > 0.95 or high == 1)
+    if step is None and lowest > 0 and highest < 1 and spans and rest.rows >= 20:
+        return Interval(low=0.0, high=1.0), "all within 0 to 1, and near both"
+    if low is None and lowest >= 0 and (lowest > 0 or step) and (positive := _positive(rest, half)):
+        low, reason = -half if step else 0.0, positive
+    return Interval(low=low, high=high), reason
+
+
+def _positive(rest: Distinct, shift: float) -> str:
+    """The reason to take the logarithm of positive numbers; empty where there is none."""
+    if rest.rows < 20:
+        return ""
+    q01, q05, q50, q95, q99 = rest.quantiles((0.01, 0.05, 0.5, 0.95, 0.99)) + shift
+    if q01 <= 0 or not q95 > q05:
+        return ""
+
+    def skew(low: float, middle: float, high: float) -> float:
+        return abs(high + low - 2 * middle) / (high - low)
+
+    if q99 / q01 >= 30 and skew(*np.log((q05, q50, q95))) < skew(q05, q50, q95):
+        return f"all positive, and 98% of rows span a factor of {q99 / q01:.2g}"
+    below, above = rest.quantiles((0.16, 0.84)) + shift
+    if shift == 0 and rest.rows >= 100 and rest.counts[rest.values < 0.05 * (above - below)].sum() >= 0.01 * rest.rows:
+        return "all positive, and dense down to 0"
+    return ""
+
+
+def _grid(rest: Distinct, step: float, interval: Interval, reason: str, whole_type: bool) -> tuple[Kind, str]:
+    points, _ = interval.encode(rest.values)
+    least = 0.0 if rest.values[0] >= 0 else None
+    grid = "all whole numbers" if step == 1 else f"all multiples of {step:g}, repeated"
+    base = "type integer" if whole_type else grid
+    base += f", {len(rest):,} different"
+    kind = Grid(step=step, least=least, interval=interval, unit=Standard.of(Distinct(points, rest.counts)))
+    return kind, f"{base}; {reason}" if reason else base

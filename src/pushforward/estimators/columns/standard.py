@@ -1,0 +1,103 @@
+"""Robust standard units: a location and a scale from quantiles, and a logarithmic tail where the data need one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from pushforward.array_types import Array
+
+# Deviations from the median that are linear under a tail map, and the deviation that no light tail reaches.
+_LINEAR = 3.0
+_HEAVY = 8.0
+# The quantiles of a normal distribution one standard deviation from its median.
+_BELOW, _ABOVE = 0.158655, 0.841345
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """A record that is stored as JSON: no other fields, no changes, infinities as text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+
+
+class Distinct:
+    """The distinct values of a column in ascending order, and the number of rows with each."""
+
+    def __init__(self, values: Array, counts: Array) -> None:
+        self.values, self.counts = values, counts
+
+    @classmethod
+    def of(cls, numbers: Array) -> Self:
+        values, counts = np.unique(numbers, return_counts=True)
+        return cls(values, counts)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def rows(self) -> int:
+        return int(self.counts.sum())
+
+    def where(self, mask: Array) -> Self:
+        return type(self)(self.values[mask], self.counts[mask])
+
+    def quantiles(self, levels: tuple[float, ...]) -> Array:
+        """Quantiles of the rows, each one of the values."""
+        cumulated = np.cumsum(self.counts)
+        places = np.searchsorted(cumulated, np.asarray(levels) * cumulated[-1])
+        return np.asarray(self.values[np.minimum(places, len(self) - 1)])
+
+
+class Standard(Strict):
+    """Standard units ``(x - location) / scale``; beyond ``tail`` units, the logarithm of the excess.
+
+    >>> import numpy as np
+    >>> unit = Standard(location=10.0, scale=2.0, tail=3.0)
+    >>> values, log_slopes = unit.encode(np.array([12.0, 1e6]))
+    >>> unit.decode(values).round(6).tolist()
+    [12.0, 1000000.0]
+    """
+
+    location: Finite
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    tail: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    @classmethod
+    def of(cls, distinct: Distinct) -> Self:
+        """Median and half the distance of the quantiles at one deviation, or wider ones where these coincide."""
+        low, location, high = distinct.quantiles((_BELOW, 0.5, _ABOVE))
+        scale = high / 2 - low / 2
+        values = distinct.values
+        if scale <= 0 and len(distinct) > 1:
+            deviations = np.abs(values - location)
+            scale = float(deviations[deviations > 0].min())
+        if not scale > 0:
+            scale = abs(location) or 1.0
+        scale = max(float(scale), float(np.spacing(abs(location))), np.finfo(float).tiny)
+        with np.errstate(over="ignore"):
+            farthest = max(abs((values[0] - location) / scale), abs((values[-1] - location) / scale))
+        return cls(location=float(location), scale=scale, tail=_LINEAR if farthest > _HEAVY else None)
+
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        """Values in standard units and the log of their derivatives by ``x``, both ``(N,)``."""
+        with np.errstate(over="ignore"):
+            z = (x - self.location) / self.scale
+        log_slopes = np.full(len(z), -np.log(self.scale))
+        if self.tail is None:
+            return z, log_slopes
+        stretch = np.log1p(np.maximum(np.abs(z) - self.tail, 0.0))
+        beyond = np.abs(z) > self.tail
+        return np.where(beyond, np.sign(z) * (self.tail + stretch), z), log_slopes - stretch
+
+    def decode(self, values: Array) -> Array:
+        """The inverse of `encode`, kept finite."""
+        z = values
+        if self.tail is not None:
+            excess = np.expm1(np.clip(np.abs(values) - self.tail, 0.0, 700.0))
+            z = np.where(np.abs(values) > self.tail, np.sign(values) * (self.tail + excess), values)
+        with np.errstate(over="ignore"):
+            return np.nan_to_num(self.location + self.scale * z, nan=np.nan)
