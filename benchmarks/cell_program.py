@@ -23,11 +23,11 @@ Cell = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the lines: its name there, its title with the unit, and whether more of it is better."""
+    """A figure of the lines: its name there, its title with the unit, and whether more of it is better, if it is."""
 
     name: str
     title: str
-    more_is_better: bool = True
+    more_is_better: bool | None = True
     digits: int = 3
 
 
@@ -103,7 +103,8 @@ def run_cells(
                     print(f"{title}: failed: {type(error).__name__}: {error} ({where.filename}:{where.lineno})")
                     sys.stdout.flush()
                     continue
-                taken = {"seconds": round(time.perf_counter() - wall, 1), "cpu": round(time.process_time() - cpu, 1)}
+                taken = {"wall": round(time.perf_counter() - wall, 1), "cpu": round(time.process_time() - cpu, 1)}
+                assert not cell.keys() & figures.keys(), "a figure would replace what names the cell"
                 load = round(os.getloadavg()[0], 1)
                 cells.add({**cell, **_json(figures), **taken, "load": load})
                 told = ", ".join(f"{name} {_short(value)}" for name, value in {**figures, **taken}.items())
@@ -156,7 +157,9 @@ def _entry(row: Mapping[str, tuple[float, float]], name: str, figure: Figure) ->
     mean, error = row[name]
     if math.isnan(mean):
         return "not finite"
+    text = f"{mean:.{figure.digits}f}" + (f" ± {error:.{figure.digits}f}" if error else "")
+    if figure.more_is_better is None:
+        return text
     sign = 1 if figure.more_is_better else -1
     best, of_best = max((value for value in row.values() if not math.isnan(value[0])), key=lambda v: sign * v[0])
-    text = f"{mean:.{figure.digits}f}" + (f" ± {error:.{figure.digits}f}" if error else "")
     return f"**{text}**" if sign * (best - mean) <= math.hypot(error, of_best) else text

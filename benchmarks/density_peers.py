@@ -3,8 +3,8 @@
 All models get the rows of one column plan: for each column a discrete state and, in state 0 of some columns, a value.
 None of the peers models such rows as they are, so all of them get the same treatment:
 
-- log P(states) comes from one table model for all peers, a mixture of products of probability tables with as many
-  components as validation prefers (`StateTable`).
+- log P(states) comes from one model for all peers, a mixture of products of probability tables with as many components
+  as validation prefers.
 - A peer models the values given the states, which it gets as a context of zeros and ones. Where a column has no value
   (a zero, a cap, a gap), the peer sees standard normal noise in its place, and the log-density of that noise is taken
   off again. The score is then a lower bound; the mean of several draws of noise makes it tight.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,16 +30,14 @@ from sklearn.model_selection import train_test_split
 from pushforward import fit
 from pushforward.data.dataset import table_set
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
+from pushforward.estimators.models.mixture import MixedMixture
 from pushforward.training import FitFailed, TrainingOptions
 
 Array = np.ndarray
 # The log-density of values (N, D) given states as zeros and ones (N, S).
 Conditional = Callable[[Array, Array], Array]
 
-COMPONENTS = (1, 2, 5, 10, 20, 40, 80)
-# Counts of components in a row that validation likes less than an earlier one, after which no larger one is tried.
-_WORSE = 2
-_EM_STEPS, _SMOOTHING = 100, 0.1
+JOINT_MIXTURE = "joint-mixture"
 # Draws of the noise in place of absent values, for the score of a row.
 _DRAWS = 8
 # The share of the wide density and its width in deviations of a column.
@@ -76,77 +74,58 @@ def arrays(rows: EncodedRows, shapes: Sequence[ColumnShape]) -> Rows:
     return Rows(rows.values[:, columns].numpy(), rows.present(shapes)[:, columns].numpy(), states)
 
 
-class StateTable:
-    """P(states) as a mixture of products of probability tables, by EM, with components by validation rows."""
-
-    def __init__(self, train: Rows, validation: Rows, sizes: Sequence[int], seed: int) -> None:
-        """``sizes``: the states of each column that has several."""
-        self.edges, self.components = np.cumsum([0, *sizes]), 0
-        best, worse = -math.inf, 0
-        for components in COMPONENTS if len(sizes) else ():
-            weights, tables = self._fitted(train.states, components, np.random.default_rng(seed))
-            value = float(logsumexp(validation.states @ tables.T + weights, axis=1).mean())
-            if value > best:
-                best, worse = value, 0
-                self.components, self.weights, self.tables = components, weights, tables
-            elif (worse := worse + 1) == _WORSE:
-                break
-
-    def log_prob(self, rows: Rows) -> Array:
-        """``(N,)``."""
-        if not self.components:
-            return np.zeros(len(rows))
-        return np.asarray(logsumexp(rows.states @ self.tables.T + self.weights, axis=1))
-
-    def _fitted(self, states: Array, components: int, chance: np.random.Generator) -> tuple[Array, Array]:
-        shares = chance.dirichlet(np.ones(components), len(states))
-        before = -math.inf
-        for _ in range(_EM_STEPS):
-            counts = shares.T @ states + _SMOOTHING * states.mean(0)
-            for first, last in zip(self.edges[:-1], self.edges[1:], strict=True):
-                counts[:, first:last] /= counts[:, first:last].sum(1, keepdims=True)
-            tables, weights = np.log(np.maximum(counts, 1e-30)), np.log(shares.mean(0) + 1e-30)
-            joint = states @ tables.T + weights
-            rows = logsumexp(joint, axis=1, keepdims=True)
-            shares = np.exp(joint - rows)
-            if abs(rows.mean() - before) < 1e-5:
-                break
-            before = rows.mean()
-        return weights, tables
-
-
 class PeerDensity:
-    """The density of encoded rows: a `StateTable`, and a peer's density of the values given the states."""
+    """The density of encoded rows: a mixture of tables of the states, and a peer's density of the values given them."""
 
     def __init__(
         self, name: str, rows: EncodedRows, shapes: Sequence[ColumnShape], *, seconds: float, seed: int
     ) -> None:
         """Fit the peer of that name; one row in ten is for its validation."""
-        everything = arrays(rows, shapes)
-        parts = train_test_split(np.arange(len(rows)), test_size=0.1, random_state=seed)
-        train, validation = (Rows(*(a[part] for a in vars(everything).values())) for part in parts)
+        parts = [torch.tensor(p) for p in train_test_split(np.arange(len(rows)), test_size=0.1, random_state=seed)]
         self.shapes, self.chance = shapes, np.random.default_rng(seed)
-        self.states = StateTable(train, validation, [s.states for s in shapes if s.states > 1], seed)
-        there = np.where(train.there, train.values, np.nan)
+        self.discrete = [c for c, shape in enumerate(shapes) if shape.states > 1]
+        tables = [ColumnShape(shapes[c].states, value=False) for c in self.discrete]
+        train, validation = (rows.take(part).columns(self.discrete) for part in parts)
+        self.states = MixedMixture.fit(train, tables, validation=(validation, None), seed=seed) if tables else None
+        plain = [arrays(rows.take(part), shapes) for part in parts]
+        there = np.where(plain[0].there, plain[0].values, np.nan)
         self.centre, self.scale = np.nanmean(there, 0), np.maximum(np.nanstd(there, 0), 1e-12)
-        train, validation = (
-            Rows((r.values - self.centre) / self.scale, r.there, r.states) for r in (train, validation)
-        )
-        filled = [r.filled(self.chance)[0] for r in (train, validation)]
-        self.values = PEERS[name](filled[0], train.states, filled[1], validation.states, seconds=seconds, seed=seed)
+        filled = [self._standard(part).filled(self.chance)[0] for part in plain]
+        self.values = PEERS[name](filled[0], plain[0].states, filled[1], plain[1].states, seconds=seconds, seed=seed)
 
     def log_prob(self, rows: EncodedRows) -> tuple[Array, Array]:
         """log P of the states and log density of the values, each ``(N,)``, in encoded units."""
         plain = arrays(rows, self.shapes)
-        standard = Rows((plain.values - self.centre) / self.scale, plain.there, plain.states)
         scores = []
         for _ in range(1 if plain.there.all() else _DRAWS):
-            values, taken = standard.filled(self.chance)
+            values, taken = self._standard(plain).filled(self.chance)
             wide = student.logpdf(values / _WIDTH, 3).sum(1) - values.shape[1] * math.log(_WIDTH)
             scores.append(_mixed(self.values(values, plain.states), wide) - taken)
         values = logsumexp(scores, axis=0) - math.log(len(scores))
         slopes = np.where(plain.there, np.log(self.scale), 0.0).sum(1)
-        return self.states.log_prob(plain), values - slopes
+        discrete = self.states.log_states(rows.columns(self.discrete)).numpy() if self.states else np.zeros(len(rows))
+        return discrete, values - slopes
+
+    def _standard(self, rows: Rows) -> Rows:
+        return replace(rows, values=(rows.values - self.centre) / self.scale)
+
+
+class JointMixture:
+    """The mixture of Gaussians and probability tables, which models states and values of a row at once."""
+
+    def __init__(
+        self, name: str, rows: EncodedRows, shapes: Sequence[ColumnShape], *, seconds: float, seed: int
+    ) -> None:
+        """Fit it to all rows, with up to a hundred components by validation on one in ten."""
+        train, validation = (
+            rows.take(torch.tensor(p)) for p in train_test_split(np.arange(len(rows)), test_size=0.1, random_state=seed)
+        )
+        self.model = MixedMixture.fit(train, shapes, validation=(validation, None), seconds=seconds, seed=seed)
+
+    def log_prob(self, rows: EncodedRows) -> tuple[Array, Array]:
+        """log P of the states and log density of the values, each ``(N,)``, in encoded units."""
+        discrete, both = self.model.log_states(rows).numpy(), self.model.log_prob(rows).numpy()
+        return discrete, both - discrete
 
 
 def _mixed(own: Array, wide: Array) -> Array:
