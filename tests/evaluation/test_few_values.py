@@ -8,8 +8,8 @@ import torch
 
 from pushforward import flows
 from pushforward.evaluation import calibration
+from pushforward.evaluation.likelihood_comparison import verdict
 from pushforward.evaluation.scores import remark_on_few, standard_errors, summarise
-from pushforward.evaluation.verdict import verdict
 from pushforward.inference import importance, importance_sampling
 from pushforward.likelihood import combined
 from pushforward.rows import Rows

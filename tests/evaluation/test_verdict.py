@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pushforward.evaluation.baselines import Baseline
+from pushforward.evaluation.likelihood_comparison import compare_likelihoods, verdict
 from pushforward.evaluation.scores import Scores
-from pushforward.evaluation.verdict import compare_likelihoods, verdict
 
 ROWS = np.random.default_rng(0).normal(size=200)
 

@@ -12,8 +12,8 @@ from pushforward.cli.progress import tell
 from pushforward.data import DataSet
 from pushforward.evaluation.baselines import gaussian
 from pushforward.evaluation.fit_baselines import baseline_views
+from pushforward.evaluation.likelihood_comparison import compare_likelihoods
 from pushforward.evaluation.scores import remark_on_few, score
-from pushforward.evaluation.verdict import compare_likelihoods
 from pushforward.reports import report_saved_model
 from pushforward.reports.report_json import as_json
 from pushforward.rows import rows_of

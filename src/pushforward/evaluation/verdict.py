@@ -1,107 +1,53 @@
-"""The comparison of held-out likelihoods of a flow and its baselines, as JSON values, and the verdict."""
+"""Verdicts in words: whether a model may be used, with the reasons."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-import numpy as np
 
-from pushforward.array_types import Array
-from pushforward.evaluation.baselines import NAMES, Baseline
-from pushforward.evaluation.scores import Scores, standard_errors, summarise
-from pushforward.units import Unit, better, in_unit
+class State(StrEnum):
+    """The three words of a verdict, from the best to the worst."""
 
-# With fewer held-out rows a flow is not called good.
-_FEW_ROWS = 10
+    GOOD = "good"
+    CARE = "use with care"
+    REFUSE = "do not use"
 
 
-def compare_likelihoods(
-    scores: Scores, on_train: Scores, baselines: Sequence[Baseline], unit: Unit, dimensions: int
-) -> dict[str, Any]:
-    """The flow's likelihood, that of each baseline, and their paired differences, in ``unit`` and in nats."""
-    return {
-        "unit": unit,
-        "kind": scores.kind,
-        "bound": scores.bound,
-        "dequantisation": scores.dequantisation,
-        "kind_in_words": scores.in_words,
-        "dimensions": dimensions,
-        **_means(scores.nats, unit, dimensions),
-        "zero_density": scores.zero_density,
-        "not_a_number": scores.not_a_number,
-        "training_rows": _means(on_train.nats, unit, dimensions),
-        "baselines": [
-            {
-                "role": baseline.role,
-                "name": baseline.name,
-                "detail": baseline.detail,
-                "notes": baseline.notes,
-                "seconds": baseline.seconds,
-                **_means(baseline.nats, unit, dimensions),
-                # Paired by row: the difficulty of a row is in both values and cancels.
-                "difference": summarise(_difference(scores.nats, baseline.nats, unit, dimensions)).to_json(),
-            }
-            for baseline in baselines
-        ],
-    }
+_ORDER = tuple(State)
 
 
-def _means(nats: Array, unit: Unit, dimensions: int) -> dict[str, Any]:
-    finite = np.isfinite(nats)
-    return {
-        "value": summarise(in_unit(nats, unit, dimensions)).to_json(),
-        "nats": summarise(nats).to_json(),
-        "finite_rows_only": None if finite.all() else summarise(in_unit(nats[finite], unit, dimensions)).to_json(),
-    }
+def worst(states: Iterable[State]) -> State:
+    """The worst of ``states``; good if there are none."""
+    return max(states, key=_ORDER.index, default=State.GOOD)
 
 
-def _difference(flow: Array, other: Array, unit: Unit, dimensions: int) -> Array:
-    with np.errstate(invalid="ignore"):
-        return in_unit(flow - other, unit, dimensions)
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict on one subject, "fit" or "numerics": its state, and the reasons against the model, the worst first.
 
-
-def verdict(likelihood: dict[str, Any], samples_not_finite: int, check_passed: bool) -> tuple[str, str]:
-    """The verdict: its state ("good", "fair" or "bad") and one sentence that compares the flow with the best baseline.
-
-    likelihood: the result of `compare_likelihoods`.
+    >>> from pushforward.evaluation.verdict import State, Verdict
+    >>> print(Verdict("fit", State.CARE, ("the samples of column x have short tails",)))
+    fit: use with care (the samples of column x have short tails)
     """
-    unit, count = likelihood["unit"], likelihood["value"]["rows"]
-    rows = f"{count:,} held-out rows"
-    lost = likelihood["zero_density"] + likelihood["not_a_number"]
-    if lost:
-        fault = "have density zero" if not likelihood["not_a_number"] else "have no finite log-likelihood"
-        return "bad", f"{lost:,} of {rows} {fault}, so the mean likelihood is not finite: this model is not usable."
-    value, error = likelihood["value"]["mean"], likelihood["value"]["standard_error"]
-    article = {"exact": "", "bound": "a ", "estimate": "an "}[likelihood["kind"]]
-    kind = f" ({article}{likelihood['kind_in_words']})" if article else ""
-    sentence = f"{value:.3f}{_plus_minus(error)} {unit}{kind} on {rows}"
-    sentence = sentence.replace("-", "−", 1) if value < 0 else sentence
-    state, comparison = _against_the_best([b for b in likelihood["baselines"] if b["role"] != "truth"], unit)
-    if not check_passed:
-        return "bad", f"{sentence}; {comparison}. A numerical check failed: see numerical health."
-    if samples_not_finite:
-        return "bad", f"{sentence}; {comparison}. Some of its samples are not finite."
-    if state == "good" and count < _FEW_ROWS:
-        return "fair", f"{sentence}; {comparison}, but so few rows allow no conclusion."
-    return state, f"{sentence}; {comparison}."
+
+    subject: str
+    state: State
+    reasons: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain values."""
+        return {"state": str(self.state), "reasons": list(self.reasons)}
+
+    def __str__(self) -> str:
+        reasons = f" ({'; '.join(self.reasons)})" if self.reasons else ""
+        return f"{self.subject}: {self.state}{reasons}"
 
 
-def _against_the_best(baselines: list[dict[str, Any]], unit: Unit) -> tuple[str, str]:
-    sign = -1 if better(unit) == "lower" else 1
-    finite = [b for b in baselines if b["value"]["mean"] is not None]
-    if not finite:
-        return "fair", "no baseline has a finite likelihood"
-    best = max(finite, key=lambda b: sign * b["value"]["mean"])
-    name, error = NAMES[best["role"]], best["difference"]["standard_error"]
-    gain = sign * best["difference"]["mean"]
-    if abs(gain) <= (standard_errors(best["difference"]["rows"]) * error if error else math.inf):
-        difference = f"{sign * gain:+.3f}".replace("-", "−")
-        return "fair", f"no clear difference from the best baseline ({name}: {difference}{_plus_minus(error)} {unit})"
-    state, word = ("good", "better") if gain > 0 else ("bad", "worse")
-    return state, f"{abs(gain):.3f}{_plus_minus(error)} {unit} {word} than the best baseline ({name})"
-
-
-def _plus_minus(error: float | None) -> str:
-    return f" ± {error:.3f}" if error else ""
+def verdict_of(subject: str, grounds: Iterable[tuple[State, str]]) -> Verdict:
+    """The verdict of several ``grounds``: the worst of their states, and every reason that is not good."""
+    against = [(state, reason) for state, reason in grounds if state is not State.GOOD]
+    against.sort(key=lambda ground: -_ORDER.index(ground[0]))
+    return Verdict(subject, worst(state for state, _ in against), tuple(reason for _, reason in against))

@@ -23,9 +23,9 @@ from pushforward.errors import DataError, OptionError
 from pushforward.evaluation.calibration import LEVELS, coverage, latent_fit, marginal_pit
 from pushforward.evaluation.fit_baselines import fit_baselines
 from pushforward.evaluation.latent_edits import Attribute, attribute_direction
+from pushforward.evaluation.likelihood_comparison import compare_likelihoods, verdict
 from pushforward.evaluation.samples import clamping, draw
 from pushforward.evaluation.scores import latents, score
-from pushforward.evaluation.verdict import compare_likelihoods, verdict
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike, as_tensor
 from pushforward.reports.page import Measurements, render

@@ -1,0 +1,105 @@
+"""The marginals of a model: probability integral transforms of its columns, and their tails."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pushforward.array_types import Array
+from pushforward.evaluation.calibration import kolmogorov
+from pushforward.evaluation.fit_quality.evidence import FitEvidence
+from pushforward.evaluation.fit_quality.findings import Finding
+from pushforward.evaluation.fit_quality.ranks import Excess, band, excess_among_lowest, pit_among, uniform_p_value
+
+# Fractions of the pooled values that count as a tail.
+_TAILS = (0.002, 0.005, 0.02)
+_QUANTILES = (0.001, 0.005, 0.995, 0.999)
+
+
+def marginals(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
+    """The column whose probability integral transform (PIT) is farthest from uniform."""
+    pit, draws = evidence.pit, None
+    if pit is None:
+        if evidence.held_out is None or evidence.samples is None:
+            return []
+        draws = len(evidence.samples)
+        columns = zip(evidence.held_out.T, evidence.samples.T, strict=True)
+        pit = np.stack([pit_among(x, y, rng) for x, y in columns], 1)
+    distances = np.array([kolmogorov(column) for column in pit.T])
+    worst = int(distances.argmax())
+    p_value = min(1.0, len(distances) * uniform_p_value(distances[worst], len(pit), draws))
+    reason = (
+        f"the marginal of {evidence.column(worst)} is off: up to {100 * distances[worst]:.0f} % of the held-out rows "
+        "lie on the wrong side of a quantile"
+    )
+    values = {
+        "column": evidence.column(worst),
+        "distances": distances.tolist(),
+        "simultaneous_band": band(len(pit), 0.05, len(distances), draws),
+    }
+    return [Finding("marginals", reason, p_value, float(distances[worst]), 0.04, 0.2, values)]
+
+
+def tails(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
+    """The tail of a column in which held-out rows and samples differ most significantly."""
+    if evidence.held_out is None or evidence.samples is None:
+        return []
+    worst: tuple[float, int, str, bool, Excess] | None = None
+    tests = 0
+    for number, (data, drawn) in enumerate(zip(evidence.held_out.T, evidence.samples.T, strict=True)):
+        data, drawn = data[~np.isnan(data)], drawn[~np.isnan(drawn)]
+        if not len(data) or not len(drawn):
+            continue
+        for side, sign in (("lower", 1), ("upper", -1)):
+            for share in _TAILS:
+                found = excess_among_lowest(sign * data, sign * drawn, share, rng)
+                back = excess_among_lowest(sign * drawn, sign * data, share, rng)
+                tests += 2
+                for too_light, excess in ((True, found), (False, back)):
+                    if worst is None or excess.p_value < worst[0]:
+                        worst = (excess.p_value, number, side, too_light, excess)
+    if worst is None:
+        return []
+    p_value, number, side, too_light, excess = worst
+    low, high = excess.of_samples, excess.fraction
+    ratio = (high + 1e-4) / (low + 1e-4)
+    ours, theirs = (high, low) if too_light else (low, high)
+    reason = (
+        f"the {side} tail of {evidence.column(number)} is too {'light' if too_light else 'heavy'}: it holds "
+        f"{100 * ours:.2g} % of the held-out rows and {100 * theirs:.2g} % of the samples"
+    )
+    values = {"column": evidence.column(number), "side": side, "quantiles": _quantiles(evidence)}
+    return [Finding("tails", reason, min(1.0, tests * p_value), ratio, 1.5, values=values)]
+
+
+def _quantiles(evidence: FitEvidence) -> list[dict[str, Any]]:
+    """Extreme quantiles of every column, of the held-out rows with a 95 % interval and of the samples."""
+    assert evidence.held_out is not None
+    assert evidence.samples is not None
+    described = []
+    for number, (data, drawn) in enumerate(zip(evidence.held_out.T, evidence.samples.T, strict=True)):
+        data, drawn = np.sort(data[~np.isnan(data)]), drawn[~np.isnan(drawn)]
+        if len(data) and len(drawn):
+            levels = {
+                f"{level:g}": {
+                    "held_out": float(np.quantile(data, level)),
+                    "interval": _interval(data, level),
+                    "samples": float(np.quantile(drawn, level)),
+                }
+                for level in _QUANTILES
+            }
+            described.append({"column": evidence.column(number), **levels})
+    return described
+
+
+def _interval(ordered: Array, level: float) -> tuple[float | None, float | None]:
+    """A 95 % interval of a quantile, between two order statistics; None where it has no end."""
+    from scipy.stats import binom
+
+    low, high = (int(binom.ppf(p, len(ordered), level)) for p in (0.025, 0.975))
+    return (
+        None if low < 1 else float(ordered[low - 1]),
+        None if high >= len(ordered) else float(ordered[high]) if math.isfinite(ordered[high]) else None,
+    )

@@ -1,0 +1,87 @@
+"""Tests on log-densities: coverage of highest-density regions, rows of low density, the gap to the training rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pushforward.array_types import Array
+from pushforward.evaluation.calibration import kolmogorov, region_coverage
+from pushforward.evaluation.fit_quality.evidence import FitEvidence
+from pushforward.evaluation.fit_quality.findings import Finding
+from pushforward.evaluation.fit_quality.ranks import excess_among_lowest, pit_among, uniform_p_value
+
+_LEVELS = (0.5, 0.8, 0.95, 0.99)
+# Fractions of the pooled log-densities that count as low.
+_LOW = (0.005, 0.02, 0.05)
+
+
+def impossible(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
+    """Held-out rows without a finite log-density."""
+    lost = int((~np.isfinite(evidence.log_held_out)).sum())
+    if not lost:
+        return []
+    nan = int((~(evidence.log_held_out < math.inf)).sum())
+    fault = "have no finite log-likelihood" if nan else "have density zero"
+    rows = len(evidence.log_held_out)
+    reason = f"{lost:,} of {rows:,} held-out rows {fault}"
+    return [Finding("impossible", reason, 0.0, 1.0 if nan else lost / rows, 0.0, 0.005, {"rows": lost})]
+
+
+def coverage(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
+    """Coverage of highest-density regions at all levels at once, and the excess of held-out rows of low density."""
+    if evidence.log_samples is None:
+        return []
+    held, drawn = evidence.log_held_out, evidence.log_samples
+    pit = pit_among(held, drawn, rng)
+    distance = kolmogorov(pit)
+    covered = {f"{p:g}": value for p, value in zip(_LEVELS, region_coverage(held, drawn, _LEVELS), strict=True)}
+    reason = (
+        f"the regions of highest density have a wrong coverage: the one of 80 % holds {100 * covered['0.8']:.0f} % of "
+        "the held-out rows"
+    )
+    p_value = uniform_p_value(distance, len(held), len(drawn))
+    low = [excess_among_lowest(held, drawn, share, rng) for share in _LOW]
+    least = min(low, key=lambda excess: excess.p_value)
+    lacking = (
+        f"{100 * least.fraction:.2g} % of the held-out rows have a log-density as low as "
+        f"{100 * least.of_samples:.2g} % of the samples: a mode or a tail is missing"
+    )
+    return [
+        Finding("coverage", reason, p_value, distance, 0.04, 0.2, {"levels": covered}),
+        Finding(
+            "low_density",
+            lacking,
+            min(1.0, len(low) * least.p_value),
+            least.fraction - least.of_samples,
+            0.005,
+            0.1,
+            {"fraction": least.fraction, "of_samples": least.of_samples, "log_density": least.threshold},
+        ),
+    ]
+
+
+def gap(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
+    """The mean log-density of the training rows minus that of the held-out rows."""
+    if evidence.log_train is None:
+        return []
+    train, held = (x[np.isfinite(x)] for x in (evidence.log_train, evidence.log_held_out))
+    if len(train) < 2 or len(held) < 2:
+        return []
+    difference, p_value = mean_difference(train, held)
+    features = 1 if evidence.held_out is None else evidence.held_out.shape[1]
+    care = max(0.2, 0.02 * features)
+    reason = f"training rows score {difference:.2g} nats better than held-out rows: the model is overfitted"
+    values = {"nats": difference, "training_rows": len(train)}
+    return [Finding("gap", reason, p_value, difference, care, 10 * care, values)]
+
+
+def mean_difference(first: Array, second: Array) -> tuple[float, float]:
+    """The mean of ``first`` minus that of ``second``, and the p-value of the hypothesis that it is not positive."""
+    from scipy.stats import ttest_ind
+
+    difference = float(first.mean() - second.mean())
+    if np.ptp(first) == 0 and np.ptp(second) == 0:
+        return difference, 0.0 if difference > 0 else 1.0
+    return difference, float(ttest_ind(first, second, equal_var=False, alternative="greater").pvalue)

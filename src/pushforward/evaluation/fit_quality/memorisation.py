@@ -1,0 +1,78 @@
+"""Memorised training rows, and copies of rows on both sides of the split."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pushforward.array_types import Array
+from pushforward.evaluation.fit_quality.evidence import FitEvidence
+from pushforward.evaluation.fit_quality.findings import Finding
+from pushforward.evaluation.fit_quality.ranks import excess_among_lowest
+
+_TRAIN_ROWS, _ROWS = 10_000, 1000
+_NEAREST = 0.1  # of the distances, which count as near
+
+
+def nearest(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
+    """Samples nearer to training rows than held-out rows are."""
+    if evidence.train is None or evidence.held_out is None or evidence.samples is None:
+        return []
+    from sklearn.neighbors import NearestNeighbors
+
+    train = _some(evidence.train, _TRAIN_ROWS, rng)
+    centre, scale = _moments(train)
+    index = NearestNeighbors(n_neighbors=1).fit(_scaled(train, centre, scale))
+    held, drawn = (
+        index.kneighbors(_scaled(_some(part, _ROWS, rng), centre, scale))[0][:, 0]
+        for part in (evidence.held_out, evidence.samples)
+    )
+    excess = excess_among_lowest(drawn, held, _NEAREST, rng)
+    reason = (
+        f"the model has memorised training rows: {100 * excess.fraction:.0f} % of the samples lie as near to one as "
+        f"{100 * excess.of_samples:.0f} % of the held-out rows"
+    )
+    values = {
+        "distance": excess.threshold,
+        "fraction_of_samples": excess.fraction,
+        "fraction_of_held_out": excess.of_samples,
+    }
+    return [Finding("memorisation", reason, excess.p_value, excess.fraction - excess.of_samples, 0.05, 0.15, values)]
+
+
+def copies(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
+    """Held-out rows that are exact copies of training rows, compared with copies among the samples."""
+    if evidence.train is None or evidence.held_out is None or evidence.samples is None:
+        return []
+    from scipy.stats import fisher_exact
+
+    known = set(_keys(evidence.train))
+    held, drawn = (sum(key in known for key in _keys(part)) for part in (evidence.held_out, evidence.samples))
+    rows, draws = len(evidence.held_out), len(evidence.samples)
+    p_value = float(fisher_exact([[held, rows - held], [drawn, draws - drawn]], alternative="greater")[1])
+    reason = (
+        f"{100 * held / rows:.2g} % of the held-out rows are copies of training rows, so their likelihood flatters "
+        "the model: put copies on one side of the split"
+    )
+    size = held / rows - drawn / draws
+    values = {"held_out": held / rows, "samples": drawn / draws}
+    return [Finding("copies", reason, p_value, size, 0.01, values=values)]
+
+
+def _keys(rows: Array) -> list[bytes]:
+    # Samples are float32 numbers; adding 0 makes -0 and 0 one key.
+    narrow = np.ascontiguousarray(rows.astype(np.float32) + np.float32(0))
+    return [row.tobytes() for row in narrow]
+
+
+def _some(rows: Array, most: int, rng: np.random.Generator) -> Array:
+    return rows if len(rows) <= most else rows[rng.permutation(len(rows))[:most]]
+
+
+def _moments(rows: Array) -> tuple[Array, Array]:
+    """Median and range between the outer tenths of each column: one wild value changes neither."""
+    low, centre, high = np.nan_to_num(np.nanquantile(rows, (0.1, 0.5, 0.9), axis=0))
+    return centre, np.where(high > low, high - low, 1.0)
+
+
+def _scaled(rows: Array, centre: Array, scale: Array) -> Array:
+    return np.asarray(np.nan_to_num((rows - centre) / scale))
