@@ -1,18 +1,19 @@
-"""The chain rule over the columns of a row: scores, draws and Gaussian latents of a `ColumnNet`.
+"""The chain rule over the columns of a row: scores and draws by nets of conditional densities.
 
-The order is: the states of all columns, then the values of all columns, each in the order of the table. Content that is
-not known is skipped by a score, which then is that of the marginal distribution, and filled in by a draw.
+The order is: the states of all columns, then the values that every row has, then the others, each in the order of the
+table. A score skips content that is not known, and then is that of the marginal distribution. A draw fills it in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from pushforward.estimators.encoded import UNKNOWN, EncodedRows, joined
+from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows, joined
 from pushforward.estimators.models.column_net import ColumnNet, Known, Part
 from pushforward.estimators.models.mixture_head import MixtureHead
 
@@ -20,47 +21,47 @@ _BLOCK = 4096
 
 
 class Chain:
-    """The parts of a row in the order of the chain rule, and the pass over them.
+    """The parts of a row in the order of the chain rule, and passes over them.
 
-    nets: an ensemble; each conditional density is the mean of theirs.
+    nets: an ensemble of nets with the same shapes and targets; each conditional density is the mean of theirs.
     """
 
     def __init__(self, nets: Sequence[ColumnNet]) -> None:
-        self.nets = nets
-        first = nets[0]
-        self.parts: list[Part] = [("state", j) for j in first.state_targets]
-        self.parts += [("value", j) for j in first.value_targets]
+        self.nets = list(nets)
+        self.shapes, self.targets = nets[0].shapes, nets[0].targets
+        self.state_parts: list[Part] = [("state", j) for j in nets[0].state_targets]
+        self.parts: list[Part] = self.state_parts + [("value", j) for j in nets[0].value_targets]
 
     @torch.no_grad()
-    def log_terms(self, rows: EncodedRows, parts: Sequence[Part] | None = None) -> Tensor:
-        """``(N, len(parts))``: the log-probability of each part of the rows given the parts before it, 0 if unknown.
+    def log_terms(self, rows: EncodedRows, parts: Sequence[Part] | None = None, before: Sequence[Part] = ()) -> Tensor:
+        """``(N, len(parts))``: the log-probability of each part given those before it, 0 where it is not known.
 
-        parts: by default all; otherwise the first ones, which are scored given everything outside the targets.
+        parts: consecutive parts of the chain, by default all. The first is given all columns outside the targets,
+        the parts ``before``, and, for values, all states.
         """
         parts = self.parts if parts is None else list(parts)
-        blocks = [self._log_terms(rows.take(block), parts) for block in torch.arange(len(rows)).split(_BLOCK)]
+        if not parts:
+            return torch.zeros(len(rows), 0, dtype=torch.float64)
+        blocks = [self._log_terms(rows.take(block), parts, before) for block in torch.arange(len(rows)).split(_BLOCK)]
         return torch.cat(blocks) if blocks else torch.zeros(0, len(parts), dtype=torch.float64)
 
-    def _log_terms(self, rows: EncodedRows, parts: Sequence[Part]) -> Tensor:
-        shapes = self.nets[0].shapes
-        complete = Known.of(rows, shapes)
-        known = self._before(complete)
+    def _log_terms(self, rows: EncodedRows, parts: Sequence[Part], before: Sequence[Part]) -> Tensor:
+        complete = Known.of(rows, self.shapes)
+        known = self._outside_targets(complete)
+        for part in [*(self.state_parts if parts[0][0] == "value" else ()), *before]:
+            known.reveal(part, complete)
         terms = torch.zeros(len(rows), len(parts), dtype=torch.float64)
-        for place, (kind, j) in enumerate(parts):
-            there = complete.states[:, j] if kind == "state" else complete.values[:, j]
-            each = [self._term(net, rows, known, (kind, j)) for net in self.nets]
-            mean = torch.stack(each).double().logsumexp(0) - torch.tensor(float(len(each))).log()
-            terms[:, place] = mean.where(there, 0.0)
-            known = _revealed(known, (kind, j), there)
+        for place, part in enumerate(parts):
+            each = torch.stack([self._term(net, rows, known, part) for net in self.nets])
+            terms[:, place] = _mean(each).where(complete.has(part), 0.0)
+            known.reveal(part, complete)
         return terms
 
-    def _before(self, complete: Known) -> Known:
-        """What is known before the first part: everything outside the targets."""
-        targets = list(self.nets[0].targets)
+    def _outside_targets(self, complete: Known) -> Known:
+        """The known contents without the parts of the chain."""
         states, values = complete.states.clone(), complete.values.clone()
-        multiple = [j for j in targets if self.nets[0].shapes[j].states > 1]
-        states[:, multiple] = False
-        values[:, targets] = False
+        states[:, self.nets[0].state_targets] = False
+        values[:, self.nets[0].value_targets] = False
         return Known(states, values)
 
     def _term(self, net: ColumnNet, rows: EncodedRows, known: Known, part: Part) -> Tensor:
@@ -75,87 +76,82 @@ class Chain:
         self,
         given: EncodedRows,
         generator: torch.Generator | None,
+        *,
+        parts: Sequence[Part] | None = None,
         allowed: Mapping[int, Tensor] | None = None,
     ) -> tuple[EncodedRows, Tensor]:
-        """Fill in what the rows do not know, and the log-probability ``(N,)`` of what was filled in.
+        """Fill in what the rows do not know; returns them, and the log-probability ``(N,)`` of what was filled in.
 
-        allowed: for columns by number, a mask of the states that may be drawn; the others get probability 0.
+        parts: the parts to fill in, by default all. allowed: for columns by number, a mask of the states that may be
+        drawn; the others have probability 0.
         """
-        parts = [self._draw(given.take(block), generator, allowed or {}) for block in _blocks(len(given))]
-        return joined([rows for rows, _ in parts]), torch.cat([log_q for _, log_q in parts])
+        parts = self.parts if parts is None else list(parts)
+        blocks = torch.arange(len(given)).split(_BLOCK)
+        drawn = [self._draw(given.take(block), generator, parts, allowed or {}) for block in blocks]
+        if not drawn:
+            return given, torch.zeros(0, dtype=torch.float64)
+        return joined([rows for rows, _ in drawn]), torch.cat([log_q for _, log_q in drawn])
 
     def _draw(
-        self, given: EncodedRows, generator: torch.Generator | None, allowed: Mapping[int, Tensor]
+        self,
+        given: EncodedRows,
+        generator: torch.Generator | None,
+        parts: Sequence[Part],
+        allowed: Mapping[int, Tensor],
     ) -> tuple[EncodedRows, Tensor]:
-        shapes = self.nets[0].shapes
-        single = torch.tensor([shape.states == 1 for shape in shapes])
-        states = torch.where(single & (given.states == UNKNOWN), 0, given.states)
-        values = torch.where((given.states == UNKNOWN) & single, torch.nan, given.values)
-        rows = replace(given, states=states, values=values)
+        rows = _with_single_states(given, self.shapes)
         log_q = torch.zeros(len(rows), dtype=torch.float64)
-        for part in self.parts:
+        for part in parts:
             kind, j = part
-            known = Known.of(rows, shapes)
             if kind == "state":
                 missing = rows.states[:, j] == UNKNOWN
             else:
                 missing = (rows.states[:, j] == 0) & rows.values[:, j].isnan()
-            if not missing.any():
-                continue
             which = missing.nonzero()[:, 0]
-            drawn, log_term = self._drawn(rows.take(which), _take(known, which), part, generator, allowed)
-            log_q[which] += log_term
+            if len(which) == 0:
+                continue
+            some = rows.take(which)
+            params = torch.stack(
+                [net.output(net.hidden(net.features(some, Known.of(some, self.shapes))), part) for net in self.nets]
+            )
             if kind == "state":
+                drawn, log_term = _draw_state(params, allowed.get(j), generator)
                 rows.states[which, j] = drawn
-                if shapes[j].value:
+                if self.shapes[j].value:
                     rows.values[which, j] = torch.where(drawn == 0, torch.nan, 0.0).double()
             else:
-                rows.values[which, j] = drawn.double()
+                value, log_term = _draw_value(params, generator)
+                rows.values[which, j] = value
+            log_q[which] += log_term
         return rows, log_q
 
-    def _drawn(
-        self,
-        rows: EncodedRows,
-        known: Known,
-        part: Part,
-        generator: torch.Generator | None,
-        allowed: Mapping[int, Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        """A draw of one part of each row, and its log-probability under the mean of the nets."""
-        kind, j = part
-        params = torch.stack([net.output(net.hidden(net.features(rows, known)), part) for net in self.nets])
-        # A member drawn anew for each part gives a draw from the mean of the members' conditional densities.
-        member = torch.randint(len(self.nets), (len(rows),), generator=generator)
-        own = params[member, torch.arange(len(rows))]
-        if kind == "state":
-            logits = params
-            if j in allowed:
-                barred = torch.where(allowed[j], 0.0, -torch.inf)
-                own, logits = own + barred, params + barred
-            drawn = torch.multinomial(own.softmax(1), 1, generator=generator)
-            each = logits.log_softmax(2).gather(2, drawn.expand(len(self.nets), -1, 1))[..., 0]
-            return drawn[:, 0], _mean(each)
-        value = MixtureHead.of(own.double()).sample(generator)
-        return value, _mean(MixtureHead.of(params.double()).log_density(value.expand(len(self.nets), -1)))
+
+def _with_single_states(given: EncodedRows, shapes: Sequence[ColumnShape]) -> EncodedRows:
+    """A copy in which an unknown column with one state is in this state, without a value."""
+    unknown = torch.tensor([shape.states == 1 for shape in shapes]) & (given.states == UNKNOWN)
+    states = torch.where(unknown, 0, given.states)
+    return replace(given, states=states, values=torch.where(unknown, torch.nan, given.values))
 
 
-def _revealed(known: Known, part: Part, there: Tensor) -> Known:
-    """The known contents with one part more, in the rows that have it."""
-    kind, j = part
-    mask = known.states if kind == "state" else known.values
-    mask = mask.clone()
-    mask[:, j] |= there
-    return replace(known, states=mask) if kind == "state" else replace(known, values=mask)
+def _members(params: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A random net's parameters for each row: a draw with them is one from the mean of the nets' densities."""
+    count, rows = params.shape[:2]
+    return params[torch.randint(count, (rows,), generator=generator), torch.arange(rows)]
 
 
-def _take(known: Known, rows: Tensor) -> Known:
-    return Known(known.states[rows], known.values[rows])
+def _draw_state(params: Tensor, allowed: Tensor | None, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    if allowed is not None:
+        params = params + torch.where(allowed, 0.0, -torch.inf)
+    drawn = torch.multinomial(_members(params, generator).softmax(1), 1, generator=generator)
+    return drawn[:, 0], _mean(params.log_softmax(2).gather(2, drawn.expand(len(params), -1, 1))[..., 0])
+
+
+def _draw_value(params: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    params = params.double()
+    value = MixtureHead.of(_members(params, generator)).sample(generator)
+    return value, _mean(MixtureHead.of(params).log_density(value.expand(len(params), -1)))
 
 
 def _mean(log_terms: Tensor) -> Tensor:
-    """The log of the mean over the first axis."""
-    return log_terms.double().logsumexp(0) - torch.tensor(float(len(log_terms)), dtype=torch.float64).log()
-
-
-def _blocks(count: int) -> Iterator[Tensor]:
-    yield from torch.arange(count).split(_BLOCK)
+    """The log of the mean over the first axis, float64."""
+    return log_terms.double().logsumexp(0) - math.log(len(log_terms))

@@ -39,6 +39,17 @@ class Known:
         """Everything that the rows hold."""
         return cls(rows.states != UNKNOWN, rows.present(shapes))
 
+    def has(self, part: Part) -> Tensor:
+        """``(N,)``: whether a part is known."""
+        kind, j = part
+        return self.states[:, j] if kind == "state" else self.values[:, j]
+
+    def reveal(self, part: Part, complete: Known) -> None:
+        """Make a part known in the rows of ``complete`` that have it."""
+        kind, j = part
+        own, other = (self.states, complete.states) if kind == "state" else (self.values, complete.values)
+        own[:, j] |= other[:, j]
+
 
 class ColumnNet(nn.Module):
     """A residual perceptron from the known columns of a row to a density of each target column.
@@ -66,7 +77,10 @@ class ColumnNet(nn.Module):
         self._with_states = [j for j, shape in enumerate(shapes) if shape.states > 1]
         self._with_values = [j for j, shape in enumerate(shapes) if shape.value]
         self.state_targets = [j for j in self._with_states if j in self.targets]
-        self.value_targets = [j for j in self._with_values if j in self.targets]
+        # Values that every row has come first, so that a flow of them may take their place in the chain.
+        self.value_targets = sorted(
+            (j for j in self._with_values if j in self.targets), key=lambda j: shapes[j].states > 1
+        )
         counts = torch.tensor([shapes[j].states for j in self._with_states], dtype=torch.long)
         self._n_states = int(counts.sum())
         self.offsets = nn.Buffer(counts.cumsum(0) - counts, persistent=False)
@@ -75,10 +89,19 @@ class ColumnNet(nn.Module):
         n_values = len(self._with_values)
         n_out = sum(place.stop - place.start for place in self._places.values())
         self.first = nn.Linear(max(1, self._n_states + n_values * (2 + _RAMPS)), hidden)
-        self.blocks = nn.ModuleList(_Block(hidden, dropout) for _ in range(blocks))
+        self._residual = [_Block(hidden, dropout) for _ in range(blocks)]
+        self.blocks = nn.ModuleList(self._residual)
         self.last = nn.Linear(hidden, n_out)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator | None = None) -> None:
+        """Draw the weights anew: the residual blocks and the output start at zero."""
+        _draw_weights(self.first, generator)
+        for block in self._residual:
+            _draw_weights(block.inner, generator)
+            _zero(block.outer)
+        _zero(self.last)
 
     def _output_places(self) -> dict[Part, slice]:
         """The columns of the net's output that hold the parameters of each part."""
@@ -183,12 +206,21 @@ class _Block(nn.Module):
         super().__init__()
         self.inner, self.outer = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
         self.dropout = nn.Dropout(dropout)
-        nn.init.zeros_(self.outer.weight)
-        nn.init.zeros_(self.outer.bias)
 
     def forward(self, h: Tensor) -> Tensor:
         out: Tensor = self.outer(self.dropout(F.relu(self.inner(F.relu(h)))))
         return h + out
+
+
+def _draw_weights(layer: nn.Linear, generator: torch.Generator | None) -> None:
+    bound = layer.in_features**-0.5
+    layer.weight.uniform_(-bound, bound, generator=generator)
+    layer.bias.uniform_(-bound, bound, generator=generator)
+
+
+def _zero(layer: nn.Linear) -> None:
+    layer.weight.zero_()
+    layer.bias.zero_()
 
 
 def _quantiles(values: Tensor, weights: Tensor, levels: Tensor) -> Tensor:

@@ -1,0 +1,136 @@
+"""The density of a table: a blend of a mixture, nets of conditional densities and flows of the real columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import DataError
+from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows, joined
+from pushforward.estimators.models.blend import Blend
+from pushforward.estimators.models.column_chain import Chain
+
+# Proposals for each draw that is resampled by importance.
+_PROPOSALS = 16
+_BLOCK = 50_000
+
+
+class RowScores(NamedTuple):
+    """Log-probabilities ``discrete: (N,)`` of the states, and log-densities ``continuous: (N,)`` of the values."""
+
+    discrete: Tensor
+    continuous: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The sum of both."""
+        return self.discrete + self.continuous
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedDraws:
+    """Draws with importance weights: ``rows`` holds n draws for each given row, ``log_weights`` is ``(B, n)``.
+
+    The weights of each row are normalised to sum to 1.
+    """
+
+    rows: EncodedRows
+    log_weights: Tensor
+
+    @property
+    def effective(self) -> Tensor:
+        """``(B,)``: the effective number of draws of each row, between 1 and n."""
+        return (-(2 * self.log_weights).logsumexp(1)).exp()
+
+
+class TableModel:
+    """A density of encoded rows, or of its ``targets`` given the other columns.
+
+    blend: of members that score and draw the targets. chain: the nets of conditional densities, which propose draws
+    given any subset of the columns. notes: remarks on the fit, for people.
+    """
+
+    def __init__(
+        self,
+        shapes: Sequence[ColumnShape],
+        targets: Sequence[int],
+        blend: Blend,
+        chain: Chain,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.shapes, self.targets = tuple(shapes), tuple(targets)
+        self.blend, self.chain, self.notes = blend, chain, list(notes)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the model is a density of some columns given the others."""
+        return len(self.targets) < len(self.shapes)
+
+    def log_prob(self, rows: EncodedRows) -> RowScores:
+        """The scores of rows in encoded units; unknown content of the targets is integrated out."""
+        parts = [self.blend.score(rows.take(block)) for block in torch.arange(len(rows)).split(_BLOCK)]
+        if not parts:
+            return RowScores(torch.zeros(0).double(), torch.zeros(0).double())
+        total, states = (torch.cat(part) for part in zip(*parts, strict=True))
+        # A row of probability zero has no continuous part.
+        return RowScores(states, torch.where(states == -torch.inf, 0.0, total - states))
+
+    def sample(
+        self, n: int, *, given: EncodedRows | None = None, generator: torch.Generator, complete: bool = False
+    ) -> EncodedRows:
+        """``n`` draws, or n draws for each row of ``given``, one after the other.
+
+        A model of all columns resamples the draws that `draws_given` proposes; their distribution is that of the model
+        up to the error of their effective number.
+        """
+        if given is None:
+            given = EncodedRows.unknown(self.shapes, 1)
+        if self.conditional or self._empty(given):
+            return self.blend.draw(given.repeat(n), generator)
+        parts = []
+        for row in range(len(given)):
+            draws = self.draws_given(given.take(torch.tensor([row])), _PROPOSALS * n, generator)
+            chosen = torch.multinomial(draws.log_weights[0].exp(), n, replacement=True, generator=generator)
+            parts.append(draws.rows.take(chosen))
+        return _joined(parts, given)
+
+    def draws_given(
+        self,
+        given: EncodedRows,
+        n: int,
+        generator: torch.Generator,
+        *,
+        allowed: Mapping[int, Tensor] | None = None,
+    ) -> WeightedDraws:
+        """``n`` weighted draws of the unknown content of each row of ``given``.
+
+        The nets propose, and the weights are the ratio of the model's density and theirs. allowed: for columns by
+        number, a mask of the states that may be drawn; the weights then are those of the model restricted to them.
+        """
+        repeated = given.repeat(n)
+        if self.conditional or (self._empty(given) and not allowed):
+            rows, log_weights = self.blend.draw(repeated, generator), torch.zeros(len(repeated)).double()
+        else:
+            rows, log_q = self.chain.draw(repeated, generator, allowed=allowed)
+            log_weights = self.log_prob(rows).total - log_q
+        log_weights = log_weights.nan_to_num(nan=-torch.inf).reshape(len(given), n)
+        if not log_weights.isfinite().any(1).all():
+            row = int((~log_weights.isfinite().any(1)).nonzero()[0])
+            raise DataError(f"row {row} of what is given has density zero under the model, so that nothing follows it")
+        return WeightedDraws(rows, log_weights - log_weights.logsumexp(1, keepdim=True))
+
+    def _empty(self, given: EncodedRows) -> bool:
+        return bool((given.states == UNKNOWN).all())
+
+    @property
+    def members(self) -> list[tuple[str, float]]:
+        """The name and weight of each member of the blend."""
+        return [(m.name, float(w)) for m, w in zip(self.blend.members, self.blend.weights, strict=True)]
+
+
+def _joined(parts: Sequence[EncodedRows], like: EncodedRows) -> EncodedRows:
+    return joined(parts) if parts else like.take(torch.zeros(0, dtype=torch.long))
