@@ -19,6 +19,8 @@ import torch
 from cells import Cells, resumable
 
 Cell = Mapping[str, Any]
+# What makes a cell; ``seconds`` is None for a model that takes as long as it takes.
+KEY = ("table", "model", "seed", "seconds")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,16 @@ def names_of(known: Iterable[str]) -> Callable[[str], list[str]]:
     return parse
 
 
+def numbers(text: str) -> list[float]:
+    """A type for argparse: numbers with commas."""
+    return [float(number) for number in text.split(",")]
+
+
+def counts(text: str) -> list[int]:
+    """A type for argparse: whole numbers with commas."""
+    return [int(number) for number in text.split(",")]
+
+
 def parser_of(description: str, tables: Sequence[str], models: Sequence[str], out: str) -> argparse.ArgumentParser:
     """The options that every benchmark of cells has; ``description`` is the text that --help begins with."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,13 +65,22 @@ def parser_of(description: str, tables: Sequence[str], models: Sequence[str], ou
         parser.add_argument(
             f"--{option}", type=names_of(known), default=list(known), help=f"with commas; of: {', '.join(known)}"
         )
-    parser.add_argument(
-        "--seeds", type=lambda text: [int(s) for s in text.split(",")], default=[0], help="with commas; default 0"
-    )
+    parser.add_argument("--seeds", type=counts, default=[0], help="with commas; default 0")
     parser.add_argument("--out", type=Path, default=Path(out), help=f"JSON lines of finished cells; default {out}")
     parser.add_argument("--again", action="store_true", help="do cells that have a line once more; the newest counts")
     parser.add_argument("--markdown", action="store_true", help="do nothing; print the finished cells as Markdown")
     return parser
+
+
+def grid(arguments: argparse.Namespace, timed: Iterable[str]) -> list[Cell]:
+    """All cells that the arguments ask for, one table and seed after the other; ``timed`` models for each time."""
+    return [
+        {"table": table, "model": model, "seed": seed, "seconds": seconds}
+        for table in arguments.tables
+        for seed in arguments.seeds
+        for model in arguments.models
+        for seconds in (arguments.seconds if model in timed else [None])
+    ]
 
 
 def data_folder() -> Path:
@@ -114,6 +135,20 @@ def run_cells(
     return status or (1 if failed else 0)
 
 
+def run_or_print(
+    arguments: argparse.Namespace,
+    figures: Sequence[Figure],
+    do: Callable[[Cell], Mapping[str, Any]],
+    timed: Iterable[str],
+) -> int:
+    """The exit status of a benchmark whose cells are a `grid`: it does them, or prints the figures of finished ones."""
+    cells = Cells(arguments.out, KEY)
+    if arguments.markdown:
+        print("\n\n".join(pivot(newest(cells), figure, model=timed_title) for figure in figures))
+        return 0
+    return run_cells(arguments, cells, grid(arguments, timed), do)
+
+
 def _json(figures: Mapping[str, Any]) -> dict[str, Any]:
     """The figures with None for a float that is not finite, which JSON does not know."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}
@@ -121,6 +156,16 @@ def _json(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def newest(cells: Cells) -> list[Cell]:
+    """The finished cells; of one that was done again, the newest."""
+    return list({tuple(line.get(name) for name in cells.key): line for line in cells.lines()}.values())
+
+
+def timed_title(line: Cell) -> str:
+    """The model of a line and its time, where it has one."""
+    return line["model"] if line.get("seconds") is None else f"{line['model']} {line['seconds']:g} s"
 
 
 def pivot(lines: Sequence[Cell], figure: Figure, *, model: Callable[[Cell], str] = lambda line: line["model"]) -> str:

@@ -9,7 +9,7 @@ One JSON line for each finished cell (table, model, seed, seconds); cells that h
 goes on where it was stopped. Each seed is another division of the rows. Figures are nats a held-out row in the units of
 the table: log P of the discrete part plus log-density of the continuous part. All models get the rows of one column
 plan, the one that FlowDensity makes; mixed_tables.py and density_peers.py say what is done to tables and for peers.
-FlowDensity and zuko's flow get the seconds of the cell, mixtures at most 300, the others as long as they take. The
+FlowDensity and zuko's flow get the seconds of the cell, mixtures at most 120, the others as long as they take. The
 scores of the rows are kept beside the lines, and the last table of --markdown pairs them.
 """
 
@@ -25,7 +25,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from cell_program import Cell, Figure, data_folder, parser_of, pivot, run_cells, stopwatch
+from cell_program import (
+    KEY,
+    Cell,
+    Figure,
+    data_folder,
+    grid,
+    newest,
+    numbers,
+    parser_of,
+    pivot,
+    run_cells,
+    stopwatch,
+    timed_title,
+)
 from cells import Cells
 from density_peers import JOINT_MIXTURE, PEERS, JointMixture, PeerDensity
 from mixed_tables import SOURCES, MixedTable, divided
@@ -36,8 +49,7 @@ MODELS = (FLOW, JOINT_MIXTURE, *PEERS)
 # Models whose time a cell decides; of the others there is one cell for each seed.
 TIMED = (FLOW, "zuko-nsf")
 # Seconds of the processor for mixtures, which have no time of their own in a cell.
-LONG = 300.0
-KEY = ("table", "model", "seed", "seconds")
+LONG = 120.0
 FIGURES = (
     Figure("test", "Nats a held-out row"),
     Figure("continuous", "Of these, the log-density of the continuous part, given the discrete one"),
@@ -63,7 +75,7 @@ def flow_scores(table: MixedTable, cell: Cell) -> tuple[Array, dict[str, Any]]:
 
 def peer_scores(table: MixedTable, cell: Cell) -> tuple[Array, dict[str, Any]]:
     """The score of each held-out row by a peer, on the encoded rows, in the units of the table."""
-    from pushforward.estimators import ColumnPlan
+    from pushforward.estimators.columns.plan import ColumnPlan
 
     plan = ColumnPlan.guess(table.train)
     chance = torch.Generator().manual_seed(cell["seed"])
@@ -97,24 +109,10 @@ def do(cells: Cells, cell: Cell) -> Mapping[str, Any]:
     }
 
 
-def wanted(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """All cells that the arguments ask for, one table and seed after the other."""
-    for seed in arguments.seeds:
-        for table in arguments.tables:
-            for model in arguments.models:
-                for seconds in arguments.seconds if model in TIMED else [None]:
-                    yield {"table": table, "model": model, "seed": seed, "seconds": seconds}
-
-
-def title(line: Cell) -> str:
-    """The model of a line and its time, where it has one."""
-    return line["model"] if line["seconds"] is None else f"{line['model']} {line['seconds']:g} s"
-
-
 def markdown(cells: Cells) -> str:
     """The finished cells: figures, and FlowDensity's difference to the best peer, in pairs of rows."""
-    lines = list({tuple(line[name] for name in KEY): line for line in cells.lines()}.values())
-    return "\n\n".join([*(pivot(lines, figure, model=title) for figure in FIGURES), *_differences(cells, lines)])
+    lines = newest(cells)
+    return "\n\n".join([*(pivot(lines, figure, model=timed_title) for figure in FIGURES), *_differences(cells, lines)])
 
 
 def _differences(cells: Cells, lines: Sequence[Cell]) -> Iterator[str]:
@@ -135,7 +133,7 @@ def _difference(cells: Cells, lines: Sequence[Cell], seconds: float) -> tuple[st
     peers: dict[str, dict[int, Cell]] = {}
     for line in lines:
         if line["model"] != FLOW and line["seed"] in own:
-            peers.setdefault(title(line), {})[line["seed"]] = line
+            peers.setdefault(timed_title(line), {})[line["seed"]] = line
     complete = {name: of for name, of in peers.items() if len(of) == len(own)}
     if not complete:
         return "", math.nan, math.nan
@@ -158,7 +156,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = parser_of(__doc__, tuple(SOURCES), MODELS, "runs/table_density.jsonl")
     parser.add_argument(
         "--seconds",
-        type=lambda text: [float(s) for s in text.split(",")],
+        type=numbers,
         default=[10.0, 60.0],
         help=f"with commas; the times of {', '.join(TIMED)}; default 10,60",
     )
@@ -171,7 +169,7 @@ def main() -> int:
     if arguments.markdown:
         print(markdown(cells))
         return 0
-    return run_cells(arguments, cells, wanted(arguments), lambda cell: do(cells, cell))
+    return run_cells(arguments, cells, grid(arguments, TIMED), lambda cell: do(cells, cell))
 
 
 if __name__ == "__main__":

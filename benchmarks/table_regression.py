@@ -21,7 +21,19 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from cell_program import Cell, Figure, data_folder, parser_of, pivot, run_cells, stopwatch
+from cell_program import (
+    Cell,
+    Figure,
+    counts,
+    data_folder,
+    newest,
+    numbers,
+    parser_of,
+    pivot,
+    run_cells,
+    stopwatch,
+    timed_title,
+)
 from cells import Cells
 from regressors import REGRESSORS
 
@@ -105,20 +117,13 @@ def wanted(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                         yield cell
 
 
-def title(line: Cell) -> str:
-    """The model of a line and its time, where it has one."""
-    return line["model"] if line["seconds"] is None else f"{line['model']} {line['seconds']:g} s"
-
-
 def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The command line; ``given`` stands in for the program's own."""
     parser = parser_of(__doc__, SETS, tuple(REGRESSORS), "runs/table_regression.jsonl")
-    parser.add_argument(
-        "--splits", type=lambda text: [int(s) for s in text.split(",")], default=[0], help="0 to 9, with commas"
-    )
+    parser.add_argument("--splits", type=counts, default=[0], help="0 to 9, with commas")
     parser.add_argument(
         "--seconds",
-        type=lambda text: [float(s) for s in text.split(",")],
+        type=numbers,
         default=[60.0],
         help="times of FlowRegressor",
     )
@@ -129,8 +134,8 @@ def main() -> int:
     arguments = parse_arguments()
     cells = Cells(arguments.out, KEY)
     if arguments.markdown:
-        lines = list({tuple(line[name] for name in KEY): line for line in cells.lines()}.values())
-        print("\n\n".join(pivot(lines, figure, model=title) for figure in FIGURES))
+        lines = newest(cells)
+        print("\n\n".join(pivot(lines, figure, model=timed_title) for figure in FIGURES))
         return 0
     return run_cells(arguments, cells, wanted(arguments), do)
 

@@ -1,0 +1,128 @@
+"""Synthetic tables: FlowDensity's samples next to those of SDV's Gaussian copula and CTGAN.
+
+    export PUSHFORWARD_DATA=DATA
+    python benchmarks/table_synthesis.py --out runs/table_synthesis.jsonl                     # everything, hours
+    python benchmarks/table_synthesis.py --tables penguins --models flow,copula --seconds 10  # two cells
+    python benchmarks/table_synthesis.py --markdown --out runs/table_synthesis.jsonl          # the finished cells
+
+One JSON line for each finished cell (table, model, seed, seconds); cells that have theirs are skipped. Each model is
+fitted to the rows for fitting of a mixed table and draws as many rows as are held out. Figures: the share of rows that
+keep every bound, whole number and label, and have no gap where there are none; the share of the atoms and gaps whose
+frequency is kept; the number of columns with another type; and the AUC with which a classifier tells the synthetic rows
+from those held out. The model "train" is the reference: rows for fitting, drawn at random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from cell_program import Cell, Figure, data_folder, numbers, parser_of, run_or_print, stopwatch
+from mixed_tables import MIXED, MixedTable, divided
+from synthetic_checks import broken_rows, changed_types, lost_masses, two_sample_auc
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Draws rows of a table, given their number, the seed and the seconds for the fit.
+Synthesiser = Callable[["MixedTable", int, int, float], "pd.DataFrame"]
+FIGURES = (
+    Figure("valid", "Rows that keep every bound, whole number, label and presence, %", digits=2),
+    Figure("masses_kept", "Atoms and gaps whose frequency is kept, %", digits=0),
+    Figure("types_changed", "Columns with another type", more_is_better=False, digits=0),
+    Figure("auc", "AUC of the classifier two-sample test, 0.5 is best", more_is_better=False),
+    Figure("took", "Seconds of fit and sampling", more_is_better=False, digits=0),
+)
+
+
+@lru_cache(maxsize=1)
+def _table(name: str, seed: int) -> MixedTable:
+    return divided(name, data_folder(), seed)
+
+
+def flow(table: MixedTable, count: int, seed: int, seconds: float) -> pd.DataFrame:
+    """`pushforward.estimators.FlowDensity`."""
+    from pushforward.estimators import FlowDensity
+
+    return FlowDensity(max_seconds=seconds, random_state=seed).fit(table.train).sample(count)
+
+
+def copula(table: MixedTable, count: int, seed: int, seconds: float) -> pd.DataFrame:
+    """SDV's GaussianCopulaSynthesizer by its defaults."""
+    from sdv.single_table import GaussianCopulaSynthesizer
+
+    return _sdv(GaussianCopulaSynthesizer, table, count, seed)
+
+
+def ctgan(table: MixedTable, count: int, seed: int, seconds: float) -> pd.DataFrame:
+    """SDV's CTGANSynthesizer by its defaults, 300 epochs."""
+    from sdv.single_table import CTGANSynthesizer
+
+    return _sdv(CTGANSynthesizer, table, count, seed)
+
+
+def _sdv(kind: Any, table: MixedTable, count: int, seed: int) -> pd.DataFrame:
+    from sdv.metadata import Metadata
+
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = {"rows": table.train}
+        model = kind(Metadata.detect_from_dataframes(rows))
+        model.fit(rows)
+        return model.sample(count)["rows"]
+
+
+def train(table: MixedTable, count: int, seed: int, seconds: float) -> pd.DataFrame:
+    """Rows for fitting, drawn at random without replacement."""
+    return table.train.sample(count, random_state=seed, ignore_index=True)
+
+
+FLOW = "flow"
+SYNTHESISERS: dict[str, Synthesiser] = {FLOW: flow, "copula": copula, "ctgan": ctgan, "train": train}
+
+
+def do(cell: Cell) -> Mapping[str, Any]:
+    """Draw a synthetic table and check it."""
+    table = _table(cell["table"], cell["seed"])
+    with stopwatch() as took:
+        synthetic = SYNTHESISERS[cell["model"]](table, len(table.test), cell["seed"], cell["seconds"])
+    changed = changed_types(synthetic, table.train)
+    faults = broken_rows(synthetic, table.train, table.bounds)
+    lost, masses = lost_masses(synthetic, table.train)
+    auc, error = two_sample_auc(synthetic, table.test, cell["seed"])
+    return {
+        "valid": 100 - 100 * float(np.any(list(faults.values()), axis=0).mean()),
+        "faults": {name: int(rows.sum()) for name, rows in faults.items()},
+        "masses_kept": 100 * (1 - len(lost) / masses) if masses else 100.0,
+        "masses_lost": lost,
+        "types_changed": len(changed),
+        "changed": changed,
+        "auc": auc,
+        "auc_error": error,
+        "rows": len(table.train),
+        "test_rows": len(table.test),
+        "took": took(),
+    }
+
+
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line; ``given`` stands in for the program's own."""
+    parser = parser_of(__doc__, MIXED, tuple(SYNTHESISERS), "runs/table_synthesis.jsonl")
+    parser.add_argument("--seconds", type=numbers, default=[60.0], help="times of FlowDensity, with commas; default 60")
+    return parser.parse_args(given)
+
+
+def main() -> int:
+    return run_or_print(parse_arguments(), FIGURES, do, timed=[FLOW])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
