@@ -40,6 +40,8 @@ class Blend:
 
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         """Complete rows, each drawn by a member that its weight chooses."""
+        if len(given) == 0:
+            return given
         chosen = torch.multinomial(self.weights, len(given), replacement=True, generator=generator)
         places = [(chosen == k).nonzero()[:, 0] for k in range(len(self.members))]
         drawn = [
@@ -47,8 +49,6 @@ class Blend:
             for member, place in zip(self.members, places, strict=True)
             if len(place)
         ]
-        if not drawn:
-            return given
         return joined(drawn).take(torch.cat(places).argsort())
 
 

@@ -47,7 +47,7 @@ class Chain:
 
     def _log_terms(self, rows: EncodedRows, parts: Sequence[Part], before: Sequence[Part]) -> Tensor:
         complete = Known.of(rows, self.shapes)
-        known = self._outside_targets(complete)
+        known = self.outside_targets(complete)
         for part in [*(self.state_parts if parts[0][0] == "value" else ()), *before]:
             known.reveal(part, complete)
         terms = torch.zeros(len(rows), len(parts), dtype=torch.float64)
@@ -57,7 +57,7 @@ class Chain:
             known.reveal(part, complete)
         return terms
 
-    def _outside_targets(self, complete: Known) -> Known:
+    def outside_targets(self, complete: Known) -> Known:
         """The known contents without the parts of the chain."""
         states, values = complete.states.clone(), complete.values.clone()
         states[:, self.nets[0].state_targets] = False

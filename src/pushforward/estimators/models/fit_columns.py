@@ -21,8 +21,6 @@ from pushforward.training.stepper import Stepper
 
 # Validation takes about this many rounds, and scores at most this many rows, each with so many fixed masks.
 _ROUNDS, _VALIDATION_ROWS = 40, 5000
-# Every fourth batch hides columns at random; the others hide the end of the chain, which scores and samples use.
-_RANDOM_MASKS = 0.5
 
 
 class ColumnNetOptions(OptimiserOptions):
@@ -190,7 +188,7 @@ def draw_masks(
     """Masks for training: the known contents, and the hidden states and values of the targets (as 0 and 1).
 
     A fraction ``random`` of the rows hides random columns, the others the end of the chain. At least one part of each
-    row is hidden.
+    row is hidden, though the row may not have it.
     """
     complete = Known.of(rows, net.shapes)
     n_states, n_values = len(net.state_targets), len(net.value_targets)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pushforward import storage
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
 from pushforward.estimators.models.column_chain import Chain
 from pushforward.estimators.models.mixture import MixedMixture
@@ -26,10 +28,22 @@ class Scores(NamedTuple):
     states: Tensor
 
 
-class Member(ABC):
-    """A density of encoded rows. ``name`` is for people."""
+Kind: TypeAlias = Literal["mixture", "conditionals", "flow"]
 
+
+class Member(ABC):
+    """A density of encoded rows. ``kind`` and ``name`` describe it in files and reports."""
+
+    kind: Kind
     name: str
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """JSON values and tensors of a member that has any beside the nets; None otherwise."""
+        return None
+
+    def save_parts(self, folder: Path, force: bool) -> None:
+        """Save those parts of the member that are models of their own."""
+        return
 
     @abstractmethod
     def score(self, rows: EncodedRows) -> Scores:
@@ -46,9 +60,11 @@ class MixtureMember(Member):
     targets: the columns whose density, given the others, it scores; by default all.
     """
 
+    kind = "mixture"
+    name = "mixture"
+
     def __init__(self, mixture: MixedMixture, targets: Sequence[int] | None = None) -> None:
         self.mixture = mixture
-        self.name = "mixture"
         self.targets = None if targets is None or len(targets) == len(mixture.shapes) else list(targets)
 
     def score(self, rows: EncodedRows) -> Scores:
@@ -65,13 +81,18 @@ class MixtureMember(Member):
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         return self.mixture.sample_given(given, 1, generator=generator)
 
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return self.mixture.state()
+
 
 class ChainMember(Member):
     """The chain rule over all columns by nets of conditional densities."""
 
+    kind = "conditionals"
+    name = "conditionals"
+
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
-        self.name = "conditionals"
 
     def score(self, rows: EncodedRows) -> Scores:
         terms = self.chain.log_terms(rows)
@@ -86,6 +107,8 @@ class FlowMember(Member):
 
     It scores rows whose states and values of the flow are known, and draws rows of which nothing is given.
     """
+
+    kind = "flow"
 
     def __init__(self, flow: Flow, architecture: str, block: Sequence[int], chain: Chain) -> None:
         self.flow, self.block, self.chain = flow, tuple(block), chain
@@ -127,6 +150,9 @@ class FlowMember(Member):
         values = rows.values.clone()
         values[:, self.block] = drawn.double()
         return chain.draw(replace(rows, values=values), generator)[0]
+
+    def save_parts(self, folder: Path, force: bool) -> None:
+        storage.save(self.flow, folder / self.name, force=force)
 
 
 def hide(rows: EncodedRows, columns: Sequence[int]) -> EncodedRows:

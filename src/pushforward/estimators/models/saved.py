@@ -1,0 +1,180 @@
+"""Saved models of tables: a folder with `config.json`, `model.safetensors`, a manifest, and a folder for each flow.
+
+Loading executes nothing from the files, and allocates no more than the stored weights justify.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from pushforward import storage
+from pushforward.error_messages import first_problem
+from pushforward.errors import ModelError
+from pushforward.estimators.encoded import ColumnShape
+from pushforward.estimators.models.blend import Blend
+from pushforward.estimators.models.column_chain import Chain
+from pushforward.estimators.models.column_net import ColumnNet
+from pushforward.estimators.models.members import ChainMember, FlowMember, Member, MixtureMember
+from pushforward.estimators.models.mixture import MixedMixture
+from pushforward.estimators.models.table_model import TableModel
+from pushforward.storage.allocation import AllocationLimit
+from pushforward.storage.files import CONFIG, WEIGHTS, read_object, require_free, verify, write_model
+from pushforward.storage.migration import FORMAT
+from pushforward.version import __version__
+
+_BYTES_PER_NUMBER, _SPARE_BYTES, _CALLS = 256, 32 << 20, 20_000
+_MOST_COLUMNS = 100_000
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Net(_Strict):
+    """The sizes of the nets of conditional densities."""
+
+    count: Annotated[int, Field(ge=1, le=100)]
+    hidden: Annotated[int, Field(ge=1, le=1 << 16)]
+    blocks: Annotated[int, Field(ge=0, le=100)]
+    components: Annotated[int, Field(ge=1, le=1 << 12)]
+
+
+class _Member(_Strict):
+    """A member of the blend. kind: mixture, conditionals, or flow, which lies in the folder ``name``."""
+
+    kind: Literal["mixture", "conditionals", "flow"]
+    weight: Annotated[float, Field(ge=0, le=1)]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}\z")]
+
+
+class TableConfig(_Strict):
+    """The content of `config.json` of a saved model of a table. estimator: what the estimator stores beside it."""
+
+    format: int
+    kind: Literal["table"]
+    version: str
+    states: Annotated[list[Annotated[int, Field(ge=1, le=1 << 24)]], Field(min_length=1, max_length=_MOST_COLUMNS)]
+    values: Annotated[list[bool], Field(max_length=_MOST_COLUMNS)]
+    targets: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=_MOST_COLUMNS)]
+    net: _Net
+    members: Annotated[list[_Member], Field(min_length=1, max_length=20)]
+    mixture: dict[str, Any] | None
+    notes: list[str]
+    estimator: dict[str, Any]
+
+
+def save_table(
+    model: TableModel, path: str | os.PathLike[str], *, estimator: Mapping[str, Any] | None = None, force: bool = False
+) -> None:
+    """Save a model to the folder ``path``. estimator: JSON values that `load_table` returns.
+
+    Raises OptionError if the folder is not empty, unless ``force`` is true.
+    """
+    target = Path(path)
+    require_free(target, force)
+    net = model.chain.nets[0]
+    tensors = {
+        f"net{i}.{name}": tensor
+        for i, each in enumerate(model.chain.nets)
+        for name, tensor in each.state_dict().items()
+    }
+    described: dict[str, Any] | None = None
+    members = []
+    for member, weight in zip(model.blend.members, model.blend.weights.tolist(), strict=True):
+        members.append(_Member(kind=member.kind, weight=min(weight, 1.0), name=member.name))
+        described, more = member.state() or (described, {})
+        tensors |= {f"mixture.{name}": tensor for name, tensor in more.items()}
+    config = TableConfig(
+        format=FORMAT,
+        kind="table",
+        version=__version__,
+        states=[shape.states for shape in model.shapes],
+        values=[shape.value for shape in model.shapes],
+        targets=list(model.targets),
+        net=_Net(
+            count=len(model.chain.nets), hidden=net.last.in_features, blocks=len(net.blocks), components=net.components
+        ),
+        members=members,
+        mixture=described,
+        notes=model.notes,
+        estimator=dict(estimator or {}),
+    )
+    weights = to_safetensors({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()})
+    for member in model.blend.members:
+        member.save_parts(target, force)
+    write_model(target, {CONFIG: config.model_dump_json(indent=2).encode() + b"\n", WEIGHTS: weights})
+
+
+def load_table(path: str | os.PathLike[str]) -> tuple[TableModel, dict[str, Any]]:
+    """The model saved to ``path``, and what its estimator stored beside it. Raises ModelError with the reason."""
+    folder = Path(path)
+    verify(folder)
+    raw = read_object(folder / CONFIG)
+    if raw.get("kind") != "table":
+        raise ModelError(f"{folder} holds a flow, not a model of a table; load it with pushforward.load")
+    try:
+        config = TableConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ModelError(f"{folder / CONFIG}: {first_problem(error)}") from None
+    if len(config.states) != len(config.values) or max(config.targets) >= len(config.states):
+        raise ModelError(f"{folder / CONFIG}: the columns do not agree with each other")
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise ModelError(f"{folder / WEIGHTS}: {error}") from None
+    shapes = tuple(ColumnShape(n, v) for n, v in zip(config.states, config.values, strict=True))
+    chain = Chain(_nets(folder, config, shapes, tensors))
+    members = [_member(folder, config, each, shapes, chain, tensors) for each in config.members]
+    weights = torch.tensor([each.weight for each in config.members], dtype=torch.float64)
+    model = TableModel(shapes, config.targets, Blend(members, weights), chain, config.notes)
+    return model, config.estimator
+
+
+def _nets(
+    folder: Path, config: TableConfig, shapes: tuple[ColumnShape, ...], tensors: Mapping[str, Tensor]
+) -> list[ColumnNet]:
+    stored = sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("net"))
+    nets = []
+    sizes = config.net.model_dump(exclude={"count"})
+    with AllocationLimit(_BYTES_PER_NUMBER * stored + _SPARE_BYTES, _CALLS + 100 * len(shapes)):
+        for i in range(config.net.count):
+            net = ColumnNet(shapes, targets=config.targets, **sizes)
+            own = {name.partition(".")[2]: t for name, t in tensors.items() if name.startswith(f"net{i}.")}
+            try:
+                net.load_state_dict(own)
+            except RuntimeError as error:
+                raise ModelError(f"{folder / WEIGHTS}: {str(error).splitlines()[-1].strip()}") from None
+            if not all(bool(tensor.isfinite().all()) for tensor in own.values()):
+                raise ModelError(f"{folder / WEIGHTS}: a weight is not finite")
+            nets.append(net.eval())
+    return nets
+
+
+def _member(
+    folder: Path,
+    config: TableConfig,
+    member: _Member,
+    shapes: tuple[ColumnShape, ...],
+    chain: Chain,
+    tensors: Mapping[str, Tensor],
+) -> Member:
+    if member.kind == "conditionals":
+        return ChainMember(chain)
+    if member.kind == "mixture":
+        own = {name.partition(".")[2]: t for name, t in tensors.items() if name.startswith("mixture.")}
+        return MixtureMember(MixedMixture.from_state(config.mixture or {}, own, shapes), config.targets)
+    block = [j for j, shape in enumerate(shapes) if shape.states == 1]
+    flow = storage.load(folder / member.name)
+    if flow.event_shape != (len(block),):
+        raise ModelError(f"{folder / member.name}: a flow of {len(block)} columns expected, got {flow.event_shape}")
+    return FlowMember(flow, member.name, block, chain)

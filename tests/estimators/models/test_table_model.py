@@ -1,0 +1,160 @@
+"""The density of a table: the blend, its conditional draws, and its saved form."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.stats import norm
+
+from pushforward.errors import DataError, ModelError, OptionError
+from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
+from pushforward.estimators.models.blend import mixing_weights
+from pushforward.estimators.models.fit_table import default_seconds, fit_table
+from pushforward.estimators.models.saved import load_table, save_table
+from pushforward.estimators.models.table_model import TableModel
+
+SHAPES = (ColumnShape(2, value=False), ColumnShape(), ColumnShape())
+
+
+def table(count: int = 3000) -> EncodedRows:
+    """A label of probability 0.3, and two normal columns with correlation 0.8 whose means are 2 apart."""
+    generator = torch.Generator().manual_seed(0)
+    label = (torch.rand(count, generator=generator) < 0.3).long()
+    first = torch.randn(count, generator=generator)
+    second = 0.8 * first + 0.6 * torch.randn(count, generator=generator)
+    values = torch.stack([0 * first, first + 2 * label, second + 2 * label], 1)
+    return EncodedRows.of(torch.stack([label, 0 * label, 0 * label], 1), values)
+
+
+@pytest.fixture(scope="module")
+def model() -> TableModel:
+    return fit_table(table(), SHAPES, seconds=4.0)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(5)
+
+
+def true_log_density(rows: EncodedRows) -> torch.Tensor:
+    label = rows.states[:, 0].double()
+    first, second = (rows.values[:, j] - 2 * label for j in (1, 2))
+    of_label = torch.where(label == 1, math.log(0.3), math.log(0.7))
+    normal = torch.distributions.Normal
+    return of_label + normal(0.0, 1.0).log_prob(first) + normal(0.8 * first, 0.6).log_prob(second)
+
+
+def test_the_density_is_near_the_true_one(model: TableModel) -> None:
+    fresh = table(5000)
+    scores = model.log_prob(fresh)
+    assert float((true_log_density(fresh) - scores.total).mean()) == pytest.approx(0, abs=0.05)
+    assert float(scores.discrete.exp().mean()) == pytest.approx(0.3**2 + 0.7**2, abs=0.02)
+    assert sum(weight for _, weight in model.members) == pytest.approx(1)
+
+
+def test_conditional_draws_have_the_moments_of_the_closed_form(model: TableModel, generator: torch.Generator) -> None:
+    given = EncodedRows.unknown(SHAPES, 1)
+    given.states[:, 2], given.values[:, 2] = 0, 1.0
+    # Given the third column, the label's probability, and the mean of the second column.
+    one = 0.3 * norm.pdf(1.0 - 2)
+    probability = one / (one + 0.7 * norm.pdf(1.0))
+    mean = probability * (2 + 0.8 * (1.0 - 2)) + (1 - probability) * 0.8
+    draws = model.draws_given(given, 20_000, generator)
+    weights = draws.log_weights[0].exp()
+    assert float(draws.effective) > 5000
+    assert float((weights * draws.rows.states[:, 0]).sum()) == pytest.approx(probability, abs=0.04)
+    assert float((weights * draws.rows.values[:, 1]).sum()) == pytest.approx(mean, abs=0.08)
+    sampled = model.sample(2000, given=given, generator=generator)
+    assert float(sampled.values[:, 1].mean()) == pytest.approx(mean, abs=0.15)
+    assert (sampled.values[:, 2] == 1.0).all()
+
+
+def test_a_row_with_unknown_content_has_the_marginal_density(model: TableModel) -> None:
+    rows = table(200)
+    rows.states[:, 2] = UNKNOWN
+    rows.values[:, 2] = 0
+    label, first = rows.states[:, 0].double(), rows.values[:, 1]
+    truth = torch.where(label == 1, math.log(0.3), math.log(0.7)) + torch.as_tensor(norm.logpdf(first - 2 * label))
+    assert float((model.log_prob(rows).total - truth).mean()) == pytest.approx(0, abs=0.1)
+
+
+def test_samples_score_like_the_data(model: TableModel, generator: torch.Generator) -> None:
+    sampled = model.sample(3000, generator=generator)
+    assert float(true_log_density(sampled).mean()) == pytest.approx(float(true_log_density(table()).mean()), abs=0.1)
+    assert model.sample(0, generator=generator).states.shape == (0, 3)
+
+
+def test_rows_that_are_impossible_have_density_zero(model: TableModel) -> None:
+    rows = table(3)
+    rows.impossible[1] = True
+    assert model.log_prob(rows).total.isinf().tolist() == [False, True, False]
+    assert not model.log_prob(rows).continuous.isnan().any()
+
+
+def test_a_saved_model_scores_and_draws_the_same(model: TableModel, tmp_path: Path) -> None:
+    save_table(model, tmp_path / "model", estimator={"plan": 1})
+    again, stored = load_table(tmp_path / "model")
+    assert stored == {"plan": 1}
+    assert torch.equal(again.log_prob(table(100)).total, model.log_prob(table(100)).total)
+    draws = [each.sample(50, generator=torch.Generator().manual_seed(1)) for each in (model, again)]
+    assert torch.equal(draws[0].values, draws[1].values)
+    with pytest.raises(OptionError, match="not empty"):
+        save_table(model, tmp_path / "model")
+
+
+def test_a_changed_or_inflated_model_is_refused(model: TableModel, tmp_path: Path) -> None:
+    from pushforward.storage.files import CONFIG, WEIGHTS, write_model
+
+    save_table(model, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / CONFIG).read_text())
+    weights = (tmp_path / "model" / WEIGHTS).read_bytes()
+    config["net"]["hidden"] = 1 << 16
+    write_model(tmp_path / "model", {CONFIG: json.dumps(config).encode(), WEIGHTS: weights})
+    with pytest.raises(ModelError, match="far larger than its stored weights"):
+        load_table(tmp_path / "model")
+
+
+def test_a_model_of_some_columns_given_the_others(generator: torch.Generator) -> None:
+    model = fit_table(table(), SHAPES, targets=[2], seconds=3.0)
+    rows = table(2000)
+    label, first = rows.states[:, 0].double(), rows.values[:, 1] - 2 * rows.states[:, 0].double()
+    truth = torch.as_tensor(norm.logpdf(rows.values[:, 2] - 2 * label, 0.8 * first, 0.6))
+    scores = model.log_prob(rows)
+    assert float((truth - scores.total).mean()) == pytest.approx(0, abs=0.05)
+    assert scores.discrete.abs().max() < 1e-9
+    given = rows.take(torch.tensor([0]))
+    given.states[:, 2] = UNKNOWN
+    drawn = model.sample(4000, given=given, generator=generator).values[:, 2]
+    assert float(drawn.mean()) == pytest.approx(float(2 * label[0] + 0.8 * first[0]), abs=0.15)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 30])
+def test_few_rows_have_an_answer(count: int, generator: torch.Generator) -> None:
+    model = fit_table(table(count), SHAPES, seconds=0.5)
+    assert model.log_prob(table(count)).total.isfinite().all()
+    assert len(model.sample(3, generator=generator)) == 3
+
+
+def test_no_rows_and_impossible_rows_are_refused() -> None:
+    with pytest.raises(DataError, match="no rows"):
+        fit_table(table(0), SHAPES)
+    rows = table(5)
+    rows.impossible[2] = True
+    with pytest.raises(DataError, match="density zero"):
+        fit_table(rows, SHAPES)
+
+
+def test_the_time_limit_follows_the_size_of_the_table() -> None:
+    assert default_seconds(1000, 5) == pytest.approx(4.4)
+    assert default_seconds(10**6, 20) == 300
+
+
+def test_weights_of_a_mixture_are_those_of_its_closed_form() -> None:
+    points = torch.linspace(-4, 8, 500, dtype=torch.float64)
+    densities = torch.stack([torch.distributions.Normal(m, 1.0).log_prob(points) for m in (0.0, 4.0)])
+    truth = 0.25 * densities[0].exp() + 0.75 * densities[1].exp()
+    assert mixing_weights(densities, truth).tolist() == pytest.approx([0.25, 0.75], abs=1e-3)
