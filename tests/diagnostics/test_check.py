@@ -120,7 +120,10 @@ def test_the_report_turns_into_plain_json() -> None:
     assert not report.passed
     parsed = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert parsed["passed"] is False
-    assert parsed["lines"][0] == {"name": "a", "value": None, "bar": "<= 1", "passed": False, "detail": "detail"}
+    assert parsed["verdict"]["state"] == "do not use"
+    told = {"name": "a", "value": None, "bar": "<= 1", "passed": False, "detail": "detail", "effect": ""}
+    assert parsed["lines"][0] == {**told, "consequence": "do not use"}
+    assert parsed["lines"][1]["consequence"] is None
 
 
 def test_nan_in_the_data_is_reported_and_fails() -> None:

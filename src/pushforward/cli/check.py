@@ -21,7 +21,7 @@ def check(
 ) -> int:
     """Check the numerics of a saved model: round trips, log terms, precision, samples, the integral.
 
-    The exit code is 5 if a check fails.
+    The exit code is 5 if a check fails by an error that is large enough to forbid the use of the model.
     """
     from json import dumps
 
@@ -30,6 +30,7 @@ def check(
     from pushforward.cli.reading import read_for
     from pushforward.diagnostics import check as run_check
     from pushforward.errors import NumericsError, OptionError
+    from pushforward.evaluation.verdict import State
     from pushforward.rows import rows_of
     from pushforward.storage import load_model
 
@@ -46,4 +47,4 @@ def check(
         raise OptionError("this model is conditional: give data to check it on, for their contexts")
     result = run_check(flow, x, context=given, rows=rows, seed=running.chosen_seed)
     print(dumps(result.to_json(), indent=1) if json else result)
-    return 0 if result.passed else NumericsError.exit_code
+    return NumericsError.exit_code if result.verdict.state is State.REFUSE else 0

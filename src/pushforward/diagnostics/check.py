@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pushforward import noise as noise_source
-from pushforward.diagnostics.batching import batch_error, cast, noise_to, precision_gap
+from pushforward.diagnostics.batching import batch_error, noise_to, precision_gap
+from pushforward.diagnostics.check_case import Case, prepare
 from pushforward.diagnostics.check_report import CheckLine, CheckReport
+from pushforward.diagnostics.effects import DEVIATIONS, NATS, consequence, consequence_of_many, deviations
 from pushforward.diagnostics.estimates import estimated_log_terms, excess, has_probes
 from pushforward.diagnostics.integration import IMPORTANCE_LIMIT, continuous_part, integrate
-from pushforward.diagnostics.inversion import data_round_trip, has_square_jacobian, latent_round_trip, returns_to_data
+from pushforward.diagnostics.inversion import (
+    data_returned,
+    has_square_jacobian,
+    latent_round_trip,
+    relative_error,
+    returns_to_data,
+)
 from pushforward.diagnostics.jacobian import log_term_error, take_rows
 from pushforward.diagnostics.sampling import clamped_fractions, sampling_error
 from pushforward.errors import OptionError, ShapeError
 from pushforward.flow import Flow
-from pushforward.inputs import TensorLike, as_tensor, on_device
-from pushforward.noise import NoiseValue, key_of
+from pushforward.inputs import TensorLike
+from pushforward.noise import key_of
 from pushforward.transforms.base import Direction
 from pushforward.transforms.dequantisation import dequantisation
 from pushforward.transforms.stochastic_log_det import exactly, numeric_error
@@ -31,6 +36,10 @@ LOG_TERM, LOG_TERM_DIFFERENCES = 1e-9, 1e-6
 SAMPLING, BATCHING = 1e-10, 1e-12
 PRECISION_P99, PRECISION_MAX = 1e-3, 1e-2
 INTEGRAL = 1e-4
+# Relative errors of log-densities in float64 without effect, and those that ask for care.
+_RELATIVE = (1e-6, 1e-3)
+# The same in nats, of the worst of many rows.
+_OF_ROWS = (10 * NATS[0], 10 * NATS[1])
 
 # A Jacobian takes one pass per coordinate; above this size it would take minutes.
 _JACOBIAN_LIMIT = 4096
@@ -38,43 +47,8 @@ _JACOBIAN_LIMIT = 4096
 _JACOBIAN_FLOAT64 = 256
 # Probes per row: the mean of their estimates is compared with the exact log term.
 _PROBES = 400
-_VALUES = 50_000  # of data to check, so that large images also take only seconds
 
 _METHODS = {"quadrature": "quadrature", "importance": "importance sampling", "summation": "draws for each event"}
-
-
-@dataclass(frozen=True)
-class _Case:
-    """The input of all measurements: the flow in both precisions, and rows of data with their noise."""
-
-    flow: Flow
-    wide: Flow
-    x: Tensor
-    context: Tensor | None
-    noise: NoiseValue
-    seed: int
-
-    @property
-    def numeric(self) -> float:
-        """The tolerance of numeric solvers, which is added to the tolerance of a check."""
-        return numeric_error(self.flow, torch.float32)
-
-    @property
-    def narrow_context(self) -> Tensor | None:
-        """The embedded context of all rows in float32, for the transforms."""
-        return self.flow.prepare_context(self.context, len(self.x))
-
-    def embedded(self, rows: int | None = None) -> Tensor | None:
-        """The embedded context of the first rows in float64, for the transforms."""
-        context = self.wide.prepare_context(self.context, self.x.shape[0])
-        return None if context is None else context.detach()[:rows]
-
-    def back(self, rows: int | None = None) -> NoiseValue:
-        """The noise of `to_data` for the first rows."""
-        numbers = torch.arange(len(self.x) if rows is None else rows)
-        return noise_source.keyed(
-            self.wide.transform.noise_to_data, self.seed, numbers, torch.float64, self.wide.device
-        )
 
 
 def check(
@@ -105,7 +79,7 @@ def check(
     """
     if rows < 1:
         raise ShapeError(f"rows must be at least 1, got {rows}")
-    case = _prepare(flow, x, context, rows, key_of(generator, seed))
+    case = prepare(flow, x, context, rows, key_of(generator, seed))
     lines = [_finite_parameters(flow)]
     for name, measure in _MEASUREMENTS.items():
         try:
@@ -116,36 +90,6 @@ def check(
     return CheckReport(tuple(lines))
 
 
-def _prepare(flow: Flow, x: Any, context: Any, rows: int, seed: int) -> _Case:
-    wide = cast(flow, torch.float64)
-    rows = min(rows, max(16, _VALUES // max(1, math.prod(flow.event_shape))))
-    given = None if context is None else on_device(as_tensor(context, "context"), flow.device)
-    generator = torch.Generator().manual_seed(seed)
-    if x is None:
-        if flow.context_shape is None:
-            data = flow.sample(rows, generator=torch.Generator(flow.device).manual_seed(seed))
-        else:
-            if given is None or not len(given):
-                flow.prepare_context(given)  # raises: a conditional flow cannot be sampled without a context
-            picked = torch.randint(0, len(given), (rows,), generator=generator)  # type: ignore[arg-type]
-            given = given[picked.to(flow.device)]  # type: ignore[index]
-            data = flow.sample(1, given, generator=torch.Generator(flow.device).manual_seed(seed))[0]
-    else:
-        data = on_device(as_tensor(x, "x"), flow.device)
-        if tuple(data.shape[1:]) != flow.event_shape or data.ndim == 0 or not len(data):
-            raise ShapeError(f"x: at least one row of shape {flow.event_shape} expected, got {tuple(data.shape)}")
-        if len(data) > rows:
-            picked = torch.randperm(len(data), generator=generator)[:rows].to(flow.device)
-            data = data[picked]
-            given = given[picked] if given is not None and len(given) > 1 else given
-    flow.prepare_context(given, len(data))  # raises if the context does not match the flow
-    # Rounded to float32 once, so that both precisions get the same values.
-    data = data.detach().float().double()
-    spec = flow.transform.noise_to_latent
-    noise = noise_source.keyed(spec, seed, torch.arange(len(data)), torch.float64, flow.device)
-    return _Case(cast(flow, torch.float32), wide, data, given, noise, seed)
-
-
 def _finite_parameters(flow: Flow) -> CheckLine:
     bad = [name for name, value in flow.state_dict().items() if not bool(value.isfinite().all())]
     detail = f"not finite: {', '.join(bad[:3])}" if bad else ""
@@ -153,7 +97,7 @@ def _finite_parameters(flow: Flow) -> CheckLine:
 
 
 @torch.no_grad()
-def _finite_density(case: _Case) -> list[CheckLine]:
+def _finite_density(case: Case) -> list[CheckLine]:
     value = case.flow.log_prob(case.x.float(), case.context, noise=noise_to(case.noise, torch.float32))
     nan, outside = int(value.isnan().sum()), int((value == -math.inf).sum())
     infinite = int((value == math.inf).sum())
@@ -166,18 +110,20 @@ def _finite_density(case: _Case) -> list[CheckLine]:
 
 
 @torch.no_grad()
-def _data_round_trips(case: _Case) -> list[CheckLine]:
+def _data_round_trips(case: Case) -> list[CheckLine]:
     if returns_to_data(case.wide.transform):
         noise, back = noise_to(case.noise, torch.float32), noise_to(case.back(), torch.float32)
-        wide = data_round_trip(case.wide.transform, case.x, case.embedded(), case.noise, case.back())
-        narrow = data_round_trip(case.flow.transform, case.x.float(), case.narrow_context, noise, back)
-        return _round_trip_lines("data -> latent -> data", wide, narrow, case.numeric)
+        wide = data_returned(case.wide.transform, case.x, case.embedded(), case.noise, case.back())
+        narrow = data_returned(case.flow.transform, case.x.float(), case.narrow_context, noise, back)
+        errors = relative_error(wide, case.x), relative_error(narrow, case.x)
+        effects = deviations(wide, case.x), deviations(narrow, case.x)
+        return _round_trip_lines("data -> latent -> data", *errors, case.numeric, effects)
     z, _ = case.wide.transform.to_latent(case.x, case.embedded(), case.noise)
     return _returns(case, z, "latent of data -> data -> latent")
 
 
 @torch.no_grad()
-def _latents(case: _Case) -> Tensor:
+def _latents(case: Case) -> Tensor:
     generator = torch.Generator(case.wide.device).manual_seed(case.seed)
     z = case.wide.base.sample(
         len(case.x), case.embedded(), generator=generator, dtype=torch.float64, device=case.wide.device
@@ -186,7 +132,7 @@ def _latents(case: _Case) -> Tensor:
 
 
 @torch.no_grad()
-def _latent_round_trips(case: _Case) -> list[CheckLine]:
+def _latent_round_trips(case: Case) -> list[CheckLine]:
     z = narrow = _latents(case)
     if not returns_to_data(case.wide.transform):
         return _returns(case, z, "latent -> data -> latent")
@@ -197,7 +143,7 @@ def _latent_round_trips(case: _Case) -> list[CheckLine]:
     return _round_trip_lines("latent -> data -> latent", *_latent_errors(case, z, narrow), case.numeric)
 
 
-def _latent_errors(case: _Case, wide: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
+def _latent_errors(case: Case, wide: Tensor, narrow: Tensor) -> tuple[Tensor, Tensor]:
     """Relative errors of the round trips of latents ``wide`` in float64, and of ``narrow`` in float32."""
     back = case.back()
     return (
@@ -206,7 +152,7 @@ def _latent_errors(case: _Case, wide: Tensor, narrow: Tensor) -> tuple[Tensor, T
     )
 
 
-def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
+def _returns(case: Case, z: Tensor, name: str) -> list[CheckLine]:
     """The round trips of latents ``z`` in float64, for a flow whose `to_data` draws.
 
     Clamped rows are excluded: their latents lie where a sigmoid has few significant digits.
@@ -223,19 +169,26 @@ def _returns(case: _Case, z: Tensor, name: str) -> list[CheckLine]:
     return _round_trip_lines(name, wide[inside], narrow[inside], case.numeric)
 
 
-def _round_trip_lines(name: str, wide: Tensor, narrow: Tensor, numeric: float) -> list[CheckLine]:
-    worst, typical = float(narrow.max()), float(narrow.median())
+def _round_trip_lines(
+    name: str, wide: Tensor, narrow: Tensor, numeric: float, effects: tuple[Tensor, Tensor] | None = None
+) -> list[CheckLine]:
+    """The lines of relative errors in float64 and float32; ``effects``: the same errors in standard deviations."""
     limit, most, middle = (bar + numeric for bar in (ROUND_TRIP_64, ROUND_TRIP_32, ROUND_TRIP_32_TYPICAL))
-    passed = worst <= most and typical <= middle
-    bar = f"<= {most:.2g}, typical {middle:.2g}"
-    exact = float(wide.max())
-    return [
-        CheckLine(f"{name}, float64", exact, f"<= {limit:.2g}", exact <= limit, "relative"),
-        CheckLine(f"{name}, float32", worst, bar, passed, f"relative; typical {typical:.1e}"),
-    ]
+    worst, typical, exact = float(narrow.max()), float(narrow.median()), float(wide.max())
+    bars = f"<= {limit:.2g}", f"<= {most:.2g}, typical {middle:.2g}"
+    passed = exact <= limit, worst <= most and typical <= middle
+    details = "relative", f"relative; typical {typical:.1e}"
+    lines = []
+    for i, (precision, errors) in enumerate(zip(("float64", "float32"), effects or (wide, narrow), strict=True)):
+        largest, middling = float(errors.max()), float(errors.median())
+        words = f"{name} in {precision} is off by up to {largest:.2g} standard deviations, typically {middling:.2g}"
+        state = consequence_of_many(largest, middling, DEVIATIONS)
+        value = (exact, worst)[i]
+        lines.append(CheckLine(f"{name}, {precision}", value, bars[i], passed[i], details[i], state, words))
+    return lines
 
 
-def _log_terms(case: _Case) -> list[CheckLine]:
+def _log_terms(case: Case) -> list[CheckLine]:
     size = math.prod(case.wide.event_shape)
     names: tuple[tuple[str, Direction], ...] = (
         ("log term to latent against the Jacobian", "to_latent"),
@@ -267,11 +220,11 @@ def _log_terms(case: _Case) -> list[CheckLine]:
         rows, part = inputs[direction]
         error = float(log_term_error(flow.transform, rows, direction, context, part).max())
         detail = f"nats, {str(dtype).removeprefix('torch.')}, {count} row{'s' * (count > 1)}"
-        lines.append(CheckLine(name, error, bar, error <= limit, detail))
+        lines.append(CheckLine(name, error, bar, error <= limit, detail, consequence(error, NATS)))
     return lines
 
 
-def _estimated_log_terms(case: _Case) -> list[CheckLine]:
+def _estimated_log_terms(case: Case) -> list[CheckLine]:
     """The mean of an estimated log term against its exact value, if that takes few passes."""
     size = math.prod(case.wide.event_shape)
     if not has_probes(case.wide.transform) or size > _JACOBIAN_FLOAT64:
@@ -284,19 +237,23 @@ def _estimated_log_terms(case: _Case) -> list[CheckLine]:
     bar = "mean within 4 standard errors" if unbiased else "reported, biased"
     passed = bool((excess(values, exact, bias=case.numeric) <= 0).all()) if unbiased else None
     detail = f"nats, {probes} probes; standard deviation of one {float(values.std(0).max()):.1e}"
-    return [CheckLine("estimated log term against the exact one", float(gap.max()), bar, passed, detail)]
+    worst = float(gap.max())
+    effect = consequence(worst, NATS)
+    return [CheckLine("estimated log term against the exact one", worst, bar, passed, detail, effect)]
 
 
-def _precision(case: _Case) -> list[CheckLine]:
+def _precision(case: Case) -> list[CheckLine]:
     gap = precision_gap(case.flow, case.x, case.context, case.noise)
     scale = max(1.0, math.prod(case.flow.event_shape) / 64)
     worst, p99 = float(gap.max()), float(gap.quantile(0.99)) if bool(gap.isfinite().all()) else math.inf
     most, nearly = (limit * scale + case.numeric for limit in (PRECISION_MAX, PRECISION_P99))
     passed, bar = p99 <= nearly and worst <= most, f"<= {most:.2g}, p99 {nearly:.2g}"
-    return [CheckLine("log_prob, float32 against float64", worst, bar, passed, f"nats; p99 {p99:.1e}")]
+    words = f"log-densities in float32 are off by up to {worst:.2g} nats"
+    effect = consequence_of_many(worst / scale, p99 / scale, _OF_ROWS)
+    return [CheckLine("log_prob, float32 against float64", worst, bar, passed, f"nats; p99 {p99:.1e}", effect, words)]
 
 
-def _sampling(case: _Case) -> list[CheckLine]:
+def _sampling(case: Case) -> list[CheckLine]:
     n = max(1, min(len(case.x), 64))
     context = case.context
     if context is not None:
@@ -306,10 +263,11 @@ def _sampling(case: _Case) -> list[CheckLine]:
     bar, detail = f"<= {limit:.2g}", "relative"
     if case.flow.kind != "exact":
         detail += ", with the noise that leads to each sample"
-    return [CheckLine("log_prob(sample) against sample_and_log_prob", error, bar, error <= limit, detail)]
+    name, effect = "log_prob(sample) against sample_and_log_prob", consequence(error, _RELATIVE)
+    return [CheckLine(name, error, bar, error <= limit, detail, effect)]
 
 
-def _batches(case: _Case) -> list[CheckLine]:
+def _batches(case: Case) -> list[CheckLine]:
     count = min(len(case.x), 16)
     noise, context = take_rows(case.noise, slice(0, count)), case.embedded(count)
     errors = [
@@ -318,10 +276,12 @@ def _batches(case: _Case) -> list[CheckLine]:
     ]
     name, worst = "batched against one row at a time", max(errors)
     limit = BATCHING + case.numeric
-    return [CheckLine(name, worst, f"<= {limit:.2g}", worst <= limit, "relative, float64")]
+    return [
+        CheckLine(name, worst, f"<= {limit:.2g}", worst <= limit, "relative, float64", consequence(worst, _RELATIVE))
+    ]
 
 
-def _integral(case: _Case) -> list[CheckLine]:
+def _integral(case: Case) -> list[CheckLine]:
     size, name = math.prod(case.wide.event_shape), "integral of the density"
     if size > IMPORTANCE_LIMIT:
         detail = f"not computed above {IMPORTANCE_LIMIT} dimensions"
@@ -341,16 +301,17 @@ def _integral(case: _Case) -> list[CheckLine]:
         detail = f"quadrature on {integral.points} points"
         if not converged:
             detail += f", not converged (changed by {integral.error:.1e}): the density is too narrow for the grid"
-        return [CheckLine(name, integral.value, bar, passed, detail)]
+        return [CheckLine(name, integral.value, bar, passed, detail, consequence(abs(integral.value - 1), NATS))]
     if integral.method == "summation":
         name = "sum of all probabilities"
     # The standard error is unreliable if the proposal misses the density, so only small ones are judged.
     passed = abs(integral.value - 1) <= 4 * integral.error if integral.error <= 0.02 else None
     detail = f"{_METHODS[integral.method]}, standard error {integral.error:.1e}"
-    return [CheckLine(name, integral.value, "1 within 4 standard errors", passed, detail)]
+    effect = consequence(abs(integral.value - 1), NATS)
+    return [CheckLine(name, integral.value, "1 within 4 standard errors", passed, detail, effect)]
 
 
-def _clamped(case: _Case) -> list[CheckLine]:
+def _clamped(case: Case) -> list[CheckLine]:
     if dequantisation(case.flow.transform) is None:
         return []
     context = None if case.context is None else case.context[:256]
@@ -364,7 +325,7 @@ def _clamped(case: _Case) -> list[CheckLine]:
 
 
 # Names of the lines for measurements that raise an error.
-_MEASUREMENTS: dict[str, Callable[[_Case], list[CheckLine]]] = {
+_MEASUREMENTS: dict[str, Callable[[Case], list[CheckLine]]] = {
     "finite density": _finite_density,
     "round trips from data": _data_round_trips,
     "round trips from latents": _latent_round_trips,

@@ -40,8 +40,20 @@ def data_round_trip(
     noise_back: NoiseValue = None,
 ) -> Tensor:
     """Relative error ``(B,)`` of x -> z -> x, with the noise that each direction declares."""
+    return relative_error(data_returned(transform, x, context, noise, noise_back), x)
+
+
+@torch.no_grad()
+def data_returned(
+    transform: Transform,
+    x: Tensor,
+    context: Tensor | None = None,
+    noise: NoiseValue = None,
+    noise_back: NoiseValue = None,
+) -> Tensor:
+    """The data ``(B, *event)`` that x -> z -> x returns, with the noise that each direction declares."""
     z, _ = transform.to_latent(x, context, noise)
-    return relative_error(transform.to_data(z, context, noise_back)[0], x)
+    return transform.to_data(z, context, noise_back)[0]
 
 
 @torch.no_grad()
