@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,6 +83,7 @@ class PeerDensity:
     ) -> None:
         """Fit the peer of that name; one row in ten is for its validation."""
         parts = [torch.tensor(p) for p in train_test_split(np.arange(len(rows)), test_size=0.1, random_state=seed)]
+        self.notes: dict[str, Any] = {}
         self.shapes, self.chance = shapes, np.random.default_rng(seed)
         self.discrete = [c for c, shape in enumerate(shapes) if shape.states > 1]
         tables = [ColumnShape(shapes[c].states, value=False) for c in self.discrete]
@@ -121,6 +123,7 @@ class JointMixture:
             rows.take(torch.tensor(p)) for p in train_test_split(np.arange(len(rows)), test_size=0.1, random_state=seed)
         )
         self.model = MixedMixture.fit(train, shapes, validation=(validation, None), seconds=seconds, seed=seed)
+        self.notes = {"components": len(self.model.mixture)}
 
     def log_prob(self, rows: EncodedRows) -> tuple[Array, Array]:
         """log P of the states and log density of the values, each ``(N,)``, in encoded units."""

@@ -9,8 +9,9 @@ One JSON line for each finished cell (table, model, seed, seconds); cells that h
 goes on where it was stopped. Each seed is another division of the rows. Figures are nats a held-out row in the units of
 the table: log P of the discrete part plus log-density of the continuous part. All models get the rows of one column
 plan, the one that FlowDensity makes; mixed_tables.py and density_peers.py say what is done to tables and for peers.
-FlowDensity and zuko's flow get the seconds of the cell, mixtures at most 120, the others as long as they take. The
-scores of the rows are kept beside the lines, and the last table of --markdown pairs them.
+FlowDensity gets the seconds of the cell; so do its model alone, of two processors, and zuko's flow, of one. Mixtures
+get at most 120, the others as long as they take. The scores of the rows are kept beside the lines, and the last tables
+of --markdown pair them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,11 +45,16 @@ from cells import Cells
 from density_peers import JOINT_MIXTURE, PEERS, JointMixture, PeerDensity
 from mixed_tables import SOURCES, MixedTable, divided
 
+from pushforward.estimators.encoded import ColumnShape, EncodedRows
+from pushforward.estimators.models.fit_table import fit_table
+
 Array = np.ndarray
 FLOW = "flow"
-MODELS = (FLOW, JOINT_MIXTURE, *PEERS)
+TABLE_MODEL = "table-model"
+MODELS = (FLOW, TABLE_MODEL, JOINT_MIXTURE, *PEERS)
 # Models whose time a cell decides; of the others there is one cell for each seed.
-TIMED = (FLOW, "zuko-nsf")
+TIMED = (FLOW, TABLE_MODEL, "zuko-nsf")
+OWN = (FLOW, TABLE_MODEL)
 # Seconds of the processor for mixtures, which have no time of their own in a cell.
 LONG = 120.0
 FIGURES = (
@@ -73,6 +80,25 @@ def flow_scores(table: MixedTable, cell: Cell) -> tuple[Array, dict[str, Any]]:
     return np.asarray(model.score_samples(table.test), dtype=float), {"took": took()}
 
 
+class TableDensity:
+    """The model inside FlowDensity, with seconds of two processors, whatever else the machine does."""
+
+    def __init__(
+        self, name: str, rows: EncodedRows, shapes: Sequence[ColumnShape], *, seconds: float, seed: int
+    ) -> None:
+        self.model = fit_table(rows, shapes, seconds=seconds, seed=seed, clock=lambda: time.process_time() / 2)
+        self.notes = {"members": [[name, round(weight, 3)] for name, weight in self.model.members]}
+
+    def log_prob(self, rows: EncodedRows) -> tuple[Array, Array]:
+        """log P of the states and log density of the values, each ``(N,)``, in encoded units."""
+        scores = self.model.log_prob(rows)
+        return scores.discrete.numpy(), scores.continuous.numpy()
+
+
+# Densities of encoded rows that model states and values at once; all others are a `PeerDensity`.
+WHOLE: dict[str, Callable[..., TableDensity | JointMixture]] = {TABLE_MODEL: TableDensity, JOINT_MIXTURE: JointMixture}
+
+
 def peer_scores(table: MixedTable, cell: Cell) -> tuple[Array, dict[str, Any]]:
     """The score of each held-out row by a peer, on the encoded rows, in the units of the table."""
     from pushforward.estimators.columns.plan import ColumnPlan
@@ -81,8 +107,7 @@ def peer_scores(table: MixedTable, cell: Cell) -> tuple[Array, dict[str, Any]]:
     chance = torch.Generator().manual_seed(cell["seed"])
     train, test = (plan.encode(frame, generator=chance) for frame in (table.train, table.test))
     with stopwatch() as took:
-        kind = JointMixture if cell["model"] == JOINT_MIXTURE else PeerDensity
-        seconds = cell["seconds"] or LONG
+        seconds, kind = cell["seconds"] or LONG, WHOLE.get(cell["model"], PeerDensity)
         model = kind(cell["model"], train.take(~train.impossible), plan.shapes, seconds=seconds, seed=cell["seed"])
     known = test.take(~test.impossible)
     discrete, values = model.log_prob(known)
@@ -90,7 +115,7 @@ def peer_scores(table: MixedTable, cell: Cell) -> tuple[Array, dict[str, Any]]:
     scores = np.full(len(test), -np.inf)
     scores[~test.impossible.numpy()] = discrete + continuous
     parts = {"discrete": float(discrete.mean()), "continuous": float(continuous.mean())}
-    return scores, {"took": took(), **parts}
+    return scores, {"took": took(), **parts, **model.notes}
 
 
 def do(cells: Cells, cell: Cell) -> Mapping[str, Any]:
@@ -116,23 +141,23 @@ def markdown(cells: Cells) -> str:
 
 
 def _differences(cells: Cells, lines: Sequence[Cell]) -> Iterator[str]:
-    """A table for each time of FlowDensity: per table, the peer that is best and the mean difference to it."""
-    for seconds in sorted({line["seconds"] for line in lines if line["model"] == FLOW}):
-        yield f"FlowDensity after {seconds:g} s minus the best peer, nats a row:"
+    """A table for each of our models and times: per table, the peer that is best and the mean difference to it."""
+    for own in sorted({timed_title(line) for line in lines if line["model"] in OWN}):
+        yield f"{own} minus the best peer, nats a row:"
         rows = ["| table | best peer | difference | standard error |", "|---|---|---|---|"]
         for table in dict.fromkeys(line["table"] for line in lines):
-            best, mean, error = _difference(cells, [line for line in lines if line["table"] == table], seconds)
+            best, mean, error = _difference(cells, [line for line in lines if line["table"] == table], own)
             if best:
                 rows.append(f"| {table} | {best} | {mean:+.3f} | {error:.3f} |")
         yield "\n".join(rows)
 
 
-def _difference(cells: Cells, lines: Sequence[Cell], seconds: float) -> tuple[str, float, float]:
+def _difference(cells: Cells, lines: Sequence[Cell], title: str) -> tuple[str, float, float]:
     """The best peer, the mean over seeds of the difference to it, and its standard error over the rows."""
-    own = {line["seed"]: line for line in lines if line["model"] == FLOW and line["seconds"] == seconds}
+    own = {line["seed"]: line for line in lines if timed_title(line) == title}
     peers: dict[str, dict[int, Cell]] = {}
     for line in lines:
-        if line["model"] != FLOW and line["seed"] in own:
+        if line["model"] not in OWN and line["seed"] in own:
             peers.setdefault(timed_title(line), {})[line["seed"]] = line
     complete = {name: of for name, of in peers.items() if len(of) == len(own)}
     if not complete:
