@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from pushforward.mixtures.gaussians import Block, Gaussians
 from pushforward.mixtures.rows import patterns
 
 # Numbers that one block of rows holds for its features and its components.
@@ -30,7 +31,7 @@ class Scatter:
 
 
 @dataclass(frozen=True, eq=False)
-class FullCovariance:
+class FullCovariance(Gaussians):
     """K Gaussians of D values.
 
     means: ``(K, D)``. covariances: ``(K, D, D)``. centre, scatter: ``(D,)`` and ``(D, D)``, the moments of all rows, by
@@ -42,48 +43,42 @@ class FullCovariance:
     centre: Tensor
     scatter: Tensor
 
-    def __len__(self) -> int:
-        return len(self.means)
-
     @classmethod
     def single(cls, centre: Tensor, scatter: Tensor) -> FullCovariance:
         """One component with the moments of all rows."""
         return cls(centre[None], scatter[None], centre, scatter)
 
-    def blocks(self, values: Tensor, present: Tensor) -> Iterator[Block]:
-        """The rows in blocks of the same columns."""
+    def blocks(self, values: Tensor, present: Tensor) -> Iterator[PatternBlock]:
         for columns, rows in patterns(present):
             marginal = _Marginal(self, columns, present.shape[1])
             size = max(1, _BLOCK_SIZE // (len(self) + marginal.features))
             for part in torch.split(rows, size):
-                yield Block(part, marginal, marginal.expand(values[part][:, columns]))
+                yield PatternBlock(part, marginal, marginal.expand(values[part][:, columns]))
 
     def no_statistics(self) -> Scatter:
-        """Statistics of no rows."""
         counts, means = self.means.new_zeros(len(self)), torch.zeros_like(self.means)
         return Scatter(counts, means, torch.zeros_like(self.covariances))
 
     def updated(self, statistics: Scatter, strength: float) -> FullCovariance:
-        """The components that maximise the expected likelihood, with covariances pulled towards that of all rows.
-
-        strength: the number of rows that the common covariance, smaller by the part of space that each of K components
-        fills, counts for.
-        """
+        """``strength`` rows more have the covariance of all rows, less by the part of space that a component fills."""
         counts = statistics.counts.clamp_min(1e-12)
         shift = statistics.deviations / counts[:, None]
         products = statistics.products - statistics.deviations[:, :, None] * shift[:, None, :]
-        features = max(1, self.means.shape[1])
+        features = max(1, self.columns)
         common = self.scatter * (strength * len(self) ** (-2 / features))
         covariances = (products + common) / (counts + strength)[:, None, None]
         return replace(self, means=self.means + shift, covariances=(covariances + covariances.mT) / 2)
 
     def chosen(self, components: Tensor) -> FullCovariance:
-        """The components numbered ``components``, in that order."""
         return replace(self, means=self.means[components], covariances=self.covariances[components])
 
+    def joined(self, others: Sequence[FullCovariance]) -> FullCovariance:
+        every = [self, *others]
+        means, covariances = torch.cat([part.means for part in every]), torch.cat([part.covariances for part in every])
+        return replace(self, means=means, covariances=covariances)
+
     def split(self, generator: torch.Generator) -> tuple[FullCovariance, FullCovariance]:
-        """Two halves of each component, apart along a direction of large variance."""
-        if self.means.shape[1] == 0:
+        if self.columns == 0:
             return self, self
         factors = torch.linalg.cholesky(self.covariances)
         common = torch.linalg.cholesky(self.scatter)
@@ -98,7 +93,6 @@ class FullCovariance:
         return upper, lower
 
     def draw(self, component: Tensor, values: Tensor, present: Tensor, generator: torch.Generator) -> Tensor:
-        """``values`` with absent ones drawn from the component ``component: (N,)`` of each row, given the others."""
         drawn = values.clone()
         noise = torch.randn(values.shape, generator=generator, dtype=torch.float64)
         for columns, rows in patterns(present):
@@ -115,6 +109,20 @@ class FullCovariance:
                 at = rows[where]
                 drawn[at[:, None], absent] = expected + noise[at][:, absent] @ factors[k].T
         return drawn
+
+    def tensors(self) -> dict[str, Tensor]:
+        names = ("means", "covariances", "centre", "scatter")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def shapes(cls, components: int, columns: int, factors: int) -> dict[str, tuple[int, ...]]:
+        square = (columns, columns)
+        return {
+            "means": (components, columns),
+            "covariances": (components, *square),
+            "centre": (columns,),
+            "scatter": square,
+        }
 
 
 class _Marginal:
@@ -170,7 +178,7 @@ class _Marginal:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class PatternBlock(Block):
     """Rows that have the same columns, and the features of their values."""
 
     rows: Tensor
@@ -178,11 +186,9 @@ class Block:
     features: Tensor
 
     def log_densities(self) -> Tensor:
-        """``(n, K)``: the log-density of each row's values in each component."""
         return self.features @ self.marginal.coefficients
 
     def add(self, responsibilities: Tensor, statistics: Scatter) -> None:
-        """Add the rows, weighted by ``responsibilities: (n, K)``, to the statistics."""
         marginal, count = self.marginal, len(self.marginal.columns)
         sums = responsibilities.T @ self.features
         totals, means = sums[:, -1], marginal.means

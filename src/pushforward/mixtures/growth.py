@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
-from pushforward.mixtures.full_covariance import FullCovariance
 from pushforward.mixtures.mixture import Expectation, Mixture, Strengths
 from pushforward.mixtures.rows import MixtureRows
+from pushforward.mixtures.single import single_components
 from pushforward.mixtures.tables import Tables
 
-_SHRINKAGES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.6, 0.9)
-_STRENGTHS = (1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0)
 # Steps of expectation-maximisation after a split, and after the last one.
 _STEPS, _LAST_STEPS = 30, 200
 # Mean gain of the training rows, in nats, below which steps end.
@@ -54,7 +51,7 @@ def grow(
     clock = _Clock(seconds)
     generator = torch.Generator().manual_seed(seed)
     judges = _some(validation, _VALIDATION_ROWS, generator)
-    best = _single(rows, judges, counts)
+    best = _single(rows, judges, counts, clock)
     tried = [(1, best.validation)]
     current, failures = best, 0
     while len(current.mixture) < max_components and failures < _PATIENCE and not clock.over():
@@ -71,6 +68,22 @@ def grow(
         last = _climb(best, rows, judges, _LAST_STEPS, clock)
         best = max(best, last, key=lambda grown: grown.validation)
     return replace(best, tried=tuple(tried))
+
+
+def _single(rows: MixtureRows, judges: MixtureRows, counts: Sequence[int], clock: _Clock) -> GrownMixture:
+    """The single component that validation rows prefer."""
+    tables = Tables.single(rows.states, counts, rows.weights)
+    one = torch.ones(1, dtype=torch.float64)
+    best: GrownMixture | None = None
+    for gaussians in single_components(rows):
+        mixture = Mixture(one, gaussians, tables)
+        grown = GrownMixture(mixture, judges.mean(mixture.log_prob(judges)), Strengths())
+        if gaussians.factors and not clock.over():
+            grown = _climb(grown, rows, judges, _STEPS, clock)
+        if best is None or grown.validation > best.validation:
+            best = grown
+    assert best is not None  # there is at least one start
+    return best
 
 
 def _climb(start: GrownMixture, rows: MixtureRows, judges: MixtureRows, steps: int, clock: _Clock) -> GrownMixture:
@@ -113,41 +126,6 @@ def _strongest(mixture: Mixture, statistics: Expectation, near: Strengths, judge
                     break
                 best = other
     return best
-
-
-def _single(rows: MixtureRows, judges: MixtureRows, counts: Sequence[int]) -> GrownMixture:
-    """One component, whose correlations are shrunk as validation rows prefer."""
-    centre, covariance = _moments(rows)
-    tables = Tables.single(rows.states, counts, rows.weights)
-    best: GrownMixture | None = None
-    for shrinkage in _SHRINKAGES if len(centre) > 1 else _SHRINKAGES[:1]:
-        shrunk = covariance * (1 - shrinkage)
-        shrunk.diagonal().copy_(covariance.diagonal())
-        if torch.linalg.cholesky_ex(shrunk).info != 0:
-            continue
-        mixture = Mixture(torch.ones(1, dtype=torch.float64), FullCovariance.single(centre, shrunk), tables)
-        value = judges.mean(mixture.log_prob(judges))
-        if best is None or value > best.validation:
-            best = GrownMixture(mixture, value, Strengths())
-    assert best is not None  # the strongest shrinkage is positive definite
-    return best
-
-
-def _moments(rows: MixtureRows) -> tuple[Tensor, Tensor]:
-    """Mean ``(D,)`` and covariance ``(D, D)`` of the values that are present; variance 1 where they do not vary."""
-    weights = rows.weights[:, None] * rows.present
-    totals = weights.sum(0)
-    mean = (weights * rows.values).sum(0) / totals.clamp_min(1e-300)
-    centred = torch.where(rows.present, rows.values - mean, 0.0)
-    variances = (weights * centred.square()).sum(0) / totals.clamp_min(1e-300)
-    varies = variances.sqrt() > 1e-12 * mean.abs()
-    scale = torch.where(varies, variances.sqrt(), 1.0)
-    standard = torch.where(varies, centred / scale, 0.0)
-    # A gap counts as a product of 0, so that correlations of columns with gaps do not contradict each other.
-    size = totals.clamp_min(1e-300).sqrt()
-    correlation = standard.T @ (rows.weights[:, None] * standard) / (size[:, None] * size)
-    correlation.diagonal().fill_(1.0)
-    return mean, correlation * scale[:, None] * scale
 
 
 def _some(rows: MixtureRows, most: int, generator: torch.Generator) -> MixtureRows:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pushforward.mixtures.full_covariance import Block, FullCovariance, Scatter
+from pushforward.mixtures.gaussians import Block, Gaussians
 from pushforward.mixtures.rows import MixtureRows
 from pushforward.mixtures.tables import Tables
 
@@ -28,7 +29,7 @@ class Expectation:
     log_likelihood: the weighted sum of the log-densities of the rows.
     """
 
-    gaussians: Scatter
+    gaussians: Any
     tables: list[Tensor]
     log_likelihood: float
 
@@ -38,7 +39,7 @@ class Mixture:
     """K components of weights ``(K,)``, each a Gaussian over the values times a table for each discrete column."""
 
     weights: Tensor
-    gaussians: FullCovariance
+    gaussians: Gaussians
     tables: Tables
 
     def __len__(self) -> int:
@@ -106,11 +107,7 @@ class Mixture:
 
 
 def _joined(parts: list[Mixture]) -> Mixture:
-    gaussians = replace(
-        parts[0].gaussians,
-        means=torch.cat([part.gaussians.means for part in parts]),
-        covariances=torch.cat([part.gaussians.covariances for part in parts]),
-    )
+    gaussians = parts[0].gaussians.joined([part.gaussians for part in parts[1:]])
     columns = tuple(torch.cat(tables, 1) for tables in zip(*(part.tables.columns for part in parts), strict=True))
     tables = Tables(columns, parts[0].tables.common)
     return Mixture(torch.cat([part.weights for part in parts]), gaussians, tables)

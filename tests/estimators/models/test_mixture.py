@@ -224,5 +224,45 @@ def test_a_state_gives_an_equal_mixture_and_a_damaged_one_is_refused(known: Mixe
         MixedMixture.from_state(values, {**tensors, "means": tensors["means"][:1]}, SHAPES)
     with pytest.raises(ModelError, match="finite"):
         MixedMixture.from_state(values, {**tensors, "means": tensors["means"] / 0}, SHAPES)
-    with pytest.raises(ModelError, match="shapes"):
+    with pytest.raises(ModelError, match="kinds full, factors, got None"):
         MixedMixture.from_state({}, tensors, SHAPES)
+
+
+def low_rank_rows(count: int, columns: int, seed: int) -> tuple[EncodedRows, np.ndarray]:
+    """Rows of three factors with a fifth of the values unknown, and their covariance."""
+    rng = np.random.default_rng(0)
+    loadings = rng.normal(size=(columns, 3))
+    covariance = loadings @ loadings.T + np.diag(np.linspace(0.2, 1, columns))
+    rng = np.random.default_rng(seed)
+    x = rng.multivariate_normal(np.arange(columns) / 10, covariance, count)
+    hidden = rng.random(x.shape) < 0.2
+    return EncodedRows.of(torch.from_numpy(np.where(hidden, UNKNOWN, 0)), tensor(np.where(hidden, 0, x))), covariance
+
+
+def test_many_columns_with_gaps_have_the_density_of_their_factors() -> None:
+    columns = 80
+    shapes = (ColumnShape(),) * columns
+    (train, covariance), (test, _) = low_rank_rows(1500, columns, 1), low_rank_rows(200, columns, 2)
+    fitted = MixedMixture.fit(train, shapes, max_components=2)
+    truth = np.array(
+        [
+            multivariate_normal((np.arange(columns) / 10)[known], covariance[np.ix_(known, known)]).logpdf(
+                values[known]
+            )
+            for known, values in zip((test.states == 0).numpy(), test.values.numpy(), strict=True)
+        ]
+    )
+    assert -0.5 < (truth - fitted.log_prob(test).numpy()).mean() < 2.0
+    # Draws of unknown values, given the others, have the moments that the covariance gives.
+    one = test.take(torch.tensor([0]))
+    draws = fitted.sample_given(one, 4000, generator=torch.Generator().manual_seed(0)).values.numpy()
+    known = (one.states[0] == 0).numpy()
+    cross = covariance[np.ix_(~known, known)] @ np.linalg.inv(covariance[np.ix_(known, known)])
+    expected = (np.arange(columns) / 10)[~known] + cross @ (one.values[0].numpy() - np.arange(columns) / 10)[known]
+    left = covariance[np.ix_(~known, ~known)] - cross @ covariance[np.ix_(known, ~known)]
+    assert (draws[:, known] == one.values[0].numpy()[known]).all()
+    np.testing.assert_allclose(draws[:, ~known].mean(0), expected, atol=0.35)
+    np.testing.assert_allclose(draws[:, ~known].std(0), np.sqrt(np.diag(left)), rtol=0.15)
+    values, tensors = fitted.state()
+    assert values["factors"] == 3
+    assert MixedMixture.from_state(values, tensors, shapes).log_prob(test).equal(fitted.log_prob(test))

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pushforward.errors import ModelError, ShapeError
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
+from pushforward.mixtures.factors import Factors
 from pushforward.mixtures.full_covariance import FullCovariance
+from pushforward.mixtures.gaussians import Gaussians
 from pushforward.mixtures.growth import grow
 from pushforward.mixtures.mixture import Mixture
 from pushforward.mixtures.rows import MixtureRows
@@ -19,6 +21,8 @@ from pushforward.mixtures.tables import Tables
 
 # Fraction of the rows that choose the number of components where no validation rows are given.
 _HELD_OUT = 0.2
+# Structures of covariances, by the names that saved mixtures have for them.
+_KINDS: dict[str, type[Gaussians]] = {"full": FullCovariance, "factors": Factors}
 
 
 class MixedMixture:
@@ -101,39 +105,38 @@ class MixedMixture:
         gaussians, tables = self.mixture.gaussians, self.mixture.tables
         tensors = {
             "weights": self.mixture.weights,
-            "means": gaussians.means,
-            "covariances": gaussians.covariances,
-            "centre": gaussians.centre,
-            "scatter": gaussians.scatter,
             "tables": _stacked(tables.columns, len(self.mixture)),
             "common": _stacked([table[:, None] for table in tables.common], 1),
+            **gaussians.tensors(),
         }
-        return {"components": len(self.mixture)}, {name: tensor.contiguous() for name, tensor in tensors.items()}
+        kind = next(name for name, kind in _KINDS.items() if type(gaussians) is kind)
+        values = {"components": len(self.mixture), "kind": kind, "factors": gaussians.factors}
+        return values, {name: tensor.contiguous() for name, tensor in tensors.items()}
 
     @classmethod
     def from_state(
         cls, values: Mapping[str, Any], tensors: Mapping[str, Tensor], shapes: Sequence[ColumnShape]
     ) -> Self:
         """The mixture that `state` described, of columns of ``shapes``."""
-        k, real, counts = values.get("components"), len(_real(shapes)), _counts(shapes)
-        expected = {
-            "weights": (k,),
-            "means": (k, real),
-            "covariances": (k, real, real),
-            "centre": (real,),
-            "scatter": (real, real),
-            "tables": (sum(counts), k),
-            "common": (sum(counts), 1),
-        }
-        shapes_found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        if shapes_found != expected or any(tensor.dtype != torch.float64 for tensor in tensors.values()):
-            raise ModelError(f"a saved mixture has float64 tensors of shapes {expected}, got {shapes_found}")
-        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-            raise ModelError("a saved mixture has a number that is not finite")
-        gaussians = FullCovariance(*(tensors[name] for name in ("means", "covariances", "centre", "scatter")))
+        kind = _KINDS.get(values.get("kind", ""))
+        if kind is None:
+            raise ModelError(f"a saved mixture is of one of the kinds {', '.join(_KINDS)}, got {values.get('kind')!r}")
+        k, counts = values.get("components", 0), _counts(shapes)
+        of_gaussians = kind.shapes(k, len(_real(shapes)), values.get("factors", 0))
+        of_tables = {"weights": (k,), "tables": (sum(counts), k), "common": (sum(counts), 1)}
+        _check_tensors(tensors, {**of_tables, **of_gaussians})
         columns = torch.split(tensors["tables"], counts) if counts else ()
         common = torch.split(tensors["common"][:, 0], counts) if counts else ()
+        gaussians = kind(**{name: tensors[name] for name in of_gaussians})
         return cls(shapes, Mixture(tensors["weights"], gaussians, Tables(tuple(columns), tuple(common))))
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if shapes != expected or any(tensor.dtype != torch.float64 for tensor in tensors.values()):
+        raise ModelError(f"a saved mixture has float64 tensors of shapes {expected}, got {shapes}")
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise ModelError("a saved mixture has a number that is not finite")
 
 
 def _discrete(shapes: Sequence[ColumnShape]) -> list[int]:
