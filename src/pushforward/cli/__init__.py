@@ -46,6 +46,7 @@ _COMMANDS = (
     "info",
     "flows",
     "data",
+    "columns",
 )
 
 

@@ -19,21 +19,22 @@ from pushforward.data.dataset import DataSet
 from pushforward.data.reading import expansion_limit, file_size, foreign, read_all, require_size
 from pushforward.errors import DataError
 
-_MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "-nan", "null", "NULL", "None", "?")
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "-nan", "null", "NULL", "None", "?")
 _LINE_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """The layout of a text file: its delimiter, whether it starts with a header, and the column names.
 
-    unnamed: the columns without a name in the header.
+    unnamed: the columns without a name in the header. first: the cells of the first row.
     """
 
     delimiter: str
     header: bool
     names: tuple[str, ...]
     unnamed: tuple[int, ...] = ()
+    first: tuple[str, ...] = ()
 
 
 def read_csv(path: Path, columns: Sequence[str] | None = None, context: Sequence[str] | None = None) -> DataSet:
@@ -80,7 +81,7 @@ def _rows(path: Path, content: bytearray, delimiter: str) -> Iterator[tuple[int,
         raise DataError(f"{path}: cannot be read as delimited text (line {reader.line_num}: {error})") from error
 
 
-def find_layout(path: Path, content: bytearray) -> _Layout:
+def find_layout(path: Path, content: bytearray) -> Layout:
     first: dict[str, list[list[str]]] = {}
     failure = DataError(f"{path}: there are no rows in it")
     for candidate in ",;\t":
@@ -100,9 +101,10 @@ def find_layout(path: Path, content: bytearray) -> _Layout:
     if len(rows[0]) > MAX_COLUMNS:
         raise DataError(f"{path}: {len(rows[0]):,} columns, at most {MAX_COLUMNS:,} are read")
     if not _is_header(rows):
-        return _Layout(delimiter, False, default_names(len(rows[0])))
+        return Layout(delimiter, False, default_names(len(rows[0])), first=tuple(rows[0]))
     names = tuple(cell.strip() or f"x{i}" for i, cell in enumerate(rows[0]))
-    return _Layout(delimiter, True, names, tuple(i for i, cell in enumerate(rows[0]) if not cell.strip()))
+    unnamed = tuple(i for i, cell in enumerate(rows[0]) if not cell.strip())
+    return Layout(delimiter, True, names, unnamed, tuple(rows[0]))
 
 
 def _is_header(rows: list[list[str]]) -> bool:
@@ -118,7 +120,7 @@ def _is_header(rows: list[list[str]]) -> bool:
 def _number(cell: str) -> float | None:
     """The number in a cell, NaN for a missing value, None for text."""
     cell = cell.strip()
-    if cell in _MISSING:
+    if cell in MISSING:
         return float("nan")
     try:
         return None if "_" in cell else float(cell)
@@ -126,7 +128,7 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _read_fast(content: bytearray, layout: _Layout, choice: Choice) -> np.ndarray | None:
+def _read_fast(content: bytearray, layout: Layout, choice: Choice) -> np.ndarray | None:
     """The chosen columns by pyarrow, `(N, K)`; None if it refuses the file."""
     import pyarrow
     import pyarrow.csv
@@ -143,7 +145,7 @@ def _read_fast(content: bytearray, layout: _Layout, choice: Choice) -> np.ndarra
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types={name: pyarrow.float64() for name in needed},
                 include_columns=needed,
-                null_values=list(_MISSING),
+                null_values=list(MISSING),
             ),
         )
     except pyarrow.ArrowException:
@@ -159,7 +161,7 @@ def _matrix(table: Any) -> np.ndarray:
     return values
 
 
-def _read_slow(path: Path, content: bytearray, layout: _Layout, choice: Choice) -> np.ndarray:
+def _read_slow(path: Path, content: bytearray, layout: Layout, choice: Choice) -> np.ndarray:
     """The chosen columns by Python's csv, `(N, K)`."""
     values: list[list[float]] = []
     for line, cells in islice(_rows(path, content, layout.delimiter), int(layout.header), None):
@@ -190,7 +192,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, context: Sequ
     size = file_size(path)
     with foreign(path, "a Parquet file"), pyarrow.parquet.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
-        choice = choose(str(path), schema.names, columns, context, named=True, index=_index_columns(schema))
+        choice = choose(str(path), schema.names, columns, context, named=True, index=index_columns(schema))
         _require_numeric(path, schema, choice)
         require_size(path, 8 * rows * len(choice.needed))
         if 8 * rows * len(choice.needed) > expansion_limit(size):
@@ -204,7 +206,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, context: Sequ
     return finish(path.name, str(path), values, choice)
 
 
-def _index_columns(schema: Any) -> frozenset[int]:
+def index_columns(schema: Any) -> frozenset[int]:
     """The columns that pandas wrote as the index of the table, from the file's metadata."""
     with contextlib.suppress(ValueError, RecursionError):
         metadata = schema.pandas_metadata

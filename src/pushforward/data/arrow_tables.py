@@ -1,0 +1,309 @@
+"""Tables in files as Arrow tables, with the types of their columns: delimited text, Parquet and NumPy's .npy.
+
+Text is read twice: for the types, then for the values. Both passes hold one batch at a time, so that `batches` needs
+the same memory for a file of any size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pushforward.data.arrays import read_npy
+from pushforward.data.columns import default_names
+from pushforward.data.reading import expansion_limit, file_size, foreign, is_gzip, require_size
+from pushforward.data.tables import MISSING, Layout, find_layout, index_columns
+from pushforward.errors import DataError
+
+_BLOCK = 4 << 20
+_HEAD = 1 << 20
+_TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+ENDINGS = (*_TEXT, ".parquet", ".npy")
+
+# Digits after a leading zero, as in postal codes, are no number.
+_LEADING_ZERO = r"^[+-]?0\d"
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_YEAR = re.compile(r"(19|20)\d\d")
+
+
+@dataclass(frozen=True)
+class ArrowTable:
+    """The content of a file. notes: sentences about how it was read that the user should know."""
+
+    table: Any
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Source:
+    """How the batches of a file are read: the names of its columns, and, for text, its layout and the types."""
+
+    path: Path
+    names: tuple[str, ...]
+    layout: Layout | None = None
+    types: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read_arrow(path: Path | str) -> ArrowTable:
+    """The table in a file: .csv or .tsv (also with .gz), .parquet or .npy.
+
+    Columns of text are of type int64, float64, boolean or string, whichever all their cells have; cells that are empty
+    or have a word for a missing value are null. The index that pandas wrote into a Parquet file is left out.
+
+    Raises DataError for a file that cannot be read.
+    """
+    import pyarrow
+
+    path = Path(path)
+    size = file_size(path)
+    source = _open(path)
+    parts, total = [], 0
+    for batch in _batches(source, 1 << 16):
+        total += batch.nbytes
+        require_size(path, total)
+        if total > 16 * expansion_limit(size):
+            raise DataError(f"{path}: {size:,} bytes expand to more than {total:,}, which is implausible for data")
+        parts.append(batch)
+    if not parts:
+        raise DataError(f"{path}: the table has no rows")
+    return ArrowTable(pyarrow.Table.from_batches(parts), source.notes)
+
+
+def batches(path: Path | str, rows: int = 1 << 16) -> Iterator[Any]:
+    """Record batches of at most ``rows`` rows of a file, of the types that `read_arrow` finds; memory is bounded.
+
+    Raises DataError for a file that cannot be read.
+    """
+    return _batches(_open(Path(path)), rows)
+
+
+def _open(path: Path) -> _Source:
+    lower = path.name.lower()
+    file_size(path)
+    if lower.endswith(_TEXT):
+        return _open_text(path)
+    if lower.endswith(".parquet"):
+        return _open_parquet(path)
+    if lower.endswith(".npy"):
+        array = read_npy(path)
+        if array.ndim > 2:
+            raise DataError(f"{path}: a table (N, D) expected, got an array of shape {array.shape}")
+        return _Source(path, default_names(array.shape[1] if array.ndim == 2 else 1))
+    raise DataError(f"{path}: a table expected, in a file ending in {', '.join(ENDINGS)}")
+
+
+def _batches(source: _Source, rows: int) -> Iterator[Any]:
+    import pyarrow
+
+    if source.layout is not None:
+        for batch in _text_batches(source.path, source.layout, source.names):
+            typed = [_converted(batch.column(i), source.types[name]) for i, name in enumerate(source.names)]
+            whole = pyarrow.RecordBatch.from_arrays(typed, names=list(source.names))
+            yield from (whole.slice(start, rows) for start in range(0, len(whole), rows))
+    elif source.path.name.lower().endswith(".npy"):
+        matrix = read_npy(source.path)
+        matrix = matrix[:, None] if matrix.ndim == 1 else matrix
+        for start in range(0, len(matrix), rows):
+            block = matrix[start : start + rows]
+            columns = [pyarrow.array(column.copy(), from_pandas=True) for column in block.T]
+            yield pyarrow.RecordBatch.from_arrays(columns, names=list(source.names))
+    else:
+        yield from _parquet_batches(source, rows)
+
+
+def _open_parquet(path: Path) -> _Source:
+    import pyarrow.parquet
+
+    with foreign(path, "a Parquet file"), pyarrow.parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+    index = index_columns(schema)
+    if len(index) == len(schema.names):
+        index = frozenset()
+    names = tuple(name for i, name in enumerate(schema.names) if i not in index)
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: two columns have one name; every column needs a unique name")
+    left_out = ", ".join(schema.names[i] for i in sorted(index))
+    return _Source(path, names, notes=(f"the index of pandas, {left_out}, is left out",) if index else ())
+
+
+def _parquet_batches(source: _Source, rows: int) -> Iterator[Any]:
+    import pyarrow.parquet
+
+    with foreign(source.path, "a Parquet file"), pyarrow.parquet.ParquetFile(source.path) as file:
+        for batch in file.iter_batches(batch_size=rows, columns=list(source.names), use_threads=False):
+            yield batch.select(list(source.names))
+
+
+def _open_text(path: Path) -> _Source:
+    layout = find_layout(path, _head(path))
+    if len(set(layout.names)) < len(layout.names):
+        twice = next(name for i, name in enumerate(layout.names) if name in layout.names[:i])
+        raise DataError(f"{path}: two columns are named {twice!r}; every column needs a unique name")
+    ladders = [_Ladder(name) for name in layout.names]
+    rows = 0
+    for batch in _text_batches(path, layout, layout.names):
+        for i, ladder in enumerate(ladders):
+            ladder.climb(batch.column(i), rows)
+        rows += len(batch)
+    types = {ladder.name: ladder.type for ladder in ladders}
+    notes = [*_header_notes(layout), *(ladder.note for ladder in ladders if ladder.note)]
+    return _Source(path, layout.names, layout, types, tuple(notes))
+
+
+def _head(path: Path) -> bytearray:
+    """The first lines of a text file, unpacked."""
+    import gzip
+
+    with foreign(path, "delimited text"), gzip.open(path) if is_gzip(path) else path.open("rb") as file:
+        head = bytearray(file.read(_HEAD))
+        if len(head) == _HEAD and (end := head.rfind(b"\n")) > 0:
+            del head[end + 1 :]
+    if not head:
+        raise DataError(f"{path}: the file is empty")
+    return head
+
+
+def _header_notes(layout: Layout) -> Iterator[str]:
+    """Remarks where a header may be a row, or a row a header."""
+    numbers = [cell for cell in layout.first if cell.strip() and _is_number(cell)]
+    words = [cell for cell in layout.first if cell.strip() and not _is_number(cell)]
+    if layout.header and numbers:
+        yield (
+            f"the first row is taken for the header, although {', '.join(numbers[:3])} "
+            f"{'is a number' if len(numbers) == 1 else 'are numbers'}; if it is a row, correct {words[0]!r} in it"
+        )
+    elif not layout.header and len(numbers) > 1 and all(_YEAR.fullmatch(cell.strip()) for cell in layout.first):
+        yield f"the first row, {', '.join(numbers[:3])}, is taken for data; if it is a header, use text for names"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _text_batches(path: Path, layout: Layout, names: tuple[str, ...]) -> Iterator[Any]:
+    """Batches of the cells as text."""
+    import pyarrow
+    import pyarrow.csv
+
+    wrong: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        wrong.append(row)
+        return "error"
+
+    places = [str(i) for i in range(len(names))]
+    options = {
+        "read_options": pyarrow.csv.ReadOptions(
+            use_threads=False, block_size=_BLOCK, column_names=places, skip_rows_after_names=int(layout.header)
+        ),
+        "parse_options": pyarrow.csv.ParseOptions(
+            delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=refuse
+        ),
+        "convert_options": pyarrow.csv.ConvertOptions(
+            column_types={place: pyarrow.string() for place in places}, strings_can_be_null=False
+        ),
+    }
+    try:
+        with foreign(path, "delimited text"):
+            stream = pyarrow.input_stream(str(path), compression="gzip" if is_gzip(path) else None)
+            with pyarrow.csv.open_csv(stream, **options) as reader:
+                yield from reader
+    except DataError:
+        if wrong:
+            number = f" {wrong[0].number}" if wrong[0].number else ""
+            raise DataError(
+                f"{path}: a row has {wrong[0].actual_columns} values, {wrong[0].expected_columns} expected, in "
+                f"line{number}: {wrong[0].text[:60]!r}"
+            ) from None
+        raise
+
+
+class _Ladder:
+    """The narrowest type of a column of text so far: no type, int64, float64 or boolean, string."""
+
+    def __init__(self, name: str) -> None:
+        import pyarrow
+
+        self.name = name
+        self._rungs = [pyarrow.null(), pyarrow.int64(), pyarrow.float64(), pyarrow.bool_(), pyarrow.string()]
+        self._place = 0
+        self._present = self._numbers = 0
+        self._word = ""
+
+    @property
+    def type(self) -> Any:
+        return self._rungs[self._place]
+
+    def climb(self, text: Any, rows: int) -> None:
+        """Take further cells, which start at row ``rows``, into account."""
+        import pyarrow
+        import pyarrow.compute as compute
+
+        cells = _without_missing(text)
+        while self._place < len(self._rungs) - 1 and not self._holds(cells):
+            self._place += 1
+        present = len(cells) - cells.null_count
+        self._present += present
+        if not pyarrow.types.is_string(self.type):
+            self._numbers += 0 if pyarrow.types.is_boolean(self.type) else present
+            return
+        numbers = compute.match_substring_regex(cells, _NUMBER).fill_null(True)
+        self._numbers += compute.sum(numbers).as_py() - cells.null_count
+        if not self._word and (place := compute.index(numbers, False).as_py()) >= 0:
+            self._word = f"{cells[place].as_py()[:40]!r} in row {rows + place + 1}"
+
+    @property
+    def note(self) -> str:
+        """A remark about a column of text in which most cells are numbers; empty for any other."""
+        import pyarrow
+
+        if not pyarrow.types.is_string(self.type) or 2 * self._numbers <= self._present:
+            return ""
+        reason = f"because of {self._word}" if self._word else "because some start with 0, as postal codes do"
+        return f"column {self.name!r} is read as text, {reason}; {self._numbers:,} of its cells are numbers"
+
+    def _holds(self, cells: Any) -> bool:
+        import pyarrow
+        import pyarrow.compute as compute
+
+        if pyarrow.types.is_null(self.type):
+            return bool(cells.null_count == len(cells))
+        if pyarrow.types.is_boolean(self.type):
+            words = compute.is_in(compute.utf8_lower(cells.drop_null()), pyarrow.array(["true", "false"]))
+            return not self._numbers and bool(compute.all(words).as_py() is not False)
+        if compute.any(compute.match_substring_regex(cells, _LEADING_ZERO + r"(\d|$)")).as_py():
+            return False
+        try:
+            cells.cast(self.type)
+        except pyarrow.ArrowInvalid:
+            return False
+        return True
+
+
+def _without_missing(text: Any) -> Any:
+    """Cells without white space around them, null where they are a word for a missing value."""
+    import pyarrow
+    import pyarrow.compute as compute
+
+    trimmed = compute.utf8_trim_whitespace(text)
+    missing = compute.is_in(trimmed, pyarrow.array(MISSING))
+    return compute.if_else(missing, pyarrow.scalar(None, pyarrow.string()), trimmed)
+
+
+def _converted(text: Any, arrow: Any) -> Any:
+    """Cells of text as an array of the given type."""
+    import pyarrow
+    import pyarrow.compute as compute
+
+    cells = _without_missing(text)
+    if pyarrow.types.is_boolean(arrow):
+        return compute.equal(compute.utf8_lower(cells), "true")
+    return pyarrow.nulls(len(cells)) if pyarrow.types.is_null(arrow) else cells.cast(arrow)
