@@ -71,6 +71,14 @@ def usable_threads() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """`restored_threads`, with one thread: for many small calls, which threads of OpenMP make slow on a busy machine."""
+    with restored_threads():
+        lower_threads(1)
+        yield
+
+
 def lower_threads(count: int) -> None:
     """Let torch compute with at most ``count`` threads: a smaller number, as the user may have set, stays."""
     if count < torch.get_num_threads():

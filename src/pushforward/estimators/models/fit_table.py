@@ -31,7 +31,7 @@ from pushforward.estimators.models.members import (
 from pushforward.estimators.models.mixture import MixedMixture
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.flow import Flow
-from pushforward.threads import lower_threads, restored_threads
+from pushforward.threads import lower_threads, one_thread
 from pushforward.training import FitFailed, fit
 
 _T = TypeVar("_T")
@@ -83,8 +83,7 @@ def fit_table(
     if len(rows) == 0:
         raise DataError("no rows are left to fit; at least one is needed")
     job = _Job(rows, tuple(shapes), weights, targets, seconds, tuple(architectures), seed, tell, clock)
-    with restored_threads():
-        lower_threads(1)
+    with one_thread():
         return job.run()
 
 

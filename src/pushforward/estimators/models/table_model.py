@@ -13,6 +13,7 @@ from pushforward.errors import DataError
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows, joined
 from pushforward.estimators.models.blend import Blend
 from pushforward.estimators.models.column_chain import Chain
+from pushforward.threads import one_thread
 
 # Proposals for each draw that is resampled by importance.
 _PROPOSALS = 16
@@ -72,7 +73,8 @@ class TableModel:
 
     def log_prob(self, rows: EncodedRows) -> RowScores:
         """The scores of rows in encoded units; unknown content of the targets is integrated out."""
-        parts = [self.blend.score(rows.take(block)) for block in torch.arange(len(rows)).split(_BLOCK)]
+        with one_thread():
+            parts = [self.blend.score(rows.take(block)) for block in torch.arange(len(rows)).split(_BLOCK)]
         if not parts:
             return RowScores(torch.zeros(0).double(), torch.zeros(0).double())
         total, states = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -90,7 +92,8 @@ class TableModel:
         if given is None:
             given = EncodedRows.unknown(self.shapes, 1)
         if self.conditional or self._empty(given):
-            return self.blend.draw(given.repeat(n), generator)
+            with one_thread():
+                return self.blend.draw(given.repeat(n), generator)
         parts = []
         for row in range(len(given)):
             draws = self.draws_given(given.take(torch.tensor([row])), _PROPOSALS * n, generator)
@@ -111,17 +114,23 @@ class TableModel:
         The nets propose, and the weights are the ratio of the model's density and theirs. allowed: for columns by
         number, a mask of the states that may be drawn; the weights then are those of the model restricted to them.
         """
-        repeated = given.repeat(n)
-        if self.conditional or (self._empty(given) and not allowed):
-            rows, log_weights = self.blend.draw(repeated, generator), torch.zeros(len(repeated)).double()
-        else:
-            rows, log_q = self.chain.draw(repeated, generator, allowed=allowed)
-            log_weights = self.log_prob(rows).total - log_q
+        with one_thread():
+            rows, log_weights = self._propose(given, n, generator, allowed or {})
         log_weights = log_weights.nan_to_num(nan=-torch.inf).reshape(len(given), n)
         if not log_weights.isfinite().any(1).all():
             row = int((~log_weights.isfinite().any(1)).nonzero()[0])
             raise DataError(f"row {row} of what is given has density zero under the model, so that nothing follows it")
         return WeightedDraws(rows, log_weights - log_weights.logsumexp(1, keepdim=True))
+
+    def _propose(
+        self, given: EncodedRows, n: int, generator: torch.Generator, allowed: Mapping[int, Tensor]
+    ) -> tuple[EncodedRows, Tensor]:
+        """Draws, and the logs of their weights, ``(B * n,)``, not normalised."""
+        repeated = given.repeat(n)
+        if self.conditional or (self._empty(given) and not allowed):
+            return self.blend.draw(repeated, generator), torch.zeros(len(repeated), dtype=torch.float64)
+        rows, log_q = self.chain.draw(repeated, generator, allowed=allowed)
+        return rows, self.log_prob(rows).total - log_q
 
     def _empty(self, given: EncodedRows) -> bool:
         return bool((given.states == UNKNOWN).all())
