@@ -73,7 +73,7 @@ def usable_threads() -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """`restored_threads`, with one thread: for many small calls, which threads of OpenMP make slow on a busy machine."""
+    """`restored_threads`, with one thread: a busy machine does not slow its small calls."""
     with restored_threads():
         lower_threads(1)
         yield

@@ -20,7 +20,8 @@ from pushforward.training.window import Window
 class Stepper:
     """The optimiser steps of a fit. ``step`` counts the steps; ``parts`` are the parts of the last loss.
 
-    model: a flow, or another module. parameters: its trained parameters. shown: the part of the loss that the window collects.
+    model: a flow, or another module. parameters: its trained parameters. shown: the part of the loss that the window
+    collects.
     """
 
     def __init__(
