@@ -56,3 +56,7 @@ class PrecisionWarning(UserWarning):
 
 class UninitialisedWarning(UserWarning):
     """A flow scores or trains on data before `Flow.initialise` has taken their moments."""
+
+
+class DegenerateDataWarning(UserWarning):
+    """Rows have no density, because a column has few values, one value in many rows, or is determined by others."""

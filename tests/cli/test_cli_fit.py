@@ -254,3 +254,14 @@ def test_without_a_report_the_numbers_are_those_of_one(run: Run, folder: Path, t
     for name in ("held-out", "  Gaussian, full covariance"):
         lines = [next(line for line in text.splitlines() if line.startswith(name)) for text in (short, long)]
         assert lines[0] == lines[1]
+
+
+def test_columns_without_density_are_named_before_training(run: Run, tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    columns = {"mass": chance.normal(size=100), "kind": chance.integers(0, 2, 100).astype(float)}
+    file = write_csv(tmp_path / "kinds.csv", columns)
+    code, _, err = run("fit", file, "--out", tmp_path / "model", *SMALL)
+    assert code == 0
+    note = next(line for line in err.splitlines() if line.startswith("note: these data have no density"))
+    assert "column 'kind' has 2 different values in 80 rows" in note
+    assert "column 'mass'" not in note

@@ -269,6 +269,7 @@ def test_what_cannot_be_is_refused() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 12])
+@pytest.mark.filterwarnings("ignore::pushforward.errors.DegenerateDataWarning")
 @pytest.mark.parametrize("name", GREEDY)
 def test_few_rows_and_constant_columns_do_no_harm(name: str, rows: int) -> None:
     x = torch.randn(rows, 2, generator=torch.Generator().manual_seed(0))
@@ -295,6 +296,7 @@ _EFFECTS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::pushforward.errors.DegenerateDataWarning")
 @pytest.mark.parametrize("name", GREEDY)
 def test_every_option_of_a_greedy_flow_has_an_effect(name: str) -> None:
     general: list[dict[str, Any]] = [{"transforms": 3}, {"whiten": False}, {"standardise": False}, {"levels": 5}]

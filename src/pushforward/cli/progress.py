@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _PLAIN_SECONDS = 10.0
 
@@ -16,8 +18,28 @@ def tell(message: str) -> None:
 
 
 @contextmanager
-def show_progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show the progress of ``total`` rows; the function that it yields is called with each number of finished rows."""
+def tell_warnings(kind: type[Warning]) -> Iterator[None]:
+    """A context in which warnings of this class are printed as notes, a line each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", kind)
+        show = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], *more: Any, **options: Any) -> None:
+            if issubclass(category, kind):
+                tell(f"note: {message}")
+            else:
+                show(message, category, *more, **options)
+
+        warnings.showwarning = note
+        yield
+
+
+@contextmanager
+def show_progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show the progress of ``total`` rows; the function that it yields is called with each number of finished rows.
+
+    total: None where it is not known.
+    """
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress
@@ -33,6 +55,6 @@ def show_progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
         done += n
         if time.monotonic() - last >= _PLAIN_SECONDS:
             last = time.monotonic()
-            tell(f"{name}: {done:,} of {total:,}")
+            tell(f"{name}: {done:,}" if total is None else f"{name}: {done:,} of {total:,}")
 
     yield advance

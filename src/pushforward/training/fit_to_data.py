@@ -6,13 +6,15 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Unpack
 
 import torch
 
-from pushforward.errors import DataError, NumericsError, OptionError
+from pushforward.data_frames import column_names
+from pushforward.errors import DataError, DegenerateDataWarning, NumericsError, OptionError
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike
 from pushforward.noise import NoiseSpec
@@ -22,6 +24,7 @@ from pushforward.rows import Rows
 from pushforward.threads import suit_threads, usable_threads
 from pushforward.training.averaging import Snapshot, normalisations, recompute_statistics
 from pushforward.training.batches import Batches, checked_rows, split_rows
+from pushforward.training.degenerate_columns import degenerate_columns
 from pushforward.training.greedy import GreedyRun, is_greedy
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.metrics import Metrics
@@ -54,6 +57,7 @@ def fit(
     validation_context: TensorLike | None = None,
     weights: TensorLike | None = None,
     validation_weights: TensorLike | None = None,
+    columns: Sequence[str] | None = None,
     options: TrainingOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
@@ -67,8 +71,9 @@ def fit(
     validation: rows that choose the best weights; None holds out a random tenth of ``train``. context and
     validation_context: one row of context, or a label, for each row. weights and validation_weights: one for each row,
     at least 0; the fit maximises the weighted mean log-likelihood, as if rows were repeated in proportion to their
-    weights, and a row of weight 0 is left out. Without them rows count equally. out: a directory for ``metrics.jsonl``
-    (an earlier file is replaced) and, unless ``on_best`` is given, the best weights so far in ``best.safetensors``.
+    weights, and a row of weight 0 is left out. Without them rows count equally. columns: names of the columns of
+    ``train`` for messages; by default its own, where it is a DataFrame. out: a directory for ``metrics.jsonl`` (an
+    earlier file is replaced) and, unless ``on_best`` is given, the best weights so far in ``best.safetensors``.
     progress: False for silence; otherwise stderr gets a live line on a terminal and plain lines elsewhere. unit: the
     unit of the values shown and recorded; None: bits/dim for flows of integers, else nats. on_best: called at each new
     best with the flow (which has the best weights then), the step and the mean validation log-likelihood in nats.
@@ -112,6 +117,9 @@ def fit(
     else:
         rows, held_out = split_rows(rows, len(rows) // _HELD_OUT, torch.Generator().manual_seed(options.seed))
 
+    problem = degenerate_columns(flow, rows, columns or column_names(train), options.seed)
+    if problem is not None:
+        warnings.warn(problem, DegenerateDataWarning, stacklevel=2)
     folder = None if out is None else Path(out)
 
     def keep(best: Snapshot, step: int, value: float) -> None:
@@ -136,6 +144,7 @@ def fit(
             flow.eval()
             record.result.stopped_by, record.result.notes = "numerics", [str(error)]
             raise FitFailed(str(error), record.result) from None
+        run.result.notes += [] if problem is None else [problem]
         return run.go(interrupt)
 
 
