@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pushforward.errors import OptionError
 
@@ -36,23 +39,39 @@ def require_place(path: Path) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to another name in the same folder, flush it to the disk, and rename it to ``path``."""
-    stage(path, content).replace(path)
+    with open_atomically(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A context with a file to write to, which has the name ``path`` only if the context ends without an error."""
+    with _temporary(path) as (temporary, file):
+        yield file
+    temporary.replace(path)
     flush_folder(path.parent)
 
 
 def stage(path: Path, content: bytes) -> Path:
     """Write ``content`` to a temporary file next to ``path``, flush it to the disk, and return its path."""
+    with _temporary(path) as (temporary, file):
+        file.write(content)
+    return temporary
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A temporary file next to ``path``, flushed to the disk at the end and removed after an error."""
     prefix = os.fsdecode(os.fsencode(path.name)[:_PREFIX_BYTES])
     temporary = path.with_name(f".{prefix}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield temporary, file
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return temporary
 
 
 def flush_folder(folder: Path) -> None:

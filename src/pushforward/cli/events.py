@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from pushforward.array_types import Array
 from pushforward.atomic_files import write_atomically
-from pushforward.cli.output import require_output, write_array, write_table
+from pushforward.cli.output import open_table, require_output, write_array
 from pushforward.errors import OptionError
 from pushforward.storage import SavedModel
 
 # The smallest size of an image in a picture, in pixels of the screen.
 _LEAST_SIDE = 64
+
+# Writes a block of events ``(N, *event_shape)`` with their contexts.
+WriteEvents: TypeAlias = Callable[[Array, "Array | None"], object]
 
 _ENDINGS = (".png", ".npy", ".csv", ".parquet", ".jsonl")
 
@@ -36,16 +42,37 @@ def write_events(
 
     columns: images per row of a .png; None: an approximately square picture.
     """
-    suffix = ".csv" if out is None else out.suffix.lower()
-    if out is not None and suffix == ".png":
-        write_picture(model, x, out, columns)
-    elif out is not None and suffix == ".npy":
-        write_array(_numbers(model, x), out)
-    else:
-        table = dict(zip(model.event_names, _numbers(model, x).reshape(len(x), -1).T, strict=True))
-        if context is not None:
-            table |= dict(zip(model.context_names, context.reshape(len(x), -1).T, strict=True))
-        write_table(table, out)
+    with open_events(model, out, columns) as write:
+        write(x, context)
+
+
+def holds_events(out: Path) -> bool:
+    """Whether a file of this name is written from all events at once, which are then held in memory."""
+    return out.suffix.lower() in (".png", ".npy")
+
+
+@contextmanager
+def open_events(model: SavedModel, out: Path | None, columns: int | None = None) -> Iterator[WriteEvents]:
+    """A context with a function that writes blocks of events as `write_events`; pictures and .npy hold them all."""
+    if out is not None and holds_events(out):
+        blocks: list[Array] = []
+        yield lambda x, context: blocks.append(x)
+        x = np.concatenate(blocks)
+        if out.suffix.lower() == ".png":
+            write_picture(model, x, out, columns)
+        else:
+            write_array(_numbers(model, x), out)
+        return
+    with open_table(out) as write:
+        yield lambda x, context: write(_table(model, x, context))
+
+
+def _table(model: SavedModel, x: Array, context: Array | None) -> dict[str, Array]:
+    """The columns of events and of their contexts."""
+    table = dict(zip(model.event_names, _numbers(model, x).reshape(len(x), -1).T, strict=True))
+    if context is not None:
+        table |= dict(zip(model.context_names, context.reshape(len(x), -1).T, strict=True))
+    return table
 
 
 def write_picture(model: SavedModel, x: Array, out: Path, columns: int | None = None) -> None:

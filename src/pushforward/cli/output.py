@@ -8,16 +8,19 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from pushforward.atomic_files import require_place, write_atomically
+from pushforward.atomic_files import open_atomically, require_place
 from pushforward.errors import OptionError
 
 Table = Mapping[str, np.ndarray[Any, Any]]
+# Writes a block of rows.
+Write = Callable[[Table], object]
 
 TABLES = (".csv", ".parquet", ".npy", ".jsonl")
 
@@ -36,67 +39,114 @@ def require_output(out: Path | None, endings: tuple[str, ...], force: bool) -> N
 
 
 def write_table(columns: Table, out: Path | None) -> None:
-    """Write columns of equal length, (N,) each, to ``out``; None writes CSV to stdout.
+    """Write columns of equal length, (N,) each, to ``out``; None writes CSV to stdout. See `open_table`."""
+    with open_table(out) as write:
+        write(columns)
 
-    .npy files have a structured array or, if all columns have one type of number, a plain matrix (N, columns).
+
+@contextmanager
+def open_table(out: Path | None) -> Iterator[Write]:
+    """A context with a function that writes blocks of rows: columns of equal length, the same in each block.
+
+    The file appears only if the context ends without an error; None writes CSV to stdout. .npy files have a structured
+    array or, if all columns have one type of number, a plain matrix (N, columns); only for them all rows are held.
     """
     if out is None:
-        _write_csv(columns, sys.stdout)
-    else:
-        write_atomically(out, _WRITERS[out.suffix.lower()](columns))
+        yield _csv(sys.stdout)
+        sys.stdout.flush()
+        return
+    with open_atomically(out) as file, _WRITERS[out.suffix.lower()](file) as write:
+        yield write
 
 
 def write_array(array: np.ndarray[Any, Any], out: Path) -> None:
     """Write one array to an .npy file."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_atomically(out, buffer.getvalue())
+    with open_atomically(out) as file:
+        np.save(file, array, allow_pickle=False)
 
 
-def _write_csv(columns: Table, stream: Any) -> None:
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
+def _csv(stream: Any) -> Write:
+    writer, begun = csv.writer(stream, lineterminator="\n"), False
+
+    def write(columns: Table) -> None:
+        nonlocal begun
+        if not begun:
+            writer.writerow(columns)
+        begun = True
+        writer.writerows(zip(*(_texts(column) for column in columns.values()), strict=True))
+
+    return write
+
+
+def _texts(column: np.ndarray[Any, Any]) -> Iterator[str]:
+    """The cells of a column; a number that is missing is an empty cell."""
     # str() of a NumPy number is the shortest text that reads back as the same number.
-    writer.writerows(zip(*(map(str, column) for column in columns.values()), strict=True))
+    if column.dtype.kind != "f":
+        return map(str, column)
+    return ("" if value != value else str(value) for value in column)
 
 
-def _csv(columns: Table) -> bytes:
-    text = io.StringIO()
-    _write_csv(columns, text)
-    return text.getvalue().encode()
+@contextmanager
+def _csv_file(file: BinaryIO) -> Iterator[Write]:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    yield _csv(text)
+    # Flushes, and leaves the file open.
+    text.detach()
 
 
-def _parquet(columns: Table) -> bytes:
+@contextmanager
+def _parquet(file: BinaryIO) -> Iterator[Write]:
     import pyarrow
     import pyarrow.parquet
 
-    sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.table({name: pyarrow.array(c) for name, c in columns.items()}), sink)
-    return bytes(sink.getvalue().to_pybytes())
+    with ExitStack() as stack:
+        writer = None
+
+        def write(columns: Table) -> None:
+            nonlocal writer
+            table = pyarrow.table({name: pyarrow.array(column) for name, column in columns.items()})
+            if writer is None:
+                writer = stack.enter_context(pyarrow.parquet.ParquetWriter(file, table.schema))
+            writer.write_table(table)
+
+        yield write
 
 
-def _npy(columns: Table) -> bytes:
+@contextmanager
+def _npy(file: BinaryIO) -> Iterator[Write]:
+    blocks: list[Table] = []
+    yield blocks.append
+    columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     arrays = list(columns.values())
-    buffer = io.BytesIO()
     if len({array.dtype for array in arrays}) == 1 and arrays[0].dtype.kind in "iuf":
-        np.save(buffer, np.stack(arrays, 1), allow_pickle=False)
-        return buffer.getvalue()
+        np.save(file, np.stack(arrays, 1), allow_pickle=False)
+        return
     table = np.empty(len(arrays[0]), dtype=[(name, array.dtype) for name, array in columns.items()])
     for name, array in columns.items():
         table[name] = array
-    np.save(buffer, table, allow_pickle=False)
-    return buffer.getvalue()
+    np.save(file, table, allow_pickle=False)
 
 
-def _jsonl(columns: Table) -> bytes:
-    lists = [[_plain(value) for value in column.tolist()] for column in columns.values()]
-    rows = (json.dumps(dict(zip(columns, row, strict=True)), allow_nan=False) for row in zip(*lists, strict=True))
-    return "".join(f"{row}\n" for row in rows).encode()
+@contextmanager
+def _jsonl(file: BinaryIO) -> Iterator[Write]:
+    def write(columns: Table) -> None:
+        lists = [[_plain(value) for value in column.tolist()] for column in columns.values()]
+        for row in zip(*lists, strict=True):
+            file.write(json.dumps(dict(zip(columns, row, strict=True)), allow_nan=False).encode() + b"\n")
+
+    yield write
 
 
 def _plain(value: Any) -> Any:
-    """A value for JSON, which has no infinity and no NaN: they become text as in CSV."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    """A value for JSON, which has no infinity and no NaN: infinities become text as in CSV, a missing value null."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
-_WRITERS: dict[str, Callable[[Table], bytes]] = {".csv": _csv, ".parquet": _parquet, ".npy": _npy, ".jsonl": _jsonl}
+_WRITERS: dict[str, Callable[[BinaryIO], AbstractContextManager[Write]]] = {
+    ".csv": _csv_file,
+    ".parquet": _parquet,
+    ".npy": _npy,
+    ".jsonl": _jsonl,
+}

@@ -28,14 +28,16 @@ def sample(
 ) -> None:
     """Sample from a saved model: a picture of images, or a table with the columns of the data."""
     from pushforward.cli.conditions import given_context
-    from pushforward.cli.events import require_event_output, write_events
+    from pushforward.cli.events import holds_events, open_events, require_event_output
     from pushforward.cli.sampling import draw
     from pushforward.storage import load_model
 
     saved = load_model(model, running.start())
     require_event_output(saved, out, force)
     context = given_context(saved, given, labels)
-    x, beside = draw(saved.flow, n, context, temperature, running.chosen_seed)
     # In a picture, a column for each of a few contexts.
     columns = len(context) if context is not None and 1 < len(context) <= _COLUMNS else None
-    write_events(saved, x, out, beside, columns)
+    with open_events(saved, out, columns) as write:
+        held = out is not None and holds_events(out)
+        for x, beside in draw(saved.flow, n, context, temperature, running.chosen_seed, held=held):
+            write(x, beside)

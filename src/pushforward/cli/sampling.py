@@ -1,8 +1,9 @@
-"""Sampling for `pushforward sample`: in pieces, with progress."""
+"""Sampling for `pushforward sample`: in blocks, with progress."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,28 +14,32 @@ from pushforward.errors import OptionError
 from pushforward.flow import Flow
 from pushforward.inputs import on_device
 
-_MAX_VALUES = 1 << 31
+# The most values that are held in memory, and that are written to a file block by block.
+_HELD_VALUES, _WRITTEN_VALUES = 1 << 31, 1 << 40
 _PIECE_VALUES = 1 << 20
 
 
 @torch.no_grad()
-def draw(flow: Flow, n: int, context: Array | None, temperature: float, seed: int) -> tuple[Array, Array | None]:
-    """``n`` events for each row of ``context``: ``(n * rows, *event_shape)`` and their contexts.
+def draw(
+    flow: Flow, n: int, context: Array | None, temperature: float, seed: int, *, held: bool
+) -> Iterator[tuple[Array, Array | None]]:
+    """``n`` events for each row of ``context``, in blocks ``(B, *event_shape)`` with their contexts.
 
-    Raises OptionError for an n that is not positive or does not fit into memory, and the errors of `Flow.sample`.
+    held: whether all events will be held in memory. Raises OptionError for an n that is not positive or too large, and
+    the errors of `Flow.sample`.
     """
     size = math.prod(flow.event_shape)
     conditions = 1 if context is None else len(context)
-    if n < 1 or n * conditions * size > _MAX_VALUES:
-        raise OptionError(f"n must be at least 1 and at most {_MAX_VALUES // (conditions * size):,} here, got {n}")
+    most = (_HELD_VALUES if held else _WRITTEN_VALUES) // (conditions * size)
+    if not 1 <= n <= most:
+        raise OptionError(f"n must be at least 1 and at most {most:,} here, got {n}")
     generator = torch.Generator(device=flow.device).manual_seed(seed)
     piece = max(1, _PIECE_VALUES // (size * conditions))
     given = None if context is None else on_device(torch.as_tensor(context), flow.device)
-    samples = []
     with show_progress("sampling", n * conditions) as advance:
         for start in range(0, n, piece):
             count = min(piece, n - start)
             x = flow.sample(count, given, temperature=temperature, generator=generator)
-            samples.append(x.reshape(count * conditions, *flow.event_shape).cpu().numpy())
+            beside = None if context is None else np.concatenate([context] * count)
+            yield x.reshape(count * conditions, *flow.event_shape).cpu().numpy(), beside
             advance(count * conditions)
-    return np.concatenate(samples), None if context is None else np.concatenate([context] * n)

@@ -14,12 +14,11 @@ from typing import Any
 
 from pushforward.data.arrays import read_npy
 from pushforward.data.columns import default_names
-from pushforward.data.reading import expansion_limit, file_size, foreign, is_gzip, require_size
+from pushforward.data.reading import expansion_limit, file_size, foreign, is_gzip, open_unpacked, require_size
 from pushforward.data.tables import MISSING, Layout, find_layout, index_columns
 from pushforward.errors import DataError
 
 _BLOCK = 4 << 20
-_HEAD = 1 << 20
 _TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 ENDINGS = (*_TEXT, ".parquet", ".npy")
 
@@ -139,7 +138,9 @@ def _parquet_batches(source: _Source, rows: int) -> Iterator[Any]:
 
 
 def _open_text(path: Path) -> _Source:
-    layout = find_layout(path, _head(path))
+    size = file_size(path)
+    with foreign(path, "delimited text"):
+        layout = find_layout(path, lambda: open_unpacked(path, size))
     if len(set(layout.names)) < len(layout.names):
         twice = next(name for i, name in enumerate(layout.names) if name in layout.names[:i])
         raise DataError(f"{path}: two columns are named {twice!r}; every column needs a unique name")
@@ -152,19 +153,6 @@ def _open_text(path: Path) -> _Source:
     types = {ladder.name: ladder.type for ladder in ladders}
     notes = [*_header_notes(layout), *(ladder.note for ladder in ladders if ladder.note)]
     return _Source(path, layout.names, layout, types, tuple(notes))
-
-
-def _head(path: Path) -> bytearray:
-    """The first lines of a text file, unpacked."""
-    import gzip
-
-    with foreign(path, "delimited text"), gzip.open(path) if is_gzip(path) else path.open("rb") as file:
-        head = bytearray(file.read(_HEAD))
-        if len(head) == _HEAD and (end := head.rfind(b"\n")) > 0:
-            del head[end + 1 :]
-    if not head:
-        raise DataError(f"{path}: the file is empty")
-    return head
 
 
 def _header_notes(layout: Layout) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pushforward.data import toys
 from pushforward.data.columns import default_names
 from pushforward.data.loading import is_array, read_array
-from pushforward.data.reading import foreign, read_all
+from pushforward.data.reading import file_size, foreign, open_unpacked
 from pushforward.data.tables import find_layout
 
 _TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -38,7 +38,9 @@ def read_header(name: str) -> Header | None:
         with foreign(path, "a Parquet file"):
             return Header(tuple(pyarrow.parquet.read_schema(path).names), True)
     if lower.endswith(_TEXT):
-        layout = find_layout(path, read_all(path, "delimited text"))
+        size = file_size(path, in_blocks=True)
+        with foreign(path, "delimited text"):
+            layout = find_layout(path, lambda: open_unpacked(path, size))
         return Header(layout.names, layout.header)
     if is_array(path):
         array, _ = read_array(path)

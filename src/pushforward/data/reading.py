@@ -1,12 +1,15 @@
 """Safe reading of files: regular files only, and never more memory than the size of the file justifies."""
 
 import gzip
+import io
 import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from typing_extensions import Buffer
 
 from pushforward.errors import DataError, PushforwardError
 
@@ -15,6 +18,7 @@ MAX_BYTES = 8 << 30
 
 _PIECE = 1 << 20
 _ALWAYS_ALLOWED = 256 << 20
+_EXPANSION = 256
 
 
 class Readable(Protocol):
@@ -44,11 +48,12 @@ def foreign(path: Path | str, form: str) -> Iterator[None]:
         raise DataError(f"{path}: cannot be read as {form}; it is damaged or has another format ({reason})") from error
 
 
-def file_size(path: Path) -> int:
+def file_size(path: Path, *, in_blocks: bool = False) -> int:
     """Size in bytes of the regular file `path`.
 
     Raises:
-        DataError: if it is missing, not a regular file, empty, or larger than `MAX_BYTES`.
+        DataError: if it is missing, not a regular file, empty, or, unless it is read in blocks, larger than
+            `MAX_BYTES`.
     """
     try:
         status = path.stat()
@@ -58,7 +63,7 @@ def file_size(path: Path) -> int:
         raise DataError(f"{path}: a file expected, but it is a folder or a device")
     if status.st_size == 0:
         raise DataError(f"{path}: the file is empty")
-    return require_size(path, status.st_size)
+    return status.st_size if in_blocks else require_size(path, status.st_size)
 
 
 def require_size(path: Path | str, size: int) -> int:
@@ -76,13 +81,52 @@ def expansion_limit(compressed: int) -> int:
 
     Deflate reaches a factor of 1,032 on constant data; real data stay far below 256.
     """
-    return min(MAX_BYTES, max(_ALWAYS_ALLOWED, 256 * compressed))
+    return min(MAX_BYTES, max(_ALWAYS_ALLOWED, _EXPANSION * compressed))
 
 
 def is_gzip(path: Path) -> bool:
     """Whether the file starts with the bytes of a gzip stream."""
     with foreign(path, "a file"), path.open("rb") as file:
         return file.read(2) == b"\x1f\x8b"
+
+
+class _Unpacked(io.RawIOBase):
+    """The content of a gzip file, up to a limit: a small file may unpack to more than any memory."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._path, self._limit, self._count = path, limit, 0
+        self._file = gzip.open(path)  # noqa: SIM115 - closed with this stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        view = memoryview(buffer)
+        piece = self._file.read(len(view))
+        self._count += len(piece)
+        if self._count > self._limit:
+            raise DataError(_implausible(self._path, self._limit))
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def open_unpacked(path: Path, size: int, *, in_blocks: bool = False) -> io.BufferedReader:
+    """A file of ``size`` bytes as a stream, unpacked if it is gzip, up to the limit of `expansion_limit`."""
+    if not is_gzip(path):
+        return path.open("rb")
+    limit = max(_ALWAYS_ALLOWED, _EXPANSION * size) if in_blocks else expansion_limit(size)
+    return io.BufferedReader(_Unpacked(path, limit), _PIECE)
+
+
+def _implausible(path: Path, limit: int) -> str:
+    return (
+        f"{path}: {path.stat().st_size:,} compressed bytes expand to more than {limit:,}, "
+        "which is implausible for data; unpack the file yourself"
+    )
 
 
 def read_exactly(file: Readable, size: int) -> bytearray:
@@ -110,10 +154,7 @@ def read_all(path: Path, form: str) -> bytearray:
     with foreign(path, form), gzip.open(path) as unpacked:
         content = read_exactly(unpacked, limit + 1)
     if len(content) > limit:
-        raise DataError(
-            f"{path}: {size:,} compressed bytes expand to more than {limit:,}, "
-            "which is implausible for data; unpack the file yourself"
-        )
+        raise DataError(_implausible(path, limit))
     if not content:
         raise DataError(f"{path}: the file is empty")
     return content

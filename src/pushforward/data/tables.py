@@ -5,22 +5,45 @@ If pyarrow refuses delimited text, Python's `csv` reads it again. It is slower, 
 
 import contextlib
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO, TextIOWrapper
+from io import BufferedReader, TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pushforward.array_types import Array
 from pushforward.data.columns import MAX_COLUMNS, Choice, choose, default_names, finish
 from pushforward.data.dataset import DataSet
-from pushforward.data.reading import expansion_limit, file_size, foreign, read_all, require_size
+from pushforward.data.reading import expansion_limit, file_size, foreign, open_unpacked, require_size
 from pushforward.errors import DataError
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "-nan", "null", "NULL", "None", "?")
 _LINE_LIMIT = 1 << 20
+_FORM = "delimited text"
+# Rows of a piece: by Python's csv, and of Parquet, where bytes of a column are read ahead.
+_SLOW_ROWS, _BATCH_ROWS, _BUFFER = 1 << 14, 1 << 14, 1 << 20
+
+_Open = Callable[[], BufferedReader]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The chosen columns of a table as matrices `(n, K)` of float64, one after the other, NaN for missing values.
+
+    line_of: returns the line of the file for a row (counted from 0), for error messages.
+    """
+
+    choice: Choice
+    matrices: Iterator[Array]
+    line_of: Callable[[int], int | None] | None = None
+
+    def together(self) -> Array:
+        """All rows in one matrix."""
+        matrices = list(self.matrices)
+        return np.concatenate(matrices) if matrices else np.empty((0, len(self.choice.needed)))
 
 
 @dataclass(frozen=True)
@@ -43,30 +66,59 @@ def read_csv(path: Path, columns: Sequence[str] | None = None, context: Sequence
     Raises:
         DataError: for text in a numeric column, rows of unequal length or missing values, with row and column.
     """
-    content = read_all(path, "delimited text")
-    layout = find_layout(path, content)
+    file_size(path)
+    blocks = csv_blocks(path, columns, context, in_blocks=False)
+    return finish(path.name, str(path), blocks.together(), blocks.choice, blocks.line_of)
+
+
+def csv_blocks(
+    path: Path, columns: Sequence[str] | None, context: Sequence[str] | None, *, in_blocks: bool = True
+) -> Blocks:
+    """`read_csv` in blocks, with missing values as NaN. in_blocks: False if all rows are to be held in memory."""
+    size = file_size(path, in_blocks=True)
+
+    def open_file() -> BufferedReader:
+        return open_unpacked(path, size, in_blocks=in_blocks)
+
+    with foreign(path, _FORM):
+        layout = find_layout(path, open_file)
     choice = choose(str(path), layout.names, columns, context, named=layout.header, unnamed=layout.unnamed)
-    values = _read_fast(content, layout, choice)
-    if values is None:
-        values = _read_slow(path, content, layout, choice)
 
     def line_of(row: int) -> int | None:
-        return next(islice(_rows(path, content, layout.delimiter), row + layout.header, None), (None, []))[0]
+        return next(islice(_rows(path, open_file, layout.delimiter), row + layout.header, None), (None, []))[0]
 
-    return finish(path.name, str(path), values, choice, line_of)
+    return Blocks(choice, _csv_matrices(path, open_file, layout, choice), line_of)
 
 
-def _rows(path: Path, content: bytearray, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _csv_matrices(path: Path, open_file: _Open, layout: Layout, choice: Choice) -> Iterator[Array]:
+    """The chosen columns: by pyarrow, and from where it refuses the text by Python's csv."""
+    done = 0
+    with open_file() as file:
+        parts = _read_fast(file, layout, choice)
+        while parts is not None:
+            with foreign(path, _FORM):
+                try:
+                    matrix = next(parts, None)
+                except _refusal():
+                    break
+            if matrix is None:
+                return
+            done += len(matrix)
+            yield matrix
+    yield from _read_slow(path, open_file, layout, choice, done)
+
+
+def _rows(path: Path, open_file: _Open, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Each non-empty row, with the number of its last line."""
 
     def lines() -> Iterator[str]:
-        text = TextIOWrapper(BytesIO(content), encoding="utf-8-sig", newline="")
-        while line := text.readline(_LINE_LIMIT + 1):
-            if len(line) > _LINE_LIMIT:
-                raise DataError(
-                    f"{path}: a line of more than {_LINE_LIMIT:,} characters; this is not a table of numbers"
-                )
-            yield line
+        with TextIOWrapper(open_file(), encoding="utf-8-sig", newline="") as text:
+            while line := text.readline(_LINE_LIMIT + 1):
+                if len(line) > _LINE_LIMIT:
+                    raise DataError(
+                        f"{path}: a line of more than {_LINE_LIMIT:,} characters; this is not a table of numbers"
+                    )
+                yield line
 
     try:
         reader = csv.reader(lines(), delimiter=delimiter)
@@ -81,12 +133,13 @@ def _rows(path: Path, content: bytearray, delimiter: str) -> Iterator[tuple[int,
         raise DataError(f"{path}: cannot be read as delimited text (line {reader.line_num}: {error})") from error
 
 
-def find_layout(path: Path, content: bytearray) -> Layout:
+def find_layout(path: Path, open_file: _Open) -> Layout:
+    """The layout of delimited text, from its first rows; raises DataError."""
     first: dict[str, list[list[str]]] = {}
     failure = DataError(f"{path}: there are no rows in it")
     for candidate in ",;\t":
         try:
-            rows = [cells for _, cells in islice(_rows(path, content, candidate), 20)]
+            rows = [cells for _, cells in islice(_rows(path, open_file, candidate), 20)]
         except DataError as error:
             failure = error  # with the wrong delimiter a wide row may be one field that is too long for csv
         else:
@@ -128,16 +181,15 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _read_fast(content: bytearray, layout: Layout, choice: Choice) -> np.ndarray | None:
-    """The chosen columns by pyarrow, `(N, K)`; None if it refuses the file."""
-    import pyarrow
+def _read_fast(file: BufferedReader, layout: Layout, choice: Choice) -> Iterator[Array] | None:
+    """The chosen columns by pyarrow, `(n, K)` a piece; None if it refuses the file at once."""
     import pyarrow.csv
 
     names = [str(i) for i in range(len(layout.names))]
     needed = [names[i] for i in choice.needed]
     try:
-        table = pyarrow.csv.read_csv(
-            pyarrow.BufferReader(pyarrow.py_buffer(content)),
+        reader = pyarrow.csv.open_csv(
+            file,
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False, column_names=names, skip_rows_after_names=int(layout.header)
             ),
@@ -148,37 +200,51 @@ def _read_fast(content: bytearray, layout: Layout, choice: Choice) -> np.ndarray
                 null_values=list(MISSING),
             ),
         )
-    except pyarrow.ArrowException:
+    except _refusal():
         return None
-    return _matrix(table)
+    return (_matrix(batch) for batch in reader)
+
+
+def _refusal() -> type[Exception]:
+    """The error by which pyarrow refuses text."""
+    import pyarrow
+
+    refusal: type[Exception] = pyarrow.ArrowException
+    return refusal
 
 
 def _matrix(table: Any) -> np.ndarray:
-    """The columns of an Arrow table of float64 as a matrix, NaN for null."""
+    """The columns of an Arrow batch of float64 as a matrix, NaN for null."""
     values = np.empty((table.num_rows, table.num_columns))
     for i, column in enumerate(table.columns):
-        values[:, i] = column.to_numpy()
+        values[:, i] = column.to_numpy(zero_copy_only=False)
     return values
 
 
-def _read_slow(path: Path, content: bytearray, layout: Layout, choice: Choice) -> np.ndarray:
-    """The chosen columns by Python's csv, `(N, K)`."""
-    values: list[list[float]] = []
-    for line, cells in islice(_rows(path, content, layout.delimiter), int(layout.header), None):
-        row = len(values) + 1
-        if len(cells) != len(layout.names):
+def _read_slow(path: Path, open_file: _Open, layout: Layout, choice: Choice, skip: int) -> Iterator[Array]:
+    """The chosen columns by Python's csv, `(n, K)` a piece, without the first ``skip`` rows."""
+    rows = enumerate(islice(_rows(path, open_file, layout.delimiter), int(layout.header), None), 1)
+    values = (_numbers(path, layout, choice, row, line, cells) for row, (line, cells) in islice(rows, skip, None))
+    while piece := list(islice(values, _SLOW_ROWS)):
+        yield np.asarray(piece, dtype=np.float64)
+
+
+def _numbers(path: Path, layout: Layout, choice: Choice, row: int, line: int, cells: Sequence[str]) -> list[float]:
+    """The numbers in the chosen cells of a row, NaN for missing values; raises DataError."""
+    if len(cells) != len(layout.names):
+        raise DataError(
+            f"{path}: row {row} (line {line}) has {len(cells)} values, but the first line has {len(layout.names)}"
+        )
+    numbers = []
+    for i in choice.needed:
+        number = _number(cells[i])
+        if number is None:
             raise DataError(
-                f"{path}: row {row} (line {line}) has {len(cells)} values, but the first line has {len(layout.names)}"
+                f"{path}: text {cells[i][:40]!r} in row {row} (line {line}), column {layout.names[i]!r}, where a "
+                "number is expected; correct it, or choose the numeric columns with --columns"
             )
-        numbers = [_number(cells[i]) for i in choice.needed]
-        for i, number in zip(choice.needed, numbers, strict=True):
-            if number is None:
-                raise DataError(
-                    f"{path}: text {cells[i][:40]!r} in row {row} (line {line}), column {layout.names[i]!r}, where a "
-                    "number is expected; correct it, or choose the numeric columns with --columns"
-                )
-        values.append([number for number in numbers if number is not None])
-    return np.asarray(values, dtype=np.float64).reshape(len(values), len(choice.needed))
+        numbers.append(number)
+    return numbers
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None, context: Sequence[str] | None = None) -> DataSet:
@@ -186,24 +252,48 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, context: Sequ
 
     Raises: DataError: if it is damaged, a chosen column is not numeric, or a value is missing.
     """
-    import pyarrow
     import pyarrow.parquet
 
     size = file_size(path)
-    with foreign(path, "a Parquet file"), pyarrow.parquet.ParquetFile(path) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
+    blocks = parquet_blocks(path, columns, context)
+    with foreign(path, "a Parquet file"):
+        rows = pyarrow.parquet.read_metadata(path).num_rows
+    require_size(path, 8 * rows * len(blocks.choice.needed))
+    if 8 * rows * len(blocks.choice.needed) > expansion_limit(size):
+        raise DataError(f"{path}: {size:,} bytes declare {rows:,} rows, which is implausible for data")
+    return finish(path.name, str(path), blocks.together(), blocks.choice)
+
+
+def parquet_blocks(path: Path, columns: Sequence[str] | None, context: Sequence[str] | None) -> Blocks:
+    """`read_parquet` in blocks, with missing values as NaN."""
+    import pyarrow.parquet
+
+    file_size(path, in_blocks=True)
+    with foreign(path, "a Parquet file"):
+        schema = pyarrow.parquet.read_schema(path)
         choice = choose(str(path), schema.names, columns, context, named=True, index=index_columns(schema))
         _require_numeric(path, schema, choice)
-        require_size(path, 8 * rows * len(choice.needed))
-        if 8 * rows * len(choice.needed) > expansion_limit(size):
-            raise DataError(f"{path}: {size:,} bytes declare {rows:,} rows, which is implausible for data")
-        needed = [schema.names[i] for i in choice.needed]
-        # Selected again after reading: pyarrow keeps the file's order, and for "a" also reads "a.b".
-        table = file.read(columns=needed, use_threads=False).select(needed)
-        # Decimals do not convert to NumPy, and nulls only from floats.
-        target = pyarrow.schema([(name, pyarrow.float64()) for name in needed])
-        values = _matrix(table.cast(target, safe=False))
-    return finish(path.name, str(path), values, choice)
+    return Blocks(choice, _parquet_matrices(path, [schema.names[i] for i in choice.needed]))
+
+
+def _parquet_matrices(path: Path, needed: Sequence[str]) -> Iterator[Array]:
+    import pyarrow.parquet
+
+    # Decimals do not convert to NumPy, and nulls only from floats.
+    target = pyarrow.schema([(name, pyarrow.float64()) for name in needed])
+    # With a buffer, column chunks are not read whole; pages are decoded as batches need them.
+    with foreign(path, "a Parquet file"):
+        file = pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER)
+        batches = file.iter_batches(_BATCH_ROWS, columns=needed, use_threads=False)
+    with file:
+        while True:
+            with foreign(path, "a Parquet file"):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                # Selected again after reading: pyarrow keeps the file's order, and for "a" also reads "a.b".
+                matrix = _matrix(batch.select(needed).cast(target, safe=False))
+            yield matrix
 
 
 def index_columns(schema: Any) -> frozenset[int]:
