@@ -156,3 +156,16 @@ def test_baselines_shift_with_the_units_of_the_data(features: int, context: int)
         ours, theirs = fit(first), fit(other)
         assert theirs.detail == ours.detail
         np.testing.assert_allclose(theirs.nats + log_units, ours.nats, rtol=1e-9, atol=1e-9)
+
+
+def test_a_mixture_has_as_many_components_as_validation_rows_prefer() -> None:
+    rng = np.random.default_rng(0)
+    # 36 clusters on a grid: a mixture of fewer components joins some of them.
+    centres = np.stack(np.meshgrid(np.arange(6.0), np.arange(6.0)), -1).reshape(-1, 2)
+    x = centres[rng.integers(36, size=6000)] + 0.02 * rng.normal(size=(6000, 2))
+    data = view(x)
+    truth = -math.log(36) - math.log(2 * math.pi * 0.02**2) - 1
+    found = mixture([data], 0)
+    assert int(found.detail.split()[0]) >= 36
+    assert truth - 0.1 < found.nats.mean() < truth + 0.05
+    assert found.notes == ()

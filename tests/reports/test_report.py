@@ -32,7 +32,7 @@ HISTORY = [
 
 @pytest.fixture(autouse=True)
 def short_search(monkeypatch):
-    monkeypatch.setattr(baselines, "_COMPONENTS", (1, 2))
+    monkeypatch.setattr(baselines, "_MAX_COMPONENTS", 2)
 
 
 def saved(flow: Flow, data: DataSet, trained_on: DataSet | None = None, split: bool = True) -> storage.SavedModel:
@@ -125,7 +125,7 @@ class Page(HTMLParser):
 def made(request):
     flow, data = request.param[1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines, "_COMPONENTS", (1, 2))
+        patch.setattr(baselines, "_MAX_COMPONENTS", 2)
         return flow, data, *make_report(saved(flow, data), data, history=HISTORY, check=HEALTHY)
 
 

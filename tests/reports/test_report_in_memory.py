@@ -26,7 +26,7 @@ HEALTHY = CheckReport((CheckLine("round trip", 1e-9, "<= 1e-4", True, "x -> z ->
 
 @pytest.fixture(autouse=True)
 def short_search(monkeypatch):
-    monkeypatch.setattr(baselines, "_COMPONENTS", (1, 2))
+    monkeypatch.setattr(baselines, "_MAX_COMPONENTS", 2)
 
 
 def make_report(flow: Flow, train: Any, validation: Any = None, test: Any = None, **options: Any) -> Report:

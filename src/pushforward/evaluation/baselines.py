@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,14 +18,18 @@ import torch
 
 from pushforward.array_types import Array
 from pushforward.channel_moments import channel_moments
+from pushforward.mixtures.growth import grow
+from pushforward.mixtures.mixture import Mixture
+from pushforward.mixtures.rows import MixtureRows
 
 _MAX_FULL = 100  # features up to which a mixture has full covariances over all of them
 _LEADING = 48  # principal directions that a mixture covers beyond that
 _FRAME_ROWS = 2000  # validation rows that choose the shrinkage of a full covariance
 _MAX_DENSE = 4096  # features up to which a full covariance is estimated
-_COMPONENTS = (1, 2, 5, 10, 20)
+_MAX_COMPONENTS = 100
 _SHRINKAGES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.6, 0.9)
-_MAX_MIXTURE_ROWS = 10_000
+# Seconds for a mixture of few values, values for each further second, and the most seconds.
+_LEAST_SECONDS, _VALUES_PER_SECOND, _MOST_SECONDS = 5.0, 10_000, 60.0
 _MAX_KERNEL_ROWS = 10_000
 _MAX_KERNEL_WORK = 4e8  # pairs of rows times features
 _CONSTANT = 1e-24  # variance of a column that does not vary, in its own unit
@@ -120,7 +123,7 @@ def gaussian(views: list[BaselineData]) -> Baseline:
     covariance is that of the 256 leading directions, and isotropic outside them.
     """
 
-    def candidates(view: BaselineData) -> Iterator[tuple[str, Density]]:
+    def candidates(view: BaselineData, until: float) -> Iterator[tuple[str, Density]]:
         features = view.train.shape[1]
         if features > _MAX_DENSE:
             frame = _leading_frame(view.train, 0)
@@ -131,42 +134,41 @@ def gaussian(views: list[BaselineData]) -> Baseline:
         for shrinkage in _shrinkages(features):
             yield (
                 f"shrunk by {shrinkage:g}",
-                _conditional(np.ones(1), mean[None], _shrunk(covariance, shrinkage)[None], features),
+                _conditional(mean, _shrunk(covariance, shrinkage), features),
             )
 
     return _best("gaussian", views, candidates, None)
 
 
-def mixture(views: list[BaselineData], seed: int, seconds: float = 60.0) -> Baseline:
-    """A Gaussian mixture fitted by EM; view, components and ridge are chosen by validation likelihood.
+def mixture(views: list[BaselineData], seed: int, seconds: float | None = None) -> Baseline:
+    """A Gaussian mixture fitted by EM to all rows; view, components and ridge are chosen by validation likelihood.
 
     Up to 100 features every component has a full covariance. Beyond that the components lie in at most 48
     leading principal directions, and the others are independent Gaussians. seconds: processor time after which no
-    further candidate is tried; a busy machine takes longer for the same result.
+    further step is made, by default 5 to 60 by the number of values; a busy machine takes longer for the same result.
     """
-    end = time.process_time() + seconds
+    if seconds is None:
+        seconds = min(_MOST_SECONDS, _LEAST_SECONDS + views[0].train.size / _VALUES_PER_SECOND)
     notes = []
     if any(s.train.shape[1] > _MAX_FULL for s in views):
         notes.append(
             f"components span at most {_LEADING} leading principal directions; the others are independent Gaussians"
         )
-    if len(views[0].train) > _MAX_MIXTURE_ROWS:
-        notes.append(f"fitted on {_MAX_MIXTURE_ROWS} of {len(views[0].train)} training rows")
 
-    def candidates(view: BaselineData) -> Iterator[tuple[str, Density]]:
-        rows = np.random.default_rng(seed).permutation(len(view.train))[:_MAX_MIXTURE_ROWS]
+    def candidates(view: BaselineData, until: float) -> Iterator[tuple[str, Density]]:
         frame = _frame(view, seed)
-        features = np.concatenate([frame.leading(view.train[rows]), view.contexts[0][rows]], 1)
-        low = features.shape[1] <= 8
-        for components in _COMPONENTS:
-            if components > max(1, len(rows) // 5):
-                return
-            for ridge in (1e-6, 1e-4, 1e-2) if low else (1e-3, 1e-2, 1e-1, 1.0):
-                parts = _expectation_maximisation(features, components, ridge, seed)
-                density = _conditional(*parts, frame.count)
-                yield f"{components} components, ridge {ridge:g}", _in_frame(frame, density)
+        train, validation = (
+            MixtureRows.complete(torch.from_numpy(np.concatenate([frame.leading(x), context], 1)))
+            for x, context in zip((view.train, view.validation), view.contexts, strict=False)
+        )
+        left = until - time.process_time()
+        grown = grow(
+            train, validation, (), max_components=_MAX_COMPONENTS, seconds=left, seed=seed, clock=time.process_time
+        )
+        count = len(grown.mixture)
+        yield f"{count} component{'s' * (count > 1)}", _in_frame(frame, _given_context(grown.mixture, frame.count))
 
-    return _best("mixture", views, candidates, end, tuple(notes))
+    return _best("mixture", views, candidates, time.process_time() + seconds, tuple(notes))
 
 
 def kernel_density(view: BaselineData, seed: int) -> Baseline:
@@ -176,7 +178,7 @@ def kernel_density(view: BaselineData, seed: int) -> Baseline:
     rows = int(min(len(view.train), _MAX_KERNEL_ROWS, max(500, work)))
     notes = () if rows == len(view.train) else (f"kernels on {rows} of {len(view.train)} training rows",)
 
-    def candidates(view: BaselineData) -> Iterator[tuple[str, Density]]:
+    def candidates(view: BaselineData, until: float) -> Iterator[tuple[str, Density]]:
         chosen = np.random.default_rng(seed).permutation(len(view.train))[:rows]
         scott = rows ** (-1 / (features + 4))
         for factor in (0.03, 0.06, 0.1, 0.17, 0.25, 0.4, 0.6, 0.85, 1.2):
@@ -192,11 +194,14 @@ def kernel_density(view: BaselineData, seed: int) -> Baseline:
 def _best(
     role: Role,
     views: list[BaselineData],
-    candidates: Callable[[BaselineData], Iterator[tuple[str, Density]]],
+    candidates: Callable[[BaselineData, float], Iterator[tuple[str, Density]]],
     end: float | None,
     notes: tuple[str, ...] = (),
 ) -> Baseline:
-    """The candidate with the highest mean log-likelihood on validation rows, scored on the held-out ones."""
+    """The candidate with the highest mean log-likelihood on validation rows, scored on the held-out ones.
+
+    candidates: from a view, and the processor time at which the search in it ends, to details and densities.
+    """
     started = time.process_time()
     views = [view.in_own_units() for view in views]
     best: tuple[float, str, Density, BaselineData] | None = None
@@ -204,7 +209,7 @@ def _best(
         # The remaining time is divided evenly among the remaining views.
         until = math.inf if end is None else time.process_time() + (end - time.process_time()) / (len(views) - i)
         some = slice(0, 2000)
-        for detail, density in candidates(view):
+        for detail, density in candidates(view, until):
             with np.errstate(over="ignore"):
                 values = density(view.validation[some], view.contexts[1][some]) + view.log_terms[0][some]
             value = float(values.mean()) if np.isfinite(values).all() else -math.inf
@@ -219,53 +224,34 @@ def _best(
     return Baseline(role, detail, nats, value, notes, time.process_time() - started)
 
 
-def _conditional(weights: Array, means: Array, covariances: Array, features: int) -> Density:
-    """A Gaussian mixture over (features, context) as a density of the features given the context."""
-    joint = _mixture_log_density(weights, means, covariances)
-    if means.shape[1] == features:
+def _conditional(mean: Array, covariance: Array, features: int) -> Density:
+    """A Gaussian over (features, context) as a density of the features given the context."""
+    joint = _gaussian_log_density(mean, covariance)
+    if len(mean) == features:
         return lambda x, c: joint(x)
-    of_context = _mixture_log_density(weights, means[:, features:], covariances[:, features:, features:])
+    of_context = _gaussian_log_density(mean[features:], covariance[features:, features:])
     return lambda x, c: joint(np.concatenate([x, c], 1)) - of_context(c)
 
 
-def _mixture_log_density(weights: Array, means: Array, covariances: Array) -> Callable[[Array], Array]:
-    factors = np.linalg.cholesky(covariances)
-    inverses = np.linalg.inv(factors)
-    constants = (
-        np.log(weights)
-        - np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(1)
-        - 0.5 * means.shape[1] * math.log(2 * math.pi)
-    )
+def _gaussian_log_density(mean: Array, covariance: Array) -> Callable[[Array], Array]:
+    factor = np.linalg.cholesky(covariance)
+    inverse = np.linalg.inv(factor)
+    constant = -np.log(np.diag(factor)).sum() - 0.5 * len(mean) * math.log(2 * math.pi)
+    return lambda x: np.asarray(constant - 0.5 * np.square((x - mean) @ inverse.T).sum(1))
 
-    def log_density(x: Array) -> Array:
-        values = []
-        for i, (mean, inverse) in enumerate(zip(means, inverses, strict=True)):
-            values.append(constants[i] - 0.5 * np.square((x - mean) @ inverse.T).sum(1))
-        return _log_sum_exp(np.stack(values, 1))
+
+def _given_context(mixture: Mixture, features: int) -> Density:
+    """A Gaussian mixture over (features, context) as a density of the features given the context."""
+
+    def log_density(x: Array, context: Array) -> Array:
+        joint = MixtureRows.complete(torch.from_numpy(np.concatenate([x, context], 1)))
+        values = mixture.log_prob(joint)
+        if context.shape[1]:
+            of_context = torch.arange(joint.values.shape[1]) >= features
+            values = values - mixture.log_prob(joint.only(of_context))
+        return values.numpy()
 
     return log_density
-
-
-def _log_sum_exp(values: Array) -> Array:
-    top = values.max(1, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.exp(values - top).sum(1)) + top[:, 0])
-
-
-def _expectation_maximisation(x: Array, components: int, ridge: float, seed: int) -> tuple[Array, Array, Array]:
-    """Weights, means and covariances of a mixture fitted to ``x``; ``ridge`` is relative to each column's variance."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
-    mean, scale = x.mean(0), np.sqrt(_positive(x.var(0)))
-    model = GaussianMixture(components, reg_covar=ridge, random_state=seed, max_iter=100)
-    with warnings.catch_warnings():
-        # A mixture that has not converged in 100 rounds is still a density; validation judges it.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit((x - mean) / scale)
-    covariances = model.covariances_ * np.outer(scale, scale)
-    return model.weights_, model.means_ * scale + mean, covariances
 
 
 @dataclass(frozen=True)

@@ -164,8 +164,14 @@ class _Marginal:
 
     def expand(self, values: Tensor) -> Tensor:
         white = self.whiten(values)
-        first, second = self.pairs
-        return torch.cat([white[:, first] * white[:, second], white, white.new_ones(len(white), 1)], 1)
+        features = white.new_ones(len(white), self.features)
+        start = 0
+        for i in range(len(self.columns)):
+            end = start + len(self.columns) - i
+            torch.mul(white[:, i : i + 1], white[:, i:], out=features[:, start:end])
+            start = end
+        features[:, start:-1] = white
+        return features
 
     def remaining(self) -> Tensor:
         """``(K, M, M)``: covariances of the absent columns given the others."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,34 +43,39 @@ def grow(
     max_components: int = 100,
     seconds: float = math.inf,
     seed: int = 0,
+    clock: Callable[[], float] = time.monotonic,
 ) -> GrownMixture:
     """The mixture whose number of components, and whose strengths, have the greatest validation likelihood.
 
-    counts: the number of states of each discrete column. seconds: processor time after which no further step is made.
+    counts: the number of states of each discrete column. seconds: time on ``clock`` after which steps end.
     """
-    clock = _Clock(seconds)
+    end = clock() + seconds
+
+    def over() -> bool:
+        return clock() >= end
+
     generator = torch.Generator().manual_seed(seed)
     judges = _some(validation, _VALIDATION_ROWS, generator)
-    best = _single(rows, judges, counts, clock)
+    best = _single(rows, judges, counts, over)
     tried = [(1, best.validation)]
     current, failures = best, 0
-    while len(current.mixture) < max_components and failures < _PATIENCE and not clock.over():
+    while len(current.mixture) < max_components and failures < _PATIENCE and not over():
         count = min(2 * len(current.mixture), max_components)
         if count > max(1, len(rows) // 5):
             break
         part = _some(rows, max(_LEAST_ROWS, _ROWS_PER_COMPONENT * count), generator)
         split = replace(current, mixture=current.mixture.split(count, generator))
-        current = _climb(split, part, judges, _STEPS, clock)
+        current = _climb(split, part, judges, _STEPS, over)
         tried.append((count, current.validation))
         failures = 0 if current.validation > best.validation else failures + 1
         best = max(best, current, key=lambda grown: grown.validation)
     if len(best.mixture) > 1:
-        last = _climb(best, rows, judges, _LAST_STEPS, clock)
+        last = _climb(best, rows, judges, _LAST_STEPS, over)
         best = max(best, last, key=lambda grown: grown.validation)
     return replace(best, tried=tuple(tried))
 
 
-def _single(rows: MixtureRows, judges: MixtureRows, counts: Sequence[int], clock: _Clock) -> GrownMixture:
+def _single(rows: MixtureRows, judges: MixtureRows, counts: Sequence[int], over: Callable[[], bool]) -> GrownMixture:
     """The single component that validation rows prefer."""
     tables = Tables.single(rows.states, counts, rows.weights)
     one = torch.ones(1, dtype=torch.float64)
@@ -78,22 +83,24 @@ def _single(rows: MixtureRows, judges: MixtureRows, counts: Sequence[int], clock
     for gaussians in single_components(rows):
         mixture = Mixture(one, gaussians, tables)
         grown = GrownMixture(mixture, judges.mean(mixture.log_prob(judges)), Strengths())
-        if gaussians.factors and not clock.over():
-            grown = _climb(grown, rows, judges, _STEPS, clock)
+        if gaussians.factors and not over():
+            grown = _climb(grown, rows, judges, _STEPS, over)
         if best is None or grown.validation > best.validation:
             best = grown
     assert best is not None  # there is at least one start
     return best
 
 
-def _climb(start: GrownMixture, rows: MixtureRows, judges: MixtureRows, steps: int, clock: _Clock) -> GrownMixture:
+def _climb(
+    start: GrownMixture, rows: MixtureRows, judges: MixtureRows, steps: int, over: Callable[[], bool]
+) -> GrownMixture:
     """Steps of expectation-maximisation until the rows gain little; validation chooses the strengths on the way."""
     mixture, strengths, previous = start.mixture, start.strengths, -math.inf
     best: GrownMixture | None = None
     for step in range(steps):
         statistics = mixture.expectation(rows)
         gain, previous = statistics.log_likelihood - previous, statistics.log_likelihood
-        last = step == steps - 1 or gain < _SMALL_GAIN * rows.total or clock.over()
+        last = step == steps - 1 or gain < _SMALL_GAIN * rows.total or over()
         if step % 10 == 9 or last:
             candidate = _strongest(mixture, statistics, strengths, judges)
             mixture, strengths = candidate.mixture, candidate.strengths
@@ -132,11 +139,3 @@ def _some(rows: MixtureRows, most: int, generator: torch.Generator) -> MixtureRo
     if len(rows) <= most:
         return rows
     return rows.take(torch.randperm(len(rows), generator=generator)[:most])
-
-
-class _Clock:
-    def __init__(self, seconds: float) -> None:
-        self._end = time.process_time() + seconds
-
-    def over(self) -> bool:
-        return time.process_time() >= self._end

@@ -44,6 +44,10 @@ class MixtureRows:
         """The rows numbered ``rows``, or those for which a mask is true."""
         return MixtureRows(self.states[rows], self.values[rows], self.present[rows], self.weights[rows])
 
+    def only(self, columns: Tensor) -> MixtureRows:
+        """The same rows, of whose values only those of ``columns: (D,)`` bool are present."""
+        return MixtureRows.of(self.states, self.values, self.present & columns, self.weights)
+
     @property
     def total(self) -> float:
         """The sum of the weights."""

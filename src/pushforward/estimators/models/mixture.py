@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -47,11 +48,12 @@ class MixedMixture:
         seconds: float | None = None,
         max_components: int = 100,
         seed: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> Self:
         """The mixture that validation rows prefer among 1, 2, 4, ... ``max_components`` components.
 
         weights: ``(N,)``, the number of times that each row counts. validation: rows and their weights, or None for a
-        fifth of ``rows``. seconds: processor time after which no further step is made.
+        fifth of ``rows``. seconds: time on ``clock`` after which no further step is made.
         """
         train = _usable(rows, shapes, weights)
         if len(train) == 0:
@@ -67,6 +69,7 @@ class MixedMixture:
             max_components=max_components,
             seconds=math.inf if seconds is None else seconds,
             seed=seed,
+            clock=clock,
         )
         return cls(shapes, grown.mixture)
 
