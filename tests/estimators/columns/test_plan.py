@@ -228,3 +228,33 @@ def test_data_that_contradict_a_hint() -> None:
         ColumnPlan.guess({"x": [-1.0, 2.0, 3.5]}, {"x": "positive"})
     with pytest.raises(ShapeError, match="columns of one length"):
         ColumnPlan.guess({"x": [1, 2], "y": [1]})
+
+
+SQUARES = [d * d for d in range(10)]
+# Small tables, the kinds of their columns as guessed, and hints.
+TABLES = {
+    "booleans": ({"a": range(10), "b": [False, True] * 5}, {}, ["index", "boolean"]),
+    "proportions": ({"p": [0, 0, 0.2, 0.4, 0.5, 0.7, 0.9, 1, 1, 0.3]}, {}, ["bounded"]),
+    "labels": ({"age": range(20, 30), "country": ["FR", "DE"] * 5}, {}, ["integer", "category"]),
+    "a constant": ({"a": range(10), "b": [7] * 10}, {}, ["integer", "constant"]),
+    "dates": ({"date": [f"2020-01-{d:02}" for d in range(1, 11)], "y": SQUARES}, {}, ["date", "integer"]),
+    "a copy": ({"a": SQUARES, "b": SQUARES}, {}, ["integer", "copy"]),
+    "counts": ({"kids": [0, 0, 1, 2, 2, 2, 3, 1, 0, 1]}, {}, ["integer"]),
+    "gaps": ({"a": range(10), "b": [0, 1, 4, 9, None, 25, 36, 49, 64, 81]}, {}, ["index", "integer"]),
+    "weights": ({"x": range(10), "w": [1.0] * 8 + [0.1] * 2}, {"w": "weight"}, ["integer", "weight"]),
+    "angles": ({"angle": [1, 5, 10, 350, 355, 370, 20, 340, 359, 2]}, {"angle": "period:0:360"}, ["periodic"]),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_small_tables_get_the_kinds_that_a_reader_expects(name: str) -> None:
+    table, kinds, labels = TABLES[name]
+    columns = {key: list(values) for key, values in table.items()}
+    plan = ColumnPlan.guess(columns, kinds)
+    assert [column.kind.label for column in plan.columns] == labels
+    rows = plan.encode(columns, generator=torch.Generator().manual_seed(0))
+    assert not rows.impossible.any()
+    back = plan.decode(rows)
+    for key in back:
+        expected = [value % 360 for value in columns[key]] if key == "angle" else columns[key]
+        assert pyarrow.array(back[key], from_pandas=True).to_pylist() == pytest.approx(expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -71,26 +72,35 @@ class Category(Kind):
 
     def _places(self, array: Any) -> Array:
         """The place of each cell among the labels, -1 for another label."""
+        if type(self.labels[0]) is int and pyarrow.types.is_integer(array.type):
+            labels = pyarrow.array(self.labels)
+            with contextlib.suppress(pyarrow.ArrowInvalid):
+                return _index_in(array.cast(labels.type), labels)
         if self.numeric:
             ordered = np.argsort(np.asarray(self.labels, dtype=np.float64))
-            labels = np.asarray(self.labels, dtype=np.float64)[ordered]
+            levels = np.asarray(self.labels, dtype=np.float64)[ordered]
             numbers = numbers_of(array)
             if pyarrow.types.is_float32(array.type) or pyarrow.types.is_float16(array.type):
-                labels = labels.astype(array.type.to_pandas_dtype()).astype(np.float64)
-            places = np.minimum(np.searchsorted(labels, numbers), len(labels) - 1)
-            return np.where(labels[places] == numbers, ordered[places], -1)
+                levels = levels.astype(array.type.to_pandas_dtype()).astype(np.float64)
+            places = np.minimum(np.searchsorted(levels, numbers), len(levels) - 1)
+            return np.where(levels[places] == numbers, ordered[places], -1)
         if type(self.labels[0]) is bool:
             array = _booleans(array)
         elif not is_text(array.type):
             array = array.cast(pyarrow.string())
-        places = compute.index_in(array, pyarrow.array(self.labels).cast(array.type))
-        return np.asarray(places.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+        return _index_in(array, pyarrow.array(self.labels).cast(array.type))
 
     def decode(self, states: Array, values: Array, arrow: Any) -> Any:
         plain = arrow.value_type if pyarrow.types.is_dictionary(arrow) else arrow
         labels = pyarrow.array(self.labels).cast(plain, safe=False)
         chosen = labels.take(pyarrow.array(np.clip(states, 0, len(self.labels) - 1)))
         return chosen.dictionary_encode().cast(arrow) if pyarrow.types.is_dictionary(arrow) else chosen
+
+
+def _index_in(array: Any, labels: Any) -> Array:
+    """The place of each cell among labels of its type, -1 for another value."""
+    places = compute.index_in(array, labels).fill_null(-1)
+    return np.asarray(places.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _booleans(array: Any) -> Any:

@@ -84,11 +84,13 @@ class ModelledColumn(_Column):
         possible = ~missing | self.gaps | partial
         atom = self._atoms_in(array, missing)
         states = np.where(atom >= 0, self.kind.states + atom, states)
-        rest = np.flatnonzero(~missing & (atom < 0))
+        ordinary = ~missing & (atom < 0)
+        if ordinary.all():
+            return self.kind.encode(array, noise)
+        rest = np.flatnonzero(ordinary)
         cells = Cells(states, np.zeros(len(array)), np.zeros(len(array)), possible)
         if len(rest):
-            whole = len(rest) == len(array)
-            part = self.kind.encode(array if whole else array.take(pyarrow.array(rest)), noise[rest])
+            part = self.kind.encode(array.take(pyarrow.array(rest)), noise[rest])
             cells.states[rest], cells.values[rest] = part.states, part.values
             cells.log_slopes[rest], cells.possible[rest] = part.log_slopes, part.possible
         return cells

@@ -20,6 +20,7 @@ from pushforward.estimators.columns.arrow_types import (
     plain,
     to_numbers,
     type_name,
+    type_of,
 )
 from pushforward.estimators.columns.categories import MAX_LABELS, Category
 from pushforward.estimators.columns.column import Column, LeftOutColumn, ModelledColumn, missing_cells
@@ -52,11 +53,19 @@ class Content:
         array = plain(column)
         missing = missing_cells(array)
         present = array.filter(pyarrow.array(~missing)) if missing.any() else array
-        return cls(name, type_name(column.type), present, len(array))
+        return cls(name, _known_type(column.type), present, len(array))
 
     @property
     def gaps(self) -> int:
         return self.rows - len(self.array)
+
+
+def _known_type(arrow: Any) -> str:
+    """The name of a type; that of the null type for a type which no kind models."""
+    try:
+        return type_name(type_of(type_name(arrow)))
+    except DataError:
+        return "null"
 
 
 def guess_column(name: str, column: Any, hint: Hint, *, numbered: bool = True) -> Column:
@@ -97,10 +106,10 @@ def _gaps(content: Content) -> str:
     return f"; {content.gaps:,} of {content.rows:,} rows have a gap" if content.gaps else ""
 
 
-def _constant(content: Content, value: Any) -> LeftOutColumn:
+def _constant(content: Content, value: Any, stored: str = "") -> LeftOutColumn:
     one = content.rows == 1
     reason = "the table has one row" if one else f"all {content.rows:,} rows have this value"
-    return LeftOutColumn(name=content.name, type=content.type, kind=Constant(value=value), reason=reason)
+    return LeftOutColumn(name=content.name, type=content.type, kind=Constant(value=value, stored=stored), reason=reason)
 
 
 def _left_out(content: Content, reason: str, kind: RowNumber | Weight | Ignored) -> LeftOutColumn:
@@ -138,7 +147,8 @@ def _numeric(content: Content, hint: Hint, numbered: bool) -> Column:
     reason = guess.reason + _gaps(content)
     kind = guess.kind
     if isinstance(kind, Category) and whole_type:
-        kind = Category(labels=tuple(int(label) for label in kind.labels))
+        # Exactly, as large integers are not in float64.
+        kind = Category(labels=tuple(sorted(content.array.unique().to_pylist())))
     return ModelledColumn(
         name=content.name, type=content.type, kind=kind, atoms=guess.atoms, gaps=content.gaps > 0, reason=reason
     )
@@ -190,7 +200,9 @@ def _date(content: Content, hint: Hint) -> Column | None:
     origin = int(counts.min())
     values, repeats = np.unique(counts - origin, return_counts=True)
     if len(values) == 1 and not content.gaps:
-        return _constant(content, content.array[0].cast(pyarrow.string()).as_py())
+        if form is not None:
+            return _constant(content, content.array[0].as_py())
+        return _constant(content, origin, stored)
     step = _resolution(values, stored)
     unit = Standard.of(Distinct(values / step, repeats))
     kind = Date(origin=origin, step=step, text=form, stored=stored, unit=unit)

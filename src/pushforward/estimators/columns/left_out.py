@@ -9,11 +9,19 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pyarrow
 import pyarrow.compute as compute
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pushforward.array_types import Array
 from pushforward.errors import DataError, OptionError
-from pushforward.estimators.columns.arrow_types import flags, from_numbers, is_text, is_time, to_numbers
+from pushforward.estimators.columns.arrow_types import (
+    flags,
+    from_counts,
+    from_numbers,
+    is_text,
+    is_time,
+    to_numbers,
+    type_of,
+)
 from pushforward.estimators.columns.categories import Label
 from pushforward.estimators.columns.kinds import numbers_of
 from pushforward.estimators.columns.standard import Finite, Strict
@@ -52,10 +60,18 @@ class Omission(Strict):
 
 
 class Constant(Omission):
-    """A column of one value."""
+    """A column of one value. stored: the type of a time, whose value is the count of its unit."""
 
     kind: Literal["constant"] = "constant"
     value: Label
+    stored: Annotated[str, Field(max_length=200)] = ""
+
+    @field_validator("stored")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name:
+            type_of(name)
+        return name
 
     @property
     def label(self) -> str:
@@ -63,23 +79,26 @@ class Constant(Omission):
 
     @property
     def treatment(self) -> str:
-        return f"always {str(self.value)[:20]}"
+        shown = self._cell(pyarrow.string()).as_py() if self.stored else self.value
+        return f"always {str(shown)[:20]}"
+
+    def _cell(self, arrow: Any) -> Any:
+        """The value as an Arrow scalar of type ``arrow``."""
+        plain = arrow.value_type if pyarrow.types.is_dictionary(arrow) else arrow
+        try:
+            if self.stored:
+                cell = from_counts(np.array([self.value], dtype=np.int64), type_of(self.stored)).cast(plain, safe=False)
+            else:
+                cell = pyarrow.array([self.value]).cast(plain, safe=False)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OverflowError):
+            raise DataError(f"values of type {arrow} where {self.value!r} is expected") from None
+        return (cell.dictionary_encode().cast(arrow) if pyarrow.types.is_dictionary(arrow) else cell)[0]
 
     def restore(self, count: int, columns: Arrays, arrow: Any) -> Any:
-        return pyarrow.repeat(_scalar(self.value, arrow), count)
+        return pyarrow.repeat(self._cell(arrow), count)
 
     def contradicted(self, array: Any, columns: Arrays) -> Array:
-        value = _scalar(self.value, array.type)
-        return ~flags(compute.equal(array, value))
-
-
-def _scalar(value: Any, arrow: Any) -> Any:
-    plain = arrow.value_type if pyarrow.types.is_dictionary(arrow) else arrow
-    try:
-        cell = pyarrow.array([value]).cast(plain, safe=False)
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
-        raise DataError(f"values of type {arrow} where {value!r} is expected") from None
-    return (cell.dictionary_encode().cast(arrow) if pyarrow.types.is_dictionary(arrow) else cell)[0]
+        return ~flags(compute.equal(array, self._cell(array.type)))
 
 
 class Empty(Omission):

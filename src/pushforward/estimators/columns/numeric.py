@@ -40,6 +40,8 @@ def numeric_kind(name: str, distinct: Distinct, hint: Hint, *, whole_type: bool,
     finite = np.isfinite(distinct.values)
     if (np.abs(distinct.values[finite]) > _LARGEST).any():
         raise DataError(f"column {name!r} has a value beyond {_LARGEST:g}; give it in a larger unit")
+    if not finite.any():
+        raise DataError(f"column {name!r} has no finite number; leave it out with ignore, or make its values gaps")
     few = hint.word == "" and not hint.atoms and finite.all() and _few(distinct, whole_type)
     if few:
         word = "whole numbers" if _whole(distinct.values) else "different values"
@@ -81,26 +83,25 @@ def _atoms(distinct: Distinct, hint: Hint, whole_type: bool) -> tuple[float, ...
         on_bounds = [bound for bound in (hint.low, hint.high) if bound is not None and bound in values]
     if hint.word in ("real", "integer", "period"):
         return infinite
-    common = (counts >= max(_SHARE * distinct.rows, _ROWS)) & (counts >= _SPIKE * _neighbours(counts))
-    edges = np.zeros(len(values), dtype=bool)
+    chosen = np.zeros(len(values), dtype=bool)
     if not whole_type:
-        edges[[0, -1]] = True
-        edges &= (
-            np.isin(values, (0.0, 1.0, 100.0))
-            & (counts >= max(_SHARE * distinct.rows, 2))
-            & (counts > np.median(counts))
-        )
-    chosen = np.flatnonzero((common | edges) & np.isfinite(values))
-    largest = sorted(chosen.tolist(), key=lambda i: (-int(counts[i]), i))[:_MOST_ATOMS]
+        chosen[[0, -1]] = True
+        chosen &= np.isin(values, (0.0, 1.0, 100.0)) & (counts > np.median(counts))
+        chosen &= counts >= max(_SHARE * distinct.rows, 2)
+    chosen[_spikes(counts, distinct.rows)] = True
+    chosen &= np.isfinite(values)
+    largest = sorted(np.flatnonzero(chosen).tolist(), key=lambda i: (-int(counts[i]), i))[:_MOST_ATOMS]
     return tuple(sorted({*infinite, *on_bounds, *values[largest].tolist()}))
 
 
-def _neighbours(counts: Array) -> Array:
-    """The median of the counts of the three distinct values on each side."""
-    padded = np.pad(counts.astype(np.float64), 3, constant_values=np.nan)
-    around = np.stack([padded[i : i + len(counts)] for i in (0, 1, 2, 4, 5, 6)])
-    around[:, ~np.isfinite(around).any(0)] = 0.0
-    return np.asarray(np.nanmedian(around, axis=0))
+def _spikes(counts: Array, rows: int) -> Array:
+    """The places of values that are common, and much commoner than the three distinct values on each side."""
+    spikes = []
+    for place in np.flatnonzero(counts >= max(_SHARE * rows, _ROWS)).tolist():
+        around = np.concatenate([counts[max(place - 3, 0) : place], counts[place + 1 : place + 4]])
+        if not len(around) or counts[place] >= _SPIKE * np.median(around):
+            spikes.append(place)
+    return np.asarray(spikes, dtype=np.int64)
 
 
 def _share_of_atoms(distinct: Distinct, atoms: tuple[float, ...]) -> str:

@@ -21,11 +21,11 @@ from pushforward.estimators.columns.kinds import Cells
 from pushforward.estimators.columns.left_out import Copy, RowNumber, Weight
 from pushforward.estimators.columns.relations import find_copies
 from pushforward.estimators.columns.standard import Strict
-from pushforward.estimators.columns.tables import Table, give_back, read_table
+from pushforward.estimators.columns.tables import Origin, Table, give_back, read_table
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
 
 _SHOWN_PROBLEMS = 20
-_Libraries = Literal["pandas", "polars", "pyarrow", "modin", "cudf"]
+_AS_FITTED = "as fitted"
 
 
 class Problem(NamedTuple):
@@ -40,7 +40,7 @@ class Problem(NamedTuple):
 class ColumnPlan(Strict):
     """How the columns of a table are modelled: a kind for each, guessed from the data or given.
 
-    rows: the number of rows that it was guessed from. library: that of the DataFrame, None for arrays.
+    rows: the number of rows that it was guessed from. origin: the form of the table, for `decode`.
 
     >>> import numpy as np
     >>> prices = np.exp(np.random.default_rng(0).normal(size=500))
@@ -54,8 +54,7 @@ class ColumnPlan(Strict):
 
     format: Literal[1] = 1
     rows: Annotated[int, Field(ge=0)]
-    library: _Libraries | None = None
-    numbered: bool = False
+    origin: Origin = Origin()
     columns: Annotated[
         tuple[Annotated[ModelledColumn | LeftOutColumn, Field(discriminator="modelled")], ...],
         Field(min_length=1, max_length=100_000),
@@ -89,8 +88,7 @@ class ColumnPlan(Strict):
             raise DataError("the table has no rows")
         hints = parse_hints(kinds, list(content.columns))
         columns = _guess_all(content, hints)
-        library = content.library
-        return cls(rows=content.rows, library=library, numbered=content.numbered, columns=columns)  # type: ignore[arg-type]
+        return cls(rows=content.rows, origin=content.origin, columns=columns)
 
     @property
     def modelled(self) -> tuple[ModelledColumn, ...]:
@@ -188,12 +186,15 @@ class ColumnPlan(Strict):
             )
         return torch.from_numpy(weights.copy())
 
-    def decode(self, rows: EncodedRows, *, library: str | None = "as fitted") -> Any:
+    def decode(self, rows: EncodedRows, *, library: str | None = _AS_FITTED) -> Any:
         """A table of encoded rows, with the names, types and order of the training table.
 
-        Copies and constants are restored, ids counted; gaps and unknown cells are null. library: of the DataFrame;
-        None for NumPy arrays by name.
+        Copies and constants are restored, ids counted; gaps and unknown cells are null. library: "pandas", "polars"
+        or "pyarrow" for another DataFrame than that of the training table, None for NumPy arrays by name.
         """
+        origin = self.origin
+        if library != _AS_FITTED:
+            origin = Origin.model_validate({**origin.model_dump(), "library": library})
         states, values = rows.states.numpy(), rows.values.numpy()
         arrays = {
             column.name: column.decode(states[:, place], values[:, place]) for place, column in enumerate(self.modelled)
@@ -201,7 +202,7 @@ class ColumnPlan(Strict):
         restored = {column.name: column.kind.restore(len(rows), arrays, column.arrow) for column in self.left_out}
         arrays |= {name: array for name, array in restored.items() if array is not None}
         ordered = {column.name: arrays[column.name] for column in self.columns if column.name in arrays}
-        return give_back(ordered, self.library if library == "as fitted" else library, self.numbered)
+        return give_back(ordered, origin)
 
     def summary(self, width: int = 80) -> str:
         """A table of the columns: kind, what a model gets, and the reason."""
@@ -277,13 +278,14 @@ def _plain(cell: Any) -> Any:
 def _stacked(cells: Sequence[Cells], possible: Array) -> EncodedRows:
     count = len(possible)
 
-    def stack(parts: list[Array], dtype: Any) -> Tensor:
-        matrix = np.stack(parts, 1) if parts else np.empty((count, 0))
-        return torch.from_numpy(np.ascontiguousarray(matrix, dtype=dtype))
+    def stack(parts: list[Array], dtype: torch.dtype) -> Tensor:
+        if not parts:
+            return torch.empty(count, 0, dtype=dtype)
+        return torch.stack([torch.from_numpy(part).to(dtype) for part in parts], 1)
 
     return EncodedRows(
-        stack([cell.states for cell in cells], np.int64),
-        stack([cell.values for cell in cells], np.float64),
-        stack([cell.log_slopes for cell in cells], np.float64),
+        stack([cell.states for cell in cells], torch.int64),
+        stack([cell.values for cell in cells], torch.float64),
+        stack([cell.log_slopes for cell in cells], torch.float64),
         torch.from_numpy(~possible),
     )

@@ -109,30 +109,14 @@ def _scaled(sample: Array) -> Array:
 
 
 def _basis(sample: Array, keep: Sequence[bool]) -> tuple[list[int], list[int]]:
-    """Columns independent of those before them, and the others, by Gram-Schmidt with a second pass."""
+    """Columns independent of those before them, and columns in the span of those before them."""
     units = _scaled(sample)
-    rows, width = units.shape
-    most = rows - _SURPLUS
-    directions = np.empty((rows, min(width, most)))
-    directions[:, 0] = units[:, 0] / np.linalg.norm(units[:, 0])
-    count, basis, rest = 1, [], []
-    for place in range(width - 1):
-        column = units[:, place + 1]
-        size = np.linalg.norm(column)
-        known = directions[:, :count]
-        residual = column - known @ (known.T @ column)
-        residual -= known @ (known.T @ residual)
-        left = np.linalg.norm(residual)
-        if left <= _RANK * size and not keep[place]:
-            rest.append(place)
-            continue
-        basis.append(place)
-        if left > _RANK * size and count < directions.shape[1]:
-            directions[:, count] = residual / left
-            count += 1
-        if count == directions.shape[1]:
-            break
-    return basis, rest
+    # With as many columns as rows, all would be dependent by chance.
+    width = min(units.shape[1] - 1, len(units) - _SURPLUS - 1)
+    triangle = np.linalg.qr(units[:, : width + 1], mode="r")
+    left = np.abs(np.diagonal(triangle))[1:]
+    dependent = (left <= _RANK * np.linalg.norm(units[:, 1 : width + 1], axis=0)) & ~np.asarray(keep[:width])
+    return np.flatnonzero(~dependent).tolist(), np.flatnonzero(dependent).tolist()
 
 
 def _formula(sample: Array, basis: list[int], place: int, names: list[str], single: bool) -> Copy | None:

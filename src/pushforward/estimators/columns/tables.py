@@ -4,29 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow
 import pyarrow.compute as compute
+from pydantic import Field
 
 from pushforward.errors import DataError, ShapeError
 from pushforward.estimators.columns.arrow_types import is_text
+from pushforward.estimators.columns.standard import Strict
 
+# The types of pandas with a missing value of their own.
+_NULLABLE = {
+    **{f"{sign}Int{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)},
+    "Float32": "float",
+    "Float64": "double",
+    "boolean": "bool",
+}
 _MAX_COLUMNS = 100_000
+
+
+class Origin(Strict):
+    """Where a table came from, to give it back alike.
+
+    library: that of the DataFrame, None for arrays. numbered: whether the names were numbers. nullable: columns that
+    pandas held in a type with a missing value of its own, such as Int64.
+    """
+
+    library: Literal["pandas", "polars", "pyarrow", "modin", "cudf"] | None = None
+    numbered: bool = False
+    nullable: tuple[Annotated[str, Field(max_length=10_000)], ...] = ()
 
 
 @dataclass(frozen=True)
 class Table:
-    """N rows: an Arrow array for each name.
-
-    library: that of the DataFrame, None for arrays. numbered: whether the names were numbers.
-    """
+    """N rows: an Arrow array for each name."""
 
     columns: Mapping[str, Any]
     rows: int
-    library: str | None = None
-    numbered: bool = False
+    origin: Origin
 
 
 def read_table(table: Any, names: Sequence[str] | None = None) -> Table:
@@ -35,7 +52,7 @@ def read_table(table: Any, names: Sequence[str] | None = None) -> Table:
     names: of the columns of an array or of rows without names; default: x0, x1, ... The index of pandas is ignored.
     Raises DataError or ShapeError for anything else.
     """
-    columns, library, numbered = _columns(table, names)
+    columns, origin = _columns(table, names)
     if not columns:
         raise DataError("the table has no columns")
     if len(columns) > _MAX_COLUMNS:
@@ -45,40 +62,54 @@ def read_table(table: Any, names: Sequence[str] | None = None) -> Table:
     for name, length in lengths.items():
         if length != rows:
             raise ShapeError(f"columns of one length expected, got {rows} values in {first!r} and {length} in {name!r}")
-    return Table(columns, rows, library, numbered)
+    return Table(columns, rows, origin)
 
 
-def _columns(table: Any, names: Sequence[str] | None) -> tuple[dict[str, Any], str | None, bool]:
+def _columns(table: Any, names: Sequence[str] | None) -> tuple[dict[str, Any], Origin]:
     if isinstance(table, Table):
-        return dict(table.columns), table.library, table.numbered
+        return dict(table.columns), table.origin
     if isinstance(table, (str, bytes)):
         raise DataError("a table expected, got text; read a file with `pushforward.data` first")
     if isinstance(table, Mapping):
-        return _named(list(table.items())), None, False
+        return _named(list(table.items())), Origin()
     if isinstance(table, (list, tuple)):
         table = _from_rows(table)
         if isinstance(table, dict):
-            return _named(list(table.items())), None, False
+            return _named(list(table.items())), Origin()
     if isinstance(table, np.ndarray) and table.dtype.names:
-        return _named([(name, table[name]) for name in table.dtype.names]), None, False
+        return _named([(name, table[name]) for name in table.dtype.names]), Origin()
     frame = None if isinstance(table, np.ndarray) else _frame(table)
     if frame is not None:
-        columns = [(name, series) for name, series in zip(frame.columns, frame.iter_columns(), strict=True)]
-        numbered = bool(columns) and all(isinstance(name, (int, np.integer)) for name in frame.columns)
-        return _named(columns), str(frame.implementation).lower().split(".")[-1], numbered
+        return _named(list(zip(frame.columns, frame.iter_columns(), strict=True))), _origin(frame)
     matrix = _matrix(table)
     labels = [f"x{i}" for i in range(matrix.shape[1])] if names is None else list(map(str, names))
     if len(labels) != matrix.shape[1]:
         raise ShapeError(f"{matrix.shape[1]} columns need as many names, got {len(labels)}")
-    return _named(list(zip(labels, matrix.T, strict=True))), None, False
+    return _named(list(zip(labels, matrix.T, strict=True))), Origin()
+
+
+def _origin(frame: Any) -> Origin:
+    numbered = bool(frame.columns) and all(isinstance(name, (int, np.integer)) for name in frame.columns)
+    pandas_like = frame.implementation.is_pandas_like()
+    dtypes = frame.to_native().dtypes if pandas_like else ()
+    nullable = tuple(str(name) for name, kind in zip(frame.columns, dtypes, strict=False) if str(kind) in _NULLABLE)
+    library = frame.implementation.value
+    known = library if library in ("pandas", "polars", "modin", "cudf") else "pyarrow"
+    return Origin.model_validate({"library": known, "numbered": numbered, "nullable": nullable})
 
 
 def _frame(table: Any) -> Any | None:
     import narwhals
+    import narwhals.exceptions
 
-    frame = narwhals.from_native(table, eager_only=False, pass_through=True)
+    try:
+        frame = narwhals.from_native(table, allow_series=True, pass_through=True)
+    except narwhals.exceptions.DuplicateError as error:
+        raise DataError(" ".join(str(error).split())) from None
     if isinstance(frame, narwhals.LazyFrame):
         frame = frame.collect()
+    if isinstance(frame, narwhals.Series):
+        frame = frame.to_frame()
     return frame if isinstance(frame, narwhals.DataFrame) else None
 
 
@@ -185,14 +216,16 @@ def _from_values(name: str, values: Any) -> Any:
         ) from None
 
 
-def give_back(columns: Mapping[str, Any], library: Any, numbered: bool) -> Any:
-    """A DataFrame of ``library`` from Arrow arrays, or NumPy arrays by name where it is None."""
+def give_back(columns: Mapping[str, Any], origin: Origin) -> Any:
+    """A DataFrame like that of ``origin`` from Arrow arrays, or NumPy arrays by name where it was none."""
+    library = origin.library
     if library is None:
         return {name: _numpy(array) for name, array in columns.items()}
     table = pyarrow.table(dict(columns))
     if library == "pyarrow":
         return table
     import narwhals
+    import narwhals.exceptions
 
     try:
         frame = narwhals.from_arrow(table, backend=library).to_native()
@@ -200,7 +233,14 @@ def give_back(columns: Mapping[str, Any], library: Any, numbered: bool) -> Any:
         raise DataError(
             f"the table was one of {library}, which is not installed here; decode to library=None"
         ) from None
-    if numbered:
+    if library not in ("pandas", "modin", "cudf"):
+        return frame
+    for name in set(origin.nullable) & set(columns):
+        place = list(columns).index(name)
+        word = next(word for word, arrow in _NULLABLE.items() if arrow == str(columns[name].type))
+        # By way of objects: as floats, large integers would be rounded.
+        frame.isetitem(place, type(frame.iloc[:, place])(columns[name].to_pylist(), dtype=word, index=frame.index))
+    if origin.numbered:
         frame.columns = [int(name) for name in columns]
     return frame
 
