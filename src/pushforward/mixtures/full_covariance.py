@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from pushforward.mixtures.gaussians import Block, Gaussians
+from pushforward.mixtures.masked import MaskedBlock, conditional_draws
 from pushforward.mixtures.rows import patterns
 
 # Numbers that one block of rows holds for its features and its components.
 _BLOCK_SIZE = 4_000_000
+# Rows of a pattern of gaps below which many patterns are computed together.
+_FEW = 64
 # Mean of the upper half of a standard Gaussian.
 _HALF_MEAN = math.sqrt(2 / math.pi)
 
@@ -48,12 +51,34 @@ class FullCovariance(Gaussians):
         """One component with the moments of all rows."""
         return cls(centre[None], scatter[None], centre, scatter)
 
-    def blocks(self, values: Tensor, present: Tensor) -> Iterator[PatternBlock]:
+    def blocks(self, values: Tensor, present: Tensor) -> Iterator[Block]:
+        """Rows of one pattern of gaps together where they are many, else rows of many patterns."""
+        few: list[Tensor] = []
         for columns, rows in patterns(present):
-            marginal = _Marginal(self, columns, present.shape[1])
+            if len(rows) < _FEW and len(columns) < self.columns:
+                few.append(rows)
+                continue
+            marginal = _Marginal(self, columns, self.columns)
             size = max(1, _BLOCK_SIZE // (len(self) + marginal.features))
             for part in torch.split(rows, size):
                 yield PatternBlock(part, marginal, marginal.expand(values[part][:, columns]))
+        # Each row of a masked block has a matrix for each component.
+        size = _BLOCK_SIZE // (len(self) * (1 + self.columns**2))
+        sizes = torch.tensor([len(rows) for rows in few])
+        batches = ((sizes.cumsum(0) - sizes) // max(1, size)).unique_consecutive(return_counts=True)[1]
+        start = 0
+        for count in batches.tolist():
+            yield self._masked(few[start : start + count], values, present)
+            start += count
+
+    def _masked(self, groups: list[Tensor], values: Tensor, present: Tensor) -> MaskedBlock:
+        """The rows of some patterns of gaps; each group has one pattern."""
+        rows, masks = torch.cat(groups), torch.stack([present[group[0]] for group in groups])
+        pattern = torch.arange(len(groups)).repeat_interleave(torch.tensor([len(group) for group in groups]))
+        return MaskedBlock(rows, values[rows], masks, pattern, self.means, self.covariances, self._unit())
+
+    def _unit(self) -> Tensor:
+        return self.scatter.diagonal().sqrt()
 
     def no_statistics(self) -> Scatter:
         counts, means = self.means.new_zeros(len(self)), torch.zeros_like(self.means)
@@ -93,21 +118,17 @@ class FullCovariance(Gaussians):
         return upper, lower
 
     def draw(self, component: Tensor, values: Tensor, present: Tensor, generator: torch.Generator) -> Tensor:
-        drawn = values.clone()
+        unit, drawn = self._unit(), torch.zeros_like(values)
         noise = torch.randn(values.shape, generator=generator, dtype=torch.float64)
-        for columns, rows in patterns(present):
-            marginal = _Marginal(self, columns, present.shape[1])
-            absent = marginal.absent
-            if len(absent) == 0:
-                continue
-            white = marginal.whiten(values[rows][:, columns])
-            factors = torch.linalg.cholesky(marginal.remaining())
-            for k in component[rows].unique().tolist():
-                where = component[rows] == k
-                centred = white[where] - marginal.means[k]
-                expected = self.means[k, absent] + centred @ marginal.regression[k].T
-                at = rows[where]
-                drawn[at[:, None], absent] = expected + noise[at][:, absent] @ factors[k].T
+        factors = torch.linalg.cholesky(self.covariances / (unit[:, None] * unit))
+        for rows in torch.split(torch.arange(len(values)), max(1, _BLOCK_SIZE // (2 * self.columns**2 + 1))):
+            marked = torch.cat([present[rows].long(), component[rows, None]], 1)
+            pairs, pair = torch.unique(marked, dim=0, return_inverse=True)
+            k, masks = pairs[:, -1], pairs[:, :-1].bool()
+            white = conditional_draws(
+                values[rows] / unit, present[rows], self.means[k] / unit, factors[k], pair, masks, noise[rows]
+            )
+            drawn[rows] = torch.where(present[rows], values[rows], white * unit)
         return drawn
 
     def tensors(self) -> dict[str, Tensor]:

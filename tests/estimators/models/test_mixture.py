@@ -10,6 +10,7 @@ from scipy.stats import multivariate_normal, norm
 from pushforward.errors import ModelError, ShapeError
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
 from pushforward.estimators.models.mixture import MixedMixture, _usable
+from pushforward.mixtures import full_covariance
 from pushforward.mixtures.full_covariance import FullCovariance
 from pushforward.mixtures.mixture import Mixture, Strengths
 from pushforward.mixtures.tables import Tables
@@ -266,3 +267,19 @@ def test_many_columns_with_gaps_have_the_density_of_their_factors() -> None:
     values, tensors = fitted.state()
     assert values["factors"] == 3
     assert MixedMixture.from_state(values, tensors, shapes).log_prob(test).equal(fitted.log_prob(test))
+
+
+def test_patterns_of_gaps_have_equal_statistics_one_by_one_and_together(
+    known: MixedMixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(10)
+    data = known.sample(60, generator=generator)
+    hidden = torch.rand(data.states.shape, generator=generator) < 0.4
+    train = _usable(EncodedRows.of(torch.where(hidden, UNKNOWN, data.states), data.values), SHAPES, None)
+    expectations = []
+    for few in (0, 1000):
+        monkeypatch.setattr(full_covariance, "_FEW", few)
+        monkeypatch.setattr(full_covariance, "_BLOCK_SIZE", 200)
+        statistics = known.mixture.expectation(train).gaussians
+        expectations.append((known.mixture.log_prob(train), *vars(statistics).values()))
+    torch.testing.assert_close(expectations[0], expectations[1], rtol=1e-10, atol=1e-10)
