@@ -18,7 +18,7 @@ from pushforward.flow import Flow
 from pushforward.inputs import on_device
 from pushforward.likelihood import Likelihood, joined
 
-_BATCH = 512
+BATCH = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class Rows:
         x = x.to(flow.device, non_blocking=True).to(flow.dtype)
         return x, None if self.context is None else on_device(self.context, flow.device)
 
-    def batches(self, flow: Flow, size: int = _BATCH) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    def batches(self, flow: Flow, size: int = BATCH) -> Iterator[tuple[int, Tensor, Tensor | None]]:
         """The number of the first row, events and contexts of each batch, on the flow's device and in its dtype.
 
         Without rows there is one empty batch.
@@ -133,17 +133,18 @@ def row_likelihoods(
     samples: int = 1,
     probes: int | None = None,
     batch_size: int | None = None,
+    first_row: int = 0,
     advance: Callable[[int], None] | None = None,
 ) -> Likelihood:
     """The log-likelihood of every row in nats, float64 on the CPU, with noise keyed by ``seed`` and the row's place.
 
-    samples, probes: as `Flow.likelihood` takes them. batch_size: rows at once. advance: called with the number of rows
-    of each finished batch.
+    samples, probes: as `Flow.likelihood` takes them. batch_size: rows at once. first_row: the place of the first of
+    these rows, where they are a block of more. advance: called with the number of rows of each finished batch.
     """
     parts = []
-    for start, x, context in rows.batches(flow, batch_size or _BATCH):
+    for start, x, context in rows.batches(flow, batch_size or BATCH):
         part = flow.likelihood(
-            x, context, samples=samples, seed=seed, first_row=start, batch_size=batch_size, probes=probes
+            x, context, samples=samples, seed=seed, first_row=first_row + start, batch_size=batch_size, probes=probes
         )
         parts.append(part.to_cpu())
         if advance is not None:

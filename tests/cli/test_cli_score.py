@@ -1,17 +1,20 @@
 """`pushforward score` writes a row for each row, in every form, with unit and kind."""
 
 import csv
+import gzip
 import io
 import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
 from small_models import Run, write_csv
 
 from pushforward import storage
+from pushforward.cli import row_blocks
 from pushforward.data import load
 
 
@@ -220,3 +223,93 @@ def test_as_many_probes_are_averaged_as_are_asked_for(run: Run, houses_csv: Path
     rows = list(csv.DictReader(io.StringIO(out)))
     assert {row["probes"] for row in rows} == {"3"}
     assert all(float(row["standard_error"]) >= 0 for row in rows)
+
+
+@pytest.fixture
+def gaps_csv(houses: dict[str, np.ndarray], tmp_path: Path) -> Path:
+    """The houses, with a missing area in row 2 and an infinite price in row 5."""
+    area, price = houses["area"].astype(object), houses["price"].astype(object)
+    area[1], price[4] = "", "inf"
+    return write_csv(tmp_path / "gaps.csv", {"area": area, "price": price})
+
+
+def test_rows_with_missing_values_have_an_empty_score(
+    run: Run, table_model: Path, houses_csv: Path, gaps_csv: Path, tmp_path: Path
+) -> None:
+    """The other rows have the scores that they have among complete rows."""
+    code, out, err = run("score", table_model, gaps_csv)
+    assert code == 0, err
+    scores = [row["value"] for row in csv.DictReader(io.StringIO(out))]
+    whole = [row["value"] for row in csv.DictReader(io.StringIO(run("score", table_model, houses_csv)[1]))]
+    assert [i for i, score in enumerate(scores) if score == ""] == [1, 4]
+    assert [s for s in scores if s] == [s for i, s in enumerate(whole) if i not in (1, 4)]
+    assert "118 rows: mean" in err
+    assert "2 of 120 rows have no score (row 2, 5)" in err
+    assert "a missing value (or NaN) in row 2 (line 3), column 'area'" in err
+    assert run("score", table_model, gaps_csv, "--out", tmp_path / "s.parquet")[0] == 0
+    values = pyarrow.parquet.read_table(tmp_path / "s.parquet")["value"].to_numpy()
+    assert np.flatnonzero(np.isnan(values)).tolist() == [1, 4]
+    assert run("score", table_model, gaps_csv, "--out", tmp_path / "s.jsonl")[0] == 0
+    assert json.loads((tmp_path / "s.jsonl").read_text().splitlines()[1])["value"] is None
+
+
+def test_strict_refuses_missing_values(run: Run, table_model: Path, gaps_csv: Path, tmp_path: Path) -> None:
+    code, _, err = run("score", table_model, gaps_csv, "--strict", "--out", tmp_path / "s.csv")
+    assert code == 3
+    assert "missing value (or NaN) in row 2 (line 3), column 'area'" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["gaps.csv"]
+
+
+def test_no_row_may_have_a_score(run: Run, table_model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.full((3, 2), np.nan))
+    code, out, err = run("score", table_model, tmp_path / "x.npy")
+    assert code == 0
+    assert [line.split(",")[1] for line in out.splitlines()] == ["value", "", "", ""]
+    assert "3 rows; none of them has a score" in err
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet", "npy"])
+def test_a_file_in_blocks_has_the_scores_of_a_file_in_one(
+    run: Run, image_model: Path, table_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    """Of a value outside the support, and text far down, the row is that of the file."""
+    x = np.random.default_rng(0).normal(100, 5, (3000, 2))
+    file = tmp_path / f"x.{ending}"
+    if ending == "npy":
+        np.save(file, x)
+    elif ending == "parquet":
+        pyarrow.parquet.write_table(pyarrow.table({"area": x[:, 0], "price": x[:, 1]}), file, row_group_size=700)
+    else:
+        text = "area,price\n" + "".join(f"{a},{b}\n" for a, b in x.tolist())
+        file.write_bytes(gzip.compress(text.encode()) if ending == "csv.gz" else text.encode())
+    whole = run("score", table_model, file)
+    monkeypatch.setattr(row_blocks, "_BATCHES", 1)
+    parts = run("score", table_model, file)
+    assert whole[0] == 0
+    assert whole[1] == parts[1]
+    assert whole[2].splitlines()[-1] == parts[2].splitlines()[-1]
+    assert len(whole[1].splitlines()) == 3001
+
+
+def test_data_of_the_fit_are_said(
+    run: Run,
+    table_model: Path,
+    conditional_model: Path,
+    houses_csv: Path,
+    houses: dict[str, np.ndarray],
+    tmp_path: Path,
+) -> None:
+    for model in (table_model, conditional_model):
+        err = run("score", model, houses_csv)[2]
+        assert "these are the data of the fit, and 96 of their rows trained the model" in err
+        assert "data of the fit" not in run("score", model, houses_csv, "--part", "test")[2]
+    changed = {name: np.where(np.arange(120) == 7, column + 1, column) for name, column in houses.items()}
+    other = write_csv(tmp_path / "other.csv", changed)
+    for model in (table_model, conditional_model):
+        assert "data of the fit" not in run("score", model, other)[2]
+
+
+def test_truth_values_are_said(run: Run, table_model: Path, tmp_path: Path) -> None:
+    table = pyarrow.table({"area": [1.5, 2.0], "price": [True, False]})
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    assert "note: price of x.parquet hold truth values" in run("score", table_model, tmp_path / "x.parquet")[2]

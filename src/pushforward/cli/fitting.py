@@ -14,7 +14,7 @@ import torch
 from pushforward import flows, storage
 from pushforward.cli.defaults import default_flow, defaults
 from pushforward.cli.progress import tell, tell_warnings
-from pushforward.cli.reading import tell_left_out, wrap_periods
+from pushforward.cli.reading import tell_columns, wrap_periods
 from pushforward.cli.reporting import print_held_out, save_report, score_held_out
 from pushforward.cli.run_file import LIMITS, Run, as_field_values
 from pushforward.data import DataSet, Split, load, split
@@ -87,7 +87,7 @@ def run_fit(run: Run) -> int:
 def _prepare(run: Run, device: torch.device) -> _Job:
     (source, out), seed = run.required(), run.running.chosen_seed
     data = load(source, run.preparation, data_dir=run.data_dir, seed=seed)
-    tell_left_out(data)
+    tell_columns(data)
     parts = split(data, seed)
     kind = "images" if data.kind == "image" else "rows"
     levels = "" if data.levels is None else f", {data.levels} levels"

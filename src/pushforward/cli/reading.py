@@ -37,7 +37,7 @@ def read_for(
     if config is None:
         chosen = Preparation(columns=source.columns, context=source.context)
         data = load(name, _with_model_columns(model, name, chosen), data_dir=source.data_dir)
-        tell_left_out(data)
+        tell_columns(data)
     else:
         limit, seed = (config.preparation.limit, config.seed) if as_fitted else (None, 0)
         read = _read_images if config.kind == "image" else _read_table
@@ -80,6 +80,21 @@ def _read_table(
     model: SavedModel, config: DataConfig, name: str, source: DataSource, limit: int | None, seed: int
 ) -> DataSet:
     """A table with the model's columns in the model's order, under the model's names."""
+    columns, context = columns_for(config, name, source)
+    chosen = Preparation(columns=columns, context=context or None, limit=limit)
+    data = load(name, chosen, data_dir=source.data_dir, seed=seed)
+    ours = config.columns or ()
+    if data.kind != "table":
+        raise DataError(f"{data.name} are images, but the model takes rows with the columns {', '.join(ours)}")
+    require_width(config, data.name, len(data.columns or ()))
+    tell_booleans(data.name, data.booleans)
+    return replace(data, columns=ours, context_columns=config.context_columns)
+
+
+def columns_for(
+    config: DataConfig, name: str, source: DataSource
+) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """The columns of the data and of the context in a table for a model; None for all. Raises DataError."""
     ours, conditions = config.columns or (), config.context_columns or ()
     columns, context = source.columns, source.context
     if columns is None and context is None:
@@ -87,15 +102,14 @@ def _read_table(
     for option, given, wanted in (("columns", source.columns, ours), ("context", source.context, conditions)):
         if given is not None and len(given) != len(wanted):
             raise DataError(f"{option}: {len(wanted)} names expected, for {', '.join(wanted)}, got {len(given)}")
-    chosen = Preparation(columns=columns, context=context or None, limit=limit)
-    data = load(name, chosen, data_dir=source.data_dir, seed=seed)
-    if data.kind != "table":
-        raise DataError(f"{data.name} are images, but the model takes rows with the columns {', '.join(ours)}")
-    if len(data.columns or ()) != len(ours):
-        raise DataError(
-            f"{data.name} has {len(data.columns or ())} columns, but the model takes {len(ours)}: {_listed(ours)}"
-        )
-    return replace(data, columns=ours, context_columns=config.context_columns)
+    return columns, context
+
+
+def require_width(config: DataConfig, name: str, width: int) -> None:
+    """Raise DataError unless a table has as many columns as the model takes."""
+    ours = config.columns or ()
+    if width != len(ours):
+        raise DataError(f"{name} has {width} columns, but the model takes {len(ours)}: {_listed(ours)}")
 
 
 def _columns_of(
@@ -141,8 +155,9 @@ def wrap_periods(flow: Flow, data: DataSet) -> DataSet:
     return replace(data, x=wrap(domain, torch.from_numpy(data.x)).numpy())
 
 
-def tell_left_out(data: DataSet) -> None:
-    """Print a note on columns that were excluded because they only number the rows."""
+def tell_columns(data: DataSet) -> None:
+    """Print notes on columns that were excluded because they only number the rows, and on truth values."""
+    tell_booleans(data.name, data.booleans)
     if data.left_out:
         one = len(data.left_out) == 1
         tell(
@@ -150,6 +165,12 @@ def tell_left_out(data: DataSet) -> None:
             f"{'is' if one else 'are'} ignored; name {'it' if one else 'them'} with --columns to model "
             f"{'it' if one else 'them'} nevertheless"
         )
+
+
+def tell_booleans(name: str, booleans: Sequence[str]) -> None:
+    """Print a note on columns of truth values."""
+    if booleans:
+        tell(f"note: {_listed(booleans)} of {name} hold truth values, which are read as 0 and 1")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -36,6 +36,9 @@ def score(
         Literal["all", "train", "validation", "test"],
         Parameter(help="part of the saved split to score; only for the data of the fit."),
     ] = "all",
+    strict: Annotated[
+        bool, Parameter(help="refuse data with missing or infinite values; default: such rows have no score.")
+    ] = False,
     source: DataSource = DataSource(),  # noqa: B008 - frozen
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
@@ -45,7 +48,8 @@ def score(
     The output has a row for each row of the data: its number, the value, its unit and its kind (exact, bound or
     estimate). A bound or an estimate also has its kind in words and the numbers of draws and probes. Integer data have
     the dequantisation that makes the value a bound, and several draws the standard error. Noise is keyed by the seed
-    and the row, so that a score does not depend on other rows. The mean is printed on stderr.
+    and the row, so that a score does not depend on other rows. Rows with missing or infinite values have an empty score
+    (NaN in Parquet and .npy). The mean is printed on stderr. Memory does not grow with the rows of a table in a file.
     """
     from pushforward.cli.scoring import run_score
 
@@ -58,6 +62,7 @@ def score(
         samples=samples,
         probes=probes,
         part=part,
+        strict=strict,
         force=force,
         running=running,
     )

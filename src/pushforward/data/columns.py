@@ -24,7 +24,8 @@ class Choice:
     """Column positions in the file: those of the data and those of the context.
 
     asked: whether the user chose the columns of the data; otherwise they are all remaining columns. indices: those data
-    columns whose names are typical of an index. left_out: columns that only number the rows.
+    columns whose names are typical of an index. left_out: columns that only number the rows. booleans: columns
+    of truth values among the chosen ones.
     """
 
     names: tuple[str, ...]
@@ -33,6 +34,7 @@ class Choice:
     asked: bool = True
     indices: frozenset[int] = frozenset()
     left_out: tuple[int, ...] = ()
+    booleans: tuple[int, ...] = ()
 
     @property
     def needed(self) -> tuple[int, ...]:
@@ -161,6 +163,7 @@ def finish(
         context=np.ascontiguousarray(values[:, width:]) if choice.context else None,
         context_columns=[choice.names[i] for i in choice.context] if choice.context else None,
         left_out=[choice.names[i] for i in choice.left_out],
+        booleans=[choice.names[i] for i in choice.booleans],
         source=source,
     )
 

@@ -16,12 +16,12 @@ class DataSet:
     """Images or a table, checked: every value finite, every row of the same shape.
 
     Attributes: name: the name of the data set, or the file's name. kind: "image" or "table". x: images `(N, C, H, W)`
-        uint8; tables `(N, D)` float64. levels: images: number of integer levels, values are 0 .. levels - 1; tables:
-        None. columns: tables: the D column names; images: None. context: `(N, K)` float64, the columns to condition on,
-        which are not in `x`. context_columns: their K names. labels: `(N,)` int64 class labels, if the publisher gives
-        them. test_rows: indices of the published test part, if there is one. numbers: `(N,)` the number of each row in
-        its file, from 0, unless these are all rows in order. left_out: names of columns that only number the rows and
-        are therefore excluded. source: the origin of the data.
+    uint8; tables `(N, D)` float64. levels: images: number of integer levels, values are 0 .. levels - 1; tables: None.
+    columns: tables: the D column names; images: None. context: `(N, K)` float64, the columns to condition on, which are
+    not in `x`. context_columns: their K names. labels: `(N,)` int64 class labels, if the publisher gives them.
+    test_rows: indices of the published test part, if there is one. numbers: `(N,)` the number of each row in its file,
+    from 0, unless these are all rows in order. left_out: names of columns that only number the rows and are therefore
+    excluded. booleans: names of columns of truth values, which are read as 0 and 1. source: the origin of the data.
 
     Raises: DataError: if the shapes of the parts do not match.
 
@@ -42,6 +42,7 @@ class DataSet:
     test_rows: np.ndarray | None = None
     numbers: np.ndarray | None = None
     left_out: tuple[str, ...] = ()
+    booleans: tuple[str, ...] = ()
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -72,16 +73,14 @@ class DataSet:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over dtype, shape and bytes of `x` and of `context`, in hex: equal data, equal fingerprint."""
-        digest = hashlib.sha256()
+        digest = Fingerprint()
         for part in (self.x, self.context):
             if part is None:
-                digest.update(b"none;")
-                continue
-            # Explicit little-endian order gives the same fingerprint on every machine.
-            ordered = np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<"))
-            digest.update(f"{ordered.dtype.str}{ordered.shape};".encode())
-            digest.update(ordered.reshape(-1).view(np.uint8).data)
-        return digest.hexdigest()
+                digest.begin_none()
+            else:
+                digest.begin(part.dtype, part.shape)
+                digest.add(part)
+        return digest.hex()
 
     def take(self, rows: np.ndarray | Sequence[int]) -> "DataSet":
         """The given rows, in the given order. Rows of a published test part stay marked.
@@ -125,6 +124,30 @@ class DataSet:
         if largest >= levels:
             raise DataError(f"{self.name}: values 0 to {levels - 1} ({levels} levels) expected, got {largest}")
         return replace(self, levels=levels)
+
+
+class Fingerprint:
+    """The digest of a data set whose rows need not all be in memory: each part is begun, and then its rows added."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def begin_none(self) -> None:
+        """A part that the data set does not have."""
+        self._digest.update(b"none;")
+
+    def begin(self, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+        """A part of this shape, the rows of which follow."""
+        # Explicit little-endian order gives the same fingerprint on every machine.
+        self._digest.update(f"{dtype.newbyteorder('<').str}{tuple(shape)};".encode())
+
+    def add(self, rows: np.ndarray) -> None:
+        """The next rows of the part."""
+        ordered = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("<"))
+        self._digest.update(ordered.reshape(-1).view(np.uint8).data)
+
+    def hex(self) -> str:
+        return self._digest.hexdigest()
 
 
 def detect_levels(largest: int) -> int:
@@ -172,6 +195,7 @@ def table_set(
     context: np.ndarray | None = None,
     context_columns: Sequence[str] | None = None,
     left_out: Sequence[str] = (),
+    booleans: Sequence[str] = (),
     source: str = "",
 ) -> DataSet:
     """A finite table `(N, D)` as a data set."""
@@ -186,6 +210,7 @@ def table_set(
         context=context,
         context_columns=None if context_columns is None else tuple(context_columns),
         left_out=tuple(left_out),
+        booleans=tuple(booleans),
         source=source,
     )
 

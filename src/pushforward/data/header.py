@@ -10,7 +10,7 @@ from pushforward.data.loading import is_array, read_array
 from pushforward.data.reading import file_size, foreign, open_unpacked
 from pushforward.data.tables import find_layout
 
-_TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
 class Header(NamedTuple):
@@ -37,7 +37,7 @@ def read_header(name: str) -> Header | None:
 
         with foreign(path, "a Parquet file"):
             return Header(tuple(pyarrow.parquet.read_schema(path).names), True)
-    if lower.endswith(_TEXT):
+    if lower.endswith(TEXT):
         size = file_size(path, in_blocks=True)
         with foreign(path, "delimited text"):
             layout = find_layout(path, lambda: open_unpacked(path, size))

@@ -6,7 +6,7 @@ If pyarrow refuses delimited text, Python's `csv` reads it again. It is slower, 
 import contextlib
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader, TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -273,6 +273,8 @@ def parquet_blocks(path: Path, columns: Sequence[str] | None, context: Sequence[
         schema = pyarrow.parquet.read_schema(path)
         choice = choose(str(path), schema.names, columns, context, named=True, index=index_columns(schema))
         _require_numeric(path, schema, choice)
+    booleans = tuple(i for i in choice.needed if pyarrow.types.is_boolean(schema.field(i).type))
+    choice = replace(choice, booleans=booleans)
     return Blocks(choice, _parquet_matrices(path, [schema.names[i] for i in choice.needed]))
 
 

@@ -53,6 +53,35 @@ class Scores:
         return int((~np.isfinite(self.nats)).sum()) - self.zero_density
 
 
+class RunningSummary:
+    """The `Summary` of values that come in blocks, by the parallel formula for moments (Chan, Golub & LeVeque, 1983).
+
+    rows: the number of values so far; not_finite: how many of them are not finite.
+    """
+
+    def __init__(self) -> None:
+        self.rows = self.not_finite = 0
+        self._mean = self._squares = 0.0
+
+    def add(self, values: Array) -> None:
+        """Add values ``(N,)``."""
+        self.not_finite += int((~np.isfinite(values)).sum())
+        before, self.rows = self.rows, self.rows + len(values)
+        if self.not_finite or not len(values):
+            return
+        mean = float(values.mean())
+        shift = mean - self._mean
+        self._mean += shift * len(values) / self.rows
+        self._squares += float(((values - mean) ** 2).sum()) + shift**2 * before * len(values) / self.rows
+
+    def summary(self) -> Summary:
+        """Mean and standard error of all values; None where they are not finite."""
+        if self.rows == 0 or self.not_finite:
+            return Summary(None, None, self.rows)
+        error = math.sqrt(self._squares / (self.rows - 1) / self.rows) if self.rows > 1 else None
+        return Summary(self._mean, error, self.rows)
+
+
 def summarise(values: Array) -> Summary:
     """Mean and standard error of ``values: (N,)``; None where they are not finite."""
     rows = len(values)
