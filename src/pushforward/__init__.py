@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pushforward import errors, flows, presets
     from pushforward.diagnostics.check import check
     from pushforward.errors import PushforwardError
+    from pushforward.estimators import FlowDensity, FlowRegressor
     from pushforward.flow import Flow
     from pushforward.reports import report
     from pushforward.storage import load, save
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Chain",
     "Flow",
+    "FlowDensity",
+    "FlowRegressor",
     "Inverse",
     "PushforwardError",
     "TrainingOptions",
@@ -41,6 +44,8 @@ __all__ = [
 _WHERE = {
     "Chain": "pushforward.transforms",
     "Flow": "pushforward.flow",
+    "FlowDensity": "pushforward.estimators",
+    "FlowRegressor": "pushforward.estimators",
     "Inverse": "pushforward.transforms",
     "PushforwardError": "pushforward.errors",
     "TrainingOptions": "pushforward.training",
@@ -56,6 +61,7 @@ _PACKAGES = (
     "data",
     "diagnostics",
     "errors",
+    "estimators",
     "evaluation",
     "flows",
     "inference",

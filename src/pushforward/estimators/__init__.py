@@ -1,1 +1,25 @@
 """Estimators for tables: a plan of the columns, a density of their rows, and scikit-learn's interface to both."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pushforward.estimators.columns.plan import ColumnPlan
+    from pushforward.estimators.density import FlowDensity
+    from pushforward.estimators.regressor import FlowRegressor
+
+__all__ = ["ColumnPlan", "FlowDensity", "FlowRegressor"]
+
+_WHERE = {
+    "ColumnPlan": "pushforward.estimators.columns.plan",
+    "FlowDensity": "pushforward.estimators.density",
+    "FlowRegressor": "pushforward.estimators.regressor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'pushforward.estimators' has no attribute {name!r}")

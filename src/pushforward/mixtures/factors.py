@@ -114,6 +114,18 @@ class Factors(Gaussians):
                 drawn[rows] = torch.where(present[rows], values[rows], every)
         return drawn
 
+    def conditional(self, column: int, values: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        means = values.new_zeros(len(values), len(self))
+        variances = torch.ones_like(means)
+        for block in self.blocks(values, present):
+            for k in range(len(self)):
+                loading = self.loadings[k, column]
+                mean, factor = block.posterior(k)
+                scaled = torch.linalg.solve_triangular(factor, loading[None, :, None], upper=False)
+                means[block.rows, k] = self.means[k, column] + mean @ loading
+                variances[block.rows, k] = scaled.square().sum((1, 2)) + self.noise[k, column]
+        return means, variances
+
     def tensors(self) -> dict[str, Tensor]:
         names = ("means", "loadings", "noise", "variances")
         return {name: getattr(self, name) for name in names}

@@ -117,6 +117,18 @@ class FullCovariance(Gaussians):
         )
         return upper, lower
 
+    def conditional(self, column: int, values: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        means = values.new_zeros(len(values), len(self))
+        variances = torch.ones_like(means)
+        for columns, rows in patterns(present):
+            marginal = _Marginal(self, columns, present.shape[1])
+            place = int((marginal.absent == column).nonzero()[0])
+            weights = marginal.regression[:, place]
+            white = marginal.whiten(values[rows][:, columns])
+            means[rows] = self.means[:, column] + white @ weights.T - (marginal.means * weights).sum(1)
+            variances[rows] = marginal.remaining()[:, place, place]
+        return means, variances
+
     def draw(self, component: Tensor, values: Tensor, present: Tensor, generator: torch.Generator) -> Tensor:
         unit, drawn = self._unit(), torch.zeros_like(values)
         noise = torch.randn(values.shape, generator=generator, dtype=torch.float64)

@@ -71,6 +71,10 @@ class Gaussians(ABC):
         """``values`` with absent ones drawn from the component ``component: (N,)`` of each row, given the others."""
 
     @abstractmethod
+    def conditional(self, column: int, values: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and variances ``(N, K)`` of one absent column in each component, given the present ones of each row."""
+
+    @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
         """The numbers that define the components, by the names of the constructor's arguments."""
 

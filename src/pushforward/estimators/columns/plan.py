@@ -110,10 +110,23 @@ class ColumnPlan(Strict):
         """The states of the columns of the density."""
         return tuple(column.shape for column in self.modelled)
 
-    def encode(self, table: Any, *, generator: torch.Generator | None = None, partial: bool = False) -> EncodedRows:
+    @property
+    def dequantised(self) -> int:
+        """The number of columns that noise makes continuous."""
+        return sum(column.kind.noisy for column in self.modelled)
+
+    def encode(
+        self,
+        table: Any,
+        *,
+        generator: torch.Generator | None = None,
+        places: Sequence[float] | None = None,
+        partial: bool = False,
+    ) -> EncodedRows:
         """The rows of a table as states and values.
 
-        generator: of the noise that makes integers and dates continuous. partial: columns that the table lacks, and
+        generator: of the noise that makes integers and dates continuous. places: instead of noise, a place from 0 to 1
+        within its cell for each `dequantised` column. partial: columns that the table lacks, and
         gaps where training had none, are unknown; otherwise the first is an error, the second has density zero.
         Columns that the plan does not know are ignored.
 
@@ -121,9 +134,10 @@ class ColumnPlan(Strict):
         """
         content = self._read(table, partial)
         count = content.rows
-        noise = torch.rand(
-            sum(column.kind.noisy for column in self.modelled), count, dtype=torch.float64, generator=generator
-        )
+        if places is None:
+            noise = torch.rand(self.dequantised, count, dtype=torch.float64, generator=generator)
+        else:
+            noise = torch.tensor(places, dtype=torch.float64)[:, None].expand(-1, count)
         drawn = iter(noise.numpy())
         still = np.full(count, 0.5)
         cells = []

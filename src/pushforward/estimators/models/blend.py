@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pushforward.estimators.encoded import EncodedRows, joined
+from pushforward.estimators.models.column_distribution import ColumnDistribution
 from pushforward.estimators.models.members import Member, Scores
 
 # Steps of the EM algorithm for the weights, and the weight below which a member is dropped.
@@ -37,6 +38,12 @@ class Blend:
         impossible = rows.impossible
         blended = ((part.nan_to_num() + log_weights).logsumexp(0) for part in (total, states))
         return Scores(*(part.masked_fill(impossible, -torch.inf) for part in blended))
+
+    def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution | None:
+        """The distribution of one column given the others, in closed form; None if a member has none."""
+        parts = [member.conditional(given, column) for member in self.members]
+        known = [part for part in parts if part is not None]
+        return ColumnDistribution.blended(known, self.weights.log()) if len(known) == len(parts) else None
 
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         """Complete rows, each drawn by a member that its weight chooses."""

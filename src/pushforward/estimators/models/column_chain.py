@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows, joined
+from pushforward.estimators.models.column_distribution import ColumnDistribution, mixed
 from pushforward.estimators.models.column_net import ColumnNet, Known, Part
 from pushforward.estimators.models.mixture_head import MixtureHead
 
@@ -72,6 +73,33 @@ class Chain:
         return MixtureHead.of(params.double()).log_density(torch.nan_to_num(rows.values[:, j]))
 
     @torch.no_grad()
+    def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution:
+        """The distribution of a target given all that the rows know of the other columns."""
+        blocks = torch.arange(len(given)).split(_BLOCK)
+        return ColumnDistribution.joined([self._conditional(given.take(block), column) for block in blocks])
+
+    def _conditional(self, given: EncodedRows, column: int) -> ColumnDistribution:
+        shape = self.shapes[column]
+        states, values = given.states.clone(), given.values.clone()
+        states[:, column], values[:, column] = UNKNOWN, 0.0
+        log_states = torch.zeros(len(given), 1, dtype=torch.float64)
+        if shape.states > 1:
+            log_states = _mean(
+                self._params(replace(given, states=states, values=values), ("state", column)).log_softmax(2)
+            )
+        if not shape.value:
+            return ColumnDistribution(log_states, None)
+        states[:, column], values[:, column] = 0, torch.nan
+        params = self._params(replace(given, states=states, values=values), ("value", column)).double()
+        heads = [MixtureHead.of(each) for each in params]
+        return ColumnDistribution(log_states, mixed(heads, torch.full((len(heads), 1), -math.log(len(heads))).double()))
+
+    def _params(self, rows: EncodedRows, part: Part) -> Tensor:
+        """``(nets, N, P)``: the parameters of one part given all that the rows know."""
+        known = Known.of(rows, self.shapes)
+        return torch.stack([net.output(net.hidden(net.features(rows, known)), part) for net in self.nets])
+
+    @torch.no_grad()
     def draw(
         self,
         given: EncodedRows,
@@ -111,9 +139,7 @@ class Chain:
             if len(which) == 0:
                 continue
             some = rows.take(which)
-            params = torch.stack(
-                [net.output(net.hidden(net.features(some, Known.of(some, self.shapes))), part) for net in self.nets]
-            )
+            params = self._params(some, part)
             if kind == "state":
                 drawn, log_term = _draw_state(params, allowed.get(j), generator)
                 rows.states[which, j] = drawn

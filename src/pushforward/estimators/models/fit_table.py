@@ -66,6 +66,7 @@ def fit_table(
     weights: Tensor | None = None,
     targets: Sequence[int] | None = None,
     seconds: float | None = None,
+    steps: int | None = None,
     architectures: Sequence[str] = ("nsf_ar",),
     seed: int = 0,
     tell: Callable[[Progress], None] = lambda progress: None,
@@ -74,7 +75,9 @@ def fit_table(
     """A model of encoded rows, all possible, with one weight each.
 
     targets: numbers of the columns that are modelled given the others; by default all. seconds: the time limit; by
-    default `default_seconds`. architectures: of the flows for the columns in which every row has a value.
+    default `default_seconds`. steps: the limit of the steps of each net and flow; without ``seconds`` it replaces the
+    time limit, and equal seeds give equal models. architectures: of the flows for the columns in which every row has a
+    value.
     """
     if rows.impossible.any():
         raise DataError("a row of the training data has density zero under its column plan")
@@ -82,9 +85,22 @@ def fit_table(
         rows, weights = rows.take(weights > 0), weights[weights > 0].double()
     if len(rows) == 0:
         raise DataError("no rows are left to fit; at least one is needed")
-    job = _Job(rows, tuple(shapes), weights, targets, seconds, tuple(architectures), seed, tell, clock)
+    limit = _Limit(default_seconds(len(rows), len(shapes)) if seconds is None and steps is None else seconds, steps)
+    job = _Job(rows, tuple(shapes), weights, targets, limit, tuple(architectures), seed, tell, clock)
     with one_thread():
         return job.run()
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """The limits of a fit: ``seconds`` of the whole, ``steps`` of each net and flow; None for no limit."""
+
+    seconds: float | None
+    steps: int | None
+
+    def part(self, fraction: float) -> float | None:
+        """A fraction of the seconds."""
+        return None if self.seconds is None else fraction * self.seconds
 
 
 class _Job:
@@ -96,7 +112,7 @@ class _Job:
         shapes: tuple[ColumnShape, ...],
         weights: Tensor | None,
         targets: Sequence[int] | None,
-        seconds: float | None,
+        limit: _Limit,
         architectures: tuple[str, ...],
         seed: int,
         tell: Callable[[Progress], None],
@@ -105,7 +121,7 @@ class _Job:
         self.shapes, self.seed, self.tell, self.clock = shapes, seed, tell, clock
         self.targets = tuple(range(len(shapes)) if targets is None else targets)
         self.architectures = architectures
-        self.seconds = default_seconds(len(rows), len(shapes)) if seconds is None else seconds
+        self.limit = limit
         self.started, self.stop, self.notes = clock(), threading.Event(), list[str]()
         weights = torch.ones(len(rows), dtype=torch.float64) if weights is None else weights
         self.few, self.small = len(rows) < _FEW, len(rows) < _SMALL
@@ -124,7 +140,7 @@ class _Job:
             self.shapes,
             weights=self.weights,
             validation=(self.validation, self.validation_weights),
-            seconds=_MIXTURE_TIME * self.seconds,
+            seconds=self.limit.part(_MIXTURE_TIME),
             max_components=1 if self.few else 100,
             seed=self.seed,
         )
@@ -144,12 +160,12 @@ class _Job:
 
     def _train_side_by_side(self) -> tuple[ColumnNet, list[tuple[str, Flow]]]:
         """The net of conditional densities and the flows, one on each processor."""
-        end = self.started + (_MIXTURE_TIME + _JOINT_TIME) * self.seconds
+        joint_time = self.limit.part(_MIXTURE_TIME + _JOINT_TIME)
         wanted = [(name, self._built(name)) for name in self._flows_to_train()]
         parallel = processors.available() > 1
         jobs = 1 + len(wanted)
         with ThreadPoolExecutor(max_workers=2 if parallel else 1) as pool:
-            left = max(0.5, end - self.clock())
+            left = math.inf if joint_time is None else max(0.5, self.started + joint_time - self.clock())
             # The flows share one processor, the net has the other.
             each = left / max(1, len(wanted)) if parallel else left / jobs
             net = pool.submit(self._train_net, left if parallel else each)
@@ -165,7 +181,8 @@ class _Job:
             try:
                 return future.result(timeout=0.5)
             except TimeoutError:
-                done = (self.clock() - self.started) / max(self.seconds, 1e-9)
+                seconds = self.limit.seconds
+                done = 0.0 if seconds is None else (self.clock() - self.started) / max(seconds, 1e-9)
                 self.tell(Progress("nets and flows", min(done, _MIXTURE_TIME + _JOINT_TIME)))
 
     def _flows_to_train(self) -> tuple[str, ...]:
@@ -184,7 +201,7 @@ class _Job:
         if self.few:
             net.start_from(self.rows, self.weights)
             return net.eval()
-        options = ColumnNetOptions(lr=4e-3, batch_size=min(512, max(32, len(self.rows) // 20)))
+        options = ColumnNetOptions(lr=4e-3, batch_size=min(512, max(32, len(self.rows) // 20)), steps=self.limit.steps)
         fit_columns(
             net,
             self.rows,
@@ -192,7 +209,7 @@ class _Job:
             weights=self.weights,
             validation_weights=self.validation_weights,
             options=options,
-            seconds=seconds,
+            seconds=None if math.isinf(seconds) else seconds,
             seed=self.seed,
             clock=self.clock,
             asked_to_stop=self.stop.is_set,
@@ -223,7 +240,8 @@ class _Job:
                 lr=5e-3,
                 ema=0.99,
                 warmup_steps=50,
-                minutes=seconds / 60,
+                steps=self.limit.steps,
+                minutes=None if math.isinf(seconds) else seconds / 60,
                 seed=self.seed,
                 progress=False,
                 clock=self._stoppable,

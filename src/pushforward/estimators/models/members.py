@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from pushforward import storage
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
 from pushforward.estimators.models.column_chain import Chain
+from pushforward.estimators.models.column_distribution import ColumnDistribution
 from pushforward.estimators.models.mixture import MixedMixture
 from pushforward.flow import Flow
 
@@ -53,6 +54,10 @@ class Member(ABC):
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         """Complete rows: what ``given`` does not know is drawn."""
 
+    def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution | None:
+        """The distribution of one column given the others, in closed form; None for a member that has none."""
+        return None
+
 
 class MixtureMember(Member):
     """The mixture of Gaussians and probability tables.
@@ -84,6 +89,9 @@ class MixtureMember(Member):
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return self.mixture.state()
 
+    def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution:
+        return self.mixture.conditional(given, column)
+
 
 class ChainMember(Member):
     """The chain rule over all columns by nets of conditional densities."""
@@ -100,6 +108,9 @@ class ChainMember(Member):
 
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         return self.chain.draw(given, generator)[0]
+
+    def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution:
+        return self.chain.conditional(given, column)
 
 
 class FlowMember(Member):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from pushforward.errors import ModelError, ShapeError
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
+from pushforward.estimators.models.column_distribution import ColumnDistribution
+from pushforward.estimators.models.mixture_head import MixtureHead
 from pushforward.mixtures.factors import Factors
 from pushforward.mixtures.full_covariance import FullCovariance
 from pushforward.mixtures.gaussians import Gaussians
@@ -85,6 +88,24 @@ class MixedMixture:
         """``(N,)``: log-density of ``rows`` given ``given``, the same rows with less known."""
         joint = self.log_prob(rows)
         return torch.where(joint == -torch.inf, joint, joint - self.log_prob(given))
+
+    def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution:
+        """The distribution of a column given all that the rows know of the others."""
+        states, values = given.states.clone(), given.values.clone()
+        states[:, column], values[:, column] = UNKNOWN, 0.0
+        rows = _mixture_rows(replace(given, states=states, values=values), self.shapes)
+        log_weights = self.mixture.posterior(rows).log()
+        log_states = torch.zeros(len(rows), 1, dtype=torch.float64)
+        if self.shapes[column].states > 1:
+            table = self.mixture.tables.columns[_discrete(self.shapes).index(column)]
+            log_states = (log_weights[:, None] + table.log()).logsumexp(2)
+            log_weights = log_weights + table[0].log() - log_states[:, :1]
+        if not self.shapes[column].value:
+            return ColumnDistribution(log_states, None)
+        means, variances = self.mixture.gaussians.conditional(
+            _real(self.shapes).index(column), rows.values, rows.present
+        )
+        return ColumnDistribution(log_states, MixtureHead(log_weights, means, variances.log() / 2))
 
     def sample(self, n: int, *, generator: torch.Generator) -> EncodedRows:
         """``n`` complete rows."""

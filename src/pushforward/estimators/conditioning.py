@@ -1,0 +1,131 @@
+"""Questions about some columns given others: encoded conditions, and estimates from weighted draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow
+import torch
+from torch import Tensor
+
+from pushforward.array_types import Array
+from pushforward.error_messages import did_you_mean
+from pushforward.errors import DataError, OptionError
+from pushforward.estimators.columns.arrow_types import is_number, is_time, plain, to_numbers
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import Table, read_table
+from pushforward.estimators.encoded import EncodedRows
+
+
+class Estimate(NamedTuple):
+    """An estimate and its standard error."""
+
+    value: Any
+    error: Any
+
+
+def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator) -> EncodedRows:
+    """The rows of ``given`` with everything else unknown; one row of nothing known for None."""
+    if given is None:
+        return EncodedRows.unknown(plan.shapes, 1)
+    table = given_table(given)
+    for name in table.columns:
+        _check_modelled(plan, name)
+    rows = plan.encode(table, generator=generator, partial=True)
+    if rows.impossible.any():
+        row = int(rows.impossible.nonzero()[0])
+        for column in plan.modelled:
+            if column.name in table.columns:
+                one = plan.encode(replace(table, columns={column.name: table.columns[column.name]}), partial=True)
+                if one.impossible[row]:
+                    value = table.columns[column.name][row]
+                    raise DataError(f"given: column {column.name!r} expects {column.expected}, got {value}")
+    return rows
+
+
+def given_table(given: Any) -> Table:
+    """A table of what is given: a table, or a mapping of single values."""
+    if isinstance(given, Mapping):
+        single = {name: [value] for name, value in given.items() if np.ndim(value) == 0}
+        given = single if len(single) == len(given) else given
+        if not given:
+            raise OptionError("given: at least one column expected")
+    return read_table(given)
+
+
+def _check_modelled(plan: ColumnPlan, name: str) -> None:
+    if name in plan.names:
+        return
+    left_out = next((column for column in plan.left_out if column.name == name), None)
+    if left_out is not None:
+        raise OptionError(f"given: column {name!r} is no part of the density ({left_out.reason})")
+    advice = did_you_mean(name, plan.names) or f"there are {', '.join(plan.names[:10])}"
+    raise OptionError(f"given: there is no column {name!r}; {advice}")
+
+
+def estimate(holds: Array, log_weights: Tensor, given: Any) -> Estimate:
+    """The probability of an event from weighted draws ``(B n,)``; numbers where one condition or none was given."""
+    weights = log_weights.exp().numpy()
+    happens = holds.reshape(weights.shape)
+    p = (weights * happens).sum(1).clip(0.0, 1.0)
+    effective = 1 / (weights**2).sum(1)
+    spread = np.sqrt((weights**2 * (happens - p[:, None]) ** 2).sum(1))
+    # Two draws more, one of each kind, so that an event that no draw shows has an error too.
+    shrunk = (effective * p + 1) / (effective + 2)
+    error = np.maximum(spread, np.sqrt(shrunk * (1 - shrunk) / (effective + 2)))
+    return Estimate(p, error) if _several(given) else Estimate(float(p[0]), float(error[0]))
+
+
+def quantiles_of(
+    column: str, levels: Sequence[float], columns: Mapping[str, Any], log_weights: Tensor, given: Any
+) -> Array:
+    """Weighted quantiles of the draws of a column: ``(levels,)``, or ``(B, levels)`` for a table of B conditions."""
+    asked = np.asarray(levels, dtype=np.float64)
+    if not ((asked >= 0) & (asked <= 1)).all():
+        raise OptionError(f"levels between 0 and 1 expected, got {list(levels)}")
+    array = _ordered(column, columns)
+    numbers = to_numbers(array).reshape(log_weights.shape)
+    weights = np.where(np.isnan(numbers), 0.0, log_weights.exp().numpy())
+    order = np.argsort(numbers, 1)
+    cumulative = np.cumsum(np.take_along_axis(weights, order, 1), 1)
+    places = [np.searchsorted(row, asked * row[-1] * (1 - 1e-12)).clip(max=numbers.shape[1] - 1) for row in cumulative]
+    at = np.take_along_axis(order, np.stack(places), 1) + np.arange(len(order))[:, None] * numbers.shape[1]
+    values = array.take(pyarrow.array(at.ravel())).to_numpy(zero_copy_only=False).reshape(at.shape)
+    return np.asarray(values if _several(given) else values[0])
+
+
+def joint_cdf(points: Mapping[str, Any], columns: Mapping[str, Any], log_weights: Tensor, given: Any) -> Array:
+    """``(P,)`` or ``(B, P)``: the probability that each column is at most its value, from weighted draws."""
+    if not points:
+        raise OptionError("points: at least one column expected")
+    limits = {name: np.atleast_1d(value) for name, value in points.items()}
+    below: Any = True
+    for name, limit in limits.items():
+        array = _ordered(name, columns)
+        ordered = array.type if is_time(array.type) else pyarrow.float64()
+        bounds = to_numbers(pyarrow.array(limit).cast(ordered, safe=False))
+        below = below & (to_numbers(array)[:, None] <= bounds)
+    weights = log_weights.exp().numpy()
+    result = (weights[:, :, None] * below.reshape(*weights.shape, -1)).sum(1)
+    return np.asarray(result if _several(given) else result[0])
+
+
+def _ordered(name: str, columns: Mapping[str, Any]) -> Any:
+    """A column whose values have an order, dictionaries decoded."""
+    if name not in columns:
+        advice = did_you_mean(name, columns) or f"there are {list(columns)[:10]}"
+        raise OptionError(f"there is no column {name!r}; {advice}")
+    array = plain(columns[name])
+    if not (is_number(array.type) or is_time(array.type) or pyarrow.types.is_boolean(array.type)):
+        raise OptionError(f"column {name!r} holds {array.type} values, which have no order; ask for a probability")
+    return array
+
+
+def _several(given: Any) -> bool:
+    """Whether answers have one row for each condition."""
+    if given is None:
+        return False
+    return not (isinstance(given, Mapping) and all(np.ndim(value) == 0 for value in given.values()))

@@ -1,0 +1,189 @@
+"""`FlowDensity`: the density of the rows of a table, whatever its columns hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow
+import torch
+from sklearn.base import DensityMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from pushforward.array_types import Array
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.conditioning import Estimate, encode_given, estimate, given_table, joint_cdf, quantiles_of
+from pushforward.estimators.encoded import EncodedRows
+from pushforward.estimators.events import Event
+from pushforward.estimators.explanations import surprises
+from pushforward.estimators.imputation import filled, merged
+from pushforward.estimators.input_tables import checked_table, named, training_table
+from pushforward.estimators.models.table_model import RowScores, WeightedDraws
+from pushforward.estimators.output_tables import TableForm
+from pushforward.estimators.scoring import averaged_scores, blocks_of
+from pushforward.estimators.table_estimator import JointEstimator, fit_weights
+from pushforward.estimators.training_rows import counted
+
+
+class ScoreParts(NamedTuple):
+    """The parts of the scores of N rows: log-probability ``discrete``, log-density ``continuous``, ``(N,)`` each."""
+
+    discrete: Array
+    continuous: Array
+
+
+class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
+    """The density of the rows of a table: numbers, integers, categories, dates, gaps and values of their own mass.
+
+    A plan says how each column is modelled (``plan_.summary()``); the model is a blend of a mixture of Gaussians and
+    tables, nets of conditional densities, and flows, weighted by their likelihood on held-out rows. Tables are
+    DataFrames of any library, Arrow tables, mappings of arrays, or arrays.
+
+    Parameters are those of `JointEstimator`.
+
+    plan_: the `ColumnPlan`. model_: the `TableModel`. n_features_in_, feature_names_in_: as in scikit-learn.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=300)
+    >>> table = {"x": x, "y": x + rng.normal(size=300), "sign": np.where(x > 0, "plus", "minus")}
+    >>> model = FlowDensity(max_steps=30, architectures=()).fit(table)
+    >>> model.score_samples(table).shape
+    (300,)
+    >>> sorted(model.sample(5, given={"sign": "plus"}))
+    ['sign', 'x', 'y']
+    """
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit the density of the rows of ``X``. sample_weight: ``(N,)``, how often each row counts; y: ignored."""
+        content = training_table(self, X)
+        weights = None if sample_weight is None else fit_weights(sample_weight, None, content.rows)
+        plan = ColumnPlan.guess(counted(content, weights), self.kinds)
+        weights = fit_weights(weights, plan.weights(content), content.rows)
+        self.plan_, self._form = plan, TableForm(content.origin, not named(X))
+        self.model_ = self._fit_model([(plan, content)], weights, architectures=self.architectures)
+        return self
+
+    def score_samples(self, X: Any, *, marginal: bool = False) -> Array:
+        """``(N,)``: the log-density of each row in the units of the table, -inf for a row that cannot be.
+
+        The score of a row is the log-probability of its discrete part plus the log-density of its continuous part.
+        marginal: columns that ``X`` lacks, and gaps where training had none, are integrated out instead.
+        """
+        parts = self.score_parts(X, marginal=marginal)
+        return parts.discrete + parts.continuous
+
+    def score_parts(self, X: Any, *, marginal: bool = False) -> ScoreParts:
+        """The discrete and the continuous part of `score_samples`."""
+        blocks = list(self._scores(X, marginal))
+        discrete, continuous = (torch.cat([getattr(block, name) for block in blocks]) for name in RowScores._fields)
+        return ScoreParts(discrete.numpy(), continuous.numpy())
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean log-density of the rows."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1, *, given: Any = None, random_state: Any = None) -> Any:
+        """A table of ``n_samples`` rows, or of as many for each row of ``given``, one after the other.
+
+        given: values of some columns, as ``{"age": 40}`` or a table. random_state: by default the estimator's, so that
+        equal calls give equal rows.
+        """
+        check_is_fitted(self)
+        generator = self._generator(random_state)
+        rows = None if given is None else encode_given(self.plan_, given, generator)
+        drawn = self._columns(self.model_.sample(n_samples, given=rows, generator=generator))
+        if given is not None:
+            drawn |= _as_given(given_table(given), drawn, n_samples)
+        return self._form.table(drawn, self._names)
+
+    def probability(self, event: str, *, given: Any = None, draws: int = 10_000, random_state: Any = None) -> Estimate:
+        """The probability of an event such as ``"income > 100000 and sold"``, with its standard error.
+
+        given: values of some columns; a table of B rows gives arrays ``(B,)``. draws: on which the estimate rests.
+        """
+        condition = Event(event)
+        draws_given = self._draws(given, draws, random_state)
+        return estimate(condition.holds(self._columns(draws_given.rows)), draws_given.log_weights, given)
+
+    def quantiles(
+        self, column: str, levels: Sequence[float], *, given: Any = None, draws: int = 10_000, random_state: Any = None
+    ) -> Array:
+        """``(levels,)``: quantiles of a column, given values of others; ``(B, levels)`` for a table of B given rows.
+
+        Gaps are left out. ``draws`` weighted draws estimate the quantiles.
+        """
+        return quantiles_of(column, levels, *self._drawn_columns(given, draws, random_state), given)
+
+    def cdf(
+        self, points: Mapping[str, Any], *, given: Any = None, draws: int = 10_000, random_state: Any = None
+    ) -> Array:
+        """``(P,)``: the probability that all columns of ``points`` are at most their values there, P for each column.
+
+        ``(B, P)`` for a table of B given rows.
+        """
+        return joint_cdf(points, *self._drawn_columns(given, draws, random_state), given)
+
+    def impute(self, X: Any, draws: int = 1, *, random_state: Any = None) -> Any:
+        """The table with its gaps filled by draws given the rest of their rows; a list of tables for ``draws > 1``.
+
+        The content is drawn as if it were missing at random: from rows that have it and the same other content.
+        """
+        check_is_fitted(self)
+        content = checked_table(self, X, self._names)
+        tables = filled(self.plan_, self.model_, content, draws, self._generator(random_state))
+        form = TableForm(content.origin, not named(X))
+        filled_tables = [form.table(columns, self._names) for columns in tables]
+        return filled_tables[0] if draws == 1 else filled_tables
+
+    def explain(self, X: Any, *, random_state: Any = None) -> Any:
+        """A table of nats, one column for each of the density: what each value, given the others, adds to the score.
+
+        The log-probability of the content of the column given the rest of the row, minus its expectation under the
+        model. The lowest number of a row names the column that is most surprising.
+        """
+        check_is_fitted(self)
+        content = checked_table(self, X, self._names)
+        generator = self._generator(random_state)
+        nats = surprises(self.model_, self.plan_.encode(content, generator=generator), generator)
+        return _numbers_table(TableForm(content.origin, not named(X)), self.plan_.names, nats)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.plan_.columns)
+
+    def _scores(self, X: Any, marginal: bool) -> Iterator[RowScores]:
+        check_is_fitted(self)
+        content = given_table(X) if marginal and named(X) else checked_table(self, X, self._names)
+        for block in blocks_of(content):
+            yield averaged_scores([(self.plan_, block, marginal)], self.model_)
+
+    def _draws(self, given: Any, count: int, random_state: Any) -> WeightedDraws:
+        check_is_fitted(self)
+        generator = self._generator(random_state)
+        return self.model_.draws_given(encode_given(self.plan_, given, generator), count, generator)
+
+    def _drawn_columns(self, given: Any, count: int, random_state: Any) -> tuple[dict[str, Any], Tensor]:
+        draws = self._draws(given, count, random_state)
+        return self._columns(draws.rows), draws.log_weights
+
+    def _columns(self, rows: EncodedRows) -> dict[str, Any]:
+        table = self.plan_.decode(rows, library="pyarrow")
+        return {name: table.column(name).combine_chunks() for name in table.column_names}
+
+
+def _as_given(given: Table, drawn: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """The given cells, each ``count`` times, in the types of the drawn columns; a gap among them is drawn."""
+    places = np.repeat(np.arange(given.rows), count)
+    return {
+        name: merged(given.columns[name].take(places).cast(array.type, safe=False), array)
+        for name, array in drawn.items()
+        if name in given.columns
+    }
+
+
+def _numbers_table(form: TableForm, names: Sequence[str], numbers: Tensor) -> Any:
+    return form.table({name: pyarrow.array(numbers[:, place].numpy()) for place, name in enumerate(names)})

@@ -1,0 +1,78 @@
+"""Gaps of a table filled by draws from its density."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow
+import pyarrow.compute as compute
+import torch
+
+from pushforward.estimators.columns.arrow_types import plain
+from pushforward.estimators.columns.column import missing_cells
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.encoded import UNKNOWN, EncodedRows
+from pushforward.estimators.models.table_model import TableModel
+
+# Rows whose gaps are drawn together, and proposals for each draw.
+_BLOCK, _PROPOSALS = 2_000, 16
+
+
+def filled(
+    plan: ColumnPlan, model: TableModel, table: Table, draws: int, generator: torch.Generator
+) -> list[dict[str, Any]]:
+    """``draws`` versions of the table with its gaps filled, as Arrow arrays by name; other cells stay as they are."""
+    rows = _without_gaps(plan, plan.encode(table, generator=generator, partial=True))
+    needed = (rows.states == UNKNOWN).any(1) & ~rows.impossible
+    complete = rows.take(needed)
+    parts = [_drawn(plan, model, rows.take(block), draws, generator) for block in needed.nonzero()[:, 0].split(_BLOCK)]
+    tables = []
+    for draw in range(draws):
+        states, values = rows.states.clone(), rows.values.clone()
+        if len(complete):
+            states[needed] = torch.cat([part[draw].states for part in parts])
+            values[needed] = torch.cat([part[draw].values for part in parts])
+        decoded = plan.decode(EncodedRows.of(states, values), library="pyarrow")
+        drawn = {name: decoded.column(name).combine_chunks() for name in decoded.column_names}
+        tables.append({n: merged(array, drawn[n]) if n in drawn else array for n, array in table.columns.items()})
+    return tables
+
+
+def _drawn(
+    plan: ColumnPlan, model: TableModel, rows: EncodedRows, draws: int, generator: torch.Generator
+) -> list[EncodedRows]:
+    """One completion of the rows for each draw, resampled from weighted proposals."""
+    count = _PROPOSALS * draws
+    weighted = model.draws_given(rows, count, generator, allowed=_without_gap_states(plan))
+    chosen = torch.multinomial(weighted.log_weights.exp(), draws, replacement=True, generator=generator)
+    first = torch.arange(len(rows)) * count
+    return [weighted.rows.take(first + chosen[:, draw]) for draw in range(draws)]
+
+
+def _without_gaps(plan: ColumnPlan, rows: EncodedRows) -> EncodedRows:
+    """The rows with gaps as unknown content."""
+    states = rows.states.clone()
+    for place, column in enumerate(plan.modelled):
+        if column.gaps:
+            states[states[:, place] == column.shape.states - 1, place] = UNKNOWN
+    return EncodedRows(states, rows.values, rows.log_slopes, rows.impossible)
+
+
+def _without_gap_states(plan: ColumnPlan) -> dict[int, torch.Tensor]:
+    """For each column with gaps, a mask of its other states."""
+    return {
+        place: torch.arange(column.shape.states) < column.shape.states - 1
+        for place, column in enumerate(plan.modelled)
+        if column.gaps
+    }
+
+
+def merged(array: Any, drawn: Any) -> Any:
+    """The cells of ``array``, those of ``drawn`` where they are missing."""
+    arrow = array.type
+    array, drawn = plain(array), plain(drawn)
+    if drawn.type != array.type:
+        drawn = drawn.cast(array.type, safe=False)
+    whole = compute.if_else(pyarrow.array(missing_cells(array)), drawn, array)
+    return whole.dictionary_encode().cast(arrow) if pyarrow.types.is_dictionary(arrow) else whole

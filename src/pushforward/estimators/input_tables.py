@@ -1,0 +1,98 @@
+"""Tables as scikit-learn's estimators take them: checked against the table of the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, validate_data
+
+from pushforward.errors import DataError
+from pushforward.estimators.columns.arrow_types import is_number
+from pushforward.estimators.columns.tables import Table, read_table
+
+
+def training_table(estimator: BaseEstimator, table: Any) -> Table:
+    """The columns of a table to fit; the estimator stores their number, and names if they have some.
+
+    DataFrames, Arrow tables and mappings of arrays have names; arrays are checked as scikit-learn does.
+    """
+    if not named(table):
+        matrix = validate_data(estimator, _array(table), dtype=None, ensure_all_finite="allow-nan")
+        return read_table(matrix, [f"x{i}" for i in range(matrix.shape[1])])
+    content = read_table(table)
+    if _has_frame(table):
+        validate_data(estimator, table, skip_check_array=True)
+    else:
+        estimator.feature_names_in_ = np.asarray(list(content.columns), dtype=object)
+        estimator.n_features_in_ = len(content.columns)
+    return content
+
+
+def checked_table(estimator: BaseEstimator, table: Any, names: Sequence[str]) -> Table:
+    """The columns ``names`` of a table for a fitted estimator, in the order of the fit."""
+    if not named(table):
+        matrix = validate_data(
+            estimator, _array(table), reset=False, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=0
+        )
+        return read_table(matrix, names)
+    if _has_frame(table):
+        validate_data(estimator, table, reset=False, skip_check_array=True)
+    content = read_table(table)
+    missing = [name for name in names if name not in content.columns]
+    if missing:
+        shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        raise DataError(f"the table lacks the columns {shown}; it has {', '.join(list(content.columns)[:10])}")
+    return replace(content, columns={name: content.columns[name] for name in names})
+
+
+def target_table(y: Any, rows: int) -> tuple[Table, bool]:
+    """The targets of a regression, numbers in a column or several, and whether they are one without a second axis.
+
+    Those of an array are named y, or y0, y1, ...
+    """
+    one = not named(y)
+    if one:
+        name = getattr(y, "name", None)
+        matrix = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
+        one = matrix.ndim == 1
+        matrix = matrix[:, None] if one else matrix
+        names = [str(name or "y")] if matrix.shape[1] == 1 else [f"y{i}" for i in range(matrix.shape[1])]
+        content = read_table(matrix, names)
+    else:
+        content = read_table(y)
+        for column, array in content.columns.items():
+            if not (is_number(array.type) or pyarrow.types.is_boolean(array.type)) or array.null_count:
+                raise DataError(f"y, column {column!r}: a number in each row expected, got {array.type}")
+    if content.rows != rows:
+        raise DataError(f"y has {content.rows} rows, X has {rows}")
+    return content, one
+
+
+def named(table: Any) -> bool:
+    """Whether the columns of ``table`` have names."""
+    if isinstance(table, np.ndarray):
+        return bool(table.dtype.names)
+    if isinstance(table, (Mapping, Table)):
+        return True
+    if isinstance(table, (list, tuple)):
+        return bool(table) and isinstance(table[0], Mapping)
+    return _has_frame(table)
+
+
+def _has_frame(table: Any) -> bool:
+    import narwhals
+
+    frame = narwhals.from_native(table, pass_through=True)
+    return isinstance(frame, (narwhals.DataFrame, narwhals.LazyFrame))
+
+
+def _array(table: Any) -> Any:
+    """Lists of rows with text as an array of objects, in which numbers stay numbers."""
+    if isinstance(table, (list, tuple)) and np.asarray(table).dtype.kind in "US":
+        return np.asarray(table, dtype=object)
+    return table

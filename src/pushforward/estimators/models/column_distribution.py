@@ -1,0 +1,43 @@
+"""The distribution of one encoded column given others: probabilities of its states, and a mixture for its value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from pushforward.estimators.models.mixture_head import MixtureHead
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnDistribution:
+    """N distributions of a column. log_states: ``(N, S)``. value: ``(N, K)``, in state 0; None if it has no value."""
+
+    log_states: Tensor
+    value: MixtureHead | None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Those of all ``parts``, one after the other."""
+        heads = [part.value for part in parts if part.value is not None]
+        value = MixtureHead(*(torch.cat(tensors) for tensors in zip(*heads, strict=True))) if heads else None
+        return cls(torch.cat([part.log_states for part in parts]), value)
+
+    @classmethod
+    def blended(cls, parts: Sequence[Self], log_weights: Tensor) -> Self:
+        """The mean of several, with log-weights ``(M,)``."""
+        states = torch.stack([part.log_states for part in parts]) + log_weights[:, None, None]
+        log_states = states.logsumexp(0)
+        heads = [part.value for part in parts if part.value is not None]
+        return cls(log_states, mixed(heads, states[:, :, 0] - log_states[:, 0]) if heads else None)
+
+
+def mixed(heads: Sequence[MixtureHead], log_weights: Tensor) -> MixtureHead:
+    """The mixture of mixtures, with log-weights ``(M, N)``, all components side by side."""
+    logs = [head.log_weights + each[:, None] for head, each in zip(heads, log_weights, strict=True)]
+    return MixtureHead(
+        torch.cat(logs, 1), torch.cat([head.means for head in heads], 1), torch.cat([h.log_scales for h in heads], 1)
+    )

@@ -1,0 +1,150 @@
+"""`FlowRegressor`: the distribution of one or several numbers given a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from pushforward.array_types import Array
+from pushforward.errors import OptionError
+from pushforward.estimators.columns.arrow_types import to_numbers
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.encoded import ColumnShape, EncodedRows
+from pushforward.estimators.input_tables import checked_table, target_table, training_table
+from pushforward.estimators.predictions import PredictedNumbers
+from pushforward.estimators.scoring import averaged_scores, blocks_of
+from pushforward.estimators.table_estimator import TableEstimator, fit_weights
+from pushforward.estimators.training_rows import beside, counted
+
+# Encoded units beyond the training targets at which moments stop looking.
+_MARGIN = 1.0
+
+
+class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
+    """The distribution of ``y``, one column or several, given the columns of ``X``.
+
+    ``X`` may hold categories, dates and gaps, in any unit; ``y`` holds numbers. Parameters are those of
+    `TableEstimator`; ``kinds`` may name columns of ``X`` and of ``y``, which is called "y" in an array.
+
+    plan_: the `ColumnPlan` of ``X``. target_plan_: that of ``y``. model_: the `TableModel` of ``y`` given ``X``.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(300, 1))
+    >>> y = 3 * X[:, 0] + rng.normal(size=300)
+    >>> model = FlowRegressor(max_steps=50).fit(X, y)
+    >>> model.predict(X[:3]).shape, model.predict_quantiles(X[:3], [0.1, 0.9]).shape
+    ((3,), (3, 2))
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the distribution of ``y`` given ``X``. sample_weight: ``(N,)``, how often each row counts."""
+        content = training_table(self, X)
+        targets, self._one_target = target_table(y, content.rows)
+        weights = None if sample_weight is None else fit_weights(sample_weight, None, content.rows)
+        hints = dict(self.kinds or {})
+        target_hints = {name: hints.pop(name) for name in targets.columns if name in hints}
+        self.plan_ = ColumnPlan.guess(counted(content, weights), hints)
+        self.target_plan_ = _target_plan(counted(targets, weights), target_hints)
+        weights = fit_weights(weights, self.plan_.weights(content), content.rows)
+        self.model_ = self._fit_model([(self.plan_, content), (self.target_plan_, targets)], weights, self._places)
+        values = self.target_plan_.encode(targets, places=_middles(self.target_plan_)).values
+        self._low, self._high = values.amin(0) - _MARGIN, values.amax(0) + _MARGIN
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """``(N,)``, or ``(N, targets)``: the means."""
+        return self._stacked([[each.mean() for each in block] for block in self._predicted(X)])
+
+    def predict_quantiles(self, X: Any, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Array:
+        """``(N, L)``, or ``(N, targets, L)``: quantiles at each of L levels."""
+        asked = np.asarray(levels, dtype=np.float64)
+        if asked.ndim != 1 or not ((asked >= 0) & (asked <= 1)).all():
+            raise OptionError(f"levels between 0 and 1 expected, got {levels}")
+        return self._stacked([[each.ppf(asked) for each in block] for block in self._predicted(X)])
+
+    def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
+        """``(N, 2)``, or ``(N, targets, 2)``: the central interval that holds a share ``coverage`` of the values."""
+        if not 0 < coverage < 1:
+            raise OptionError(f"a coverage between 0 and 1 expected, got {coverage}")
+        return self.predict_quantiles(X, (0.5 - coverage / 2, 0.5 + coverage / 2))
+
+    def predict_proba(self, X: Any) -> PredictedNumbers | list[PredictedNumbers]:
+        """The distributions of the target, one for each row; a list of the marginal ones for several targets."""
+        distributions = self._distributions(self._encoded(self._checked(X)))
+        return distributions[0] if self._one_target else distributions
+
+    def sample(self, X: Any, n: int = 1, *, random_state: Any = None) -> Array:
+        """``(N, n)``, or ``(N, n, targets)``: draws of the targets, jointly."""
+        generator = self._generator(random_state)
+        rows = self._encoded(self._checked(X))
+        drawn = self.model_.sample(n, given=_with_unknown(rows, len(self._places)), generator=generator)
+        table = self.target_plan_.decode(drawn.columns(self._places), library="pyarrow")
+        columns = [to_numbers(table.column(name).combine_chunks()) for name in table.column_names]
+        draws = np.stack(columns, 1).reshape(len(rows), n, len(columns))
+        return draws[:, :, 0] if self._one_target else draws
+
+    def log_density(self, X: Any, y: Any) -> Array:
+        """``(N,)``: the log-density of the targets given ``X``; log-probabilities of targets with a mass."""
+        content = self._checked(X)
+        targets, _ = target_table(y, content.rows)
+        parts = [(self.plan_, content, True), (self.target_plan_, targets, False)]
+        scores = averaged_scores(parts, self.model_, slopes=self._places)
+        return np.asarray(scores.total.numpy())
+
+    @property
+    def _places(self) -> list[int]:
+        """The numbers of the targets among the columns of the model."""
+        width = len(self.plan_.names)
+        return list(range(width, width + len(self.target_plan_.names)))
+
+    def _checked(self, X: Any) -> Table:
+        check_is_fitted(self)
+        return checked_table(self, X, [column.name for column in self.plan_.columns])
+
+    def _encoded(self, content: Table) -> EncodedRows:
+        return self.plan_.encode(content, places=_middles(self.plan_), partial=True)
+
+    def _predicted(self, X: Any) -> Iterator[list[PredictedNumbers]]:
+        for block in blocks_of(self._checked(X)):
+            yield self._distributions(self._encoded(block))
+
+    def _distributions(self, rows: EncodedRows) -> list[PredictedNumbers]:
+        given = _with_unknown(rows, len(self._places))
+        distributions = []
+        for place, column in enumerate(self.target_plan_.modelled):
+            encoded = self.model_.blend.conditional(given, self._places[place])
+            assert encoded is not None  # no member is a flow
+            low, high = float(self._low[place]), float(self._high[place])
+            distributions.append(PredictedNumbers(column, encoded, low, high))
+        return distributions
+
+    def _stacked(self, blocks: list[list[Array]]) -> Array:
+        targets = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+        return targets[0] if self._one_target else np.stack(targets, 1)
+
+
+def _target_plan(targets: Table, hints: Mapping[str, str]) -> ColumnPlan:
+    """The plan of the targets, none of which is left out."""
+    plan = ColumnPlan.guess(targets, hints)
+    left_out = {column.name: "real" for column in plan.left_out}
+    return ColumnPlan.guess(targets, {**hints, **left_out}) if left_out else plan
+
+
+def _middles(plan: ColumnPlan) -> list[float]:
+    return [0.5] * plan.dequantised
+
+
+def _with_unknown(rows: EncodedRows, columns: int) -> EncodedRows:
+    """The rows with unknown columns at their end."""
+    return beside([rows, EncodedRows.unknown([ColumnShape()] * columns, len(rows))])

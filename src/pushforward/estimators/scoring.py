@@ -1,0 +1,57 @@
+"""Scores of the rows of tables in their units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.models.table_model import RowScores, TableModel
+from pushforward.estimators.training_rows import beside
+
+# Rows that are scored together, and places within the cell of an integer over which a score averages.
+_BLOCK, _PLACES = 100_000, 4
+
+
+def averaged_scores(
+    parts: Sequence[tuple[ColumnPlan, Table, bool]], model: TableModel, slopes: Sequence[int] | None = None
+) -> RowScores:
+    """The scores of the rows of tables side by side; over the cell of an integer, the density is averaged.
+
+    parts: plans and tables, and whether absent content is unknown. slopes: the columns in whose units the density is,
+    by default all.
+    """
+    counts = [plan.dequantised for plan, _, _ in parts]
+    discrete, continuous = [], []
+    for places in _places(sum(counts)):
+        encoded, at = [], 0
+        for (plan, table, partial), count in zip(parts, counts, strict=True):
+            encoded.append(plan.encode(table, places=places[at : at + count], partial=partial))
+            at += count
+        rows = beside(encoded)
+        scores = model.log_prob(rows)
+        jacobian = rows.jacobian() if slopes is None else rows.log_slopes[:, list(slopes)].sum(1)
+        discrete.append(scores.discrete.masked_fill(rows.impossible, -math.inf))
+        continuous.append(torch.where(rows.impossible, 0.0, scores.continuous + jacobian))
+    return RowScores(discrete[0], torch.stack(continuous).logsumexp(0) - math.log(len(continuous)))
+
+
+def blocks_of(table: Table) -> Iterator[Table]:
+    """The rows of a table, some at a time; at least one block."""
+    for start in range(0, max(1, table.rows), _BLOCK):
+        columns = {name: column.slice(start, _BLOCK) for name, column in table.columns.items()}
+        yield replace(table, columns=columns, rows=min(_BLOCK, table.rows - start))
+
+
+def _places(columns: int) -> list[list[float]]:
+    """Places within the cells of dequantised columns: a Latin hypercube of midpoints, the same for all rows."""
+    if not columns:
+        return [[]]
+    rng = np.random.default_rng(0)
+    strata = np.stack([rng.permutation(_PLACES) for _ in range(columns)], 1)
+    return [list(map(float, row)) for row in (strata + 0.5) / _PLACES]

@@ -1,0 +1,124 @@
+"""The base of the estimators: their parameters, the fit of a model to encoded rows, and random numbers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+
+from pushforward.array_types import Array
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.models.fit_table import Progress, fit_table
+from pushforward.estimators.models.table_model import TableModel
+from pushforward.estimators.training_rows import checked_weights, training_rows
+
+# Tables of fewer different rows are fitted by a number of steps, which any machine repeats; larger ones by the clock.
+_REPEATABLE_ROWS, _REPEATABLE_STEPS = 1_000, 400
+
+
+class TableEstimator(BaseEstimator):  # type: ignore[misc]
+    """Parameters that all estimators share, and the fit of their model.
+
+    max_seconds: the time limit of the fit; by default it follows the size of the table. max_steps: the limit of the
+    steps of each net and flow. A fit limited by steps alone is the same on every run; tables of fewer than 1,000
+    different rows are fitted so unless ``max_seconds`` is given. kinds: the kinds of columns by name, where the guess
+    is wrong, such as ``{"angle": "period:0:360", "income": "positive"}``. random_state: the seed of the fit and of
+    draws. verbose: 1 tells the progress.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_seconds: float | None = None,
+        max_steps: int | None = None,
+        kinds: Mapping[str, str] | None = None,
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.max_seconds = max_seconds
+        self.max_steps = max_steps
+        self.kinds = kinds
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def _fit_model(
+        self,
+        plans: Sequence[tuple[ColumnPlan, Table]],
+        weights: Array | None,
+        targets: Sequence[int] | None = None,
+        architectures: Sequence[str] = (),
+    ) -> TableModel:
+        """The model of the columns of all plans, or of ``targets`` given the others."""
+        seed = self._seed(self.random_state)
+        rows = training_rows(plans, weights, seed)
+        steps = self.max_steps
+        if steps is None and self.max_seconds is None and rows.distinct < _REPEATABLE_ROWS:
+            steps = _REPEATABLE_STEPS
+        return fit_table(
+            rows.rows,
+            [shape for plan, _ in plans for shape in plan.shapes],
+            weights=rows.weights,
+            targets=targets,
+            seconds=self.max_seconds,
+            steps=steps,
+            architectures=tuple(architectures),
+            seed=seed,
+            tell=_tell if self.verbose else _say_nothing,
+        )
+
+    def _generator(self, random_state: Any) -> torch.Generator:
+        """The generator of draws: seeded by ``random_state``, or by that of the estimator where it is None."""
+        return torch.Generator().manual_seed(self._seed(self.random_state if random_state is None else random_state))
+
+    @staticmethod
+    def _seed(random_state: Any) -> int:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+class JointEstimator(TableEstimator):
+    """Parameters of the estimators of the joint density of all columns, and those of `TableEstimator`.
+
+    architectures: of the flows that are fitted beside the mixture and the net.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_seconds: float | None = None,
+        max_steps: int | None = None,
+        kinds: Mapping[str, str] | None = None,
+        architectures: Sequence[str] = ("nsf_ar",),
+        random_state: Any = 0,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            max_seconds=max_seconds, max_steps=max_steps, kinds=kinds, random_state=random_state, verbose=verbose
+        )
+        self.architectures = architectures
+
+
+def fit_weights(sample_weight: Any, plan_weights: Any, rows: int) -> Array | None:
+    """The weights of the rows of a fit: those given, times those of the column of weights; None without either."""
+    weights = None if plan_weights is None else plan_weights.numpy()
+    if sample_weight is None:
+        return weights
+    given = checked_weights(sample_weight, rows)
+    return given if weights is None else given * weights
+
+
+def _say_nothing(progress: Progress) -> None:
+    pass
+
+
+def _tell(progress: Progress) -> None:
+    print(f"{progress.fraction:4.0%} {progress.stage}", file=sys.stderr)

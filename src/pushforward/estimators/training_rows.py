@@ -1,0 +1,115 @@
+"""Rows for a fit: equal rows merged, in an order that depends on their content alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pushforward.array_types import Array
+from pushforward.errors import DataError, ShapeError
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.encoded import EncodedRows
+
+# Rows without a value that is exact are repeated, at most this often over all rows, so that each gets noise of its own
+# and validation sees the common ones too.
+_REPEATED = 50_000
+# Rows that a plan is guessed from where weights are numbers of repetitions.
+_COUNTED = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Rows with their weights, and the number of different ones."""
+
+    rows: EncodedRows
+    weights: Tensor
+    distinct: int
+
+
+def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | None, seed: int) -> TrainingRows:
+    """The encoded rows of tables with as many rows each, side by side.
+
+    Equal rows become one, their weights added, and rows of weight 0 are dropped: repeating a row and giving it the
+    weight 2 are the same. The order, and so the noise of integers and the choice of validation rows, is that of the
+    content.
+    """
+    parts = [plan.encode(table, places=[0.5] * plan.dequantised) for plan, table in plans]
+    _refuse_impossible(plans, parts)
+    content = np.concatenate([np.concatenate([p.states.numpy().astype(float), p.values.numpy()], 1) for p in parts], 1)
+    each = np.ones(len(content)) if weights is None else weights
+    used = np.flatnonzero(each > 0)
+    if not len(used):
+        raise DataError("every row has the weight 0; at least one row above 0 is needed")
+    first, inverse = _distinct(content[used])
+    sums = np.bincount(inverse, each[used], minlength=len(first))
+    copies = _copies([plan for plan, _ in plans], parts, used[first], sums)
+    chosen = torch.from_numpy(np.repeat(used[first], copies))
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [plan.encode(_take(table, chosen.numpy()), generator=generator) for plan, table in plans]
+    return TrainingRows(beside(drawn), torch.from_numpy(np.repeat(sums / copies, copies)), len(first))
+
+
+def beside(parts: Sequence[EncodedRows]) -> EncodedRows:
+    """The columns of all ``parts``, side by side; a row is impossible if one of its parts is."""
+    states, values, log_slopes = (
+        torch.cat([getattr(part, name) for part in parts], 1) for name in ("states", "values", "log_slopes")
+    )
+    return EncodedRows(states, values, log_slopes, torch.stack([part.impossible for part in parts]).any(0))
+
+
+def checked_weights(weights: Array, rows: int) -> Array:
+    """Weights ``(N,)`` as float64. Raises ShapeError or DataError for others than numbers of 0 or above."""
+    array = np.asarray(weights, dtype=np.float64)
+    if array.shape != (rows,):
+        raise ShapeError(f"sample_weight: one weight for each of the {rows} rows expected, got shape {array.shape}")
+    wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if len(wrong):
+        raise DataError(f"sample_weight: a weight of 0 or above expected, got {array[wrong[0]]} in row {wrong[0]}")
+    return array
+
+
+def counted(table: Table, weights: Array | None) -> Table:
+    """The rows of a table as often as they count, if weights are whole; else those of positive weight."""
+    if weights is None:
+        return table
+    whole = bool((weights == np.floor(weights)).all()) and weights.sum() <= _COUNTED
+    places = np.repeat(np.arange(table.rows), weights.astype(int)) if whole else np.flatnonzero(weights > 0)
+    return _take(table, places)
+
+
+def _take(table: Table, places: Array) -> Table:
+    columns = {name: column.take(places) for name, column in table.columns.items()}
+    return replace(table, columns=columns, rows=len(places))
+
+
+def _distinct(content: Array) -> tuple[Array, Array]:
+    """The place of the first of each of the distinct rows, in order, and the number of each row's distinct one."""
+    if content.shape[1] == 0:
+        return np.zeros(1, dtype=np.int64), np.zeros(len(content), dtype=np.int64)
+    # Adding 0 makes minus zero equal to zero.
+    packed = np.ascontiguousarray(content + 0.0).view(f"V{8 * content.shape[1]}")[:, 0]
+    _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+    return first, inverse
+
+
+def _copies(plans: Sequence[ColumnPlan], parts: Sequence[EncodedRows], chosen: Array, weights: Array) -> Array:
+    """How often each distinct row is repeated: once if it has an exact value, else about as often as it counts."""
+    exact = np.zeros(len(chosen), dtype=bool)
+    for plan, part in zip(plans, parts, strict=True):
+        noisy = torch.tensor([column.kind.noisy for column in plan.modelled], dtype=torch.bool)
+        exact |= (part.present(plan.shapes) & ~noisy).any(1).numpy()[chosen]
+    total = weights[~exact].sum()
+    share = min(1.0, _REPEATED / total) if total > 0 else 1.0
+    return np.where(exact, 1, np.ceil(weights * share)).astype(np.int64)
+
+
+def _refuse_impossible(plans: Sequence[tuple[ColumnPlan, Table]], parts: Sequence[EncodedRows]) -> None:
+    for (plan, table), part in zip(plans, parts, strict=True):
+        if part.impossible.any():
+            problem = plan.problems(table, limit=1)[0]
+            raise DataError(f"a row of the training data cannot be: {problem.sentence}")

@@ -1,0 +1,152 @@
+"""`FlowDensity`: scores, samples and answers about some columns given others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pytest
+
+from pushforward.errors import DataError, OptionError
+from pushforward.estimators import FlowDensity
+
+ROWS = 400
+
+
+def mixed_table(seed: int = 0) -> dict[str, Any]:
+    """A normal number, a noisy copy, its sign in a word, a count, a gap now and then, and many zeros."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=ROWS)
+    return {
+        "x": x,
+        "y": x + rng.normal(size=ROWS),
+        "sign": np.where(x > 0, "plus", "minus"),
+        "count": rng.poisson(200, size=ROWS),
+        "gap": np.where(rng.random(ROWS) < 0.2, np.nan, x + rng.normal(size=ROWS)),
+        "zeros": np.where(rng.random(ROWS) < 0.3, 0.0, rng.exponential(size=ROWS)),
+    }
+
+
+@pytest.fixture(scope="module")
+def mixed() -> FlowDensity:
+    return FlowDensity(max_steps=40, architectures=()).fit(mixed_table())
+
+
+def test_a_fit_is_the_same_for_weights_and_for_repeated_rows_in_any_order() -> None:
+    table = mixed_table()
+    rng = np.random.default_rng(1)
+    weights = rng.integers(0, 3, size=ROWS)
+    repeated = rng.permutation(np.repeat(np.arange(ROWS), weights))
+    model = FlowDensity(max_steps=10, architectures=())
+    by_weight = model.fit(table, sample_weight=weights).score_samples(table)
+    by_repetition = model.fit({name: v[repeated] for name, v in table.items()}).score_samples(table)
+    assert np.array_equal(by_weight, by_repetition)
+
+
+def test_equal_fits_are_equal_bit_for_bit() -> None:
+    table = mixed_table()
+    first, second = (FlowDensity(max_steps=10).fit(table).score_samples(table) for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_the_score_is_a_log_density_in_the_units_of_the_table(mixed: FlowDensity) -> None:
+    x = np.random.default_rng(0).normal(size=(300, 1))
+    scores = [FlowDensity(max_steps=10, architectures=()).fit(scale * x).score(scale * x) for scale in (1.0, 1000.0)]
+    assert scores[0] - scores[1] == pytest.approx(np.log(1000), abs=0.02)
+    grid = np.linspace(-8, 8, 2001)[:, None]
+    density = np.exp(FlowDensity(max_steps=10, architectures=()).fit(x).score_samples(grid))
+    assert density.sum() * 0.008 == pytest.approx(1.0, abs=1e-3)
+    parts = mixed.score_parts(mixed_table())
+    assert np.allclose(parts.discrete + parts.continuous, mixed.score_samples(mixed_table()))
+
+
+def test_probabilities_of_integers_add_up_to_one() -> None:
+    counts = np.random.default_rng(0).poisson(200, size=(ROWS, 1))
+    model = FlowDensity(max_steps=10, architectures=()).fit(counts)
+    assert np.exp(model.score_samples(np.arange(1, 600)[:, None])).sum() == pytest.approx(1.0, abs=1e-2)
+
+
+def test_a_row_that_cannot_be_scores_minus_infinity(mixed: FlowDensity) -> None:
+    row = {name: values[:2] for name, values in mixed_table().items()}
+    row["sign"] = np.array(["plus", "none"])
+    scores = mixed.score_samples(row)
+    assert np.isfinite(scores[0])
+    assert scores[1] == -np.inf
+
+
+def test_absent_columns_are_integrated_out_on_request(mixed: FlowDensity) -> None:
+    with pytest.raises(DataError, match="lacks the columns y"):
+        mixed.score_samples({"x": [0.0]})
+    scores = mixed.score_samples({"x": np.array([0.0, 6.0])}, marginal=True)
+    assert scores[0] == pytest.approx(-0.92, abs=0.5)
+    assert scores[1] < -8
+
+
+def test_samples_have_the_types_labels_and_atoms_of_the_table(mixed: FlowDensity) -> None:
+    drawn = mixed.sample(500)
+    assert list(drawn) == list(mixed_table())
+    assert set(drawn["sign"]) == {"plus", "minus"}
+    assert drawn["count"].dtype == np.int64
+    assert (drawn["zeros"] >= 0).all()
+    assert (drawn["zeros"] == 0).mean() == pytest.approx(0.3, abs=0.1)
+    assert np.isnan(drawn["gap"]).mean() == pytest.approx(0.2, abs=0.1)
+
+
+def test_tables_come_back_as_they_were_given() -> None:
+    table = pyarrow.table({"a": np.random.default_rng(0).normal(size=60), "b": ["u", "v", "w"] * 20})
+    model = FlowDensity(max_steps=5, architectures=()).fit(table)
+    assert model.sample(3).schema == table.schema
+    assert list(model.feature_names_in_) == ["a", "b"]
+    matrix = np.random.default_rng(0).normal(size=(60, 2))
+    assert FlowDensity(max_steps=5, architectures=()).fit(matrix).sample(3).shape == (3, 2)
+
+
+def test_what_is_given_holds_in_every_sample(mixed: FlowDensity) -> None:
+    drawn = mixed.sample(50, given={"sign": "plus", "count": 210})
+    assert (drawn["sign"] == "plus").all()
+    assert (drawn["count"] == 210).all()
+    assert (drawn["x"] > 0).mean() > 0.9
+    rows = mixed.sample(3, given={"x": np.array([0.0, 2.0])})
+    assert rows["x"].tolist() == [0.0] * 3 + [2.0] * 3
+
+
+def test_answers_about_normal_columns_agree_with_the_closed_form(mixed: FlowDensity) -> None:
+    probability = mixed.probability("y > 1 and sign == 'plus'")
+    assert probability.value == pytest.approx(0.2135, abs=4 * probability.error + 0.05)
+    low, middle, high = mixed.quantiles("y", [0.1, 0.5, 0.9], given={"x": 1.0})
+    assert middle == pytest.approx(1.0, abs=0.4)
+    assert high - low == pytest.approx(2.56, abs=0.7)
+    below = mixed.cdf({"y": [0.0, 1.0, 5.0]}, given={"x": 1.0})
+    assert below == pytest.approx([0.16, 0.5, 1.0], abs=0.15)
+
+
+def test_an_event_that_no_draw_shows_has_an_error(mixed: FlowDensity) -> None:
+    probability = mixed.probability("x > 1000", draws=500)
+    assert probability.value == 0
+    assert 0 < probability.error < 0.01
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sing": "plus"}, "did you mean sign"),
+        ({"sign": "none"}, "column 'sign' expects one of"),
+        ({}, "at least one column"),
+    ],
+)
+def test_a_condition_that_cannot_be_is_refused(mixed: FlowDensity, given: Any, message: str) -> None:
+    with pytest.raises((OptionError, DataError), match=message):
+        mixed.sample(1, given=given)
+
+
+def test_gaps_are_filled_given_the_rest_and_other_cells_stay(mixed: FlowDensity) -> None:
+    table = mixed_table()
+    gaps = np.isnan(table["gap"])
+    first, second = mixed.impute(table, draws=2)
+    for filled in (first, second):
+        assert not np.isnan(filled["gap"]).any()
+        assert np.array_equal(filled["gap"][~gaps], table["gap"][~gaps])
+        assert np.array_equal(filled["x"], table["x"])
+    assert not np.array_equal(first["gap"], second["gap"])
+    assert np.corrcoef(first["gap"][gaps], table["x"][gaps])[0, 1] > 0.4

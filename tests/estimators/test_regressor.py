@@ -1,0 +1,88 @@
+"""`FlowRegressor`: means, quantiles, densities and draws of targets given a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pushforward.errors import OptionError
+from pushforward.estimators import FlowRegressor
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(500, 2))
+Y = 3 * X[:, 0] + RNG.normal(size=500)
+
+
+@pytest.fixture(scope="module")
+def model() -> FlowRegressor:
+    return FlowRegressor(max_steps=40).fit(X, Y)
+
+
+def test_predictions_are_those_of_the_normal_distribution_of_the_data(model: FlowRegressor) -> None:
+    grid = np.array([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    assert model.predict(grid) == pytest.approx([-3, 0, 3], abs=0.4)
+    quantiles = model.predict_quantiles(grid, [0.05, 0.95])
+    assert quantiles[:, 1] - quantiles[:, 0] == pytest.approx(3.29, abs=0.7)
+    assert model.log_density(grid, [-3, 0, 3]) == pytest.approx(-0.92, abs=0.3)
+    assert model.score(X, Y) > 0.85
+
+
+def test_an_interval_holds_its_share_of_the_rows(model: FlowRegressor) -> None:
+    interval = model.predict_interval(X, 0.8)
+    assert ((interval[:, 0] <= Y) & (interval[:, 1] >= Y)).mean() == pytest.approx(0.8, abs=0.06)
+    with pytest.raises(OptionError, match="coverage"):
+        model.predict_interval(X, 90)
+
+
+def check_distributions(model: FlowRegressor, table: object, target: np.ndarray) -> None:
+    """The methods of a predicted distribution agree with each other and with draws."""
+    predicted = model.predict_proba(table)
+    draws = predicted.sample(4000, torch.Generator().manual_seed(0))
+    deviation = predicted.var() ** 0.5
+    assert predicted.mean() == pytest.approx(draws.mean(1), abs=0.1 * deviation.max())
+    assert deviation == pytest.approx(draws.std(1), rel=0.15)
+    assert predicted.cdf(target) == pytest.approx((draws <= target[:, None]).mean(1), abs=0.04)
+    levels = np.array([0.1, 0.5, 0.9])
+    quantiles = predicted.ppf(levels)
+    assert (np.stack([predicted.cdf(quantiles[:, i]) for i in range(3)], 1) >= levels - 1e-6).all()
+    below = np.stack([predicted.cdf(quantiles[:, i] - 1e-6 - 1e-9 * abs(quantiles[:, i])) for i in range(3)], 1)
+    assert (below <= levels + 1e-5).all()
+    assert predicted.log_pdf(target) == pytest.approx(model.log_density(table, target), rel=1e-6)
+    assert predicted.energy() == pytest.approx(abs(draws[:, :2000] - draws[:, 2000:]).mean(1), rel=0.1)
+    assert predicted.energy(target) == pytest.approx(abs(draws - target[:, None]).mean(1), rel=0.1)
+
+
+def test_methods_of_a_distribution_agree_for_a_real_target(model: FlowRegressor) -> None:
+    check_distributions(model, X[:5], Y[:5])
+
+
+@pytest.mark.parametrize("kind", ["zeros", "few whole numbers", "counts", "positive"])
+def test_methods_of_a_distribution_agree_for_other_targets(kind: str) -> None:
+    targets = {
+        "zeros": np.where(RNG.random(500) < 0.3, 0.0, np.exp(Y / 3)),
+        "few whole numbers": np.round(Y / 2).clip(-2, 2),
+        "counts": RNG.poisson(300 + 30 * (X[:, 0] > 0), size=500),
+        "positive": np.exp(Y),
+    }
+    model = FlowRegressor(max_steps=20).fit(X, targets[kind])
+    check_distributions(model, X[:5], targets[kind][:5].astype(float))
+
+
+def test_several_targets_are_predicted_together() -> None:
+    both = np.stack([Y, Y + 0.1 * RNG.normal(size=500)], 1)
+    model = FlowRegressor(max_steps=20).fit({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "u", "v")}, both)
+    table = {"a": X[:4, 0], "b": ["u", "v", "u", "v"]}
+    assert model.predict(table).shape == (4, 2)
+    assert model.predict_interval(table).shape == (4, 2, 2)
+    draws = model.sample(table, 500)
+    assert draws.shape == (4, 500, 2)
+    residuals = draws[0] - draws[0].mean(0)
+    assert np.corrcoef(residuals.T)[0, 1] > 0.9
+    assert model.log_density(table, both[:4]).shape == (4,)
+
+
+@pytest.mark.parametrize("target", [np.arange(40), np.full(40, 2.5), 3 * X[:40, 0]])
+def test_a_target_is_modelled_even_where_a_column_would_be_left_out(target: np.ndarray) -> None:
+    model = FlowRegressor(max_steps=5).fit(X[:40], target)
+    assert np.isfinite(model.predict(X[:3])).all()
