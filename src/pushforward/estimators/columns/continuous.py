@@ -63,11 +63,11 @@ class Bounded(Continuous):
 
     @property
     def label(self) -> str:
-        return "positive" if self.interval == Interval(low=0.0) else "bounded"
+        return "positive" if self.interval.low == 0 and self.interval.high is None else "bounded"
 
     @property
     def treatment(self) -> str:
-        return "logit" if None not in (self.interval.low, self.interval.high) else "log"
+        return self.interval.map_name
 
     @property
     def expected(self) -> str:
@@ -86,7 +86,7 @@ class Bounded(Continuous):
 
 
 class Grid(Continuous):
-    """Multiples of a step, such as integers, made continuous by uniform noise in the cell of half a step around each.
+    """Values ``offset + k * step``, such as integers, made continuous by uniform noise of half a step to each side.
 
     least: the smallest possible value, to which decoded values are raised. interval: bounds half a step from a value,
     with the log or logit between them.
@@ -94,6 +94,7 @@ class Grid(Continuous):
 
     kind: Literal["integer"] = "integer"
     step: Step = 1.0
+    offset: Finite = 0.0
     least: Finite | None = None
     interval: Interval = Interval()
 
@@ -107,22 +108,29 @@ class Grid(Continuous):
 
     @property
     def treatment(self) -> str:
-        maps = {0: "", 1: ", log", 2: ", logit"}
-        return "dequantised" + maps[(self.interval.low is not None) + (self.interval.high is not None)]
+        return "dequantised" + ("" if self.interval.open else f", {self.interval.map_name}")
 
     @property
     def expected(self) -> str:
-        base = "a whole number" if self.step == 1 else f"a multiple of {self.step:g}"
-        if self.interval != Interval():
+        multiple = (
+            f"a multiple of {self.step:g}" if self.offset == 0 else f"{self.offset:g} plus a multiple of {self.step:g}"
+        )
+        base = "a whole number" if self.step == 1 else multiple
+        if not self.interval.open:
             return f"{base} {self.interval}"
         return base if self.least is None else f"{base}, at least {self.least:g}"
 
+    @property
+    def _coarse(self) -> bool:
+        """Whether the grid is other than decimals of a few digits."""
+        return self.step >= 1 or self.offset != 0 or abs(1 / self.step - np.rint(1 / self.step)) > 1e-6
+
     def _cells(self, x: Any) -> Any:
-        return x / self.step if self.step >= 1 else x * np.rint(1 / self.step)
+        return (x - self.offset) / self.step if self._coarse else x * np.rint(1 / self.step)
 
     def _numbers(self, cells: Any) -> Any:
         # A division by ten gives the number that "0.1" reads as, a multiplication by 0.1 does not.
-        return cells * self.step if self.step >= 1 else cells / np.rint(1 / self.step)
+        return self.offset + cells * self.step if self._coarse else cells / np.rint(1 / self.step)
 
     def to_line(self, array: Any, noise: Array) -> tuple[Array, Array, Array]:
         x = numbers_of(array)

@@ -1,22 +1,27 @@
-"""Maps of an interval, bounded on one or both sides, to the real line: logarithm and logit."""
+"""Maps of an interval, bounded on one or both sides, to the real line: logarithm, logit and probit."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import model_validator
-from scipy.special import expit
+from pydantic import Field, model_validator
+from scipy.special import expit, log_ndtr, ndtr, ndtri, ndtri_exp
 
 from pushforward.array_types import Array
 from pushforward.errors import OptionError
 from pushforward.estimators.columns.standard import Finite, Strict
 
+_LOG_ROOT = 0.5 * float(np.log(2 * np.pi))
 _UNBOUNDED = np.finfo(float).max
 
 
 class Interval(Strict):
-    """The open interval from ``low`` to ``high``; None is no bound.
+    """The open interval from ``low`` to ``high``, None for no bound, and its map to the real line.
+
+    form: ``"log"`` for the logarithm of the distance to one bound and the logit between two. ``"probit"`` for the
+    normal quantile of the probability under the uniform distribution between two bounds, or under the exponential
+    distribution of mean ``scale`` from one: a density that is finite at a bound gets a normal tail there.
 
     >>> import numpy as np
     >>> points, log_slopes = Interval(low=0.0).encode(np.array([1.0, 2.0]))
@@ -26,6 +31,8 @@ class Interval(Strict):
 
     low: Finite | None = None
     high: Finite | None = None
+    form: Literal["log", "probit"] = "log"
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Interval:
@@ -41,6 +48,9 @@ class Interval(Strict):
 
     def encode(self, x: Array) -> tuple[Array, Array]:
         """Points on the real line and log-slopes of ``x`` inside the interval, ``(N,)`` each."""
+        return self._encode_probit(x) if self.form == "probit" else self._encode_log(x)
+
+    def _encode_log(self, x: Array) -> tuple[Array, Array]:
         below = None if self.low is None else np.log(x - self.low)
         above = None if self.high is None else np.log(self.high - x)
         if below is not None and above is not None and self.low is not None and self.high is not None:
@@ -48,21 +58,42 @@ class Interval(Strict):
         if below is not None:
             return below, -below
         if above is not None:
-            return -above, -above
+            return np.asarray(-above), np.asarray(-above)
         return x, np.zeros(len(x))
+
+    def _encode_probit(self, x: Array) -> tuple[Array, Array]:
+        if self.low is not None and self.high is not None:
+            width = self.high - self.low
+            below, above = (x - self.low) / width, (self.high - x) / width
+            points = np.where(below < 0.5, ndtri(below), -ndtri(above))
+            return points, np.asarray(points**2 / 2 + _LOG_ROOT - np.log(width))
+        if self.low is None and self.high is None:
+            return x, np.zeros(len(x))
+        times = (x - self.low if self.low is not None else self.high - x) / self.scale
+        points = -ndtri_exp(-times)
+        slopes = points**2 / 2 + _LOG_ROOT - times - np.log(self.scale)
+        return np.asarray(points if self.low is not None else -points), np.asarray(slopes)
 
     def decode(self, points: Array) -> Array:
         """The inverse of `encode`."""
         with np.errstate(over="ignore"):
-            if self.low is not None and self.high is not None:
-                x = self.low + (self.high - self.low) * expit(points)
-            elif self.low is not None:
-                x = self.low + np.exp(points)
-            elif self.high is not None:
-                x = self.high - np.exp(-points)
-            else:
-                x = points
+            x = self._decode_probit(points) if self.form == "probit" else self._decode_log(points)
         return np.asarray(np.clip(x, -_UNBOUNDED, _UNBOUNDED))
+
+    def _decode_log(self, points: Array) -> Array:
+        if self.low is not None and self.high is not None:
+            return np.asarray(self.low + (self.high - self.low) * expit(points))
+        if self.low is not None:
+            return np.asarray(self.low + np.exp(points))
+        return points if self.high is None else np.asarray(self.high - np.exp(-points))
+
+    def _decode_probit(self, points: Array) -> Array:
+        if self.low is not None and self.high is not None:
+            width = self.high - self.low
+            return np.asarray(np.where(points < 0, self.low + width * ndtr(points), self.high - width * ndtr(-points)))
+        if self.low is not None:
+            return np.asarray(self.low - self.scale * log_ndtr(-points))
+        return points if self.high is None else np.asarray(self.high + self.scale * log_ndtr(points))
 
     def inside(self, x: Array, dtype: Any) -> Array:
         """``x`` as float ``dtype``, with values that rounding put on or beyond a bound at the nearest value inside."""
@@ -76,6 +107,20 @@ class Interval(Strict):
             bound = dtype(self.high)
             most = bound if float(bound) < self.high else np.nextafter(bound, dtype(-np.inf))
         return np.asarray(np.clip(x, least, most))
+
+    @property
+    def open(self) -> bool:
+        """Whether there is no bound."""
+        return self.low is None and self.high is None
+
+    @property
+    def map_name(self) -> str:
+        """The map in a word."""
+        if self.open:
+            return "identity"
+        if None in (self.low, self.high):
+            return "log" if self.form == "log" else "probit of exponential"
+        return "logit" if self.form == "log" else "probit"
 
     def __str__(self) -> str:
         if self.low is not None and self.high is not None:

@@ -9,21 +9,19 @@ import numpy as np
 
 from pushforward.array_types import Array
 from pushforward.errors import DataError
+from pushforward.estimators.columns.atoms import find_atoms, share_of_atoms
 from pushforward.estimators.columns.categories import Category
 from pushforward.estimators.columns.continuous import Bounded, Grid, Periodic, Real
+from pushforward.estimators.columns.grids import Steps, find_grid
 from pushforward.estimators.columns.hints import Hint
 from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.kinds import Kind
 from pushforward.estimators.columns.standard import Distinct, Standard
 
 _LARGEST = 1e300
-# An atom: the share of rows, the fewest rows, and how much more common it is than its neighbours.
-_SHARE, _ROWS, _SPIKE, _MOST_ATOMS = 0.01, 5, 5.0, 10
 # Deviations from the median of a value that is named.
 _WILD = 1_000
 _FEW_INTEGERS, _FEW_NUMBERS = 40, 20
-# Floats beyond this are not taken for integers.
-_WHOLE = 2.0**40
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,9 @@ def numeric_kind(name: str, distinct: Distinct, hint: Hint, *, whole_type: bool,
         word = "whole numbers" if _whole(distinct.values) else "different values"
         reason = f"{len(distinct)} {word} in {distinct.rows:,} rows"
         return NumericGuess(Category(labels=tuple(distinct.values.tolist())), (), reason)
-    atoms = _atoms(distinct, hint, whole_type)
+    atoms = find_atoms(distinct, hint, whole_type)
     rest = distinct.where(~np.isin(distinct.values, atoms))
-    said = _share_of_atoms(distinct, atoms)
+    said = share_of_atoms(distinct, atoms)
     if not len(rest):
         return NumericGuess(Category(labels=tuple(distinct.values[finite].tolist())), _infinite(distinct), "few values")
     kind, reason = _rest(name, rest, atoms, hint, whole_type, single)
@@ -72,63 +70,25 @@ def _few(distinct: Distinct, whole_type: bool) -> bool:
     return (count == 2 and rows >= 6) or (count <= _FEW_NUMBERS and rows >= 20 * count)
 
 
-def _atoms(distinct: Distinct, hint: Hint, whole_type: bool) -> tuple[float, ...]:
-    """Values with a mass of their own: those of a hint, infinities, and those far commoner than their neighbours."""
-    values, counts = distinct.values, distinct.counts
-    if hint.atoms:
-        return tuple(sorted({*hint.atoms, *_infinite(distinct)}))
-    infinite = _infinite(distinct)
-    on_bounds: list[float] = []
-    if hint.word in ("positive", "bounded") and not whole_type:
-        on_bounds = [bound for bound in (hint.low, hint.high) if bound is not None and bound in values]
-    if hint.word in ("real", "integer", "period"):
-        return infinite
-    chosen = np.zeros(len(values), dtype=bool)
-    if not whole_type:
-        chosen[[0, -1]] = True
-        chosen &= np.isin(values, (0.0, 1.0, 100.0)) & (counts > np.median(counts))
-        chosen &= counts >= max(_SHARE * distinct.rows, 2)
-    chosen[_spikes(counts, distinct.rows)] = True
-    chosen &= np.isfinite(values)
-    largest = sorted(np.flatnonzero(chosen).tolist(), key=lambda i: (-int(counts[i]), i))[:_MOST_ATOMS]
-    return tuple(sorted({*infinite, *on_bounds, *values[largest].tolist()}))
-
-
-def _spikes(counts: Array, rows: int) -> Array:
-    """The places of values that are common, and much commoner than the three distinct values on each side."""
-    spikes = []
-    for place in np.flatnonzero(counts >= max(_SHARE * rows, _ROWS)).tolist():
-        around = np.concatenate([counts[max(place - 3, 0) : place], counts[place + 1 : place + 4]])
-        if not len(around) or counts[place] >= _SPIKE * np.median(around):
-            spikes.append(place)
-    return np.asarray(spikes, dtype=np.int64)
-
-
-def _share_of_atoms(distinct: Distinct, atoms: tuple[float, ...]) -> str:
-    if not atoms:
-        return ""
-    shares = [(atom, distinct.counts[distinct.values == atom].sum() / distinct.rows) for atom in atoms]
-    return "; " + ", ".join(f"{share:.1%} of rows are {atom:g}" for atom, share in shares[:4])
-
-
 def _rest(
     name: str, rest: Distinct, atoms: tuple[float, ...], hint: Hint, whole_type: bool, single: bool
 ) -> tuple[Kind, str]:
     """The kind of the values that are no atoms, and the reason."""
     if hint.word == "period" and hint.low is not None and hint.high is not None:
         return _periodic(rest, hint.low, hint.high, whole_type)
-    step = 1.0 if whole_type or hint.word == "integer" else None
+    grid = Steps(1.0) if whole_type or hint.word == "integer" else None
     if hint.word == "integer" and not _whole(rest.values):
         value = rest.values[rest.values != np.floor(rest.values)][0]
         raise DataError(f"column {name!r} has {value:g}, where the kind {hint.text} takes whole numbers")
-    if step is None and hint.word == "":
-        step = _step(rest, single)
+    if grid is None and hint.word == "":
+        grid = find_grid(rest, single)
     if hint.word == "real":
         return Real(unit=Standard.of(rest)), "as you said"
-    interval, reason = _interval(name, rest, atoms, hint, step)
-    if step is not None:
-        return _grid(rest, step, interval, reason, whole_type)
-    if interval == Interval():
+    interval, reason = _interval(name, rest, atoms, hint, None if grid is None else grid.step)
+    interval = _suited(interval, rest)
+    if grid is not None:
+        return _grid(rest, grid, interval, reason, whole_type)
+    if interval.open:
         unit = Standard.of(rest)
         return Real(unit=unit), "numbers" if unit.tail is None else "numbers with a heavy tail" + _wild(rest, unit)
     line, _ = interval.encode(rest.values)
@@ -160,23 +120,6 @@ def _periodic(rest: Distinct, low: float, high: float, whole_type: bool) -> tupl
     return kind, f"as you said; the widest empty arc is {gaps[widest]:.3g}"
 
 
-def _step(rest: Distinct, single: bool) -> float | None:
-    """The step of a grid on which all values lie: 1, or a power of ten where values repeat; None without one."""
-    values = rest.values
-    if np.abs(values).max() > _WHOLE:
-        return None
-    if _whole(values):
-        return 1.0
-    if len(rest) > rest.rows / 5:
-        return None
-    for digits in range(1, 7):
-        cells = values * 10.0**digits
-        tolerance = np.abs(cells) * (1e-6 if single else 1e-14) + 1e-9
-        if (np.abs(cells - np.rint(cells)) <= tolerance).all() and tolerance.max() < 0.1:
-            return float(10.0**-digits)
-    return None
-
-
 def _interval(
     name: str, rest: Distinct, atoms: tuple[float, ...], hint: Hint, step: float | None
 ) -> tuple[Interval, str]:
@@ -201,7 +144,32 @@ def _interval(
         return Interval(low=0.0, high=1.0), "all within 0 to 1, and near both"
     if low is None and lowest >= 0 and (lowest > 0 or step) and (positive := _positive(rest, half)):
         low, reason = -half if step else 0.0, positive
+    if low is None and high is not None and 0 <= lowest - half < 0.1 * (high - lowest):
+        low = 0.0 - half
     return Interval(low=low, high=high), reason
+
+
+def _suited(interval: Interval, rest: Distinct) -> Interval:
+    """The interval with the form of the map that makes the values closer to normal."""
+    if interval.open:
+        return interval
+    distance = 1.0
+    if interval.high is None or interval.low is None:
+        edge = interval.low if interval.high is None else interval.high
+        distance = float(np.average(np.abs(rest.values - edge), weights=rest.counts))
+    forms = (interval, interval.model_copy(update={"form": "probit", "scale": max(distance, np.finfo(float).tiny)}))
+    return max(forms, key=lambda form: _normality(form, rest))
+
+
+def _normality(interval: Interval, rest: Distinct) -> float:
+    """The mean log-density of the values under a normal distribution of the encoded values, up to a constant."""
+    points, slopes = interval.encode(rest.values)
+    if not (np.isfinite(points).all() and np.isfinite(slopes).all()):
+        return -np.inf
+    values, unit_slopes = Standard.of(Distinct(points, rest.counts)).encode(points)
+    mean = np.average(values, weights=rest.counts)
+    variance = np.average((values - mean) ** 2, weights=rest.counts)
+    return float(np.average(slopes + unit_slopes, weights=rest.counts) - 0.5 * np.log(max(variance, 1e-300)))
 
 
 def _positive(rest: Distinct, shift: float) -> str:
@@ -209,7 +177,7 @@ def _positive(rest: Distinct, shift: float) -> str:
     if rest.rows < 20:
         return ""
     q01, q05, q50, q95, q99 = rest.quantiles((0.01, 0.05, 0.5, 0.95, 0.99)) + shift
-    if q01 <= 0 or not q95 > q05:
+    if q01 <= 0 or not q95 > 1.05 * q05:
         return ""
 
     def skew(low: float, middle: float, high: float) -> float:
@@ -220,14 +188,20 @@ def _positive(rest: Distinct, shift: float) -> str:
     below, above = rest.quantiles((0.16, 0.84)) + shift
     if shift == 0 and rest.rows >= 100 and rest.counts[rest.values < 0.05 * (above - below)].sum() >= 0.01 * rest.rows:
         return "all positive, and dense down to 0"
+    moved = Distinct(rest.values + shift, rest.counts)
+    gain = _normality(Interval(low=0.0), moved) - _normality(Interval(), moved)
+    if rest.rows >= 100 and gain > 0.1:
+        return "all positive, with logarithms closer to normal"
     return ""
 
 
-def _grid(rest: Distinct, step: float, interval: Interval, reason: str, whole_type: bool) -> tuple[Kind, str]:
+def _grid(rest: Distinct, grid: Steps, interval: Interval, reason: str, whole_type: bool) -> tuple[Kind, str]:
     points, _ = interval.encode(rest.values)
-    least = 0.0 if rest.values[0] >= 0 else None
-    grid = "all whole numbers" if step == 1 else f"all multiples of {step:g}, repeated"
-    base = "type integer" if whole_type else grid
-    base += f", {len(rest):,} different"
-    kind = Grid(step=step, least=least, interval=interval, unit=Standard.of(Distinct(points, rest.counts)))
-    return kind, f"{base}; {reason}" if reason else base
+    least = 0.0 if rest.values[0] >= 0 and grid.offset == 0 else None
+    if grid.step == 1:
+        base = "type integer" if whole_type else "all whole numbers"
+    else:
+        base = f"repeated values at steps of {grid.step:.4g}"
+    unit = Standard.of(Distinct(points, rest.counts))
+    kind = Grid(step=grid.step, offset=grid.offset, least=least, interval=interval, unit=unit)
+    return kind, f"{base}, {len(rest):,} different" + (f"; {reason}" if reason else "")

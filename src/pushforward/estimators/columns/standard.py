@@ -74,7 +74,8 @@ class Standard(Strict):
         values = distinct.values
         if scale <= 0 and len(distinct) > 1:
             deviations = np.abs(values - location)
-            scale = float(deviations[deviations > 0].min())
+            scale = float(deviations[deviations > 0].min(initial=np.inf))
+            scale = scale if np.isfinite(scale) else 0.0
         if not scale > 0:
             scale = abs(location) or 1.0
         scale = max(float(scale), float(np.spacing(abs(location))), np.finfo(float).tiny)

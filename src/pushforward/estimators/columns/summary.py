@@ -22,8 +22,8 @@ def summary(columns: Sequence[Column], rows: int, width: int) -> str:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, width=width)
     table.add_column("column", max_width=width // 4, overflow="fold")
     table.add_column("kind", no_wrap=True)
-    table.add_column("treatment", min_width=min(16, width // 5), overflow="fold")
-    table.add_column("reason", ratio=1, overflow="fold")
+    table.add_column("treatment", max_width=width * 3 // 10, overflow="fold")
+    table.add_column("reason", min_width=width // 4, ratio=1, overflow="fold")
     for column in columns[:_MOST_COLUMNS]:
         name = column.name if column.modelled else f"({column.name})"
         cells = (name, column.kind.label, column.treatment, column.reason)
