@@ -35,6 +35,8 @@ KINDS: dict[str, tuple[Any, str | None, str]] = {
     "small": (RNG.integers(0, 256, N).astype(np.uint8), None, "integer"),
     "count": (RNG.geometric(0.01, N), None, "integer"),
     "tenths": (RNG.integers(-20, 20, N) / 10, None, "rounded"),
+    "standardised": (((RNG.integers(0, 100, N) - 50) / 28.9).round(4), None, "rounded"),
+    "in steps": (3 + 0.7 * RNG.integers(0, 90, N), None, "rounded"),
     "two": (RNG.choice([0.1, 1.0], N), None, "few values"),
     "text": (RNG.choice(["FR", "DE", "Österreich"], N), None, "category"),
     "zip": (RNG.choice([1010, 8010, 5020], N), "category", "integer"),
@@ -258,3 +260,18 @@ def test_small_tables_get_the_kinds_that_a_reader_expects(name: str) -> None:
     for key in back:
         expected = [value % 360 for value in columns[key]] if key == "angle" else columns[key]
         assert pyarrow.array(back[key], from_pandas=True).to_pylist() == pytest.approx(expected)
+
+
+def test_a_value_that_no_training_row_had_is_possible_on_the_grid() -> None:
+    column = ((np.delete(np.arange(100), 40).repeat(4) - 50) / 28.9).round(4)
+    plan = ColumnPlan.guess({"x": RNG.permutation(column)})
+    assert plan.encode({"x": [-10 / 28.9, 0.0001, 0.01]}).impossible.tolist() == [False, False, True]
+    assert "steps of 0.0346" in plan.columns[0].reason
+
+
+def test_heaped_values_are_no_atoms_and_zeros_caps_and_sentinels_are() -> None:
+    heaped = 5 * RNG.binomial(40, 0.5, 2000) + 0.25 * RNG.choice([0, 1], 2000, p=[0.9, 0.1])
+    assert not ColumnPlan.guess({"x": heaped}).modelled[0].atoms
+    values = RNG.normal(10, 1, 2000)
+    values[:100], values[100:130], values[130:] = 0, -999, np.minimum(values[130:], 11.5)
+    assert ColumnPlan.guess({"x": values}).modelled[0].atoms == (-999.0, 0.0, 11.5)

@@ -14,6 +14,8 @@ from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.kinds import Continuous, numbers_of
 from pushforward.estimators.columns.standard import Finite
 
+MAX_KNOWN = 1_000
+
 Step = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -89,12 +91,15 @@ class Grid(Continuous):
     """Values ``offset + k * step``, such as integers, made continuous by uniform noise of half a step to each side.
 
     least: the smallest possible value, to which decoded values are raised. interval: bounds half a step from a value,
-    with the log or logit between them.
+    with a map to the real line. digits: decimal places to which values were rounded after they were scaled.
+    known: such values of the training table, which are given back exactly.
     """
 
     kind: Literal["integer"] = "integer"
     step: Step = 1.0
     offset: Finite = 0.0
+    digits: Annotated[int, Field(ge=0, le=20)] | None = None
+    known: Annotated[tuple[Finite, ...], Field(max_length=MAX_KNOWN)] = ()
     least: Finite | None = None
     interval: Interval = Interval()
 
@@ -125,23 +130,37 @@ class Grid(Continuous):
         """Whether the grid is other than decimals of a few digits."""
         return self.step >= 1 or self.offset != 0 or abs(1 / self.step - np.rint(1 / self.step)) > 1e-6
 
+    @property
+    def _rounding(self) -> float:
+        """The distance from the grid, in steps, that is taken for rounding."""
+        return 1e-6 if self.offset == 0 else 0.05
+
     def _cells(self, x: Any) -> Any:
         return (x - self.offset) / self.step if self._coarse else x * np.rint(1 / self.step)
 
     def _numbers(self, cells: Any) -> Any:
         # A division by ten gives the number that "0.1" reads as, a multiplication by 0.1 does not.
-        return self.offset + cells * self.step if self._coarse else cells / np.rint(1 / self.step)
+        if not self._coarse:
+            return cells / np.rint(1 / self.step)
+        x = self.offset + cells * self.step
+        x = x if self.digits is None else np.round(x, self.digits)
+        if not self.known:
+            return x
+        known = np.asarray(self.known)
+        near = known[np.minimum(np.searchsorted(known, x - self.step / 2), len(known) - 1)]
+        return np.where(np.abs(near - x) <= self.step * self._rounding, near, x)
 
     def to_line(self, array: Any, noise: Array) -> tuple[Array, Array, Array]:
         x = numbers_of(array)
         cells = self._cells(x)
         with np.errstate(invalid="ignore"):
             off = np.abs(cells - np.rint(cells))
-        possible = np.isfinite(x) & (off <= np.maximum(1e-6, np.abs(cells) * 1e-7)) & (off < 0.1)
+        possible = np.isfinite(x) & (off <= np.maximum(self._rounding, np.abs(cells) * 1e-7)) & (off < 0.1)
         possible &= self.interval.contains(x)
         if self.least is not None:
             possible &= x >= self.least - self.step / 2
-        moved = self._numbers(np.where(possible, np.rint(cells), 0)) + self.step * (noise - 0.5)
+        centres = np.where(possible, np.rint(cells), 0)
+        moved = self.offset * self._coarse + (centres + noise - 0.5) * self.step
         points, log_slopes = np.zeros(len(x)), np.zeros(len(x))
         safe = self.interval.inside(moved, np.float64)
         points[possible], log_slopes[possible] = self.interval.encode(safe[possible])

@@ -11,15 +11,20 @@ from pushforward.estimators.columns.standard import Distinct
 
 # Floats beyond this are not taken for integers.
 _LARGEST = 2.0**40
-# Values that are no integers lie on a grid if they are repeated so often on average, and the grid has so many cells.
-_REPEATS, _MOST_CELLS = 2.0, 10_000_000
+# Values that are no integers lie on a grid if each is repeated so often on average, if this share of its cells is
+# taken, and if there are so many values that it is no chance.
+_REPEATS, _TAKEN, _FEWEST = 2.0, 0.05, 6
+# The largest distance from the grid, in steps, of values that were rounded after they were scaled.
+_ROUNDING = 0.02
+_MOST_DIGITS = 12
 
 
 class Steps(NamedTuple):
-    """The values ``offset + k * step`` for integers k."""
+    """The values ``offset + k * step`` for integers k, rounded to ``digits`` decimal places."""
 
     step: float
     offset: float = 0.0
+    digits: int | None = None
 
 
 def find_grid(rest: Distinct, single: bool) -> Steps | None:
@@ -32,24 +37,30 @@ def find_grid(rest: Distinct, single: bool) -> Steps | None:
         return None
     if (values == np.floor(values)).all():
         return Steps(1.0)
-    if len(rest) * _REPEATS > rest.rows or len(rest) < 3:
+    if len(rest) * _REPEATS > rest.rows or len(rest) < _FEWEST:
         return None
-    relative = 1e-6 if single else 1e-14
+    most = len(rest) / _TAKEN
     for digits in range(1, 7):
-        if _fits(values * 10.0**digits, relative, 1e-9):
+        cells = values * 10.0**digits
+        if cells[-1] - cells[0] > most:
+            break
+        tolerance = np.abs(cells) * (1e-6 if single else 1e-14) + 1e-9
+        if tolerance.max() < 0.1 and (np.abs(cells - np.rint(cells)) <= tolerance).all():
             return Steps(float(10.0**-digits))
-    shortest = float(np.diff(values).min())
-    for divisor in (1, 2, 3, 4, 5):
-        cells = (values - values[0]) / shortest * divisor
-        if cells[-1] > _MOST_CELLS:
+    return next((grid for divisor in (1, 2, 3, 4, 5) if (grid := _equal_steps(values, divisor, most))), None)
+
+
+def _equal_steps(values: Array, divisor: int, most: float) -> Steps | None:
+    """The grid of which the shortest distance is ``divisor`` steps, if all values are on it up to rounding."""
+    gaps = np.diff(values)
+    step, offset = float(gaps.min()) / divisor, float(values[0])
+    for _ in range(2):
+        # Counted from gap to gap, so that an error of the step does not add up before the fit removes it.
+        places = np.concatenate([[0.0], np.cumsum(np.rint(gaps / step))])
+        if places[-1] > most:
             return None
-        # The shortest distance has the rounding of its two ends, which the number of cells multiplies.
-        step = (values[-1] - values[0]) / np.rint(cells[-1])
-        if _fits((values - values[0]) / step, relative, 1e-4 if single else 1e-6):
-            return Steps(float(step), float(values[0]))
-    return None
-
-
-def _fits(cells: Array, relative: float, absolute: float) -> bool:
-    tolerance = np.abs(cells) * relative + absolute
-    return bool(tolerance.max() < 0.1 and (np.abs(cells - np.rint(cells)) <= tolerance).all())
+        step, offset = (float(value) for value in np.polyfit(places, values, 1))
+    if (np.abs((values - offset) / step - places) > _ROUNDING).any():
+        return None
+    digits = next((d for d in range(_MOST_DIGITS + 1) if (np.round(values, d) == values).all()), None)
+    return Steps(step, offset, digits)

@@ -11,7 +11,7 @@ from pushforward.array_types import Array
 from pushforward.errors import DataError
 from pushforward.estimators.columns.atoms import find_atoms, share_of_atoms
 from pushforward.estimators.columns.categories import Category
-from pushforward.estimators.columns.continuous import Bounded, Grid, Periodic, Real
+from pushforward.estimators.columns.continuous import MAX_KNOWN, Bounded, Grid, Periodic, Real
 from pushforward.estimators.columns.grids import Steps, find_grid
 from pushforward.estimators.columns.hints import Hint
 from pushforward.estimators.columns.interval import Interval
@@ -90,7 +90,9 @@ def _rest(
         return _grid(rest, grid, interval, reason, whole_type)
     if interval.open:
         unit = Standard.of(rest)
-        return Real(unit=unit), "numbers" if unit.tail is None else "numbers with a heavy tail" + _wild(rest, unit)
+        reason = "numbers" if unit.tail is None else "numbers with a heavy tail" + _wild(rest, unit)
+        repeats = rest.rows / len(rest)
+        return Real(unit=unit), reason + (f"; each value occurs {repeats:.1f} times" if repeats >= 2 else "")
     line, _ = interval.encode(rest.values)
     return Bounded(interval=interval, unit=Standard.of(Distinct(line, rest.counts))), reason
 
@@ -203,5 +205,6 @@ def _grid(rest: Distinct, grid: Steps, interval: Interval, reason: str, whole_ty
     else:
         base = f"repeated values at steps of {grid.step:.4g}"
     unit = Standard.of(Distinct(points, rest.counts))
-    kind = Grid(step=grid.step, offset=grid.offset, least=least, interval=interval, unit=unit)
+    known = tuple(rest.values.tolist()) if grid.offset and len(rest) <= MAX_KNOWN else ()
+    kind = Grid(**grid._asdict(), known=known, least=least, interval=interval, unit=unit)
     return kind, f"{base}, {len(rest):,} different" + (f"; {reason}" if reason else "")
