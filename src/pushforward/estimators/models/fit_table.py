@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pushforward import flows, processors
-from pushforward.errors import DataError
+from pushforward.errors import DataError, DegenerateDataWarning
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.models.blend import Blend
 from pushforward.estimators.models.column_chain import Chain
@@ -44,6 +45,8 @@ _VALIDATION, _MOST_VALIDATION, _BLEND_ROWS = 10, 20_000, 5000
 # Fraction of the time for the mixture, and for the nets and flows that are trained side by side.
 _MIXTURE_TIME, _JOINT_TIME = 0.15, 0.75
 _MOST_CONTEXT = 512
+# Nets in an ensemble, and passes over the rows of the training of one.
+_MOST_NETS, _EPOCHS = 4, 120
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,37 @@ class _Limit:
         return None if self.seconds is None else fraction * self.seconds
 
 
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """Training rows and validation rows with their weights."""
+
+    rows: EncodedRows
+    weights: Tensor
+    validation: EncodedRows
+    validation_weights: Tensor
+
+
+class _Folds:
+    """Splits of rows into training and validation rows: the validation rows of different folds are different.
+
+    Of few rows nothing is held out: they validate themselves.
+    """
+
+    def __init__(self, rows: EncodedRows, weights: Tensor, seed: int) -> None:
+        self.rows, self.weights = rows, weights
+        self.order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+        self.held_out = 0 if len(rows) < _FEW else min(_MOST_VALIDATION, max(4, len(rows) // _VALIDATION))
+        self.count = _MOST_NETS if self.held_out else 1
+
+    def split(self, fold: int) -> _Split:
+        """The split whose validation rows are those of a fold."""
+        start, end = fold * self.held_out, (fold + 1) * self.held_out
+        train, validation = torch.cat([self.order[:start], self.order[end:]]), self.order[start:end]
+        validation = validation if self.held_out else train
+        rows, weights = self.rows, self.weights
+        return _Split(rows.take(train), weights[train], rows.take(validation), weights[validation])
+
+
 class _Job:
     """The state of one fit."""
 
@@ -125,12 +159,10 @@ class _Job:
         self.started, self.stop, self.notes = clock(), threading.Event(), list[str]()
         weights = torch.ones(len(rows), dtype=torch.float64) if weights is None else weights
         self.few, self.small = len(rows) < _FEW, len(rows) < _SMALL
-        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-        held_out = 0 if self.few else min(_MOST_VALIDATION, max(4, len(rows) // _VALIDATION))
-        train, validation = order[held_out:], order[:held_out]
-        self.rows, self.weights = rows.take(train), weights[train]
-        self.validation = self.rows if self.few else rows.take(validation)
-        self.validation_weights = self.weights if self.few else weights[validation]
+        self.folds = _Folds(rows, weights, seed)
+        self.first = first = self.folds.split(0)
+        self.rows, self.weights = first.rows, first.weights
+        self.validation, self.validation_weights = first.validation, first.validation_weights
 
     def run(self) -> TableModel:
         """Train the members and weigh them."""
@@ -144,8 +176,9 @@ class _Job:
             max_components=1 if self.few else 100,
             seed=self.seed,
         )
-        net, trained = self._train_side_by_side()
-        chain = Chain([net])
+        nets, trained = self._train_side_by_side()
+        # The weights are chosen with the net that has not seen the validation rows.
+        chain = Chain(nets[:1])
         members: list[Member] = [MixtureMember(mixture, self.targets), ChainMember(chain)]
         members += [FlowMember(flow, name, self._block(), chain) for name, flow in trained]
         self.tell(Progress("weights of the members", _MIXTURE_TIME + _JOINT_TIME))
@@ -156,25 +189,35 @@ class _Job:
         if len(blend_rows) > _BLEND_ROWS:
             blend_rows, blend_weights = blend_rows.take(torch.arange(_BLEND_ROWS)), blend_weights[:_BLEND_ROWS]
         blend = Blend.choose(members, blend_rows, blend_weights)
+        chain.nets[:] = nets
         return TableModel(self.shapes, self.targets, blend, chain, self.notes)
 
-    def _train_side_by_side(self) -> tuple[ColumnNet, list[tuple[str, Flow]]]:
-        """The net of conditional densities and the flows, one on each processor."""
+    def _train_side_by_side(self) -> tuple[list[ColumnNet], list[tuple[str, Flow]]]:
+        """The nets of conditional densities and the flows: the nets on one processor, the flows on the other.
+
+        Without flows both processors train nets.
+        """
         joint_time = self.limit.part(_MIXTURE_TIME + _JOINT_TIME)
+        left = math.inf if joint_time is None else max(0.5, self.started + joint_time - self.clock())
         wanted = [(name, self._built(name)) for name in self._flows_to_train()]
-        parallel = processors.available() > 1
-        jobs = 1 + len(wanted)
-        with ThreadPoolExecutor(max_workers=2 if parallel else 1) as pool:
-            left = math.inf if joint_time is None else max(0.5, self.started + joint_time - self.clock())
-            # The flows share one processor, the net has the other.
-            each = left / max(1, len(wanted)) if parallel else left / jobs
-            net = pool.submit(self._train_net, left if parallel else each)
+        workers = 2 if processors.available() > 1 else 1
+        # On one processor nets and flows take turns.
+        of_nets, of_flows = (left, left) if workers > 1 else (left / (1 + len(wanted)),) * 2
+        trainers = workers if not wanted else 1
+        with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
+            # The column plan has said what such columns are.
+            warnings.simplefilter("ignore", DegenerateDataWarning)
+            nets = [pool.submit(self._train_nets, i, trainers, of_nets) for i in range(trainers)]
+            each = of_flows / max(1, len(wanted)) if workers > 1 else of_flows
             futures = [(name, pool.submit(self._train_flow, name, flow, each)) for name, flow in wanted]
             try:
-                return self._wait(net), [(name, flow) for name, f in futures if (flow := self._wait(f)) is not None]
+                trained = [self._wait(future) for future in nets]
+                of_block = [(name, flow) for name, f in futures if (flow := self._wait(f)) is not None]
             except BaseException:
                 self.stop.set()
                 raise
+        # The first net is that of the first fold.
+        return [net for group in trained for net in group], of_block
 
     def _wait(self, future: Future[_T]) -> _T:
         while True:
@@ -194,23 +237,42 @@ class _Job:
         """The columns in which every row has a value, and nothing else."""
         return [j for j, shape in enumerate(self.shapes) if shape.states == 1]
 
-    def _train_net(self, seconds: float) -> ColumnNet:
+    def _train_nets(self, first: int, stride: int, seconds: float) -> list[ColumnNet]:
+        """Nets for the folds ``first``, ``first + stride``, ... while time is left: few rows are soon learned."""
         lower_threads(1)
+        end = self.clock() + seconds
+        nets: list[ColumnNet] = []
+        for fold in range(first, self.folds.count, stride):
+            start = self.clock()
+            nets.append(self._train_net(fold, end - start))
+            if self.few or end - self.clock() < self.clock() - start or self.stop.is_set():
+                break
+        return nets
+
+    def _train_net(self, fold: int, seconds: float) -> ColumnNet:
         net = ColumnNet(self.shapes, targets=self.targets, hidden=64 if self.small else 128)
-        net.reset(torch.Generator().manual_seed(self.seed))
+        net.reset(torch.Generator().manual_seed(self.seed + fold))
+        split = self.first if fold == 0 else self.folds.split(fold)
         if self.few:
-            net.start_from(self.rows, self.weights)
+            net.start_from(split.rows, split.weights)
             return net.eval()
-        options = ColumnNetOptions(lr=4e-3, batch_size=min(512, max(32, len(self.rows) // 20)), steps=self.limit.steps)
+        size = min(512, max(32, len(split.rows) // 20))
+        epochs = math.ceil(_EPOCHS * len(split.rows) / size)
         fit_columns(
             net,
-            self.rows,
-            self.validation,
-            weights=self.weights,
-            validation_weights=self.validation_weights,
-            options=options,
+            split.rows,
+            split.validation,
+            weights=split.weights,
+            validation_weights=split.validation_weights,
+            options=ColumnNetOptions(
+                optimiser="adamw",
+                weight_decay=0.05,
+                lr=4e-3,
+                batch_size=size,
+                steps=min(self.limit.steps or epochs, epochs),
+            ),
             seconds=None if math.isinf(seconds) else seconds,
-            seed=self.seed,
+            seed=self.seed + fold,
             clock=self.clock,
             asked_to_stop=self.stop.is_set,
         )
