@@ -15,7 +15,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -272,13 +272,18 @@ def judge(task: tuple[str, int, int]) -> tuple[str, FitQuality]:
     return name, assess_fit(evidence_of(SCENARIOS[name], rows, seed), seed)
 
 
-def main() -> None:
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2000, help="training rows; half as many are held out")
     parser.add_argument("--repetitions", type=int, default=100)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", default="", help="the scenarios whose name contains this")
-    given = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    given = parse_arguments()
     names = [name for name in SCENARIOS if given.only in name]
     tasks = [(name, given.rows, seed) for name in names for seed in range(given.repetitions)]
     started, states, spoke = time.perf_counter(), Counter[tuple[str, State]](), Counter[tuple[str, str]]()

@@ -24,6 +24,9 @@ def test_a_fit_leaves_a_whole_model_with_its_report(run: Run, houses_csv: Path, 
     files = {"config.json", "model.safetensors", "split.json", "metrics.jsonl", "manifest.json"}
     assert {path.name for path in (tmp_path / "m").iterdir()} == files | {"report.html", "report.json"}
     assert "held-out (12 test rows)" in out
+    assert "\nfit: " in out
+    assert "\n  - only 12 held-out rows: a fault could stay unseen\n" in out
+    assert "numerics: good\n" in out
     assert "nats (exact)" in out
     assert "+-" in out
     assert "Gaussian, full covariance" in out
@@ -120,6 +123,7 @@ def test_a_test_file_is_the_test_part(
     code, out, _ = run("fit", houses_csv, "--test", test, "--out", tmp_path / "m", *SMALL)
     assert code == 0
     assert "held-out (20 test rows)" in out
+    assert "  - only 20 held-out rows" in out
     found = storage.load_model(tmp_path / "m").split
     assert found is not None
     assert found.test.tolist() == list(range(120, 140))

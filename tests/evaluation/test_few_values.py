@@ -8,7 +8,7 @@ import torch
 
 from pushforward import flows
 from pushforward.evaluation import calibration
-from pushforward.evaluation.likelihood_comparison import verdict
+from pushforward.evaluation.likelihood_comparison import comparison_in_words
 from pushforward.evaluation.scores import remark_on_few, standard_errors, summarise
 from pushforward.inference import importance, importance_sampling
 from pushforward.likelihood import combined
@@ -33,7 +33,7 @@ def test_few_values_are_remarked_on() -> None:
     assert remark_on_few(1, "rows") == remark_on_few(None, "rows") == remark_on_few(100, "rows") == ""
 
 
-def test_a_verdict_on_few_rows_takes_account_of_their_number() -> None:
+def test_a_comparison_on_few_rows_takes_account_of_their_number() -> None:
     def of(rows: int) -> str:
         value = {"mean": 3.0, "standard_error": 1.0, "rows": rows}
         baseline = {"role": "gaussian", "value": value, "difference": value}
@@ -41,7 +41,7 @@ def test_a_verdict_on_few_rows_takes_account_of_their_number() -> None:
             "unit": "nats", "value": value, "zero_density": 0, "not_a_number": 0, "kind": "exact",
             "kind_in_words": "exact", "baselines": [baseline],
         }  # fmt: skip
-        return verdict(likelihood, 0, True)[1]
+        return comparison_in_words(likelihood)
 
     assert "no clear difference" in of(3)
     assert "better than the best baseline" in of(1000)

@@ -268,16 +268,19 @@ def test_rows_without_density_are_said_and_not_averaged_away():
     assert like["zero_density"] == 3
     assert like["nats"]["mean"] is None
     assert like["finite_rows_only"]["rows"] == 17
-    assert numbers["state"] == "bad"
-    assert "3 of 20 held-out rows have density zero" in numbers["verdict"]
+    assert numbers["verdict"]["fit"]["state"] == "do not use"
+    assert numbers["verdict"]["fit"]["reasons"][0] == "3 of 20 held-out rows have density zero"
+    assert "3 of 20 held-out rows have density zero" in numbers["summary"]
     assert "No training history was given" in text
 
 
 def test_a_failed_check_is_in_the_verdict():
     broken = CheckReport((CheckLine("round trip", 1.0, "<= 1e-4", False, ""),))
     text, numbers = make_report(saved(build(table()), table()), table(), check=broken)
-    assert numbers["state"] == "bad"
-    assert "A numerical check failed" in numbers["verdict"]
+    reason = "round trip: 1 measured, <= 1e-4 allowed"
+    assert numbers["verdict"]["numerics"] == {"state": "do not use", "reasons": [reason]}
+    assert "numerics: do not use" in text
+    assert reason not in numbers["verdict"]["fit"]["reasons"]
     assert "failed</strong>" in text
 
 
@@ -285,7 +288,8 @@ def test_a_flow_that_is_the_truth_beats_or_equals_every_baseline():
     data = table(2000, 2)
     flow = build(data, "nice", base="normal")
     _, numbers = make_report(saved(flow, data), data, check=HEALTHY)
-    assert numbers["state"] in ("good", "fair")
+    assert numbers["verdict"]["fit"] == {"state": "good", "reasons": []}
+    assert {"classifier", "latents", "tails", "coverage"} <= set(numbers["fit_quality"]["measures"])
 
 
 def test_other_data_are_split_anew_and_said_to_be_other():
@@ -333,7 +337,7 @@ def test_data_that_do_not_fit_the_model_are_refused():
 def test_few_held_out_rows_are_no_reason_for_praise():
     data = images(12)
     _, numbers = make_report(saved(build(data), data), data, check=HEALTHY)
-    assert numbers["state"] != "good"
+    assert numbers["verdict"]["fit"]["state"] == "use with care"
 
 
 @pytest.mark.parametrize("law", ["uniform", "variational"])
@@ -342,7 +346,7 @@ def test_a_report_says_which_bound_it_gives(law):
     text, numbers = make_report(saved(build(data, dequantisation=law), data), data, history=HISTORY, check=HEALTHY)
     like = numbers["likelihood"]
     assert (like["kind"], like["dequantisation"]) == ("bound", law)
-    assert f"bits/dim (a bound, {law} dequantisation)" in numbers["verdict"]
+    assert f"bits/dim (a bound, {law} dequantisation)" in numbers["summary"]
     assert f"<td>bound, {law} dequantisation</td>" in text
     # A baseline has no noise but the uniform one.
     assert "<td>bound, uniform dequantisation</td>" in text

@@ -70,7 +70,7 @@ def test_a_flow_in_memory_and_the_same_one_saved_have_the_same_numbers(tmp_path)
     truth = saved["likelihood"]["baselines"].pop()
     assert truth["role"] == "truth"
     saved, memory = without_times(saved), without_times(memory)
-    for key in ("likelihood", "latents", "columns", "coverage", "samples", "verdict"):
+    for key in ("likelihood", "latents", "columns", "coverage", "samples", "verdict", "fit_quality", "summary"):
         assert memory[key] == saved[key]
 
 

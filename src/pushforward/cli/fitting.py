@@ -15,7 +15,7 @@ from pushforward import flows, storage
 from pushforward.cli.defaults import default_flow, defaults
 from pushforward.cli.progress import tell, tell_warnings
 from pushforward.cli.reading import tell_columns, wrap_periods
-from pushforward.cli.reporting import print_held_out, save_report, score_held_out
+from pushforward.cli.reporting import print_conclusion, save_report, score_held_out
 from pushforward.cli.run_file import LIMITS, Run, as_field_values
 from pushforward.data import DataSet, Split, load, split
 from pushforward.errors import DegenerateDataWarning
@@ -140,16 +140,16 @@ def _train(job: _Job) -> FitResult:
 
 
 def _conclude(job: _Job, result: FitResult) -> None:
-    """Print the held-out likelihood of the model and make the report, unless it is turned off."""
+    """Print the held-out likelihood of the model and the verdicts, and make the report, unless it is turned off."""
     model = storage.load_model(job.out, job.flow.device)
     print(f"saved {job.out} (best of step {result.best_step:,} of {result.steps:,}; ended by {result.stopped_by})")
     try:
         if job.run.report is not False:
             numbers = save_report(model, job.data, seed=job.run.running.chosen_seed)
-            print_held_out(numbers["likelihood"])
+            print_conclusion(numbers)
             print(f"report: {job.out / 'report.html'}")
         else:
-            print_held_out(score_held_out(model, job.data, seed=job.run.running.chosen_seed))
+            print_conclusion(score_held_out(model, job.data, seed=job.run.running.chosen_seed))
     except KeyboardInterrupt:
         tell(
             f"interrupted: the model is saved, without a report; `pushforward report {job.out} {job.run.data}` makes it"

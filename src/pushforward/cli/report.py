@@ -26,7 +26,7 @@ def report(
     """
     from pushforward.atomic_files import require_place
     from pushforward.cli.reading import read_for
-    from pushforward.cli.reporting import print_held_out, save_report
+    from pushforward.cli.reporting import print_conclusion, save_report
     from pushforward.storage import load_model
 
     if out is not None:
@@ -40,5 +40,5 @@ def report(
         test=test,
     )
     numbers = save_report(saved, rows, seed=running.chosen_seed, out=out)
-    print_held_out(numbers["likelihood"])
+    print_conclusion(numbers)
     print(f"report: {(out or model) / 'report.html'}")

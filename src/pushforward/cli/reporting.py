@@ -10,9 +10,13 @@ from typing import Any
 from pushforward import storage
 from pushforward.cli.progress import tell
 from pushforward.data import DataSet
+from pushforward.diagnostics import check
 from pushforward.evaluation.baselines import gaussian
 from pushforward.evaluation.fit_baselines import baseline_views
+from pushforward.evaluation.fit_quality import assess_fit
+from pushforward.evaluation.flow_evidence import ScoredRows, best_step_of, flow_evidence
 from pushforward.evaluation.likelihood_comparison import compare_likelihoods
+from pushforward.evaluation.samples import draw
 from pushforward.evaluation.scores import remark_on_few, score
 from pushforward.reports import report_saved_model
 from pushforward.reports.report_json import as_json
@@ -48,14 +52,31 @@ def read_history(path: Path) -> list[dict[str, Any]] | None:
 
 
 def score_held_out(model: SavedModel, data: DataSet, *, seed: int) -> dict[str, Any]:
-    """The test likelihoods of the model and of a full-covariance Gaussian, in the form of a report."""
+    """The test likelihoods of the model and of a full-covariance Gaussian, and the verdicts, as in a report."""
     flow, rows = model.flow, model.split
     assert rows is not None  # a model that was just fitted has one
     parts = {name: rows_of(flow, data, part).sample(_BASELINE_ROWS, seed) for name, part in rows.parts.items()}
     scores = score(flow, parts["test"], seed)
     on_train = score(flow, parts["train"].sample(1000, seed), seed)
     baseline = gaussian(baseline_views(flow, parts, seed))
-    return dict(as_json(compare_likelihoods(scores, on_train, [baseline], unit_of(flow), math.prod(flow.event_shape))))
+    likelihood = compare_likelihoods(scores, on_train, [baseline], unit_of(flow), math.prod(flow.event_shape))
+    samples = draw(flow, 4000, parts["test"], seed)[0] if data.kind == "table" else None
+    scored = ScoredRows(parts["train"], parts["test"], on_train, scores, [baseline])
+    step = best_step_of(model.config.training)
+    evidence = flow_evidence(flow, scored, samples, seed, columns=data.columns, best_step=step)
+    checked, contexts = parts["test"].sample(256, seed).on(flow)
+    numerics = check(flow, checked, context=contexts, seed=seed).verdict
+    verdicts = {"fit": assess_fit(evidence, seed).verdict.to_json(), "numerics": numerics.to_json()}
+    return dict(as_json({"likelihood": likelihood, "verdict": verdicts}))
+
+
+def print_conclusion(numbers: dict[str, Any]) -> None:
+    """Print the held-out likelihood and the verdicts of a report."""
+    print_held_out(numbers["likelihood"])
+    for subject, verdict in numbers["verdict"].items():
+        print(f"{subject}: {verdict['state']}")
+        for reason in verdict["reasons"]:
+            print(f"  - {reason}")
 
 
 def print_held_out(likelihood: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ NAMES: dict[Role, str] = {
     "kernels": "kernel density",
     "truth": "true density",
 }
+_RIVALS: dict[Role, str] = {"gaussian": "Gaussian", "mixture": "Gaussian mixture", "kernels": "kernel density"}
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class Baseline:
     validation: float
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+
+    @property
+    def rival(self) -> str | None:
+        """The name in a comparison with a model; None for the true density, which is no rival."""
+        return _RIVALS.get(self.role)
 
     @property
     def name(self) -> str:

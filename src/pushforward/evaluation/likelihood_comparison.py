@@ -1,4 +1,4 @@
-"""The comparison of held-out likelihoods of a flow and its baselines, as JSON values, and the verdict."""
+"""The comparison of held-out likelihoods of a flow and its baselines, as JSON values and in one sentence."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from pushforward.array_types import Array
 from pushforward.evaluation.baselines import NAMES, Baseline
 from pushforward.evaluation.scores import Scores, standard_errors, summarise
 from pushforward.units import Unit, better, in_unit
-
-# With fewer held-out rows a flow is not called good.
-_FEW_ROWS = 10
 
 
 def compare_likelihoods(
@@ -62,8 +59,8 @@ def _difference(flow: Array, other: Array, unit: Unit, dimensions: int) -> Array
         return in_unit(flow - other, unit, dimensions)
 
 
-def verdict(likelihood: dict[str, Any], samples_not_finite: int, check_passed: bool) -> tuple[str, str]:
-    """The verdict: its state ("good", "fair" or "bad") and one sentence that compares the flow with the best baseline.
+def comparison_in_words(likelihood: dict[str, Any]) -> str:
+    """One sentence with the held-out likelihood, and its difference from that of the best baseline.
 
     likelihood: the result of `compare_likelihoods`.
     """
@@ -72,35 +69,29 @@ def verdict(likelihood: dict[str, Any], samples_not_finite: int, check_passed: b
     lost = likelihood["zero_density"] + likelihood["not_a_number"]
     if lost:
         fault = "have density zero" if not likelihood["not_a_number"] else "have no finite log-likelihood"
-        return "bad", f"{lost:,} of {rows} {fault}, so the mean likelihood is not finite: this model is not usable."
+        return f"{lost:,} of {rows} {fault}, so the mean likelihood is not finite."
     value, error = likelihood["value"]["mean"], likelihood["value"]["standard_error"]
     article = {"exact": "", "bound": "a ", "estimate": "an "}[likelihood["kind"]]
     kind = f" ({article}{likelihood['kind_in_words']})" if article else ""
     sentence = f"{value:.3f}{_plus_minus(error)} {unit}{kind} on {rows}"
     sentence = sentence.replace("-", "−", 1) if value < 0 else sentence
-    state, comparison = _against_the_best([b for b in likelihood["baselines"] if b["role"] != "truth"], unit)
-    if not check_passed:
-        return "bad", f"{sentence}; {comparison}. A numerical check failed: see numerical health."
-    if samples_not_finite:
-        return "bad", f"{sentence}; {comparison}. Some of its samples are not finite."
-    if state == "good" and count < _FEW_ROWS:
-        return "fair", f"{sentence}; {comparison}, but so few rows allow no conclusion."
-    return state, f"{sentence}; {comparison}."
+    return f"{sentence}; {_against_the_best(likelihood)}."
 
 
-def _against_the_best(baselines: list[dict[str, Any]], unit: Unit) -> tuple[str, str]:
+def _against_the_best(likelihood: dict[str, Any]) -> str:
+    unit = likelihood["unit"]
     sign = -1 if better(unit) == "lower" else 1
-    finite = [b for b in baselines if b["value"]["mean"] is not None]
+    finite = [b for b in likelihood["baselines"] if b["role"] != "truth" and b["value"]["mean"] is not None]
     if not finite:
-        return "fair", "no baseline has a finite likelihood"
+        return "no baseline has a finite likelihood"
     best = max(finite, key=lambda b: sign * b["value"]["mean"])
     name, error = NAMES[best["role"]], best["difference"]["standard_error"]
     gain = sign * best["difference"]["mean"]
     if abs(gain) <= (standard_errors(best["difference"]["rows"]) * error if error else math.inf):
         difference = f"{sign * gain:+.3f}".replace("-", "−")
-        return "fair", f"no clear difference from the best baseline ({name}: {difference}{_plus_minus(error)} {unit})"
-    state, word = ("good", "better") if gain > 0 else ("bad", "worse")
-    return state, f"{abs(gain):.3f}{_plus_minus(error)} {unit} {word} than the best baseline ({name})"
+        return f"no clear difference from the best baseline ({name}: {difference}{_plus_minus(error)} {unit})"
+    word = "better" if gain > 0 else "worse"
+    return f"{abs(gain):.3f}{_plus_minus(error)} {unit} {word} than the best baseline ({name})"
 
 
 def _plus_minus(error: float | None) -> str:

@@ -37,6 +37,10 @@ class Verdict:
     state: State
     reasons: tuple[str, ...] = ()
 
+    def against(self, state: State, reason: str) -> Verdict:
+        """The verdict with one more reason, which speaks for ``state``, before the others."""
+        return Verdict(self.subject, worst((self.state, state)), (reason, *self.reasons))
+
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values."""
         return {"state": str(self.state), "reasons": list(self.reasons)}

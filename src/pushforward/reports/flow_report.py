@@ -20,12 +20,15 @@ from pushforward.diagnostics import CheckReport
 from pushforward.diagnostics import check as run_check
 from pushforward.domain_values import wrap
 from pushforward.errors import DataError, OptionError
-from pushforward.evaluation.calibration import LEVELS, coverage, latent_fit, marginal_pit
+from pushforward.evaluation.calibration import LEVELS, latent_fit, marginal_pit, region_coverage
 from pushforward.evaluation.fit_baselines import fit_baselines
+from pushforward.evaluation.fit_quality import FitEvidence, assess_fit
+from pushforward.evaluation.flow_evidence import ScoredRows, best_step_of, flow_evidence
 from pushforward.evaluation.latent_edits import Attribute, attribute_direction
-from pushforward.evaluation.likelihood_comparison import compare_likelihoods, verdict
+from pushforward.evaluation.likelihood_comparison import compare_likelihoods, comparison_in_words
 from pushforward.evaluation.samples import clamping, draw
 from pushforward.evaluation.scores import latents, score
+from pushforward.evaluation.verdict import State, Verdict
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike, as_tensor
 from pushforward.reports.page import Measurements, render
@@ -134,6 +137,7 @@ def report(
     test_rows, table = parts["test"], facts.kind == "table"
     tell(f"scoring {len(test_rows)} held-out rows")
     scores = score(flow, test_rows, seed)
+    # Data are often sorted: a random subset stands for all training rows.
     on_train = score(flow, parts["train"].sample(_TRAIN_ROWS, seed), seed)
     tell("fitting the baselines")
     baselines = fit_baselines(flow, parts, seed, facts.toy)
@@ -145,7 +149,14 @@ def report(
     clamped = clamping(flow, test_rows, seed)
     samples, beside = draw(flow, 4000 if table else 64, test_rows, seed)
     pits = marginal_pit(flow, test_rows, seed) if table else None
-    covered = coverage(flow, test_rows, seed, log_densities=scores.nats) if table else None
+    tell("judging the fit")
+    scored = ScoredRows(parts["train"], test_rows, on_train, scores, baselines)
+    step = best_step_of((run or {}).get("training", {}))
+    evidence = flow_evidence(
+        flow, scored, samples if table else None, seed, columns=facts.columns if table else None, best_step=step
+    )
+    quality = assess_fit(evidence, seed)
+    covered = _coverage(flow, evidence)
     attribute = None
     if not table and flow.context_shape is None:
         tell("computing the direction of an attribute")
@@ -154,10 +165,13 @@ def report(
         tell("checking the numerics")
         checked, contexts = test_rows.sample(256, seed).on(flow)
         check = run_check(flow, checked, context=contexts, seed=seed)
-    state, sentence = verdict(likelihood, count_not_finite(samples), check.passed)
+    numerics = _numerics(check, count_not_finite(samples), len(samples))
     numbers = as_json(
         {
-            "format": 1,
+            "format": 2,
+            "verdict": {"fit": quality.verdict.to_json(), "numerics": numerics.to_json()},
+            "summary": comparison_in_words(likelihood),
+            "fit_quality": quality.to_json(),
             "data": describe_data(facts, flow.event_shape, sizes, len(test_rows), [*facts.notes, *notes]),
             "likelihood": likelihood,
             "training": {"history": list(history or ())},
@@ -169,8 +183,6 @@ def report(
             "attribute": None if attribute is None else attribute.classes,
             "check": check.to_json(),
             "run": describe_run(flow, run or {}, seed),
-            "state": state,
-            "verdict": sentence,
         }
     )
     tell("drawing the page")
@@ -188,6 +200,22 @@ def _rows(flow: Flow, x: Rows | TensorLike, context: TensorLike | None, name: st
     checked_rows(flow, x, context, name, zero_density=True)
     contexts = None if context is None else as_tensor(context, name).detach().cpu()
     return Rows(wrap(flow.transform.domain, as_tensor(x, name).detach().cpu()), contexts)
+
+
+def _coverage(flow: Flow, evidence: FitEvidence) -> tuple[float, ...] | None:
+    """The coverage of regions of highest density; None for a conditional flow, a bound, an estimate, or undefined
+    log-densities."""
+    held_out, drawn = evidence.log_held_out, evidence.log_samples
+    if flow.kind != "exact" or flow.context_shape is not None or drawn is None or np.isnan(held_out).any():
+        return None
+    return region_coverage(held_out, drawn)
+
+
+def _numerics(check: CheckReport, not_finite: int, drawn: int) -> Verdict:
+    """The verdict on the numerics, of the check and of samples that are not finite."""
+    if not not_finite:
+        return check.verdict
+    return check.verdict.against(State.REFUSE, f"{not_finite:,} of {drawn:,} samples are not finite")
 
 
 def _attribute(flow: Flow, parts: dict[str, Rows], seed: int) -> Attribute | None:

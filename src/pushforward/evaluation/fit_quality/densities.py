@@ -70,8 +70,7 @@ def gap(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     if len(train) < 2 or len(held) < 2:
         return []
     difference, p_value = mean_difference(train, held)
-    features = 1 if evidence.held_out is None else evidence.held_out.shape[1]
-    care = max(0.2, 0.02 * features)
+    care = max(0.2, 0.02 * evidence.size)
     reason = f"training rows score {difference:.2g} nats better than held-out rows: the model is overfitted"
     values = {"nats": difference, "training_rows": len(train)}
     return [Finding("gap", reason, p_value, difference, care, 10 * care, values)]

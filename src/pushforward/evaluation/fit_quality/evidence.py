@@ -23,6 +23,7 @@ class FitEvidence:
     computes them from the samples. latents: ``(M, L)`` values of the base's distribution function, uniform and
     independent if the model is right. rivals: log-densities ``(M,)`` of the held-out rows under other densities, by
     name. weights: ``(M,)`` of the held-out rows. names: of the D columns. best_step: the training step of the model.
+    exact: whether log-densities are exact, neither bounds nor estimates. dimensions: of a row; None: D, or 1.
     """
 
     log_held_out: Array
@@ -38,6 +39,8 @@ class FitEvidence:
     weights: Array | None = None
     names: Sequence[str] | None = None
     best_step: int | None = None
+    exact: bool = True
+    dimensions: int | None = None
 
     def __post_init__(self) -> None:
         count = len(self.log_held_out)
@@ -49,6 +52,13 @@ class FitEvidence:
                 raise ShapeError(f"{name} has {len(values)} log-densities, but there are {count} held-out rows")
         if self.context is not None and self.samples is not None and len(self.samples) != count:
             raise ShapeError(f"a sample for the context of each of the {count} rows expected, got {len(self.samples)}")
+
+    @property
+    def size(self) -> int:
+        """The number of values of a row, by which limits in nats grow."""
+        if self.dimensions is not None:
+            return self.dimensions
+        return 1 if self.held_out is None else self.held_out.shape[1]
 
     def column(self, number: int) -> str:
         """The name of a column."""
@@ -62,12 +72,15 @@ class FitEvidence:
         """
         if self.weights is None:
             return self
-        stays = rng.random(len(self.weights)) * self.weights.max() < self.weights
+        return self.take(np.flatnonzero(rng.random(len(self.weights)) * self.weights.max() < self.weights))
+
+    def take(self, rows: Array) -> FitEvidence:
+        """The evidence on the held-out rows numbered ``rows: (B,)``, without weights."""
         of_rows = self._of_rows()
         if self.context is not None:
             of_rows |= {"samples": self.samples, "log_samples": self.log_samples}
-        parts = {name: part if part is None else part[stays] for name, part in of_rows.items()}
-        rivals = {name: values[stays] for name, values in self.rivals.items()}
+        parts = {name: part if part is None else part[rows] for name, part in of_rows.items()}
+        rivals = {name: values[rows] for name, values in self.rivals.items()}
         return replace(self, **parts, rivals=rivals, weights=None)  # type: ignore[arg-type]
 
     def _of_rows(self) -> dict[str, Array | None]:

@@ -29,8 +29,7 @@ def in_the_mean(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding
     if worst is None:
         return []
     p_value, name, nats = worst
-    features = 1 if evidence.held_out is None else evidence.held_out.shape[1]
-    care = max(0.02, 0.005 * features)
+    care = max(0.02, 0.005 * evidence.size)
     reason = f"the {name} is better by {nats:.2g} nats a row"
     p_value = min(1.0, p_value * len(evidence.rivals))
     return [Finding("rival_mean", reason, p_value, nats, care, 25 * care, {"rival": name, "nats": nats})]
@@ -40,8 +39,11 @@ def row_by_row(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]
     """Held-out rows at which a rival is better by many nats.
 
     Of rows drawn from the model p, a fraction of at most ``1 / t`` has ``q / p >= t``, whatever the density q: the mean
-    of q / p over p is at most 1. More such rows show a region, such as a mode, that the model lacks.
+    of q / p over p is at most 1. More such rows show a region, such as a mode, that the model lacks. A bound or an
+    estimate has no such limit.
     """
+    if not evidence.exact:
+        return []
     from scipy.stats import binom
 
     rows, worst = len(evidence.log_held_out), None
