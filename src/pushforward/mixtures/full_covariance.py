@@ -17,6 +17,8 @@ from pushforward.mixtures.rows import patterns
 _BLOCK_SIZE = 4_000_000
 # Rows of a pattern of gaps below which many patterns are computed together.
 _FEW = 64
+# Smallest variance of a component in units of the scatter of all rows, and in units of each column's variance.
+_FLOOR, _ROUNDING = 1e-10, 1e-13
 # Mean of the upper half of a standard Gaussian.
 _HALF_MEAN = math.sqrt(2 / math.pi)
 
@@ -91,7 +93,9 @@ class FullCovariance(Gaussians):
         products = statistics.products - statistics.deviations[:, :, None] * shift[:, None, :]
         features = max(1, self.columns)
         common = self.scatter * (strength * len(self) ** (-2 / features))
-        covariances = (products + common) / (counts + strength)[:, None, None]
+        # Components that collapse on equal rows stay wider than the rounding of the sums.
+        floor = _FLOOR * self.scatter + _ROUNDING * torch.diag(self.scatter.diagonal())
+        covariances = (products + common) / (counts + strength)[:, None, None] + floor
         return replace(self, means=self.means + shift, covariances=(covariances + covariances.mT) / 2)
 
     def chosen(self, components: Tensor) -> FullCovariance:

@@ -129,7 +129,7 @@ def _strongest(mixture: Mixture, statistics: Expectation, near: Strengths, judge
             while True:
                 strength = getattr(best.strengths, name) * factor
                 other = candidate(replace(best.strengths, **{name: strength}))
-                if not (1e-4 <= strength <= 1e4 and other.validation > best.validation):
+                if not (1e-8 <= strength <= 1e4 and other.validation > best.validation):
                     break
                 best = other
     return best

@@ -157,8 +157,8 @@ def test_integer_weights_are_repeated_rows(known: MixedMixture) -> None:
     data, judges = known.sample(200, generator=generator), known.sample(100, generator=generator)
     weights = torch.randint(0, 4, (200,), generator=generator)
     repeated = data.take(torch.arange(200).repeat_interleave(weights))
-    first = MixedMixture.fit(data, SHAPES, weights=weights, validation=(judges, None), max_components=4)
-    second = MixedMixture.fit(repeated, SHAPES, validation=(judges, None), max_components=4)
+    first = MixedMixture.fit(data, SHAPES, weights=weights, validation=(judges, None), max_components=2)
+    second = MixedMixture.fit(repeated, SHAPES, validation=(judges, None), max_components=2)
     torch.testing.assert_close(first.log_prob(judges), second.log_prob(judges), rtol=1e-6, atol=1e-6)
 
 
@@ -241,9 +241,9 @@ def low_rank_rows(count: int, columns: int, seed: int) -> tuple[EncodedRows, np.
 
 
 def test_many_columns_with_gaps_have_the_density_of_their_factors() -> None:
-    columns = 80
+    columns = 70
     shapes = (ColumnShape(),) * columns
-    (train, covariance), (test, _) = low_rank_rows(1500, columns, 1), low_rank_rows(200, columns, 2)
+    (train, covariance), (test, _) = low_rank_rows(900, columns, 1), low_rank_rows(200, columns, 2)
     fitted = MixedMixture.fit(train, shapes, max_components=2)
     truth = np.array(
         [
@@ -283,3 +283,22 @@ def test_patterns_of_gaps_have_equal_statistics_one_by_one_and_together(
         statistics = known.mixture.expectation(train).gaussians
         expectations.append((known.mixture.log_prob(train), *vars(statistics).values()))
     torch.testing.assert_close(expectations[0], expectations[1], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_rows_on_few_points_keep_a_positive_variance(columns: int, gaps: bool) -> None:
+    generator = torch.Generator().manual_seed(11)
+    # The columns are copies of one another on 40 distinct values, one of them far away.
+    points = torch.randn(40, 1, generator=generator, dtype=torch.float64)
+    points[0] = 1e6
+    x = points[torch.randint(0, 40, (800,), generator=generator)].repeat(1, columns)
+    unknown = (torch.rand(x.shape, generator=generator) < 0.3) & gaps
+    data = EncodedRows.of(torch.where(unknown, UNKNOWN, 0), x)
+    fitted = MixedMixture.fit(data, (ColumnShape(),) * columns, max_components=4)
+    assert fitted.log_prob(data).isfinite().all()
+    mixture, train = fitted.mixture.split(2 * len(fitted.mixture), generator), _usable(data, fitted.shapes, None)
+    for _ in range(20):
+        mixture = mixture.maximised(mixture.expectation(train), Strengths(1e-14, 1.0))
+    assert mixture.log_prob(train).isfinite().all()
+    assert fitted.sample_given(data, 2, generator=generator).values.isfinite().all()
