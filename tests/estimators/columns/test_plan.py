@@ -275,3 +275,24 @@ def test_heaped_values_are_no_atoms_and_zeros_caps_and_sentinels_are() -> None:
     values = RNG.normal(10, 1, 2000)
     values[:100], values[100:130], values[130:] = 0, -999, np.minimum(values[130:], 11.5)
     assert ColumnPlan.guess({"x": values}).modelled[0].atoms == (-999.0, 0.0, 11.5)
+
+
+def test_equal_columns_by_chance_are_both_modelled() -> None:
+    rare = np.zeros(1000)
+    rare[7] = 1
+    table = {f"x{i}": rare for i in range(3)} | {"y": RNG.normal(size=1000)}
+    assert ColumnPlan.guess(table).names == ("x0", "x1", "x2", "y")
+    assert ColumnPlan.guess({"x": [True, False] * 4, "y": [True, False] * 4}).names == ("x", "y")
+
+
+def test_integers_whose_ends_are_rare_have_no_table_of_probabilities() -> None:
+    counts = np.concatenate([np.arange(10).repeat(100), [10, 12]])
+    plan = ColumnPlan.guess({"x": counts})
+    assert plan.shapes[0].value
+    assert not plan.encode({"x": [11, 14]}).impossible.any()
+    assert ColumnPlan.guess({"x": counts[:-2]}).shapes == (ColumnShape(10, value=False),)
+
+
+def test_normal_numbers_between_0_and_1_are_not_bounded() -> None:
+    draws = RNG.normal(0.5, 0.2, 200)
+    assert ColumnPlan.guess({"x": draws[(draws > 0) & (draws < 1)]}).columns[0].kind.label == "real"

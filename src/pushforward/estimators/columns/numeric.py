@@ -19,6 +19,10 @@ from pushforward.estimators.columns.kinds import Kind
 from pushforward.estimators.columns.standard import Distinct, Standard
 
 _LARGEST = 1e300
+# Rows enough to say that a quantity is bounded, and the gain in nats a row of a map that says so.
+_ENOUGH, _GAIN = 100, 0.1
+# Cells of a grid whose width matters to the scale.
+_COARSE = 1_000
 # Deviations from the median of a value that is named.
 _WILD = 1_000
 _FEW_INTEGERS, _FEW_NUMBERS = 40, 20
@@ -63,11 +67,15 @@ def _whole(values: Array) -> bool:
 
 
 def _few(distinct: Distinct, whole_type: bool) -> bool:
-    """Whether a table of probabilities describes the values: they are few, and each has rows enough."""
+    """Whether a table of probabilities describes the values: they are few, each has rows enough, and none is new.
+
+    Where a value has one row only, or the ends few, other rows will have values that this table lacks.
+    """
     count, rows = len(distinct), distinct.rows
+    complete = distinct.counts.min() > 1 and min(distinct.counts[0], distinct.counts[-1]) >= 3
     if whole_type or _whole(distinct.values):
-        return (count <= 5 and rows >= 2 * count) or (count <= _FEW_INTEGERS and rows >= 8 * count)
-    return (count == 2 and rows >= 6) or (count <= _FEW_NUMBERS and rows >= 20 * count)
+        return (count <= 5 and rows >= 2 * count) or (count <= _FEW_INTEGERS and rows >= 8 * count and complete)
+    return (count == 2 and rows >= 6) or (count <= _FEW_NUMBERS and rows >= 20 * count and complete)
 
 
 def _rest(
@@ -142,8 +150,10 @@ def _interval(
     high = next((a - half for a in atoms if highest < a <= highest + near and np.isfinite(a)), None)
     reason = "bounded by its atoms" if low is not None or high is not None else ""
     spans = (lowest < 0.05 or low == 0) and (highest > 0.95 or high == 1)
-    if step is None and lowest > 0 and highest < 1 and spans and rest.rows >= 20:
-        return Interval(low=0.0, high=1.0), "all within 0 to 1, and near both"
+    if step is None and lowest > 0 and highest < 1 and spans and rest.rows >= _ENOUGH:
+        unit = _suited(Interval(low=0.0, high=1.0), rest)
+        if low == 0 or high == 1 or _normality(unit, rest) > _normality(Interval(), rest) + _GAIN / 2:
+            return unit, "all within 0 to 1, and near both"
     if low is None and lowest >= 0 and (lowest > 0 or step) and (positive := _positive(rest, half)):
         low, reason = -half if step else 0.0, positive
     if low is None and high is not None and 0 <= lowest - half < 0.1 * (high - lowest):
@@ -188,23 +198,28 @@ def _positive(rest: Distinct, shift: float) -> str:
     if q99 / q01 >= 30 and skew(*np.log((q05, q50, q95))) < skew(q05, q50, q95):
         return f"all positive, and 98% of rows span a factor of {q99 / q01:.2g}"
     below, above = rest.quantiles((0.16, 0.84)) + shift
-    if shift == 0 and rest.rows >= 100 and rest.counts[rest.values < 0.05 * (above - below)].sum() >= 0.01 * rest.rows:
+    if (
+        shift == 0
+        and rest.rows >= _ENOUGH
+        and rest.counts[rest.values < 0.05 * (above - below)].sum() >= 0.01 * rest.rows
+    ):
         return "all positive, and dense down to 0"
     moved = Distinct(rest.values + shift, rest.counts)
     gain = _normality(Interval(low=0.0), moved) - _normality(Interval(), moved)
-    if rest.rows >= 100 and gain > 0.1:
+    if rest.rows >= _ENOUGH and gain > _GAIN:
         return "all positive, with logarithms closer to normal"
     return ""
 
 
 def _grid(rest: Distinct, grid: Steps, interval: Interval, reason: str, whole_type: bool) -> tuple[Kind, str]:
-    points, _ = interval.encode(rest.values)
+    spread = rest.spread(grid.step) if len(rest) <= _COARSE else rest
+    points, _ = interval.encode(spread.values)
     least = 0.0 if rest.values[0] >= 0 and grid.offset == 0 else None
     if grid.step == 1:
         base = "type integer" if whole_type else "all whole numbers"
     else:
         base = f"repeated values at steps of {grid.step:.4g}"
-    unit = Standard.of(Distinct(points, rest.counts))
+    unit = Standard.of(Distinct(points, spread.counts))
     known = tuple(rest.values.tolist()) if grid.offset and len(rest) <= MAX_KNOWN else ()
     kind = Grid(**grid._asdict(), known=known, least=least, interval=interval, unit=unit)
     return kind, f"{base}, {len(rest):,} different" + (f"; {reason}" if reason else "")

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow
+import pyarrow.compute as compute
+from scipy.special import gammaln
 
 from pushforward.array_types import Array
 from pushforward.estimators.columns.arrow_types import is_number, is_text, plain, to_numbers
@@ -19,16 +21,19 @@ _ROWS, _SURPLUS = 2_000, 10
 _SEED = 20
 # A residual of this size, relative to the column, is no residual.
 _RANK = 1e-7
+# The log of the odds against a relation by chance, for one pair of columns.
+_LEAST_SURPRISE = 13.0
 
 
 def find_copies(columns: Mapping[str, Any], keep: Sequence[str] = ()) -> dict[str, Copy]:
     """The columns that others determine, with their formulas in columns that stay. ``keep`` always stay."""
     order = [*(name for name in columns if name in keep), *(name for name in columns if name not in keep)]
+    least = _LEAST_SURPRISE + 2 * np.log(max(len(columns), 1))
     copies: dict[str, Copy] = {}
     seen: dict[bytes, str] = {}
     for name in order:
         key = _fingerprint(columns[name])
-        if key in seen and name not in keep:
+        if key in seen and name not in keep and _surprise(columns[name]) >= least:
             copies[name] = Copy(of=(seen[key],))
         else:
             seen.setdefault(key, name)
@@ -38,8 +43,16 @@ def find_copies(columns: Mapping[str, Any], keep: Sequence[str] = ()) -> dict[st
         missing = missing_cells(columns[name])
         groups.setdefault(missing.tobytes() if missing.any() else b"", []).append(name)
     for names in groups.values():
-        copies |= _combinations(names, columns, keep)
+        for name, copy in _combinations(names, columns, keep).items():
+            if _surprise(columns[name]) >= least + (len(copy.of) - 1) * np.log(max(len(columns), 1)):
+                copies[name] = copy
     return copies
+
+
+def _surprise(array: Any) -> float:
+    """The log of the number of orders of the cells of a column, one of which a relation holds for by chance."""
+    counts = compute.value_counts(plain(array)).field("counts").to_numpy(zero_copy_only=False)
+    return float(gammaln(counts.sum() + 1) - gammaln(counts + 1).sum())
 
 
 def _fingerprint(array: Any) -> bytes:
