@@ -22,7 +22,7 @@ _LARGEST = 1e300
 # Rows enough to say that a quantity is bounded, and the gain in nats a row of a map that says so.
 _ENOUGH, _GAIN = 100, 0.1
 # Cells of a grid whose width matters to the scale.
-_COARSE = 1_000
+_COARSE = 40
 # Deviations from the median of a value that is named.
 _WILD = 1_000
 _FEW_INTEGERS, _FEW_NUMBERS = 40, 20
