@@ -58,6 +58,7 @@ def flow_evidence(
         scored.on_train.nats,
         rivals=scored.rivals,
         latents=_latents(flow, held_out),
+        weights=None if held_out.weights is None else held_out.weights.cpu().numpy(),
         names=columns,
         best_step=best_step,
         exact=like.kind == "exact",

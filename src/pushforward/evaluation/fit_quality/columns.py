@@ -11,7 +11,7 @@ from pushforward.array_types import Array
 from pushforward.evaluation.calibration import kolmogorov
 from pushforward.evaluation.fit_quality.evidence import FitEvidence
 from pushforward.evaluation.fit_quality.findings import Finding
-from pushforward.evaluation.fit_quality.ranks import Excess, band, excess_among_lowest, pit_among, uniform_p_value
+from pushforward.evaluation.fit_quality.p_values import Excess, band, excess_among_lowest, pit_among, uniform_p_value
 
 # Fractions of the pooled values that count as a tail.
 _TAILS = (0.002, 0.005, 0.02)

@@ -44,7 +44,7 @@ class FitEvidence:
 
     def __post_init__(self) -> None:
         count = len(self.log_held_out)
-        for name, part in {**self._of_rows(), "weights": self.weights}.items():
+        for name, part in self._of_rows().items():
             if part is not None and len(part) != count:
                 raise ShapeError(f"{name} has {len(part)} rows, but log_held_out has {count}: give one for each row")
         for name, values in self.rivals.items():
@@ -72,16 +72,17 @@ class FitEvidence:
         """
         if self.weights is None:
             return self
-        return self.take(np.flatnonzero(rng.random(len(self.weights)) * self.weights.max() < self.weights))
+        stays = rng.random(len(self.weights)) * self.weights.max() < self.weights
+        return replace(self.take(np.flatnonzero(stays)), weights=None)
 
     def take(self, rows: Array) -> FitEvidence:
-        """The evidence on the held-out rows numbered ``rows: (B,)``, without weights."""
+        """The evidence on the held-out rows numbered ``rows: (B,)``."""
         of_rows = self._of_rows()
         if self.context is not None:
             of_rows |= {"samples": self.samples, "log_samples": self.log_samples}
         parts = {name: part if part is None else part[rows] for name, part in of_rows.items()}
         rivals = {name: values[rows] for name, values in self.rivals.items()}
-        return replace(self, **parts, rivals=rivals, weights=None)  # type: ignore[arg-type]
+        return replace(self, **parts, rivals=rivals)  # type: ignore[arg-type]
 
     def _of_rows(self) -> dict[str, Array | None]:
         """The arrays with one entry for each held-out row, by name."""
@@ -91,4 +92,5 @@ class FitEvidence:
             "context": self.context,
             "pit": self.pit,
             "latents": self.latents,
+            "weights": self.weights,
         }

@@ -8,7 +8,7 @@ from pushforward.array_types import Array
 from pushforward.evaluation.calibration import kolmogorov
 from pushforward.evaluation.fit_quality.evidence import FitEvidence
 from pushforward.evaluation.fit_quality.findings import Finding
-from pushforward.evaluation.fit_quality.ranks import uniform_p_value
+from pushforward.evaluation.fit_quality.p_values import uniform_p_value
 
 _MOST = 100  # coordinates; more are drawn at random
 

@@ -7,7 +7,7 @@ import numpy as np
 from pushforward.array_types import Array
 from pushforward.evaluation.fit_quality.evidence import FitEvidence
 from pushforward.evaluation.fit_quality.findings import Finding
-from pushforward.evaluation.fit_quality.ranks import excess_among_lowest
+from pushforward.evaluation.fit_quality.p_values import excess_among_lowest
 
 _TRAIN_ROWS, _ROWS = 10_000, 1000
 _NEAREST = 0.1  # of the distances, which count as near

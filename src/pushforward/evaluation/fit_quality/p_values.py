@@ -1,5 +1,4 @@
-"""Tests on ranks of held-out values among samples. If both have one distribution, their p-values are exact or
-conservative, whatever that distribution is."""
+"""P-values of ranks of held-out values among samples, and of means."""
 
 from __future__ import annotations
 
@@ -29,6 +28,15 @@ def uniform_p_value(distance: float, rows: int, draws: int | None = None) -> flo
     count = rows if draws is None else rows * draws / (rows + draws)
     # Stephens (1970) corrects the limiting distribution for finite counts.
     return float(survival((math.sqrt(count) + 0.12 + 0.11 / math.sqrt(count)) * distance))
+
+
+def positive_mean(mean: float, error: float, count: int) -> float:
+    """The p-value of the hypothesis that a ``mean`` of ``count`` values with a standard ``error`` is not positive."""
+    from scipy.stats import t
+
+    if error == 0:
+        return 0.0 if mean > 0 else 1.0
+    return float(t.sf(mean / error, count - 1))
 
 
 def band(rows: int, level: float, columns: int, draws: int | None = None) -> float:
