@@ -32,6 +32,7 @@ from pushforward import fit
 from pushforward.data.dataset import table_set
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.models.mixture import MixedMixture
+from pushforward.estimators.models.table_model import RowScores
 from pushforward.training import FitFailed, TrainingOptions
 
 Array = np.ndarray
@@ -95,8 +96,8 @@ class PeerDensity:
         filled = [self._standard(part).filled(self.chance)[0] for part in plain]
         self.values = PEERS[name](filled[0], plain[0].states, filled[1], plain[1].states, seconds=seconds, seed=seed)
 
-    def log_prob(self, rows: EncodedRows) -> tuple[Array, Array]:
-        """log P of the states and log density of the values, each ``(N,)``, in encoded units."""
+    def log_prob(self, rows: EncodedRows) -> RowScores:
+        """log P of the states and log-density of the values, each ``(N,)``, in encoded units."""
         plain = arrays(rows, self.shapes)
         scores = []
         for _ in range(1 if plain.there.all() else _DRAWS):
@@ -105,8 +106,8 @@ class PeerDensity:
             scores.append(_mixed(self.values(values, plain.states), wide) - taken)
         values = logsumexp(scores, axis=0) - math.log(len(scores))
         slopes = np.where(plain.there, np.log(self.scale), 0.0).sum(1)
-        discrete = self.states.log_states(rows.columns(self.discrete)).numpy() if self.states else np.zeros(len(rows))
-        return discrete, values - slopes
+        discrete = self.states.log_states(rows.columns(self.discrete)) if self.states else torch.zeros(len(rows))
+        return RowScores(discrete.double(), torch.from_numpy(values - slopes))
 
     def _standard(self, rows: Rows) -> Rows:
         return replace(rows, values=(rows.values - self.centre) / self.scale)
@@ -125,10 +126,10 @@ class JointMixture:
         self.model = MixedMixture.fit(train, shapes, validation=(validation, None), seconds=seconds, seed=seed)
         self.notes = {"components": len(self.model.mixture)}
 
-    def log_prob(self, rows: EncodedRows) -> tuple[Array, Array]:
-        """log P of the states and log density of the values, each ``(N,)``, in encoded units."""
-        discrete, both = self.model.log_states(rows).numpy(), self.model.log_prob(rows).numpy()
-        return discrete, both - discrete
+    def log_prob(self, rows: EncodedRows) -> RowScores:
+        """log P of the states and log-density of the values, each ``(N,)``, in encoded units."""
+        discrete = self.model.log_states(rows)
+        return RowScores(discrete, torch.where(discrete == -torch.inf, 0.0, self.model.log_prob(rows) - discrete))
 
 
 def _mixed(own: Array, wide: Array) -> Array:

@@ -45,8 +45,11 @@ from cells import Cells
 from density_peers import JOINT_MIXTURE, PEERS, JointMixture, PeerDensity
 from mixed_tables import SOURCES, MixedTable, divided
 
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import read_table
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.models.fit_table import fit_table
+from pushforward.estimators.scoring import averaged_scores
 
 Array = np.ndarray
 FLOW = "flow"
@@ -88,34 +91,24 @@ class TableDensity:
     ) -> None:
         self.model = fit_table(rows, shapes, seconds=seconds, seed=seed, clock=lambda: time.process_time() / 2)
         self.notes = {"members": [[name, round(weight, 3)] for name, weight in self.model.members]}
-
-    def log_prob(self, rows: EncodedRows) -> tuple[Array, Array]:
-        """log P of the states and log density of the values, each ``(N,)``, in encoded units."""
-        scores = self.model.log_prob(rows)
-        return scores.discrete.numpy(), scores.continuous.numpy()
+        self.log_prob = self.model.log_prob
 
 
 # Densities of encoded rows that model states and values at once; all others are a `PeerDensity`.
-WHOLE: dict[str, Callable[..., TableDensity | JointMixture]] = {TABLE_MODEL: TableDensity, JOINT_MIXTURE: JointMixture}
+WHOLE: dict[str, Callable[..., Any]] = {TABLE_MODEL: TableDensity, JOINT_MIXTURE: JointMixture}
 
 
 def peer_scores(table: MixedTable, cell: Cell) -> tuple[Array, dict[str, Any]]:
-    """The score of each held-out row by a peer, on the encoded rows, in the units of the table."""
-    from pushforward.estimators.columns.plan import ColumnPlan
-
+    """The score of each held-out row by another density, in the units of the table, as FlowDensity scores rows."""
     plan = ColumnPlan.guess(table.train)
-    chance = torch.Generator().manual_seed(cell["seed"])
-    train, test = (plan.encode(frame, generator=chance) for frame in (table.train, table.test))
+    train = plan.encode(table.train, generator=torch.Generator().manual_seed(cell["seed"]))
+    seconds, kind = cell["seconds"] or LONG, WHOLE.get(cell["model"], PeerDensity)
     with stopwatch() as took:
-        seconds, kind = cell["seconds"] or LONG, WHOLE.get(cell["model"], PeerDensity)
         model = kind(cell["model"], train.take(~train.impossible), plan.shapes, seconds=seconds, seed=cell["seed"])
-    known = test.take(~test.impossible)
-    discrete, values = model.log_prob(known)
-    continuous = values + known.jacobian().numpy()
-    scores = np.full(len(test), -np.inf)
-    scores[~test.impossible.numpy()] = discrete + continuous
-    parts = {"discrete": float(discrete.mean()), "continuous": float(continuous.mean())}
-    return scores, {"took": took(), **parts, **model.notes}
+    scores = averaged_scores([(plan, read_table(table.test), False)], model)
+    possible = scores.discrete > -torch.inf
+    parts = {name: float(part[possible].mean()) for name, part in scores._asdict().items()}
+    return scores.total.numpy(), {"took": took(), **parts, **model.notes}
 
 
 def do(cells: Cells, cell: Cell) -> Mapping[str, Any]:
