@@ -17,8 +17,10 @@ from pushforward.mixtures.rows import patterns
 _BLOCK_SIZE = 4_000_000
 # Rows of a pattern of gaps below which many patterns are computed together.
 _FEW = 64
-# Smallest variance of a component in units of the scatter of all rows, and in units of each column's variance.
-_FLOOR, _ROUNDING = 1e-10, 1e-13
+# Smallest variance of a component, in units of the spread of all rows and of the rounding of each column's sums.
+_FLOOR, _ROUNDING = 1e-6, 1e-13
+# Least spread of a column in units of its deviation: beyond that, sums lose the digits of narrow components.
+_LEAST_SPREAD = 0.01
 # Mean of the upper half of a standard Gaussian.
 _HALF_MEAN = math.sqrt(2 / math.pi)
 
@@ -41,17 +43,23 @@ class FullCovariance(Gaussians):
 
     means: ``(K, D)``. covariances: ``(K, D, D)``. centre, scatter: ``(D,)`` and ``(D, D)``, the moments of all rows, by
     which the values are whitened before they are squared, and towards which the covariance of few rows is pulled.
+    floor: ``(D, D)``, part of each covariance, so that components that collapse on equal rows stay wider than a
+    thousandth of the spread of all rows.
     """
 
     means: Tensor
     covariances: Tensor
     centre: Tensor
     scatter: Tensor
+    floor: Tensor
 
     @classmethod
-    def single(cls, centre: Tensor, scatter: Tensor) -> FullCovariance:
-        """One component with the moments of all rows."""
-        return cls(centre[None], scatter[None], centre, scatter)
+    def single(cls, centre: Tensor, scatter: Tensor, spread: Tensor | None = None) -> FullCovariance:
+        """One component with the moments of all rows; ``spread: (D,)`` is a deviation that outliers do not widen."""
+        deviations = scatter.diagonal().sqrt()
+        narrow = torch.ones_like(deviations) if spread is None else (spread / deviations).clamp(_LEAST_SPREAD, 1.0)
+        floor = _FLOOR * scatter * (narrow[:, None] * narrow) + _ROUNDING * torch.diag(scatter.diagonal())
+        return cls(centre[None], scatter[None], centre, scatter, floor)
 
     def blocks(self, values: Tensor, present: Tensor) -> Iterator[Block]:
         """Rows of one pattern of gaps together where they are many, else rows of many patterns."""
@@ -93,9 +101,7 @@ class FullCovariance(Gaussians):
         products = statistics.products - statistics.deviations[:, :, None] * shift[:, None, :]
         features = max(1, self.columns)
         common = self.scatter * (strength * len(self) ** (-2 / features))
-        # Components that collapse on equal rows stay wider than the rounding of the sums.
-        floor = _FLOOR * self.scatter + _ROUNDING * torch.diag(self.scatter.diagonal())
-        covariances = (products + common) / (counts + strength)[:, None, None] + floor
+        covariances = (products + common) / (counts + strength)[:, None, None] + self.floor
         return replace(self, means=self.means + shift, covariances=(covariances + covariances.mT) / 2)
 
     def chosen(self, components: Tensor) -> FullCovariance:
@@ -148,7 +154,7 @@ class FullCovariance(Gaussians):
         return drawn
 
     def tensors(self) -> dict[str, Tensor]:
-        names = ("means", "covariances", "centre", "scatter")
+        names = ("means", "covariances", "centre", "scatter", "floor")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
@@ -159,6 +165,7 @@ class FullCovariance(Gaussians):
             "covariances": (components, *square),
             "centre": (columns,),
             "scatter": square,
+            "floor": square,
         }
 
 

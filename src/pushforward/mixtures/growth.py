@@ -14,8 +14,8 @@ from pushforward.mixtures.rows import MixtureRows
 from pushforward.mixtures.single import single_components
 from pushforward.mixtures.tables import Tables
 
-# Steps of expectation-maximisation after a split, and after the last one.
-_STEPS, _LAST_STEPS = 30, 200
+# Fewest and most steps of expectation-maximisation after a split, and most steps after the last one.
+_LEAST_STEPS, _STEPS, _LAST_STEPS = 5, 30, 200
 # Mean gain of the training rows, in nats, below which steps end.
 _SMALL_GAIN = 1e-4
 # Rows for each component on which a mixture grows; the last steps take all rows.
@@ -100,7 +100,8 @@ def _climb(
     for step in range(steps):
         statistics = mixture.expectation(rows)
         gain, previous = statistics.log_likelihood - previous, statistics.log_likelihood
-        last = step == steps - 1 or gain < _SMALL_GAIN * rows.total or over()
+        small = gain < _SMALL_GAIN * rows.total and step >= _LEAST_STEPS
+        last = step == steps - 1 or small or over()
         if step % 10 == 9 or last:
             candidate = _strongest(mixture, statistics, strengths, judges)
             mixture, strengths = candidate.mixture, candidate.strengths

@@ -24,17 +24,17 @@ def single_components(rows: MixtureRows) -> Iterator[Gaussians]:
     mean, correlation, scale = _moments(rows)
     work = count_patterns(rows.present) * columns**3
     if columns <= _MAX_FULL and work <= _MAX_PATTERN_WORK:
-        yield from _full(mean, correlation, scale)
+        yield from _full(mean, correlation, scale, _spread(rows, scale))
     else:
         yield from _low_rank(mean, correlation, scale, len(rows))
 
 
-def _full(mean: Tensor, correlation: Tensor, scale: Tensor) -> Iterator[FullCovariance]:
+def _full(mean: Tensor, correlation: Tensor, scale: Tensor, spread: Tensor) -> Iterator[FullCovariance]:
     for shrinkage in _SHRINKAGES if len(mean) > 1 else _SHRINKAGES[:1]:
         shrunk = correlation * (1 - shrinkage)
         shrunk.diagonal().fill_(1.0)
         if torch.linalg.cholesky_ex(shrunk).info == 0:
-            yield FullCovariance.single(mean, shrunk * scale[:, None] * scale)
+            yield FullCovariance.single(mean, shrunk * scale[:, None] * scale, spread)
 
 
 def _low_rank(mean: Tensor, correlation: Tensor, scale: Tensor, rows: int) -> Iterator[Factors]:
@@ -63,3 +63,16 @@ def _moments(rows: MixtureRows) -> tuple[Tensor, Tensor, Tensor]:
     correlation = standard.T @ (rows.weights[:, None] * standard) / (size[:, None] * size)
     correlation.diagonal().fill_(1.0)
     return mean, correlation, scale
+
+
+def _spread(rows: MixtureRows, scale: Tensor) -> Tensor:
+    """``(D,)``: the deviation of a Gaussian with the quartiles of each column, or ``scale`` where these are equal."""
+    spread = scale.clone()
+    for column in range(len(scale)):
+        known = rows.present[:, column]
+        values, order = rows.values[known, column].sort()
+        ranks = rows.weights[known][order].cumsum(0)
+        if len(ranks):
+            lower, upper = values[torch.searchsorted(ranks, ranks[-1] * torch.tensor([0.25, 0.75]).double())]
+            spread[column] = (upper - lower) / 1.349 if upper > lower else scale[column]
+    return spread
