@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -21,8 +22,17 @@ from pushforward.estimators.events import Event
 from pushforward.estimators.explanations import surprises
 from pushforward.estimators.imputation import filled, merged
 from pushforward.estimators.input_tables import checked_table, named, training_table
+from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.models.table_model import RowScores, WeightedDraws
 from pushforward.estimators.output_tables import TableForm
+from pushforward.estimators.saved_estimators import (
+    FittedEstimator,
+    Parameters,
+    feature_names,
+    load_estimator,
+    restore_features,
+    save_estimator,
+)
 from pushforward.estimators.scoring import averaged_scores, blocks_of
 from pushforward.estimators.table_estimator import JointEstimator, fit_weights
 from pushforward.estimators.training_rows import counted
@@ -57,15 +67,44 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
     ['sign', 'x', 'y']
     """
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit the density of the rows of ``X``. sample_weight: ``(N,)``, how often each row counts; y: ignored."""
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, progress: Callable[[Progress], None] | None = None
+    ) -> Self:
+        """Fit the density of the rows of ``X``. sample_weight: ``(N,)``, how often each row counts; y: ignored.
+
+        progress: called with what the fit does, several times a second.
+        """
         content = training_table(self, X)
         weights = None if sample_weight is None else fit_weights(sample_weight, None, content.rows)
         plan = ColumnPlan.guess(counted(content, weights), self.kinds)
         weights = fit_weights(weights, plan.weights(content), content.rows)
         self.plan_, self._form = plan, TableForm(content.origin, not named(X))
-        self.model_ = self._fit_model([(plan, content)], weights, architectures=self.architectures)
+        self.model_ = self._fit_model([(plan, content)], weights, architectures=self.architectures, progress=progress)
         return self
+
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
+
+        Raises OptionError if the folder is not empty.
+        """
+        check_is_fitted(self)
+        fitted = FittedEstimator(
+            parameters=Parameters.of(self),
+            plan=self.plan_,
+            matrix=self._form.matrix,
+            features=self.n_features_in_,
+            feature_names=feature_names(self),
+        )
+        save_estimator("FlowDensity", fitted, self.model_, path, force)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The estimator in the folder ``path``, without executing anything from it. Raises ModelError."""
+        fitted, model = load_estimator("FlowDensity", path)
+        estimator = restore_features(cls(**fitted.parameters.given), fitted)
+        estimator.plan_, estimator.model_ = fitted.plan, model
+        estimator._form = TableForm(fitted.plan.origin, fitted.matrix)
+        return estimator
 
     def score_samples(self, X: Any, *, marginal: bool = False) -> Array:
         """``(N,)``: the log-density of each row in the units of the table, -inf for a row that cannot be.

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+import torch
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from pushforward.array_types import Array
-from pushforward.errors import OptionError
+from pushforward.errors import ModelError, OptionError
 from pushforward.estimators.columns.arrow_types import to_numbers
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.input_tables import checked_table, target_table, training_table
+from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.predictions import PredictedNumbers
+from pushforward.estimators.saved_estimators import (
+    FittedEstimator,
+    Parameters,
+    feature_names,
+    load_estimator,
+    restore_features,
+    save_estimator,
+)
 from pushforward.estimators.scoring import averaged_scores, blocks_of
 from pushforward.estimators.table_estimator import TableEstimator, fit_weights
 from pushforward.estimators.training_rows import beside, counted
@@ -47,8 +58,13 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the distribution of ``y`` given ``X``. sample_weight: ``(N,)``, how often each row counts."""
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, progress: Callable[[Progress], None] | None = None
+    ) -> Self:
+        """Fit the distribution of ``y`` given ``X``. sample_weight: ``(N,)``, how often each row counts.
+
+        progress: called with what the fit does, several times a second.
+        """
         content = training_table(self, X)
         targets, self._one_target = target_table(y, content.rows)
         weights = None if sample_weight is None else fit_weights(sample_weight, None, content.rows)
@@ -57,10 +73,43 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         self.plan_ = ColumnPlan.guess(counted(content, weights), hints)
         self.target_plan_ = _target_plan(counted(targets, weights), target_hints)
         weights = fit_weights(weights, self.plan_.weights(content), content.rows)
-        self.model_ = self._fit_model([(self.plan_, content), (self.target_plan_, targets)], weights, self._places)
+        plans = [(self.plan_, content), (self.target_plan_, targets)]
+        self.model_ = self._fit_model(plans, weights, self._places, progress=progress)
         values = self.target_plan_.encode(targets, places=_middles(self.target_plan_)).values
         self._low, self._high = values.amin(0) - _MARGIN, values.amax(0) + _MARGIN
         return self
+
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
+
+        Raises OptionError if the folder is not empty.
+        """
+        check_is_fitted(self)
+        fitted = FittedEstimator(
+            parameters=Parameters.of(self),
+            plan=self.plan_,
+            matrix=False,
+            features=self.n_features_in_,
+            feature_names=feature_names(self),
+            target_plan=self.target_plan_,
+            one_target=self._one_target,
+            low=tuple(self._low.tolist()),
+            high=tuple(self._high.tolist()),
+        )
+        save_estimator("FlowRegressor", fitted, self.model_, path, force)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The estimator in the folder ``path``, without executing anything from it. Raises ModelError."""
+        fitted, model = load_estimator("FlowRegressor", path)
+        targets = fitted.target_plan
+        if targets is None or not len(targets.names) == len(fitted.low) == len(fitted.high):
+            raise ModelError(f"{path}: the targets do not agree with the model")
+        estimator = restore_features(cls(**fitted.parameters.given), fitted)
+        estimator.plan_, estimator.target_plan_, estimator.model_ = fitted.plan, targets, model
+        estimator._one_target = fitted.one_target
+        estimator._low, estimator._high = (torch.tensor(x, dtype=torch.float64) for x in (fitted.low, fitted.high))
+        return estimator
 
     def predict(self, X: Any) -> Array:
         """``(N,)``, or ``(N, targets)``: the means."""

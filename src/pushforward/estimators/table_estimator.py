@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -57,6 +57,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
         weights: Array | None,
         targets: Sequence[int] | None = None,
         architectures: Sequence[str] = (),
+        progress: Callable[[Progress], None] | None = None,
     ) -> TableModel:
         """The model of the columns of all plans, or of ``targets`` given the others."""
         seed = self._seed(self.random_state)
@@ -73,7 +74,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
             steps=steps,
             architectures=tuple(architectures),
             seed=seed,
-            tell=_tell if self.verbose else _say_nothing,
+            tell=progress or (_tell if self.verbose else _say_nothing),
         )
 
     def _generator(self, random_state: Any) -> torch.Generator:

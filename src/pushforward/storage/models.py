@@ -168,6 +168,7 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "cpu")
     directory = Path(path)
     verify(directory)
     raw = read_object(directory / CONFIG)
+    _refuse_table(directory, raw)
     config = _checked(directory, migrate(raw))
     flow = _rebuild(directory, config)
     _load_weights(flow, directory, raw["format"])
@@ -178,6 +179,17 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "cpu")
         except (DataError, UnicodeDecodeError) as error:
             raise ModelError(f"{directory / SPLIT}: {error}") from error
     return SavedModel(flow.to(device).eval(), config, split, directory)
+
+
+def _refuse_table(directory: Path, raw: dict[str, Any]) -> None:
+    if raw.get("kind") != "table":
+        return
+    stored = raw.get("estimator")
+    name = str(stored.get("class", "model of a table"))[:40] if isinstance(stored, dict) else "model of a table"
+    raise ModelError(
+        f"{directory} holds a {name}, not a flow: pushforward.{name}.load loads it; of the commands, score, sample, "
+        "predict, impute, report and info take it"
+    )
 
 
 def _config_of(flow: Flow, data: dict[str, Any] | None, training: dict[str, Any] | None) -> ModelConfig:

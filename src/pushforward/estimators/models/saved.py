@@ -74,9 +74,14 @@ class TableConfig(_Strict):
 
 
 def save_table(
-    model: TableModel, path: str | os.PathLike[str], *, estimator: Mapping[str, Any] | None = None, force: bool = False
+    model: TableModel,
+    path: str | os.PathLike[str],
+    *,
+    estimator: Mapping[str, Any] | None = None,
+    files: Mapping[str, bytes] | None = None,
+    force: bool = False,
 ) -> None:
-    """Save a model to the folder ``path``. estimator: JSON values that `load_table` returns.
+    """Save a model to the folder ``path``. estimator: JSON values that `load_table` returns. files: further ones.
 
     Raises OptionError if the folder is not empty, unless ``force`` is true.
     """
@@ -112,7 +117,8 @@ def save_table(
     weights = to_safetensors({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()})
     for member in model.blend.members:
         member.save_parts(target, force)
-    write_model(target, {CONFIG: config.model_dump_json(indent=2).encode() + b"\n", WEIGHTS: weights})
+    content = {CONFIG: config.model_dump_json(indent=2).encode() + b"\n", WEIGHTS: weights, **(files or {})}
+    write_model(target, content)
 
 
 def load_table(path: str | os.PathLike[str]) -> tuple[TableModel, dict[str, Any]]:

@@ -1,0 +1,85 @@
+"""Saved estimators: what is loaded answers as the estimator that was saved, and other folders are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pytest
+
+import pushforward
+from pushforward.errors import ModelError, OptionError
+from pushforward.estimators import FlowDensity, FlowRegressor
+
+
+@pytest.fixture(scope="module")
+def table() -> pyarrow.Table:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    x[::20] = np.nan
+    words = np.where(rng.random(200) < 0.3, "plus", "minus")
+    income = np.exp(rng.normal(size=200))
+    return pyarrow.table({"x": x, "y": income, "kids": rng.integers(0, 4, 200), "sign": words})
+
+
+@pytest.fixture(scope="module")
+def density(table: pyarrow.Table) -> FlowDensity:
+    return FlowDensity(max_steps=5, kinds={"y": "positive"}).fit(table)
+
+
+@pytest.fixture(scope="module")
+def regressor(table: pyarrow.Table) -> FlowRegressor:
+    return FlowRegressor(max_steps=5).fit(table.select(["x", "sign"]), table.select(["y", "kids"]))
+
+
+def test_a_loaded_density_scores_and_samples_alike(density: FlowDensity, table: pyarrow.Table, tmp_path: Path) -> None:
+    density.save(tmp_path / "m")
+    again = FlowDensity.load(tmp_path / "m")
+    assert again.get_params() == density.get_params()
+    assert again.n_features_in_ == 4
+    assert again.feature_names_in_.tolist() == table.column_names
+    np.testing.assert_array_equal(again.score_samples(table), density.score_samples(table))
+    assert again.sample(20, random_state=1) == density.sample(20, random_state=1)
+
+
+def test_a_loaded_density_of_an_array_gives_arrays(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    density = FlowDensity(max_steps=2, architectures=(), random_state=np.random.RandomState(3)).fit(x)
+    density.save(tmp_path / "m")
+    again = FlowDensity.load(tmp_path / "m")
+    assert again.sample(3).shape == (3, 2)
+    assert again.random_state is None
+    assert again.architectures == ()
+
+
+def test_a_loaded_regressor_predicts_alike(regressor: FlowRegressor, table: pyarrow.Table, tmp_path: Path) -> None:
+    regressor.save(tmp_path / "m")
+    again = FlowRegressor.load(tmp_path / "m")
+    X, y = table.select(["x", "sign"]), table.select(["y", "kids"])
+    np.testing.assert_array_equal(again.predict(X), regressor.predict(X))
+    np.testing.assert_array_equal(again.predict_quantiles(X), regressor.predict_quantiles(X))
+    np.testing.assert_array_equal(again.log_density(X, y), regressor.log_density(X, y))
+
+
+def test_folders_of_another_kind_are_refused_by_name(density: FlowDensity, tmp_path: Path) -> None:
+    density.save(tmp_path / "table")
+    with pytest.raises(ModelError, match=r"FlowDensity, not a flow: pushforward.FlowDensity.load loads it"):
+        pushforward.load(tmp_path / "table")
+    with pytest.raises(ModelError, match=r"holds a FlowDensity, not a FlowRegressor"):
+        FlowRegressor.load(tmp_path / "table")
+    with pytest.raises(OptionError, match="not empty"):
+        density.save(tmp_path / "table")
+    density.save(tmp_path / "table", force=True)
+    flow = pushforward.flows.build("nice", event_shape=(2,), hidden=(8,))
+    pushforward.save(flow, tmp_path / "flow")
+    with pytest.raises(ModelError, match=r"holds a flow"):
+        FlowDensity.load(tmp_path / "flow")
+
+
+def test_a_changed_estimator_file_is_refused(density: FlowDensity, tmp_path: Path) -> None:
+    density.save(tmp_path / "m")
+    file = tmp_path / "m" / "estimator.json"
+    file.write_bytes(file.read_bytes().replace(b"plus", b"also"))
+    with pytest.raises(ModelError, match=r"estimator.json was changed"):
+        FlowDensity.load(tmp_path / "m")
