@@ -49,7 +49,7 @@ _SPLINE: tuple[dict[str, Any], ...] = ({"bins": 3}, {"bound": 2.0})
 _SCALES: tuple[dict[str, Any], ...] = ({"log_scale": "tanh"}, {"log_scale": "sigmoid"})
 
 _DATA_AND_BASE = [
-    *_tried("maf", (6,), VECTOR, {"levels": 9}, {"standardise": False}),
+    *_tried("maf", (6,), VECTOR, {"levels": 9}, {"standardise": False}, {"bounds": {0: (-9, 9)}}),
     *_tried("maf", (6,), _LEVELS, {"levels": 10}, {"alpha": 0.1}, {"dequantisation": "variational"}),
     *_tried("nice", (1, 4, 4), {**VECTOR, "levels": 9}, {"dequantisation": "variational"}),
     *_tried("maf", (6,), VECTOR, *({"base": base} for base in ("logistic", "learned-normal", "mixture", "student-t"))),
@@ -99,7 +99,7 @@ _PERIODIC: dict[str, Any] = {**VECTOR, "circular": (0, 2), "low": -1.0, "high": 
 _CIRCULAR = [
     *_tried("circular_nsf", (4,), _PERIODIC, {"circular": (0, 1)}, {"low": (-1.0, -2.0)}, {"high": (10.0, 11.0)}),
     *_tried("circular_nsf", (4,), _PERIODIC, {"standardise": False}, {"transforms": 4}, *_NET, {"dropout": 0.5}),
-    *_tried("circular_nsf", (4,), _PERIODIC, *_SPLINE),
+    *_tried("circular_nsf", (4,), _PERIODIC, *_SPLINE, {"bounds": {1: (-9, 9)}}),
     *_tried("circular_nsf", (4,), {**_PERIODIC, "low": -0.2, "high": 0.2}, {"wrap": True}),
 ]
 _BLOCKS: dict[str, Any] = {**VECTOR, "coefficient": 0.7}

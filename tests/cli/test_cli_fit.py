@@ -269,3 +269,36 @@ def test_columns_without_density_are_named_before_training(run: Run, tmp_path: P
     note = next(line for line in err.splitlines() if line.startswith("note: these data have no density"))
     assert "column 'kind' has 2 different values in 80 rows" in note
     assert "column 'mass'" not in note
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--option", "bounds=share:0:1,mass:0:"),
+        ("--option", 'bounds={"share": [0, 1], "0": [0, null]}'),
+        ("--config", "run.toml"),
+    ],
+)
+def test_bounds_of_columns_are_kept_by_samples(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.toml").write_text('[option]\nbounds = ["share:0:1", "mass:0:"]\n')
+    chance = np.random.default_rng(0)
+    columns = {"mass": chance.exponential(size=200), "age": chance.normal(size=200), "share": chance.beta(0.5, 1, 200)}
+    file = write_csv(tmp_path / "x.csv", columns)
+    code, _, err = run("fit", file, "--out", tmp_path / "m", "--flow", "maf", *words, *SMALL)
+    assert code == 0, err
+    assert storage.load(tmp_path / "m").config.options["bounds"] == {"0": [0.0, None], "2": [0.0, 1.0]}
+    drawn = run("sample", tmp_path / "m", "-n", 500)[1]
+    rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(io.StringIO(drawn))]
+    assert all(row["mass"] > 0 and 0 < row["share"] < 1 for row in rows)
+
+
+@pytest.mark.parametrize(("word", "said"), [("share", "COLUMN:LOW:HIGH"), ("shore:0:1", "did you mean share")])
+def test_bounds_of_no_column_are_exit_code_2(run: Run, tmp_path: Path, word: str, said: str) -> None:
+    chance = np.random.default_rng(0)
+    file = write_csv(tmp_path / "x.csv", {"share": chance.uniform(size=50), "mass": chance.normal(size=50)})
+    code, _, err = run("fit", file, "--out", tmp_path / "m", "--option", f"bounds={word}", *SMALL)
+    assert code == 2
+    assert said in err

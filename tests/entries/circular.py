@@ -20,6 +20,7 @@ from pushforward.nets import MLP
 from pushforward.nets.circular import CircularFeatures, circular_inputs
 from pushforward.transforms import (
     Angles,
+    Bounds,
     Coupling,
     Elementwise,
     Identity,
@@ -70,6 +71,12 @@ def _torus_truth(n: int, seed: int) -> Tensor:
     return torch.from_numpy(np.degrees(np.stack([first, second], 1)) % 360)
 
 
+def _bounds() -> Bounds:
+    """An interval, two half-lines and a real coordinate."""
+    infinite = math.inf
+    return Bounds([-1.0, 0.0, -infinite, -infinite], [3.0, infinite, 2.0, infinite])
+
+
 def _side_by_side() -> Product:
     """An angle in degrees, two real numbers, one of an interval and one positive, in mixed order."""
     parts = [
@@ -112,6 +119,7 @@ def entries() -> list[Entry]:
         transform_entry("product, side by side", (5,), _side_by_side, base=_side_by_side_base),
         transform_entry("logarithm", (2,), lambda: Log((2,), -1.0), smooth=True, golden=True),
         transform_entry("inverse softplus", (2,), lambda: InverseSoftplus((2,)), smooth=True, golden=True),
+        transform_entry("bounds", (4,), _bounds, smooth=True, golden=True),
         transform_entry("inverse of a logarithm", (1,), lambda: Inverse(Log((1,))), base=_log_normal),
         transform_entry("angles", (2,), lambda: Angles((2,), 0.0, 24.0), base=_von_mises, golden=True),
         transform_entry("coupling, mixed domain", (3,), _mixed_coupling, base=_mixed_base, smooth=True),

@@ -56,6 +56,7 @@ def entries() -> list[Entry]:
     return [
         *found,
         vector_entry("nsf_ar", "3 features, labels", 3, classes=LABELS, bins=4, transforms=2),
+        vector_entry("nsf", "bounds", 3, bounds={0: (0, 1), 2: (-1, None)}, bins=4, transforms=2),
         vector_entry("nsf", "levels", levels=4, bins=4, transforms=2),
         vector_entry("nsf", "partition half", 3, partition="half", bins=4, transforms=2),
         *(

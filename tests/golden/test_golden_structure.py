@@ -32,6 +32,16 @@ def test_logarithm_of_the_distance_from_the_bound() -> None:
     _assert_map(made.transform, x, np.log(x.numpy() + 1), -np.log(x.numpy() + 1))
 
 
+@golden("transform: bounds")
+def test_bounds_are_a_logit_and_logarithms_of_distances() -> None:
+    made = subject(BY_NAME["transform: bounds"])
+    x = made.data(20)
+    a, b, c, d = x.numpy().T
+    z = np.stack([np.log((a + 1) / (3 - a)), np.log(b), -np.log(2 - c), d], 1)
+    slopes = [np.log(4 / ((a + 1) * (3 - a))), -np.log(b), -np.log(2 - c), np.zeros(20)]
+    _assert_map(made.transform, x, z, np.stack(slopes, 1))
+
+
 @golden("transform: inverse softplus")
 def test_inverse_softplus_near_the_bound_and_far_from_it() -> None:
     made = subject(BY_NAME["transform: inverse softplus"])

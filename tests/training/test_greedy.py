@@ -299,7 +299,13 @@ _EFFECTS: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.filterwarnings("ignore::pushforward.errors.DegenerateDataWarning")
 @pytest.mark.parametrize("name", GREEDY)
 def test_every_option_of_a_greedy_flow_has_an_effect(name: str) -> None:
-    general: list[dict[str, Any]] = [{"transforms": 3}, {"whiten": False}, {"standardise": False}, {"levels": 5}]
+    general: list[dict[str, Any]] = [
+        {"transforms": 3},
+        {"whiten": False},
+        {"standardise": False},
+        {"levels": 5},
+        {"bounds": {0: (-1, 9)}},
+    ]
     x = torch.randint(0, 5, (200, 3), generator=torch.Generator().manual_seed(0)).float()
     x[:, 1] = (x[:, 0] + x[:, 1]).clamp(max=4)
 

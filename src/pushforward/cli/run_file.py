@@ -163,9 +163,31 @@ def as_field_values(
     for name, value in values.items():
         annotation = fields[name].annotation if name in fields else None
         if value is not None and is_coordinate(annotation):
-            value = [_coordinate(name, part, columns or ()) for part in (value if isinstance(value, list) else [value])]
+            several = value if isinstance(value, list) else [value]
+            if any(get_origin(part) is dict for part in (annotation, *get_args(annotation))):
+                value = dict(_ends_of(name, several, columns or ()))
+            else:
+                value = [_coordinate(name, part, columns or ()) for part in several]
         chosen[name] = _as_field_value(value, annotation)
     return chosen
+
+
+def _ends_of(option: str, several: list[Any], columns: Sequence[str]) -> Iterator[tuple[Any, Any]]:
+    """The column numbers and the ends in mappings, as TOML and JSON have them, or in words ``COLUMN:LOW:HIGH``."""
+    for part in several:
+        if isinstance(part, dict):
+            for name, ends in part.items():
+                yield name if name.isdecimal() and name not in columns else _coordinate(option, name, columns), ends
+            continue
+        name, *ends = str(part).rsplit(":", 2)
+        try:
+            low, high = (None if end.strip() in ("", "none") else float(end) for end in ends)
+        except ValueError:
+            raise OptionError(
+                f"option {option}: COLUMN:LOW:HIGH expected, such as share:0:1, or price:0: for an open end, "
+                f"got {part!r}"
+            ) from None
+        yield int(name) if name.isdecimal() and name not in columns else _coordinate(option, name, columns), (low, high)
 
 
 def _coordinate(option: str, value: Any, columns: Sequence[str]) -> Any:

@@ -1,18 +1,21 @@
-"""Data layers: dequantisation, logit and standardisation, between the data as the user has them and the first step."""
+"""Data layers between the data as the user has them and the first step: levels, bounds and standardisation."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pushforward.errors import OptionError
 from pushforward.events import Shape
-from pushforward.flows.options import Options, refuse_unused
+from pushforward.flows.options import Coordinate, Options, refuse_unused
 from pushforward.flows.parts.fields import BaseName
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import MLP, GatedAttentionNet, GatedFeatures
 from pushforward.transforms import (
+    Bounds,
     Chain,
     Checkerboard,
     Coupling,
@@ -30,8 +33,26 @@ from pushforward.transforms.partition import half
 _NOISE_COUPLINGS, _NOISE_CHANNELS, _NOISE_BLOCKS, _NOISE_HIDDEN = 4, 16, 1, (64,)
 
 
+End: TypeAlias = Annotated[float | None, Field(allow_inf_nan=False)]
+Ends: TypeAlias = tuple[End, End]
+
+
+def _numbered(value: Any) -> Any:
+    """Bounds by number, from a list with one entry, perhaps None, for each coordinate."""
+    if isinstance(value, list | tuple):
+        return {i: ends for i, ends in enumerate(value) if ends is not None}
+    return value
+
+
+BoundsOption: TypeAlias = Annotated[
+    dict[Coordinate, Ends] | None,
+    BeforeValidator(_numbered),
+    Field(description="bounds of coordinates: {0: (0, 1), 1: (0, None)}, or as words COLUMN:LOW:HIGH"),
+]
+
+
 class DataOptions(Options):
-    """Options of the data layers. Integer data have ``levels``; others are standardised.
+    """Options of the data layers. Integer data have ``levels``; others may have ``bounds``, and are standardised.
 
     >>> from pushforward.flows import DataOptions
     >>> DataOptions(levels=256).levels
@@ -46,6 +67,7 @@ class DataOptions(Options):
         Literal["uniform", "variational"],
         Field(description="noise for data with levels: uniform, or learned for a tighter bound"),
     ] = "uniform"
+    bounds: BoundsOption = None
     alpha: Annotated[float, Field(ge=0, lt=0.5, description="margin of the logit, for data with levels")] = 0.05
     standardise: Annotated[bool, Field(description="centre and scale data without levels, by the training rows")] = True
 
@@ -67,7 +89,9 @@ def data_layers(event_shape: Shape, context_dim: int, options: DataOptions) -> l
     """Dequantisation and logit for data with levels; standardisation, or nothing, for others."""
     if options.levels is None:
         refuse_unused(options, ("alpha", "dequantisation"), "it is for data with levels")
-        return [Standardise(event_shape)] if options.standardise else []
+        layers = bounds_layers(event_shape, options.bounds)
+        return [*layers, Standardise(event_shape)] if options.standardise else layers
+    refuse_unused(options, ("bounds",), "data with levels are bounded by them")
     if options.alpha == 0:
         # At alpha = 0 a dequantised 0 would lie at the logit's pole.
         raise OptionError("alpha must be above 0 for data with levels")
@@ -76,6 +100,24 @@ def data_layers(event_shape: Shape, context_dim: int, options: DataOptions) -> l
     else:
         first = variational(event_shape, context_dim, options.levels)
     return [first, Logit(event_shape, options.alpha)]
+
+
+def bounds_layers(event_shape: Shape, bounds: Mapping[int, Ends] | None) -> list[Transform]:
+    """The transform of coordinates with bounds to real ones; none where no coordinate has any.
+
+    bounds: low and high by the number of the coordinate, None for an open end. Raises OptionError for events that are
+    not vectors, for a coordinate that they do not have, and for bounds that are not in order.
+    """
+    if not bounds:
+        return []
+    if len(event_shape) != 1:
+        raise OptionError(f"bounds are for vectors, not for events of shape {event_shape}; images have levels")
+    beyond = [i for i in bounds if i >= event_shape[0]]
+    if beyond:
+        raise OptionError(f"bounds name coordinate {beyond[0]}, but the vectors have 0 to {event_shape[0] - 1}")
+    ends = [bounds.get(i, (None, None)) for i in range(event_shape[0])]
+    low = [-math.inf if a is None else a for a, _ in ends]
+    return [Bounds(low, [math.inf if b is None else b for _, b in ends])]
 
 
 def variational(event_shape: Shape, context_dim: int, levels: int) -> VariationalDequantise:

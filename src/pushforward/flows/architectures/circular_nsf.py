@@ -16,13 +16,24 @@ from pushforward.bases import Base, ProductBase, StandardNormal, UniformCircle
 from pushforward.domain import CIRCLE, REAL, Domain, product
 from pushforward.errors import OptionError
 from pushforward.events import Shape
+from pushforward.flows.data_layers import BoundsOption, bounds_layers
 from pushforward.flows.options import Architecture, Coordinate, Options, Recipe, Steps, refuse_unused
 from pushforward.flows.parts.couplings import partitions
 from pushforward.flows.parts.fields import Activation, Bins, Bound, Dropout, Hidden, Transforms
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.nets import MLP
 from pushforward.nets.circular import CircularFeatures, circular_inputs
-from pushforward.transforms import Angles, Coupling, Identity, Inverse, Product, Standardise, Transform, VectorPartition
+from pushforward.transforms import (
+    Angles,
+    Chain,
+    Coupling,
+    Identity,
+    Inverse,
+    Product,
+    Standardise,
+    Transform,
+    VectorPartition,
+)
 
 Ends = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -42,6 +53,7 @@ class CircularNSFOptions(Options):
         Ends | tuple[Ends, ...],
         Field(description="upper end of the period: one number, or one for each periodic coordinate"),
     ] = math.pi
+    bounds: Annotated[BoundsOption, Field(description="as of other flows, of coordinates that are not periodic")] = None
     wrap: Annotated[bool, Field(description="reduce periodic values outside their period modulo the period")] = False
     standardise: Annotated[
         bool, Field(description="centre and scale the coordinates that are not periodic, by the training rows")
@@ -87,7 +99,7 @@ def _kinds(features: int, options: CircularNSFOptions) -> tuple[list[int], list[
     periodic = set(circular)
     real = [i for i in range(features) if i not in periodic]
     if not real:
-        refuse_unused(options, ("bound", "standardise"), "every coordinate is periodic")
+        refuse_unused(options, ("bound", "bounds", "standardise"), "every coordinate is periodic")
     return circular, real
 
 
@@ -101,9 +113,21 @@ def _data_layer(circular: list[int], real: list[int], options: CircularNSFOption
     parts: list[Transform] = [Angles((len(block),), low, high, options.wrap) for (low, high), block in periods.items()]
     blocks = list(periods.values())
     if real:
-        parts.append(Standardise((len(real),)) if options.standardise else Identity((len(real),)))
+        parts.append(_real_layer(real, options))
         blocks.append(real)
     return Product(parts, blocks)
+
+
+def _real_layer(real: list[int], options: CircularNSFOptions) -> Transform:
+    """Bounds and standardisation of the coordinates that are not periodic."""
+    given = options.bounds or {}
+    periodic = [i for i in given if i not in real]
+    if periodic:
+        raise OptionError(f"bounds must name coordinates that are not periodic, {real}, got {periodic[0]}")
+    shape = (len(real),)
+    layers = bounds_layers(shape, {real.index(i): ends for i, ends in given.items()})
+    layers.append(Standardise(shape) if options.standardise else Identity(shape))
+    return Chain(layers) if len(layers) > 1 else layers[0]
 
 
 def _one_each(end: float | tuple[float, ...], name: str, count: int) -> Sequence[float]:
