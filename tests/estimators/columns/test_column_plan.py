@@ -9,7 +9,7 @@ import torch
 
 from pushforward.errors import DataError, ModelError, OptionError, ShapeError
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.encoded import UNKNOWN, ColumnShape
+from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
 
 RNG = np.random.default_rng(0)
 N = 400
@@ -99,6 +99,20 @@ def test_values_are_about_standard(name: str) -> None:
         values = rows.values[:, 0][rows.states[:, 0] == 0]
         assert abs(values.median()) < 0.2
         assert 0.7 < (values.quantile(0.84) - values.quantile(0.16)) / 2 < 1.3
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_samples_of_any_size_are_in_the_support(name: str) -> None:
+    _, plan = encoded(name, True)
+    draws = torch.randn(200, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    states = torch.stack([torch.arange(200) % shape.states for shape in plan.shapes], 1)
+    for scale in (1, 10, 200):
+        values = torch.where((states == 0) & torch.tensor([shape.value for shape in plan.shapes]), scale * draws, 0.0)
+        table = plan.decode(EncodedRows.of(states, values))
+        again = plan.encode(table)
+        assert not again.impossible.any(), plan.problems(table)
+        assert torch.equal(again.states, states)
+        assert again.values.isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["normal", "heavy", "lognormal", "rate", "percent", "rain", "capped", "angle"])

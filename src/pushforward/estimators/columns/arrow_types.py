@@ -89,8 +89,10 @@ def from_numbers(numbers: Array, arrow: Any) -> Any:
     if is_time(arrow):
         return from_counts(np.rint(numbers).astype(np.int64), arrow)
     if types.is_floating(arrow):
-        with np.errstate(over="ignore"):
-            return pyarrow.array(numbers.astype(arrow.to_pandas_dtype()), arrow)
+        dtype = arrow.to_pandas_dtype()
+        largest = float(np.finfo(dtype).max)
+        kept = np.where(np.isfinite(numbers), np.clip(numbers, -largest, largest), numbers)
+        return pyarrow.array(kept.astype(dtype), arrow)
     return pyarrow.array(numbers).cast(arrow, safe=False)
 
 

@@ -14,6 +14,8 @@ from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.kinds import Continuous, numbers_of
 from pushforward.estimators.columns.standard import Finite
 
+# Integers of this size are exact in double precision.
+_MOST_CELLS = 2.0**52
 MAX_KNOWN = 1_000
 
 Step = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -167,7 +169,8 @@ class Grid(Continuous):
         return points, log_slopes, possible
 
     def from_line(self, points: Array, arrow: Any) -> Any:
-        x = self._numbers(np.rint(self._cells(self.interval.inside(self.interval.decode(points), np.float64))))
+        cells = np.rint(self._cells(self.interval.inside(self.interval.decode(points), np.float64)))
+        x = self._numbers(np.clip(cells, -_MOST_CELLS, _MOST_CELLS))
         if self.interval.low is not None:
             x = np.maximum(x, self._numbers(np.ceil(self._cells(self.interval.low + self.step * 1e-6))))
         if self.interval.high is not None:

@@ -44,6 +44,8 @@ def find_grid(rest: Distinct, single: bool) -> Steps | None:
         cells = values * 10.0**digits
         if cells[-1] - cells[0] > most:
             break
+        if np.diff(cells).min() < 0.99:
+            continue
         tolerance = np.abs(cells) * (1e-6 if single else 1e-14) + 1e-9
         if tolerance.max() < 0.1 and (np.abs(cells - np.rint(cells)) <= tolerance).all():
             return Steps(float(10.0**-digits))

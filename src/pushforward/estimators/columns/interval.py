@@ -13,6 +13,8 @@ from pushforward.errors import OptionError
 from pushforward.estimators.columns.standard import Finite, Strict
 
 _LOG_ROOT = 0.5 * float(np.log(2 * np.pi))
+# The least distance from a bound, in widths, of which the probit is finite in double precision.
+_LEAST_MARGIN = 1e-290
 _UNBOUNDED = np.finfo(float).max
 
 
@@ -95,16 +97,22 @@ class Interval(Strict):
             return np.asarray(self.low - self.scale * log_ndtr(-points))
         return points if self.high is None else np.asarray(self.high + self.scale * log_ndtr(points))
 
+    @property
+    def _width(self) -> float:
+        """The length of the interval, or the scale where it has none."""
+        return self.scale if self.low is None or self.high is None else self.high - self.low
+
     def inside(self, x: Array, dtype: Any) -> Array:
         """``x`` as float ``dtype``, with values that rounding put on or beyond a bound at the nearest value inside."""
         with np.errstate(over="ignore"):
             x = x.astype(dtype)
         least, most = np.finfo(dtype).min, np.finfo(dtype).max
+        margin = _LEAST_MARGIN * self._width
         if self.low is not None:
-            bound = dtype(self.low)
+            bound = dtype(self.low + margin)
             least = bound if float(bound) > self.low else np.nextafter(bound, dtype(np.inf))
         if self.high is not None:
-            bound = dtype(self.high)
+            bound = dtype(self.high - margin)
             most = bound if float(bound) < self.high else np.nextafter(bound, dtype(-np.inf))
         return np.asarray(np.clip(x, least, most))
 

@@ -146,8 +146,14 @@ def _interval(
         return interval, "as you said"
     below, above = rest.quantiles((0.16, 0.84))
     near = 10 * (above - below)
-    low = next((a + half for a in reversed(atoms) if lowest - near <= a < lowest and np.isfinite(a)), None)
-    high = next((a - half for a in atoms if highest < a <= highest + near and np.isfinite(a)), None)
+    # Half a step from the atom, or from the nearest value where that is nearer than a step.
+    low = next(
+        (min(a, lowest - 2 * half) + half for a in reversed(atoms) if lowest - near <= a < lowest and np.isfinite(a)),
+        None,
+    )
+    high = next(
+        (max(a, highest + 2 * half) - half for a in atoms if highest < a <= highest + near and np.isfinite(a)), None
+    )
     reason = "bounded by its atoms" if low is not None or high is not None else ""
     spans = (lowest < 0.05 or low == 0) and (highest > 0.95 or high == 1)
     if step is None and lowest > 0 and highest < 1 and spans and rest.rows >= _ENOUGH:
@@ -196,7 +202,7 @@ def _positive(rest: Distinct, shift: float) -> str:
         return abs(high + low - 2 * middle) / (high - low)
 
     if q99 / q01 >= 30 and skew(*np.log((q05, q50, q95))) < skew(q05, q50, q95):
-        return f"all positive, and 98% of rows span a factor of {q99 / q01:.2g}"
+        return f"all positive, and 98% of rows span a factor of {q99 / q01:,.0f}"
     below, above = rest.quantiles((0.16, 0.84)) + shift
     if (
         shift == 0
