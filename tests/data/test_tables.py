@@ -231,3 +231,16 @@ def test_parquet_that_expands_beyond_measure_is_refused(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="declare 100,000 rows"):
         load(path)
     assert load(path, columns=["a"]).x.shape == (100_000, 1)
+
+
+def test_parquet_in_blocks_is_never_held_whole(tmp_path):
+    """Neither by this package nor by pyarrow, which keeps what it reads ahead."""
+    column = np.random.default_rng(0).normal(size=1_500_000)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": column, "b": column}), path, row_group_size=100_000, use_dictionary=False)
+    allocated, rows, before = [], 0, pa.total_allocated_bytes()
+    for matrix in tables.parquet_blocks(path, None, None).matrices:
+        allocated.append(pa.total_allocated_bytes() - before)
+        rows += len(matrix)
+    assert rows == len(column)
+    assert max(allocated) < 12 << 20 < path.stat().st_size / 1.5

@@ -15,7 +15,7 @@ from typing import Any
 from pushforward.data.arrays import read_npy
 from pushforward.data.columns import default_names
 from pushforward.data.reading import expansion_limit, file_size, foreign, is_gzip, open_unpacked, require_size
-from pushforward.data.tables import MISSING, Layout, find_layout, index_columns
+from pushforward.data.tables import MISSING, Layout, find_layout, index_columns, open_parquet
 from pushforward.errors import DataError
 
 _BLOCK = 4 << 20
@@ -130,9 +130,7 @@ def _open_parquet(path: Path) -> _Source:
 
 
 def _parquet_batches(source: _Source, rows: int) -> Iterator[Any]:
-    import pyarrow.parquet
-
-    with foreign(source.path, "a Parquet file"), pyarrow.parquet.ParquetFile(source.path) as file:
+    with foreign(source.path, "a Parquet file"), open_parquet(source.path) as file:
         for batch in file.iter_batches(batch_size=rows, columns=list(source.names), use_threads=False):
             yield batch.select(list(source.names))
 

@@ -283,9 +283,8 @@ def _parquet_matrices(path: Path, needed: Sequence[str]) -> Iterator[Array]:
 
     # Decimals do not convert to NumPy, and nulls only from floats.
     target = pyarrow.schema([(name, pyarrow.float64()) for name in needed])
-    # With a buffer, column chunks are not read whole; pages are decoded as batches need them.
     with foreign(path, "a Parquet file"):
-        file = pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER)
+        file = open_parquet(path)
         batches = file.iter_batches(_BATCH_ROWS, columns=needed, use_threads=False)
     with file:
         while True:
@@ -296,6 +295,14 @@ def _parquet_matrices(path: Path, needed: Sequence[str]) -> Iterator[Array]:
                 # Selected again after reading: pyarrow keeps the file's order, and for "a" also reads "a.b".
                 matrix = _matrix(batch.select(needed).cast(target, safe=False))
             yield matrix
+
+
+def open_parquet(path: Path) -> Any:
+    """A Parquet file to be read in batches, in memory that does not grow with its rows."""
+    import pyarrow.parquet
+
+    # With a buffer, column chunks are not read whole; read ahead, all that were read would be kept.
+    return pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
 
 
 def index_columns(schema: Any) -> frozenset[int]:
