@@ -76,7 +76,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         """
         content = training_table(self, X)
         weights = None if sample_weight is None else fit_weights(sample_weight, None, content.rows)
-        plan = ColumnPlan.guess(counted(content, weights), self.kinds)
+        plan = ColumnPlan.guess(counted(content, weights), self.kinds).require_columns()
         weights = fit_weights(weights, plan.weights(content), content.rows)
         self.plan_, self._form = plan, TableForm(content.origin, not named(X))
         self.model_ = self._fit_model([(plan, content)], weights, architectures=self.architectures, progress=progress)

@@ -310,3 +310,12 @@ def test_integers_whose_ends_are_rare_have_no_table_of_probabilities() -> None:
 def test_normal_numbers_between_0_and_1_are_not_bounded() -> None:
     draws = RNG.normal(0.5, 0.2, 200)
     assert ColumnPlan.guess({"x": draws[(draws > 0) & (draws < 1)]}).columns[0].kind.label == "real"
+
+
+def test_a_density_needs_a_column() -> None:
+    plan = ColumnPlan.guess({"x": RNG.normal(size=60)})
+    assert plan.require_columns() is plan
+    with pytest.raises(DataError, match="the table has 1 sample"):
+        ColumnPlan.guess({"x": [1.0]}).require_columns()
+    with pytest.raises(DataError, match=r"all are left out: 'id' \(id\), 'one' \(constant\); give one a kind"):
+        ColumnPlan.guess({"id": [f"a{i}" for i in range(60)], "one": [1] * 60}).require_columns()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -89,6 +89,16 @@ class ColumnPlan(Strict):
         hints = parse_hints(kinds, list(content.columns))
         columns = _guess_all(content, hints)
         return cls(rows=content.rows, origin=content.origin, columns=columns)
+
+    def require_columns(self) -> Self:
+        """The plan itself. Raises DataError if no column is left for a density."""
+        if self.names:
+            return self
+        if self.rows == 1:
+            raise DataError("the table has 1 sample, which shows no distribution; more rows are needed")
+        shown = ", ".join(f"{column.name!r} ({column.kind.label})" for column in self.left_out[:5])
+        more = f" and {len(self.left_out) - 5} more" if len(self.left_out) > 5 else ""
+        raise DataError(f"no column is left for a density, all are left out: {shown}{more}; give one a kind")
 
     @property
     def modelled(self) -> tuple[ModelledColumn, ...]:
