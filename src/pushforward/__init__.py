@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pushforward import errors, flows, presets
     from pushforward.diagnostics.check import check
     from pushforward.errors import PushforwardError
-    from pushforward.estimators import FlowDensity, FlowRegressor
+    from pushforward.estimators import FlowDensity, FlowOutlierDetector, FlowRegressor, FlowTransformer
     from pushforward.flow import Flow
     from pushforward.reports import report
     from pushforward.storage import load, save
@@ -25,7 +25,9 @@ __all__ = [
     "Chain",
     "Flow",
     "FlowDensity",
+    "FlowOutlierDetector",
     "FlowRegressor",
+    "FlowTransformer",
     "Inverse",
     "PushforwardError",
     "TrainingOptions",
@@ -45,7 +47,9 @@ _WHERE = {
     "Chain": "pushforward.transforms",
     "Flow": "pushforward.flow",
     "FlowDensity": "pushforward.estimators",
+    "FlowOutlierDetector": "pushforward.estimators",
     "FlowRegressor": "pushforward.estimators",
+    "FlowTransformer": "pushforward.estimators",
     "Inverse": "pushforward.transforms",
     "PushforwardError": "pushforward.errors",
     "TrainingOptions": "pushforward.training",

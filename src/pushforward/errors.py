@@ -38,6 +38,10 @@ class DtypeError(ShapeError, DataError):
     """Values are not numbers in a tensor or a numpy array, or are of another precision than the weights."""
 
 
+class CellError(DataError, TypeError):
+    """A cell of a table holds neither a number nor text nor a date."""
+
+
 class ModelError(PushforwardError, OSError):
     """A saved model is incomplete, changed, or of a version or architecture that is not known here."""
 

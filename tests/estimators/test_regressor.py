@@ -37,7 +37,7 @@ def test_an_interval_holds_its_share_of_the_rows(model: FlowRegressor) -> None:
 
 def check_distributions(model: FlowRegressor, table: object, target: np.ndarray) -> None:
     """The methods of a predicted distribution agree with each other and with draws."""
-    predicted = model.predict_proba(table)
+    predicted = model.predict_distribution(table)
     draws = predicted.sample(4000, torch.Generator().manual_seed(0))
     deviation = predicted.var() ** 0.5
     assert predicted.mean() == pytest.approx(draws.mean(1), abs=0.1 * deviation.max())

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pushforward.estimators.columns.plan import ColumnPlan
     from pushforward.estimators.density import FlowDensity
+    from pushforward.estimators.outliers import FlowOutlierDetector
     from pushforward.estimators.regressor import FlowRegressor
+    from pushforward.estimators.transformer import FlowTransformer
 
-__all__ = ["ColumnPlan", "FlowDensity", "FlowRegressor"]
+__all__ = ["ColumnPlan", "FlowDensity", "FlowOutlierDetector", "FlowRegressor", "FlowTransformer"]
 
 _WHERE = {
     "ColumnPlan": "pushforward.estimators.columns.plan",
     "FlowDensity": "pushforward.estimators.density",
+    "FlowOutlierDetector": "pushforward.estimators.outliers",
     "FlowRegressor": "pushforward.estimators.regressor",
+    "FlowTransformer": "pushforward.estimators.transformer",
 }
 
 

@@ -34,7 +34,7 @@ from pushforward.estimators.saved_estimators import (
     save_estimator,
 )
 from pushforward.estimators.scoring import averaged_scores, blocks_of
-from pushforward.estimators.table_estimator import JointEstimator, fit_weights
+from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, fit_weights
 from pushforward.estimators.training_rows import counted
 
 
@@ -105,6 +105,34 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         estimator.plan_, estimator.model_ = fitted.plan, model
         estimator._form = TableForm(fitted.plan.origin, fitted.matrix)
         return estimator
+
+    @classmethod
+    def like(cls, estimator: TableEstimator, architectures: Sequence[str]) -> Self:
+        """An unfitted density with the parameters of another estimator."""
+        return cls(
+            max_seconds=estimator.max_seconds,
+            max_steps=estimator.max_steps,
+            kinds=estimator.kinds,
+            architectures=architectures,
+            random_state=estimator.random_state,
+            verbose=estimator.verbose,
+        )
+
+    def share_features(self, estimator: TableEstimator) -> None:
+        """Give another estimator the number and names of the columns of the fit."""
+        estimator.n_features_in_ = self.n_features_in_
+        if hasattr(self, "feature_names_in_"):
+            estimator.feature_names_in_ = self.feature_names_in_
+
+    def encode(self, X: Any) -> EncodedRows:
+        """The encoded rows of a table, integers in the middle of their cells."""
+        check_is_fitted(self)
+        content = checked_table(self, X, self._names)
+        return self.plan_.encode(content, places=[0.5] * self.plan_.dequantised)
+
+    def decode(self, rows: EncodedRows) -> Any:
+        """The table of encoded rows, in the form of the training table."""
+        return self._form.table(self._columns(rows), self._names)
 
     def score_samples(self, X: Any, *, marginal: bool = False) -> Array:
         """``(N,)``: the log-density of each row in the units of the table, -inf for a row that cannot be.

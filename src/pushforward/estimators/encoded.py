@@ -85,7 +85,7 @@ class EncodedRows:
 
     def present(self, shapes: Sequence[ColumnShape]) -> Tensor:
         """``(N, C)`` bool: where a value is known."""
-        carries = torch.tensor([shape.value for shape in shapes])
+        carries = torch.tensor([shape.value for shape in shapes], dtype=torch.bool)
         return (self.states == 0) & carries & ~self.values.isnan()
 
     def jacobian(self) -> Tensor:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
-from pushforward.errors import DataError
+from pushforward.array_types import Array
+from pushforward.errors import CellError, DataError
 from pushforward.estimators.columns.arrow_types import is_number
 from pushforward.estimators.columns.tables import Table, read_table
 
@@ -23,6 +25,7 @@ def training_table(estimator: BaseEstimator, table: Any) -> Table:
     """
     if not named(table):
         matrix = validate_data(estimator, _array(table), dtype=None, ensure_all_finite="allow-nan")
+        _check_cells(matrix)
         return read_table(matrix, [f"x{i}" for i in range(matrix.shape[1])])
     content = read_table(table)
     if _has_frame(table):
@@ -55,6 +58,8 @@ def target_table(y: Any, rows: int) -> tuple[Table, bool]:
 
     Those of an array are named y, or y0, y1, ...
     """
+    if y is None:
+        raise DataError("a regressor requires y to be passed, but the target y is None")
     one = not named(y)
     if one:
         name = getattr(y, "name", None)
@@ -75,13 +80,22 @@ def target_table(y: Any, rows: int) -> tuple[Table, bool]:
 
 def named(table: Any) -> bool:
     """Whether the columns of ``table`` have names."""
-    if isinstance(table, np.ndarray):
+    if isinstance(table, np.ndarray) or issparse(table):
         return bool(table.dtype.names)
     if isinstance(table, (Mapping, Table)):
         return True
     if isinstance(table, (list, tuple)):
         return bool(table) and isinstance(table[0], Mapping)
     return _has_frame(table)
+
+
+def _check_cells(matrix: Array) -> None:
+    """Raise CellError for a cell of an array of objects that is a container."""
+    if matrix.dtype.kind != "O":
+        return
+    for (row, column), cell in np.ndenumerate(matrix):
+        if isinstance(cell, Collection) and not isinstance(cell, (str, bytes)):
+            raise CellError(f"row {row}, column {column}: argument must be a string or a number, got {cell!r:.40}")
 
 
 def _has_frame(table: Any) -> bool:

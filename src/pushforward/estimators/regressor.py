@@ -128,7 +128,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
             raise OptionError(f"a coverage between 0 and 1 expected, got {coverage}")
         return self.predict_quantiles(X, (0.5 - coverage / 2, 0.5 + coverage / 2))
 
-    def predict_proba(self, X: Any) -> PredictedNumbers | list[PredictedNumbers]:
+    def predict_distribution(self, X: Any) -> PredictedNumbers | list[PredictedNumbers]:
         """The distributions of the target, one for each row; a list of the marginal ones for several targets."""
         distributions = self._distributions(self._encoded(self._checked(X)))
         return distributions[0] if self._one_target else distributions

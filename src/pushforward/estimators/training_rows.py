@@ -38,19 +38,18 @@ def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | No
     weight 2 are the same. The order, and so the noise of integers and the choice of validation rows, is that of the
     content.
     """
+    if weights is not None:
+        used = np.flatnonzero(weights > 0)
+        plans, weights = [(plan, _take(table, used)) for plan, table in plans], weights[used]
     parts = [plan.encode(table, places=[0.5] * plan.dequantised) for plan, table in plans]
     _refuse_impossible(plans, parts)
     content = np.concatenate([np.concatenate([p.states.numpy().astype(float), p.values.numpy()], 1) for p in parts], 1)
-    each = np.ones(len(content)) if weights is None else weights
-    used = np.flatnonzero(each > 0)
-    if not len(used):
-        raise DataError("every row has the weight 0; at least one row above 0 is needed")
-    first, inverse = _distinct(content[used])
-    sums = np.bincount(inverse, each[used], minlength=len(first))
-    copies = _copies([plan for plan, _ in plans], parts, used[first], sums)
-    chosen = torch.from_numpy(np.repeat(used[first], copies))
+    first, inverse = _distinct(content)
+    sums = np.bincount(inverse, weights, minlength=len(first)).astype(np.float64)
+    copies = _copies([plan for plan, _ in plans], parts, first, sums)
+    chosen = np.repeat(first, copies)
     generator = torch.Generator().manual_seed(seed)
-    drawn = [plan.encode(_take(table, chosen.numpy()), generator=generator) for plan, table in plans]
+    drawn = [plan.encode(_take(table, chosen), generator=generator) for plan, table in plans]
     return TrainingRows(beside(drawn), torch.from_numpy(np.repeat(sums / copies, copies)), len(first))
 
 
@@ -70,6 +69,8 @@ def checked_weights(weights: Array, rows: int) -> Array:
     wrong = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
     if len(wrong):
         raise DataError(f"sample_weight: a weight of 0 or above expected, got {array[wrong[0]]} in row {wrong[0]}")
+    if not array.any():
+        raise DataError("sample_weight: every weight is zero; at least one row above zero is needed")
     return array
 
 

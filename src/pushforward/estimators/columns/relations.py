@@ -92,7 +92,8 @@ def _combinations(names: list[str], columns: Mapping[str, Any], keep: Sequence[s
         chosen = present[np.sort(places)]
     sample = np.stack([_taken(columns[name], chosen) for name in names], 1)
     usable = np.isfinite(sample).all(1)
-    sample = sample[usable]
+    # Repeated rows show no more than one of them.
+    sample = np.unique(sample[usable], axis=0)
     if len(sample) < _SURPLUS + 2:
         return {}
     basis, found = _basis(sample, [name in keep for name in names])

@@ -47,6 +47,8 @@ _MIXTURE_TIME, _JOINT_TIME = 0.15, 0.75
 _MOST_CONTEXT = 512
 # Nets in an ensemble, and passes over the rows of the training of one.
 _MOST_NETS, _EPOCHS = 4, 120
+# Without a time limit there is a net for so many of the steps.
+_STEPS_OF_NET = 100
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,10 @@ class _Limit:
     def part(self, fraction: float) -> float | None:
         """A fraction of the seconds."""
         return None if self.seconds is None else fraction * self.seconds
+
+    def nets(self, most: int) -> int:
+        """The number of nets, at most: a few steps are those of one net."""
+        return most if self.seconds is not None else max(1, min(most, (self.steps or 0) // _STEPS_OF_NET))
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +183,9 @@ class _Job:
             seed=self.seed,
         )
         nets, trained = self._train_side_by_side()
+        if self.small:
+            # Scores then do not depend on the rows that are scored together, at a price that few rows can pay.
+            nets, trained = [net.double() for net in nets], [(name, flow.double()) for name, flow in trained]
         # The weights are chosen with the net that has not seen the validation rows.
         chain = Chain(nets[:1])
         members: list[Member] = [MixtureMember(mixture, self.targets), ChainMember(chain)]
@@ -242,7 +251,7 @@ class _Job:
         lower_threads(1)
         end = self.clock() + seconds
         nets: list[ColumnNet] = []
-        for fold in range(first, self.folds.count, stride):
+        for fold in range(first, self.limit.nets(self.folds.count), stride):
             start = self.clock()
             nets.append(self._train_net(fold, end - start))
             if self.few or end - self.clock() < self.clock() - start or self.stop.is_set():

@@ -28,17 +28,22 @@ def latent_parts(chain: Chain) -> list[Part]:
 
 
 @torch.no_grad()
-def encode(chain: Chain, rows: EncodedRows, generator: torch.Generator) -> Tensor:
-    """Latents ``(N, P)`` of complete rows under the first net, float64."""
+def encode(chain: Chain, rows: EncodedRows, generator: torch.Generator | None) -> Tensor:
+    """Latents ``(N, P)`` of complete rows under the first net, float64.
+
+    Without a generator states take the middle of their interval, and parts that a row does not have are 0.
+    """
     parts = [_encode(chain, rows.take(block), generator) for block in torch.arange(len(rows)).split(_BLOCK)]
     return torch.cat(parts) if parts else torch.zeros(0, len(chain.parts), dtype=torch.float64)
 
 
-def _encode(chain: Chain, rows: EncodedRows, generator: torch.Generator) -> Tensor:
+def _encode(chain: Chain, rows: EncodedRows, generator: torch.Generator | None) -> Tensor:
     net = chain.nets[0]
     complete = Known.of(rows, chain.shapes)
     known = chain.outside_targets(complete)
-    latents = torch.randn(len(rows), len(chain.parts), generator=generator, dtype=torch.float64)
+    latents = torch.zeros(len(rows), len(chain.parts), dtype=torch.float64)
+    if generator is not None:
+        latents.normal_(generator=generator)
     for place, part in enumerate(chain.parts):
         params = net.output(net.hidden(net.features(rows, known)), part).double()
         there = complete.has(part)
@@ -89,12 +94,14 @@ def _single_states(shapes: Sequence[ColumnShape], count: int) -> EncodedRows:
     return rows
 
 
-def _state_latent(params: Tensor, state: Tensor, generator: torch.Generator) -> Tensor:
-    """The normal quantile of a random place in the state's interval of cumulative probability."""
+def _state_latent(params: Tensor, state: Tensor, generator: torch.Generator | None) -> Tensor:
+    """The normal quantile of a place in the state's interval of cumulative probability, random or the middle."""
     probabilities = params.softmax(1)
     upper = probabilities.cumsum(1).gather(1, state[:, None])[:, 0]
     own = probabilities.gather(1, state[:, None])[:, 0]
-    place = torch.rand(len(state), generator=generator, dtype=torch.float64)
+    place = torch.full((len(state),), 0.5, dtype=torch.float64)
+    if generator is not None:
+        place.uniform_(generator=generator)
     # Away from the interval's ends, where rounding could give a neighbour's state on the way back.
     place = 1e-6 + (1 - 2e-6) * place
     tiny = torch.finfo(torch.float64).tiny

@@ -156,6 +156,8 @@ def _nets(
         for i in range(config.net.count):
             net = ColumnNet(shapes, targets=config.targets, **sizes)
             own = {name.partition(".")[2]: t for name, t in tensors.items() if name.startswith(f"net{i}.")}
+            if any(tensor.dtype == torch.float64 for tensor in own.values()):
+                net = net.double()
             try:
                 net.load_state_dict(own)
             except RuntimeError as error:
