@@ -47,6 +47,14 @@ def test_a_round_trip_condemns_a_flow_by_its_effect(error: float, state: State) 
     assert report.to_json()["verdict"]["state"] == state
 
 
+@pytest.mark.parametrize(("wide", "state"), [(1e-10, State.CARE), (0.0, State.REFUSE)])
+def test_rounding_that_a_steep_map_amplifies_asks_for_care_only(wide: float, state: State) -> None:
+    errors = torch.full((5,), wide).double(), torch.full((5,), 0.3)
+    assert CheckReport(tuple(_round_trip_lines("latent -> data -> latent", *errors, 0.0))).verdict.state is state
+    of_data = _round_trip_lines("data -> latent -> data", *errors, 0.0, errors)
+    assert CheckReport(tuple(of_data)).verdict.state is State.REFUSE
+
+
 def test_a_failed_line_without_a_known_effect_condemns_the_flow() -> None:
     report = CheckReport((CheckLine("log term", None, "computable", False, "it is singular"),))
     assert str(report.verdict) == "numerics: do not use (log term: it is singular)"

@@ -13,7 +13,7 @@ from pushforward.evaluation.fit_quality.p_values import excess_among_lowest, pit
 
 _LEVELS = (0.5, 0.8, 0.95, 0.99)
 # Fractions of the pooled log-densities that count as low.
-_LOW = (0.005, 0.02, 0.05)
+_LOW = (0.001, 0.005, 0.02, 0.05)
 
 
 def impossible(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
