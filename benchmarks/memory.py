@@ -50,7 +50,7 @@ def peak(*words: object) -> tuple[float, float]:
     return usage.ru_maxrss / 1024, time.monotonic() - started
 
 
-def measure(folder: Path, rows: list[int], endings: list[str]) -> bool:
+def measure(folder: Path, commands: list[str], rows: list[int], endings: list[str]) -> bool:
     """Measure all commands; returns whether the memory of each is flat."""
     model = folder / "model"
     write_rows(folder / "train.csv", 2000)
@@ -58,7 +58,7 @@ def measure(folder: Path, rows: list[int], endings: list[str]) -> bool:
     peak("fit", folder / "train.csv", "--flow", "nice", *small, "--out", model)
     flat = True
     print("| command | rows | peak MiB | seconds |\n|---|---:|---:|---:|")
-    for command in ("score", "sample"):
+    for command in commands:
         for ending in endings:
             found = []
             for count in rows:
@@ -81,9 +81,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--endings", nargs="+", default=["parquet", "csv"], choices=["parquet", "csv"])
+    parser.add_argument("--commands", nargs="+", default=["score", "sample"], choices=["score", "sample"])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        return 0 if measure(Path(folder), arguments.rows, arguments.endings) else 1
+        return 0 if measure(Path(folder), arguments.commands, arguments.rows, arguments.endings) else 1
 
 
 if __name__ == "__main__":
