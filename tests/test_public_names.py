@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,7 +46,8 @@ def described(name: str, value: Any) -> list[str]:
 
 def _signature(function: Any) -> str:
     try:
-        return str(inspect.signature(function)).replace("'", "")
+        # Addresses in memory, which annotations may have, differ from run to run.
+        return re.sub(r" at 0x[0-9a-f]+", "", str(inspect.signature(function)).replace("'", ""))
     except ValueError:
         return "(...)"
 
