@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from threading import Lock
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -22,6 +23,7 @@ RotationName: TypeAlias = Literal["pca", "ica", "random"]
 _ROWS = 5000
 _ICA_STEPS = 50
 _TRIED, _ASCENT = 100, 30
+_FILTERS = Lock()
 
 
 class MarginalGaussianization(GreedyTransform):
@@ -200,7 +202,8 @@ def _independent(white: Tensor, generator: torch.Generator) -> Tensor:
 
     seed = int(torch.randint(2**31, (), generator=generator))
     ica = FastICA(whiten=False, max_iter=_ICA_STEPS, tol=1e-3, random_state=seed)
-    with warnings.catch_warnings():
+    # The filters of warnings belong to the process: fits in several threads would put back each other's.
+    with _FILTERS, warnings.catch_warnings():
         # Convergence is not needed: the next layer rotates again.
         warnings.simplefilter("ignore", ConvergenceWarning)
         ica.fit(white.cpu().numpy())
