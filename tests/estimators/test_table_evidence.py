@@ -1,0 +1,85 @@
+"""The verdict on a model of a table: states and values become numbers, and faults of either are seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pushforward.estimators.encoded import ColumnShape, EncodedRows
+from pushforward.estimators.models.table_model import TableModel
+from pushforward.estimators.table_evidence import table_evidence
+from pushforward.evaluation.fit_quality import assess_fit
+from pushforward.evaluation.verdict import State
+
+# A label, and a number that has a gap in a tenth of the rows; its mean follows the label.
+SHAPES = (ColumnShape(3, value=False), ColumnShape(2))
+NAMES = ("kind", "size")
+
+
+@dataclass
+class Truth:
+    """A density in closed form in place of a blend. gaps: the probability of a gap."""
+
+    gaps: float = 0.1
+    slope: float = 2.0
+
+    def score(self, rows: EncodedRows) -> tuple[Tensor, Tensor]:
+        label, gap = rows.states.double().T
+        states = -math.log(3) + torch.where(gap == 1, math.log(self.gaps), math.log(1 - self.gaps))
+        value = torch.distributions.Normal(self.slope * label, 1.0).log_prob(rows.values[:, 1])
+        return states + torch.where(gap == 1, 0.0, value), states
+
+    def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        label = given.states[:, 0]
+        label = torch.where(label < 0, torch.randint(0, 3, label.shape, generator=generator), label)
+        gap = (torch.rand(label.shape, generator=generator) < self.gaps).long()
+        value = self.slope * label + torch.randn(label.shape, generator=generator).double()
+        values = torch.stack([torch.zeros_like(value), torch.where(gap == 1, 0.0, value)], 1)
+        return EncodedRows.of(torch.stack([label, gap], 1), values)
+
+
+def model(targets: Sequence[int] = (0, 1), **faults: float) -> TableModel:
+    blend: Any = Truth(**faults)
+    return TableModel(SHAPES, targets, blend, blend)
+
+
+def rows(count: int, seed: int) -> EncodedRows:
+    return model().sample(count, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_right_model_of_a_table_is_good() -> None:
+    evidence = table_evidence(model(), rows(800, 1), rows(500, 2), names=NAMES)
+    assert evidence.names == ["kind", "the state of size", "size"]
+    assert evidence.held_out is not None
+    assert np.isnan(evidence.held_out[:, 2]).tolist() == (evidence.held_out[:, 1] == 1).tolist()
+    assert assess_fit(evidence).verdict.state is State.GOOD
+
+
+def test_a_wrong_rate_of_gaps_is_named() -> None:
+    quality = assess_fit(table_evidence(model(gaps=0.3), rows(800, 1), rows(500, 2), names=NAMES))
+    assert quality.verdict.state is not State.GOOD
+    assert any("the marginal of" in reason and "size" in reason for reason in quality.verdict.reasons)
+
+
+def test_a_model_of_a_target_is_judged_given_the_other_columns() -> None:
+    right = table_evidence(model([1]), rows(800, 1), rows(500, 2), names=NAMES)
+    assert right.context is not None
+    assert right.context.shape == (500, 1)
+    assert right.names == ["the state of size", "size"]
+    assert assess_fit(right).verdict.state is State.GOOD
+    wrong = table_evidence(model([1], slope=0.5), rows(800, 1), rows(500, 2), names=NAMES)
+    assert assess_fit(wrong).verdict.state is not State.GOOD
+
+
+def test_an_impossible_row_has_density_zero() -> None:
+    held_out = rows(500, 2)
+    held_out.impossible[:5] = True
+    evidence = table_evidence(model(), rows(800, 1), held_out, names=NAMES)
+    assert np.isneginf(evidence.log_held_out).sum() == 5
+    assert assess_fit(evidence).verdict.reasons[0] == "5 of 500 held-out rows have density zero"
