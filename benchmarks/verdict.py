@@ -159,7 +159,7 @@ class LightTails:
         return np.where(x < 0, outer, 1 - outer)
 
 
-def memorised(train: Array, share: float = 1.0, width: float = 0.02) -> Model:
+def memorised(train: Array, width: float = 0.02) -> Model:
     """A narrow kernel at every training row: a memorised training set."""
     scale = width * train.std(0)
 
