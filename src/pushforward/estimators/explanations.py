@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from pushforward.estimators.encoded import EncodedRows
-from pushforward.estimators.models.column_chain import Chain
-from pushforward.estimators.models.column_net import ColumnNet, Known, Part
+from pushforward.estimators.models.members import hide
 from pushforward.estimators.models.mixture_head import MixtureHead
 from pushforward.estimators.models.table_model import TableModel
+from pushforward.threads import one_thread
 
 _BLOCK, _DRAWS = 4096, 32
 
@@ -20,34 +20,27 @@ def surprises(model: TableModel, rows: EncodedRows, generator: torch.Generator) 
 
     Below 0 where the content is less likely than usual; 0 where it is unknown, or the row cannot be.
     """
-    blocks = torch.arange(len(rows)).split(_BLOCK)
-    parts = [_surprises(model.chain, rows.take(block), generator) for block in blocks]
-    nats = torch.cat(parts) if parts else torch.zeros(0, len(model.shapes), dtype=torch.float64)
+    nats = torch.zeros(rows.states.shape, dtype=torch.float64)
+    with one_thread():
+        for block in torch.arange(len(rows)).split(_BLOCK):
+            for column in range(len(model.shapes)):
+                nats[block, column] = _surprise(model, rows.take(block), column, generator)
     return nats.masked_fill(rows.impossible[:, None], 0.0)
 
 
-def _surprises(chain: Chain, rows: EncodedRows, generator: torch.Generator) -> Tensor:
-    nats = torch.zeros(len(rows), len(chain.shapes), dtype=torch.float64)
-    for part in chain.parts:
-        nats[:, part[1]] += torch.stack([_term(net, rows, part, generator) for net in chain.nets]).mean(0)
-    return nats
+def _surprise(model: TableModel, rows: EncodedRows, column: int, generator: torch.Generator) -> Tensor:
+    given = hide(rows, [column])
+    predicted = model.blend.conditional(given, column) or model.chain.conditional(given, column)
+    logs, states, values = predicted.log_states, rows.states[:, column], rows.values[:, column]
+    own = logs.gather(1, states.clamp(min=0)[:, None])[:, 0]
+    expected = (logs.exp() * logs.clamp(min=-1e3)).sum(1)
+    if predicted.value is not None:
+        own = own + predicted.value.log_density(values.nan_to_num()).where(states == 0, 0.0)
+        expected = expected + logs[:, 0].exp() * _mean_log_density(predicted.value, generator)
+    known = (states >= 0) & ~values.isnan()
+    return (own - expected).where(known, 0.0)
 
 
-def _term(net: ColumnNet, rows: EncodedRows, part: Part, generator: torch.Generator) -> Tensor:
-    """The surprise of one part of the rows; 0 where it is not known."""
-    kind, j = part
-    complete = Known.of(rows, net.shapes)
-    there = complete.has(part)
-    states, values = complete.states.clone(), complete.values.clone()
-    values[:, j] = False
-    if kind == "state":
-        states[:, j] = False
-    params = net.output(net.hidden(net.features(rows, Known(states, values))), part).double()
-    if kind == "state":
-        logs = params.log_softmax(1)
-        own = logs.gather(1, rows.states[:, j].clamp(min=0)[:, None])[:, 0]
-        return (own - (logs.exp() * logs).sum(1)).where(there, 0.0)
-    head = MixtureHead.of(params)
-    own = head.log_density(torch.nan_to_num(rows.values[:, j]))
-    expected = torch.stack([head.log_density(head.sample(generator)) for _ in range(_DRAWS)]).mean(0)
-    return (own - expected).where(there, 0.0)
+def _mean_log_density(head: MixtureHead, generator: torch.Generator) -> Tensor:
+    """``(N,)``: the expected log-density of a draw."""
+    return torch.stack([head.log_density(head.sample(generator)) for _ in range(_DRAWS)]).mean(0)

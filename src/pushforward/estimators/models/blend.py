@@ -40,10 +40,19 @@ class Blend:
         return Scores(*(part.masked_fill(impossible, -torch.inf) for part in blended))
 
     def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution | None:
-        """The distribution of one column given the others, in closed form; None if a member has none."""
-        parts = [member.conditional(given, column) for member in self.members]
-        known = [part for part in parts if part is not None]
-        return ColumnDistribution.blended(known, self.weights.log()) if len(known) == len(parts) else None
+        """The distribution of one column given the others, of the members that have it in closed form.
+
+        None without any such member.
+        """
+        parts = [
+            (member.conditional(given, column), weight)
+            for member, weight in zip(self.members, self.weights, strict=True)
+        ]
+        known = [(part, weight) for part, weight in parts if part is not None]
+        if not known:
+            return None
+        weights = torch.stack([weight for _, weight in known])
+        return ColumnDistribution.blended([part for part, _ in known], weights.log() - weights.sum().log())
 
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         """Complete rows, each drawn by a member that its weight chooses."""
