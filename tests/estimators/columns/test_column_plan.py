@@ -223,6 +223,16 @@ def test_json_is_closed() -> None:
             ColumnPlan.from_json(text.replace(old, new))
 
 
+def test_json_of_impossible_kinds_is_refused() -> None:
+    turns = ColumnPlan.guess({"x": RNG.uniform(size=N)}, {"x": "period:0:1"}).to_json()
+    steps = ColumnPlan.guess({"x": KINDS["standardised"][0]}).to_json()
+    known = steps[steps.index('"known": [') :].split(",")[0]
+    for text, old, new in ((turns, '"high": 1.0', '"high": -1.0'), (steps, known, known + ", 7.0")):
+        assert old in text
+        with pytest.raises(ModelError, match="in ascending order expected"):
+            ColumnPlan.from_json(text.replace(old, new))
+
+
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from pushforward.array_types import Array
+from pushforward.errors import OptionError
 from pushforward.estimators.columns.arrow_types import from_numbers
 from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.kinds import Continuous, numbers_of
@@ -127,6 +129,13 @@ class Grid(Continuous):
             return f"{base} {self.interval}"
         return base if self.least is None else f"{base}, at least {self.least:g}"
 
+    @field_validator("known")
+    @classmethod
+    def _ascending(cls, known: tuple[float, ...]) -> tuple[float, ...]:
+        if any(first >= second for first, second in pairwise(known)):
+            raise OptionError("known values in ascending order expected")
+        return known
+
     @property
     def _coarse(self) -> bool:
         """Whether the grid is other than decimals of a few digits."""
@@ -192,6 +201,12 @@ class Periodic(Continuous):
     high: Finite
     cut: Finite
     step: Step | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Periodic:
+        if not self.low < self.high:
+            raise OptionError(f"ends of a period in ascending order expected, got {self.low:g} and {self.high:g}")
+        return self
 
     @property
     def noisy(self) -> bool:

@@ -21,6 +21,8 @@ from pushforward.estimators.columns.standard import Distinct, Standard
 _LARGEST = 1e300
 # Rows enough to say that a quantity is bounded, and the gain in nats a row of a map that says so.
 _ENOUGH, _GAIN = 100, 0.1
+# Values enough to compare two maps.
+_SAMPLE = 10_000
 # Cells of a grid whose width matters to the scale.
 _COARSE = 40
 # Deviations from the median of a value that is named.
@@ -181,9 +183,10 @@ def _suited(interval: Interval, rest: Distinct) -> Interval:
 
 def _normality(interval: Interval, rest: Distinct) -> float:
     """The mean log-density of the values under a normal distribution of the encoded values, up to a constant."""
-    points, slopes = interval.encode(rest.values)
-    if not (np.isfinite(points).all() and np.isfinite(slopes).all()):
+    if not np.isfinite(interval.encode(rest.values[[0, -1]])).all():
         return -np.inf
+    rest = rest.thinned(_SAMPLE)
+    points, slopes = interval.encode(rest.values)
     values, unit_slopes = Standard.of(Distinct(points, rest.counts)).encode(points)
     mean = np.average(values, weights=rest.counts)
     variance = np.average((values - mean) ** 2, weights=rest.counts)

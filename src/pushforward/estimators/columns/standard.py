@@ -45,6 +45,13 @@ class Distinct:
     def where(self, mask: Array) -> Self:
         return type(self)(self.values[mask], self.counts[mask])
 
+    def thinned(self, most: int) -> Self:
+        """At most ``most`` of the values, evenly spaced among the rows."""
+        if len(self) <= most:
+            return self
+        places = np.searchsorted(np.cumsum(self.counts), (np.arange(most) + 0.5) / most * self.rows)
+        return type(self)(*np.unique(self.values[np.minimum(places, len(self) - 1)], return_counts=True))
+
     def spread(self, step: float) -> Self:
         """The values spread over cells of width ``step`` around each, five points a cell."""
         points = (self.values[:, None] + step * np.linspace(-0.4, 0.4, 5)).ravel()
