@@ -44,6 +44,7 @@ PLANS: dict[str, Callable[[], Any]] = {
     "far sentinels": lambda: {"x": np.concatenate([X, [-1e200] * 20])},
     "both bounds": lambda: {"x": np.concatenate([np.zeros(20), RNG.uniform(size=N), np.ones(20)])},
     "one row on a bound": lambda: {"x": np.append(RNG.uniform(size=500), 0.0)},
+    "a cap and one zero": lambda: {"x": np.concatenate([[0.0], RNG.uniform(0.1, 1.5, 40), [1.5] * 12])},
     "integers at the limits": lambda: {"x": np.array([-(2**63), 2**63 - 1] * 30), "y": X},
     "unsigned at the limit": lambda: {"x": np.append(np.arange(N, dtype=np.uint64), np.uint64(2**64 - 1))},
     "large ids": lambda: {"account": 2**62 + RNG.permutation(10_000)[:N], "y": X},

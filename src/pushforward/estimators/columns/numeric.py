@@ -164,7 +164,7 @@ def _interval(
             return unit, "all within 0 to 1, and near both"
     if low is None and lowest >= 0 and (lowest > 0 or step) and (positive := _positive(rest, half)):
         low, reason = -half if step else 0.0, positive
-    if low is None and high is not None and 0 <= lowest - half < 0.1 * (high - lowest):
+    if low is None and high is not None and (lowest > 0 or half) and 0 <= lowest < 0.1 * (high - lowest):
         low = 0.0 - half
     return Interval(low=low, high=high), reason
 
