@@ -1,4 +1,4 @@
-"""`pushforward fit`: fits a flow to data, saves it and makes its report."""
+"""`pushforward fit`: fits a model to data and saves it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import column_names
+from pushforward.cli.columns import Kinds
+from pushforward.cli.parameters import DATA, column_names
 from pushforward.cli.run_file import MODEL, Run, pairs
 
 
@@ -25,6 +26,11 @@ def fit(
         list[str] | None,
         Parameter(group=MODEL, help="option NAME=VALUE of the training, such as lr=5e-4; repeatable."),
     ] = None,
+    kind: Kinds = (),
+    target: Annotated[
+        list[str] | None,
+        Parameter(group=DATA, help="model of a table: columns of numbers to predict from the others: a,b."),
+    ] = None,
     config: Annotated[
         Path | None,
         Parameter(
@@ -32,13 +38,19 @@ def fit(
         ),
     ] = None,
 ) -> int:
-    """Fit a flow to data and save it, with a report.
+    """Fit a model to data and save it, with the likelihood of rows that it has not seen.
 
-    Rows are split into training, validation and test rows: the test rows are the published ones if there are any, those
-    of --test FILE, or part of a random 80/10/10 split. Test rows never influence training. Defaults are chosen by the
-    data. Ctrl-C ends training and saves the best model so far.
+    A table in a file gets a FlowDensity: the density of all its columns, whatever they hold (see `pushforward
+    columns`), within --minutes; --target y gets a FlowRegressor, the distribution of y given the other columns. Of
+    their options are --kind, --target, --weight, --columns, --limit, --test, --minutes and --seed.
+
+    Other data, and a table with any other option (--flow, --context, --steps, ...), get a plain flow and a report.
+    Rows are split into training, validation and test rows: the test rows are the published ones if there are any,
+    those of --test FILE, or part of a random 80/10/10 split. Test rows never influence training. Defaults are chosen by
+    the data. Ctrl-C ends training of a flow and saves the best model so far.
     """
-    from pushforward.cli.fitting import run_fit
+    from pushforward.cli.model_choice import is_of_table
+    from pushforward.estimators.columns.hints import parse_assignments
 
     chosen = run.preparation
     chosen = replace(chosen, columns=column_names(chosen.columns), context=column_names(chosen.context))
@@ -47,6 +59,14 @@ def fit(
         data=data,
         option=pairs(option, "--option"),
         training=pairs(training, "--training"),
+        kind=parse_assignments(kind),
+        target=column_names(target),
         preparation=chosen,
-    )
-    return run_fit(given.over(config))
+    ).over(config)
+    if is_of_table(given):
+        from pushforward.cli.table_fit import run_table_fit
+
+        return run_table_fit(given)
+    from pushforward.cli.fitting import run_fit
+
+    return run_fit(given)

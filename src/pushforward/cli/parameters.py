@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +31,13 @@ Rows = Annotated[
     Parameter(consume_multiple=True, help="numbers of the example rows, counted from 0."),
 ]
 Given = Annotated[
-    str | None, Parameter(help="context of a conditional model: name=value,... or a file with these columns.")
+    tuple[str, ...],
+    Parameter(
+        consume_multiple=False,
+        show_default=False,
+        help="context of a conditional model, or columns of a table: name=value,... or a file with these columns; "
+        "repeatable.",
+    ),
 ]
 Labels = Annotated[
     list[int] | None,
@@ -64,6 +70,13 @@ def column_names(given: Sequence[str] | None) -> tuple[str, ...] | None:
     return names
 
 
+def refuse_options(given: Mapping[str, Any], reason: str) -> None:
+    """Raise OptionError for the first of these options, by flag, whose value is neither None, False nor empty."""
+    for flag, value in given.items():
+        if value:
+            raise OptionError(f"{flag} {reason}; leave it out")
+
+
 def _names(_: Any, tokens: Sequence[Token]) -> tuple[str, ...] | None:
     return column_names([token.value for token in tokens])
 
@@ -76,6 +89,11 @@ class DataSource:
     columns: Annotated[tuple[str, ...] | None, Parameter(converter=_names, help=COLUMNS_HELP)] = None
     context: Annotated[tuple[str, ...] | None, Parameter(converter=_names, help=CONTEXT_HELP)] = None
     data_dir: DataDir = None
+
+    @property
+    def flags(self) -> dict[str, Any]:
+        """The values of the options by flag."""
+        return {"--columns": self.columns, "--context": self.context, "--data-dir": self.data_dir}
 
 
 @Parameter(name="*", group=_RUNNING)

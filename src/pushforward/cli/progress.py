@@ -58,3 +58,25 @@ def show_progress(name: str, total: int | None) -> Iterator[Callable[[int], None
             tell(f"{name}: {done:,}" if total is None else f"{name}: {done:,} of {total:,}")
 
     yield advance
+
+
+@contextmanager
+def show_fraction(name: str) -> Iterator[Callable[[str, float], None]]:
+    """Show the completed fraction of a job; the function that it yields is called with the stage and the fraction."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(name, total=1.0)
+            yield lambda stage, fraction: bar.update(task, completed=fraction, description=stage)
+        return
+    last = time.monotonic()
+
+    def show(stage: str, fraction: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _PLAIN_SECONDS:
+            last = time.monotonic()
+            tell(f"{name}: {fraction:.0%}, {stage}")
+
+    yield show

@@ -36,12 +36,17 @@ class Run:
     data: Annotated[str | None, Parameter(parse=False)] = None
     option: Annotated[dict[str, Any], Parameter(parse=False)] = field(default_factory=dict)
     training: Annotated[dict[str, Any], Parameter(parse=False)] = field(default_factory=dict)
+    kind: Annotated[dict[str, str], Parameter(parse=False)] = field(default_factory=dict)
+    target: Annotated[tuple[str, ...] | None, Parameter(parse=False)] = None
 
     out: Annotated[Path | None, Parameter(help="folder to save the model in; must be empty.")] = None
     force: Force = False
     flow: Annotated[
         str | None,
-        Parameter(help="architecture (see `pushforward flows`); default nsf_ar for tables, real_nvp for images."),
+        Parameter(
+            help="architecture of a plain flow (see `pushforward flows`); default nsf_ar for tables, real_nvp for "
+            "images."
+        ),
     ] = None
     preset: Annotated[
         str | None,
@@ -56,6 +61,9 @@ class Run:
         bool | None, Parameter(negative="--no-report", help="make the report at the end (the default).")
     ] = None
 
+    weight: Annotated[
+        str | None, Parameter(group=DATA, help="model of a table: the column with the weights of the rows.")
+    ] = None
     preparation: Annotated[Preparation, Parameter(name="*", group=DATA, show_default=False)] = field(
         default_factory=Preparation
     )

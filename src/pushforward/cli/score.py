@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Data, DataSource, Force, Model, Running
+from pushforward.cli.parameters import Data, DataSource, Force, Model, Running, refuse_options
 
 
 def score(
@@ -39,6 +39,12 @@ def score(
     strict: Annotated[
         bool, Parameter(help="refuse data with missing or infinite values; default: such rows have no score.")
     ] = False,
+    explain: Annotated[
+        bool, Parameter(help="model of a table: name the column that lowers the score of each row most.")
+    ] = False,
+    marginal: Annotated[
+        bool, Parameter(help="model of a table: integrate out columns that the file lacks, instead of an error.")
+    ] = False,
     source: DataSource = DataSource(),  # noqa: B008 - frozen
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
@@ -50,8 +56,30 @@ def score(
     the dequantisation that makes the value a bound, and several draws the standard error. Noise is keyed by the seed
     and the row, so that a score does not depend on other rows. Rows with missing or infinite values have an empty score
     (NaN in Parquet and .npy). The mean is printed on stderr. Memory does not grow with the rows of a table in a file.
+
+    For the model of a table the output has the number of each row, the log-probability of its discrete part, the
+    log-density of its continuous part, and their sum; with --explain also the column whose value, given the others,
+    lowers the score most, and by how many nats.
     """
+    from pushforward.storage.models import estimator_class
+
+    if estimator_class(model) is not None:
+        from pushforward.cli.table_scoring import run_table_score
+
+        unused = {
+            "--unit": unit,
+            "--samples": samples != 1,
+            "--probes": probes,
+            "--part": part != "all",
+            "--strict": strict,
+            **source.flags,
+        }
+        refuse_options(unused, "does not apply to the model of a table")
+        run_table_score(model, data, out=out, explain=explain, marginal=marginal, force=force, running=running)
+        return
     from pushforward.cli.scoring import run_score
+
+    refuse_options({"--explain": explain, "--marginal": marginal}, "is for the model of a table; this is a plain flow")
 
     run_score(
         model,

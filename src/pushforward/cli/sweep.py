@@ -21,7 +21,7 @@ def sweep(
         Parameter(consume_multiple=True, help="temperatures, the rows of a picture; default 0.5 0.6 0.7 0.8 0.9 1."),
     ] = None,
     out: Out = None,
-    given: Given = None,
+    given: Given = (),
     labels: Labels = None,
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen
@@ -38,6 +38,6 @@ def sweep(
 
     saved = load_model(model, running.start())
     require_event_output(saved, out, force)
-    context = given_context(saved, given, labels)
+    context = given_context(saved, ",".join(given) or None, labels)
     x, beside = sweep_sheet(saved.flow, temperatures, n, context, running.chosen_seed)
     write_events(saved, x.reshape(-1, *x.shape[2:]), out, beside, columns=x.shape[1])

@@ -25,7 +25,6 @@ from pushforward.estimators.input_tables import checked_table, named, training_t
 from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.models.table_model import RowScores, WeightedDraws
 from pushforward.estimators.output_tables import TableForm
-from pushforward.estimators.quality import quality_of
 from pushforward.estimators.saved_estimators import (
     FittedEstimator,
     Parameters,
@@ -36,8 +35,7 @@ from pushforward.estimators.saved_estimators import (
 )
 from pushforward.estimators.scoring import averaged_scores, blocks_of
 from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, fit_weights
-from pushforward.estimators.training_rows import counted, training_rows
-from pushforward.evaluation.fit_quality import FitQuality
+from pushforward.estimators.training_rows import counted
 
 
 class ScoreParts(NamedTuple):
@@ -56,8 +54,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
 
     Parameters are those of `JointEstimator`.
 
-    plan_: the `ColumnPlan`. model_: the `TableModel`. quality_, verdict_: of the fit, on rows that it held out.
-    n_features_in_, feature_names_in_: as in scikit-learn.
+    plan_: the `ColumnPlan`. model_: the `TableModel`. n_features_in_, feature_names_in_: as in scikit-learn.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
@@ -84,19 +81,6 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         self.plan_, self._form = plan, TableForm(content.origin, not named(X))
         self.model_ = self._fit_model([(plan, content)], weights, architectures=self.architectures, progress=progress)
         return self
-
-    def assess(self, held_out: Any, train: Any) -> FitQuality:
-        """The quality of the fit on a table of new rows; ``train``: the table of the fit, or a part of it.
-
-        ``quality_`` is the same for rows that the fit held out itself.
-        """
-        check_is_fitted(self)
-        seed = self._seed(self.random_state)
-        fitted, judges = (
-            training_rows([(self.plan_, checked_table(self, table, self._names))], None, seed)
-            for table in (train, held_out)
-        )
-        return quality_of(self.model_, fitted, judges, self.plan_.names, seed)
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
@@ -130,7 +114,6 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
             max_steps=estimator.max_steps,
             kinds=estimator.kinds,
             architectures=architectures,
-            held_out=estimator.held_out,
             random_state=estimator.random_state,
             verbose=estimator.verbose,
         )
@@ -217,7 +200,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         The content is drawn as if it were missing at random: from rows that have it and the same other content.
         """
         check_is_fitted(self)
-        content = checked_table(self, X, self._names)
+        content = checked_table(self, X, self._names, self._left_out)
         tables = filled(self.plan_, self.model_, content, draws, self._generator(random_state))
         form = TableForm(content.origin, not named(X))
         filled_tables = [form.table(columns, self._names) for columns in tables]
@@ -230,7 +213,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         model. The lowest number of a row names the column that is most surprising.
         """
         check_is_fitted(self)
-        content = checked_table(self, X, self._names)
+        content = checked_table(self, X, self._names, self._left_out)
         generator = self._generator(random_state)
         nats = surprises(self.model_, self.plan_.encode(content, generator=generator), generator)
         return _numbers_table(TableForm(content.origin, not named(X)), self.plan_.names, nats)
@@ -239,9 +222,13 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
     def _names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.plan_.columns)
 
+    @property
+    def _left_out(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.plan_.left_out)
+
     def _scores(self, X: Any, marginal: bool) -> Iterator[RowScores]:
         check_is_fitted(self)
-        content = given_table(X) if marginal and named(X) else checked_table(self, X, self._names)
+        content = given_table(X) if marginal and named(X) else checked_table(self, X, self._names, self._left_out)
         for block in blocks_of(content):
             yield averaged_scores([(self.plan_, block, marginal)], self.model_)
 

@@ -36,8 +36,11 @@ def training_table(estimator: BaseEstimator, table: Any) -> Table:
     return content
 
 
-def checked_table(estimator: BaseEstimator, table: Any, names: Sequence[str]) -> Table:
-    """The columns ``names`` of a table for a fitted estimator, in the order of the fit."""
+def checked_table(estimator: BaseEstimator, table: Any, names: Sequence[str], optional: Sequence[str] = ()) -> Table:
+    """The columns ``names`` of a table for a fitted estimator, in the order of the fit.
+
+    optional: those that a mapping of arrays may lack; a DataFrame has all, as scikit-learn expects.
+    """
     if not named(table):
         matrix = validate_data(
             estimator, _array(table), reset=False, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=0
@@ -46,11 +49,11 @@ def checked_table(estimator: BaseEstimator, table: Any, names: Sequence[str]) ->
     if _has_frame(table):
         validate_data(estimator, table, reset=False, skip_check_array=True)
     content = read_table(table)
-    missing = [name for name in names if name not in content.columns]
+    missing = [name for name in names if name not in content.columns and name not in optional]
     if missing:
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
         raise DataError(f"the table lacks the columns {shown}; it has {', '.join(list(content.columns)[:10])}")
-    return replace(content, columns={name: content.columns[name] for name in names})
+    return replace(content, columns={name: content.columns[name] for name in names if name in content.columns})
 
 
 def target_table(y: Any, rows: int) -> tuple[Table, bool]:

@@ -159,7 +159,8 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
 
     def _checked(self, X: Any) -> Table:
         check_is_fitted(self)
-        return checked_table(self, X, [column.name for column in self.plan_.columns])
+        left_out = [column.name for column in self.plan_.left_out]
+        return checked_table(self, X, [column.name for column in self.plan_.columns], left_out)
 
     def _encoded(self, content: Table) -> EncodedRows:
         return self.plan_.encode(content, places=_middles(self.plan_), partial=True)

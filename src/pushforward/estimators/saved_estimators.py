@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,7 +16,7 @@ from pushforward.estimators.columns.standard import Finite, Strict
 from pushforward.estimators.models.saved import load_table, save_table
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.table_estimator import TableEstimator
-from pushforward.storage.files import CONFIG, read, read_object
+from pushforward.storage.files import read
 
 ESTIMATOR = "estimator.json"
 _MAX_FILE = 1 << 28
@@ -31,7 +30,6 @@ class Parameters(Strict):
     max_steps: int | None = None
     kinds: dict[str, str] | None = None
     architectures: tuple[str, ...] | None = None
-    held_out: Finite | None = None
     random_state: int | None = None
     verbose: int = 0
 
@@ -90,16 +88,6 @@ def load_estimator(name: str, path: str | os.PathLike[str]) -> tuple[FittedEstim
     if tuple(shape for plan in plans for shape in plan.shapes) != model.shapes:
         raise ModelError(f"{folder / ESTIMATOR}: the plan of the columns does not agree with the model")
     return fitted, model
-
-
-def saved_class(path: Path) -> str | None:
-    """The name of the class of the estimator that a folder holds; None for another folder. Nothing is verified."""
-    try:
-        raw: Mapping[str, Any] = read_object(path / CONFIG)
-    except (ModelError, OSError):
-        return None
-    stored = raw.get("estimator")
-    return str(stored.get("class")) if raw.get("kind") == "table" and isinstance(stored, dict) else None
 
 
 def restore_features(estimator: _Estimator, fitted: FittedEstimator) -> _Estimator:

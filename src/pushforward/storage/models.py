@@ -181,15 +181,28 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "cpu")
     return SavedModel(flow.to(device).eval(), config, split, directory)
 
 
-def _refuse_table(directory: Path, raw: dict[str, Any]) -> None:
+def estimator_class(path: Path) -> str | None:
+    """The name of the class of the estimator that a folder holds; None for any other folder. Nothing is verified."""
+    try:
+        return _estimator_class(read_object(path / CONFIG))
+    except (ModelError, OSError):
+        return None
+
+
+def _estimator_class(raw: dict[str, Any]) -> str | None:
     if raw.get("kind") != "table":
-        return
+        return None
     stored = raw.get("estimator")
-    name = str(stored.get("class", "model of a table"))[:40] if isinstance(stored, dict) else "model of a table"
-    raise ModelError(
-        f"{directory} holds a {name}, not a flow: pushforward.{name}.load loads it; of the commands, score, sample, "
-        "predict, impute, report and info take it"
-    )
+    return str(stored.get("class", "TableModel"))[:40] if isinstance(stored, dict) else "TableModel"
+
+
+def _refuse_table(directory: Path, raw: dict[str, Any]) -> None:
+    name = _estimator_class(raw)
+    if name is not None:
+        raise ModelError(
+            f"{directory} holds a {name}, not a flow: pushforward.{name}.load loads it; of the commands, score, "
+            "sample, predict, impute, report and info take it"
+        )
 
 
 def _config_of(flow: Flow, data: dict[str, Any] | None, training: dict[str, Any] | None) -> ModelConfig:

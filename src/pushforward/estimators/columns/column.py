@@ -47,6 +47,11 @@ class _Column(Strict):
         type_of(name)
         return name
 
+    @property
+    def arrow(self) -> Any:
+        """The Arrow type."""
+        return type_of(self.type)
+
 
 class ModelledColumn(_Column):
     """A column of the density.
@@ -111,7 +116,7 @@ class ModelledColumn(_Column):
 
     def decode(self, states: Array, values: Array) -> Any:
         """An Arrow array of the column's type; null for gaps and for what is unknown."""
-        arrow = type_of(self.type)
+        arrow = self.arrow
         known = (states >= 0) & (states < self.kind.states)
         if self.kind.valued:
             known &= np.isfinite(values)
@@ -134,11 +139,6 @@ class LeftOutColumn(_Column):
 
     modelled: Literal[False] = False
     kind: AnyOmission
-
-    @property
-    def arrow(self) -> Any:
-        """The Arrow type."""
-        return type_of(self.type)
 
     @property
     def treatment(self) -> str:

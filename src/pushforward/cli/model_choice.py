@@ -1,0 +1,47 @@
+"""The model that `pushforward fit` fits: an estimator of a table, or a plain flow."""
+
+from __future__ import annotations
+
+from pushforward.cli.progress import tell
+from pushforward.cli.run_file import Run
+from pushforward.errors import OptionError
+
+_TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+# Options that only a model of a table has, and those that it shares with a plain flow. All others are of plain flows.
+ONLY_OF_TABLES = ("kind", "target", "weight")
+_SHARED = ("data", "out", "force", "minutes", "report", "columns", "limit", "test", "seed", "threads")
+
+
+def is_of_table(run: Run) -> bool:
+    """Whether the model is an estimator of a table, which is told with the reason.
+
+    Raises OptionError for options of both kinds of model, or options of tables for other data.
+    """
+    given = list(run.given)
+    tables = [name for name in given if name in ONLY_OF_TABLES]
+    flows = [name for name in given if name not in (*ONLY_OF_TABLES, *_SHARED)]
+    if tables and flows:
+        raise OptionError(
+            f"{_flag(tables[0])} is an option of the model of a table, {_flag(flows[0])} one of a plain flow; "
+            "leave one of them out"
+        )
+    is_table = run.data is not None and run.data.lower().endswith(_TABLES)
+    if tables:
+        if not is_table and not (run.data or ".npy").lower().endswith(".npy"):
+            raise OptionError(f"{_flag(tables[0])}: a table in a file expected ({', '.join(_TABLES)}), got {run.data}")
+        given_targets = run.target is not None
+        tell(f"model: {'FlowRegressor' if given_targets else 'FlowDensity'}, because {_flag(tables[0])} is given")
+        return True
+    if is_table and flows:
+        tell(f"model: a plain flow, because {_flag(flows[0])} is given; without such options it is a FlowDensity")
+    if is_table and not flows:
+        tell(
+            "model: FlowDensity, the density of all columns; --target COLUMN predicts a column, --flow nsf_ar is a "
+            "plain flow"
+        )
+    return is_table and not flows
+
+
+def _flag(name: str) -> str:
+    """The option as the command line has it."""
+    return "--import" if name == "imports" else f"--{name.replace('_', '-')}"

@@ -1,0 +1,165 @@
+"""The steps of `pushforward fit` for a table: read and split the rows, plan the columns, fit, save, score."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from pushforward import storage
+from pushforward.cli.held_out import HeldOut, density_scores, regression_scores
+from pushforward.cli.progress import show_fraction, tell
+from pushforward.cli.run_file import Run
+from pushforward.cli.table_rows import read_rows, require_columns, take
+from pushforward.errors import DataError, OptionError
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.models.fit_table import Progress, default_seconds
+from pushforward.estimators.regressor import FlowRegressor
+from pushforward.storage.files import require_free
+
+FACTS = "fit.json"
+# Held-out rows: a tenth, at most so many; none of fewer rows than the least.
+_MOST_HELD_OUT, _LEAST = 10_000, 20
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is fitted: training rows, held-out rows, the columns to model or to predict from, targets, and kinds."""
+
+    train: Any
+    test: Any
+    columns: tuple[str, ...]
+    targets: tuple[str, ...]
+    kinds: dict[str, str]
+
+    def plan(self) -> ColumnPlan:
+        """The plan of the columns, as the fit makes it."""
+        hints = {name: kind for name, kind in self.kinds.items() if name in self.columns}
+        return ColumnPlan.guess(self.train.select(self.columns), hints)
+
+
+def run_table_fit(run: Run) -> int:
+    """Fit an estimator with the options ``run``, save it, and print its scores on held-out rows; the exit code."""
+    source, out = run.required()
+    require_free(out, run.force)
+    run.running.start()
+    if run.report:
+        raise OptionError("--report: a model of a table has no page; `pushforward report DIR FILE` compares rows")
+    if run.minutes is not None and not run.minutes > 0:
+        raise OptionError(f"--minutes: a number above 0 expected, got {run.minutes:g}")
+    job = _prepare(run, Path(source))
+    seconds = None if run.minutes is None else 60 * run.minutes
+    limit = default_seconds(len(job.train), len(job.columns)) if seconds is None else seconds
+    tell(f"{len(job.train):,} rows to train, {len(job.test):,} held out; about {limit:,.0f} seconds at most")
+    started = time.monotonic()
+    model = _fit(job, {"max_seconds": seconds, "kinds": job.kinds or None, "random_state": run.running.chosen_seed})
+    elapsed = time.monotonic() - started
+    model.save(out, force=run.force)
+    held_out = _scores(model, job) if len(job.test) else None
+    facts = {
+        "format": 1,
+        "data": Path(source).name,
+        "rows": len(job.train),
+        "seconds": round(elapsed, 1),
+        "held_out": None if held_out is None else held_out.numbers,
+    }
+    storage.add_file(out, FACTS, json.dumps(facts, indent=1).encode() + b"\n")
+    members = ", ".join(f"{name} {weight:.2f}" for name, weight in model.model_.members)
+    print(f"saved {out} after {elapsed:.1f} s; members of the model with their weights: {members}")
+    for note in model.model_.notes:
+        print(f"note: {note}")
+    if held_out is None:
+        print(f"held-out: {len(job.train):,} rows are too few to hold some out; --test FILE scores others")
+    else:
+        print("\n".join(held_out.lines))
+    return 0
+
+
+def _prepare(run: Run, path: Path) -> _Job:
+    """Read and split the rows, and print the plan of the columns."""
+    table, kinds = _table(run, path)
+    targets = run.target or ()
+    columns = tuple(name for name in table.column_names if name not in targets)
+    if not columns:
+        raise DataError(f"{path}: no columns are left to predict {', '.join(targets)} from")
+    if run.preparation.test is not None:
+        job = _Job(table, read_rows(Path(run.preparation.test), table.column_names), columns, targets, kinds)
+        plan = job.plan()
+    else:
+        job, plan = _split(table, columns, targets, kinds, run.running.chosen_seed)
+    print(plan.summary(max(60, get_terminal_size().columns)), flush=True)
+    return job
+
+
+def _table(run: Run, path: Path) -> tuple[Any, dict[str, str]]:
+    """The table with the columns that the options name, and the kinds of columns that they give."""
+    kinds = dict(run.kind)
+    needed = [*(run.target or ()), *([] if run.weight is None else [run.weight])]
+    chosen = run.preparation.columns
+    table = read_rows(path, None if chosen is None else list(dict.fromkeys([*chosen, *needed])))
+    require_columns(path, table.column_names, [*needed, *kinds])
+    if run.weight is not None:
+        if kinds.get(run.weight, "weight") != "weight":
+            raise OptionError(f"column {run.weight!r} has two kinds, {kinds[run.weight]} and weight (of --weight)")
+        if run.weight in (run.target or ()):
+            raise OptionError(f"column {run.weight!r} cannot be both --weight and --target")
+        kinds[run.weight] = "weight"
+    limit = run.preparation.limit
+    if limit is not None and limit < len(table):
+        rng = np.random.default_rng(run.running.chosen_seed)
+        table = take(table, rng.permutation(len(table))[:limit])
+    return table, kinds
+
+
+def _split(
+    table: Any, columns: tuple[str, ...], targets: tuple[str, ...], kinds: dict[str, str], seed: int
+) -> tuple[_Job, ColumnPlan]:
+    """The job with a random tenth of the rows held out, and its plan.
+
+    Held-out rows with content that no training row has, such as a rare label, train too.
+    """
+    order = np.random.default_rng(seed).permutation(len(table))
+    count = 0 if len(table) < _LEAST else min(_MOST_HELD_OUT, len(table) // 10)
+    job = _Job(take(table, order[count:]), take(table, order[:count]), columns, targets, kinds)
+    plan, test = job.plan(), job.test.select(columns)
+    impossible = plan.encode(test, places=[0.5] * plan.dequantised).impossible.numpy()
+    if not impossible.any():
+        return job, plan
+    problem = plan.problems(test, limit=1)[0]
+    tell(
+        f"note: {impossible.sum():,} held-out rows have content that no training row has, and train too (the first: "
+        f"{problem.value!r} in column {problem.column!r})"
+    )
+    train = pyarrow.concat_tables([job.train, job.test.filter(pyarrow.array(impossible))])
+    job = _Job(train, job.test.filter(pyarrow.array(~impossible)), columns, targets, kinds)
+    return job, job.plan()
+
+
+def _fit(job: _Job, settings: dict[str, Any]) -> FlowDensity | FlowRegressor:
+    with _told() as progress:
+        if not job.targets:
+            return FlowDensity(**settings).fit(job.train, progress=progress)
+        features, targets = job.train.select(job.columns), job.train.select(job.targets)
+        return FlowRegressor(**settings).fit(features, targets, progress=progress)
+
+
+def _scores(model: FlowDensity | FlowRegressor, job: _Job) -> HeldOut:
+    if isinstance(model, FlowDensity):
+        return density_scores(model, job.test)
+    return regression_scores(model, job.test.select(job.columns), job.test.select(job.targets))
+
+
+@contextmanager
+def _told() -> Iterator[Callable[[Progress], None]]:
+    """A context with a function that shows the progress of a fit."""
+    with show_fraction("fit") as show:
+        yield lambda progress: show(progress.stage, progress.fraction)

@@ -1,0 +1,44 @@
+"""Saved models of tables for the commands that take them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pushforward.cli.parameters import Running
+from pushforward.cli.table_rows import require_columns
+from pushforward.errors import OptionError
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import Table, read_table
+from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.regressor import FlowRegressor
+from pushforward.storage.models import estimator_class
+
+_CLASSES: dict[str, type[FlowDensity] | type[FlowRegressor]] = {
+    "FlowDensity": FlowDensity,
+    "FlowRegressor": FlowRegressor,
+}
+
+
+def load_table_model(path: Path, running: Running) -> FlowDensity | FlowRegressor:
+    """The estimator in a folder; seed, threads and device are set. Raises ModelError for any other folder."""
+    if running.start().type != "cpu" and running.device is not None:
+        raise OptionError(f"--device {running.device}: a model of a table runs on the CPU; leave the option out")
+    return _CLASSES.get(estimator_class(path) or "", FlowDensity).load(path)
+
+
+def density_of(path: Path, running: Running, command: str) -> FlowDensity:
+    """The `FlowDensity` in a folder. Raises OptionError for a `FlowRegressor`, which ``command`` does not take."""
+    model = load_table_model(path, running)
+    if not isinstance(model, FlowDensity):
+        raise OptionError(
+            f"{command}: {path} holds a FlowRegressor, which knows no density of the columns that it predicts from; "
+            "fit a FlowDensity, without --target"
+        )
+    return model
+
+
+def rows_for(plan: ColumnPlan, block: Any, where: object) -> Table:
+    """The columns of the plan in an Arrow table from a file. Raises DataError for a modelled column that it lacks."""
+    require_columns(where, block.column_names, plan.names)
+    return read_table(block.select([column.name for column in plan.columns if column.name in block.column_names]))

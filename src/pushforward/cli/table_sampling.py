@@ -1,0 +1,91 @@
+"""Samples from the model of a table, in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from pushforward.cli.output import require_output
+from pushforward.cli.parameters import Running
+from pushforward.cli.progress import show_progress
+from pushforward.cli.table_conditions import given_rows
+from pushforward.cli.table_models import load_table_model, rows_for
+from pushforward.cli.typed_output import TYPED, open_typed
+from pushforward.errors import OptionError
+from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.regressor import FlowRegressor
+
+# Rows that are drawn together: fewer given something, where each takes several proposals.
+_BLOCK, _GIVEN_BLOCK = 50_000, 4_000
+
+
+def run_table_sample(
+    path: Path, n: int, given: Sequence[str], *, out: Path | None, complete: bool, force: bool, running: Running
+) -> None:
+    """Sample and write; see `pushforward.cli.sample.sample`."""
+    require_output(out, TYPED, force)
+    if n < 1:
+        raise OptionError(f"n must be at least 1, got {n}")
+    model = load_table_model(path, running)
+    conditions = given_rows(model.plan_, given)
+    if isinstance(model, FlowRegressor) and conditions is None:
+        raise OptionError(
+            "this model draws its targets for given columns: set --given FILE or --given column=value,... "
+            f"({', '.join(column.name for column in model.plan_.columns)})"
+        )
+    random = np.random.RandomState(running.chosen_seed % 2**32)
+    total = n * (1 if conditions is None else len(conditions))
+    with open_typed(out) as write, show_progress("sampling", total) as advance:
+        for block in _blocks(model, n, conditions, random):
+            write(_completed(model, block, random) if complete else block)
+            advance(len(block))
+
+
+def _blocks(
+    model: FlowDensity | FlowRegressor, n: int, conditions: Any | None, random: np.random.RandomState
+) -> Iterator[Any]:
+    if conditions is None:
+        assert isinstance(model, FlowDensity)  # a regressor has conditions
+        for start in range(0, n, _BLOCK):
+            yield _arrow(model.sample(min(_BLOCK, n - start), random_state=random))
+        return
+    rows = max(1, _GIVEN_BLOCK // n)
+    for first in range(0, len(conditions), rows):
+        part = conditions.slice(first, rows)
+        for start in range(0, n, _GIVEN_BLOCK):
+            count = min(_GIVEN_BLOCK, n - start)
+            if isinstance(model, FlowDensity):
+                yield _arrow(model.sample(count, given=part, random_state=random))
+            else:
+                yield _with_targets(model, part, count, random)
+
+
+def _with_targets(model: FlowRegressor, given: Any, count: int, random: np.random.RandomState) -> Any:
+    """The given rows, each ``count`` times, with draws of the targets beside them."""
+    rows = rows_for(model.plan_, given, "--given")
+    draws = model.sample(rows, count, random_state=random).reshape(len(given) * count, -1)
+    repeated = given.take(np.repeat(np.arange(len(given)), count))
+    for place, column in enumerate(model.target_plan_.columns):
+        repeated = repeated.append_column(column.name, pyarrow.array(draws[:, place]).cast(column.arrow, safe=False))
+    return repeated
+
+
+def _completed(model: FlowDensity | FlowRegressor, block: Any, random: np.random.RandomState) -> Any:
+    if not isinstance(model, FlowDensity):
+        raise OptionError("--complete is for a FlowDensity; this folder holds a FlowRegressor")
+    return model.impute(rows_for(model.plan_, block, "the samples"), random_state=random)
+
+
+def _arrow(table: Any) -> Any:
+    """A table of the form of the training table as an Arrow table."""
+    import narwhals
+
+    if isinstance(table, dict):
+        return pyarrow.table(table)
+    if isinstance(table, np.ndarray):
+        return pyarrow.table({f"x{i}": column for i, column in enumerate(table.T)})
+    return narwhals.from_native(table).to_arrow()

@@ -1,0 +1,120 @@
+"""Scores of the rows of a file under the model of a table, in blocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from pushforward.array_types import Array
+from pushforward.cli.output import require_output
+from pushforward.cli.parameters import Running
+from pushforward.cli.progress import show_progress, tell
+from pushforward.cli.table_models import load_table_model, rows_for
+from pushforward.cli.table_rows import read_row_blocks, require_columns
+from pushforward.cli.typed_output import TYPED, open_typed
+from pushforward.errors import DataError, OptionError
+from pushforward.estimators.columns.tables import Table, read_table
+from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.regressor import FlowRegressor
+from pushforward.evaluation.scores import RunningSummary, remark_on_few
+
+_BLOCK = 50_000
+
+
+def run_table_score(
+    path: Path, name: str, *, out: Path | None, explain: bool, marginal: bool, force: bool, running: Running
+) -> None:
+    """Score and write; see `pushforward.cli.score.score`."""
+    require_output(out, TYPED, force)
+    model = load_table_model(path, running)
+    if explain and not isinstance(model, FlowDensity):
+        raise OptionError("--explain is for a FlowDensity; this folder holds a FlowRegressor")
+    if marginal and not isinstance(model, FlowDensity):
+        raise OptionError("--marginal is for a FlowDensity; this folder holds a FlowRegressor")
+    seen, problem = _Seen(), ""
+    with open_typed(out) as write, show_progress("scoring", None) as advance:
+        for block in read_row_blocks(Path(name), _BLOCK):
+            if isinstance(model, FlowDensity):
+                scores, columns = _density_scores(model, block, name, explain=explain, marginal=marginal)
+                if not problem and not marginal and np.isneginf(scores).any():
+                    found = model.plan_.problems(block, limit=1)
+                    problem = found[0].sentence if found else ""
+            else:
+                scores, columns = _target_scores(model, block, name)
+            rows = pyarrow.array(np.arange(seen.rows, seen.rows + len(scores)))
+            write(pyarrow.table({"row": rows, **columns}))
+            seen.add(scores)
+            advance(len(scores))
+    seen.tell(problem)
+
+
+def _density_scores(
+    model: FlowDensity, block: Any, name: str, *, explain: bool, marginal: bool
+) -> tuple[Array, dict[str, Array]]:
+    """The scores of a block, and the columns of its output."""
+    rows = _known(model, block, name) if marginal else rows_for(model.plan_, block, name)
+    parts = model.score_parts(rows, marginal=marginal)
+    total = parts.discrete + parts.continuous
+    columns: dict[str, Any] = {"discrete": parts.discrete, "continuous": parts.continuous, "log_density": total}
+    if explain:
+        columns |= lowest_columns(model, rows_for(model.plan_, block, name))
+    return total, columns
+
+
+def _known(model: FlowDensity, block: Any, name: str) -> Table:
+    """The columns of the model that a block has."""
+    known = [column for column in model.plan_.names if column in block.column_names]
+    if not known:
+        raise DataError(f"{name} has none of the columns of the model, {', '.join(model.plan_.names)}")
+    return read_table(block.select(known))
+
+
+def lowest_columns(model: FlowDensity, rows: Table) -> dict[str, Any]:
+    """For each row the column that lowers its score most, given the others, and its contribution in nats.
+
+    A row of density zero has none: its score is infinite.
+    """
+    nats = model.explain(rows)
+    names = nats.column_names
+    matrix = np.stack([nats.column(name).to_numpy() for name in names], 1)
+    at = matrix.argmin(1)
+    return {
+        "lowest_column": pyarrow.array(np.asarray(names)[at].tolist()),
+        "contribution": matrix[np.arange(len(matrix)), at],
+    }
+
+
+def _target_scores(model: FlowRegressor, block: Any, name: str) -> tuple[Array, dict[str, Array]]:
+    targets = [column.name for column in model.target_plan_.columns]
+    require_columns(name, block.column_names, targets)
+    total = model.log_density(rows_for(model.plan_, block, name), block.select(targets))
+    return total, {"log_density": total}
+
+
+class _Seen:
+    """The scores of all blocks so far."""
+
+    def __init__(self) -> None:
+        self.rows, self.impossible = 0, 0
+        self.summary = RunningSummary()
+
+    def add(self, scores: Array) -> None:
+        possible = scores > -np.inf
+        self.rows += len(scores)
+        self.impossible += int((~possible).sum())
+        self.summary.add(scores[possible])
+
+    def tell(self, problem: str) -> None:
+        """Print the mean, and the number of rows of density zero."""
+        mean = self.summary.summary()
+        if mean.mean is not None:
+            error = "" if mean.standard_error is None else f" +- {mean.standard_error:.4f}"
+            tell(f"{mean.rows:,} rows: mean log-density {mean.mean:.4f}{error} nats")
+            if remark := remark_on_few(mean.rows, "rows"):
+                tell(f"note: {remark}")
+        if self.impossible:
+            first = f"; the first: {problem}" if problem else ""
+            tell(f"note: {self.impossible:,} of {self.rows:,} rows have a density of 0 and are not in the mean{first}")
