@@ -82,7 +82,7 @@ def assess_fit(evidence: FitEvidence, seed: int = 0) -> FitQuality:
     """The quality of the fit that ``evidence`` shows. ``seed``: of the random order of ties, and of subsets of rows.
 
     Measures whose parts are missing are left out. If held-out rows come from the model itself, the verdict is good with
-    a probability of at least ``1 - LEVEL``.
+    a probability of about ``1 - LEVEL`` or more.
 
     >>> import numpy as np
     >>> from pushforward.evaluation.fit_quality import FitEvidence, assess_fit
