@@ -31,6 +31,10 @@ class PredictedNumbers:
     def __len__(self) -> int:
         return len(self.encoded.log_states)
 
+    def take(self, rows: Array) -> PredictedNumbers:
+        """The distributions numbered ``rows``, in that order."""
+        return PredictedNumbers(self.column, self.encoded.take(torch.from_numpy(rows)), self.low, self.high)
+
     def mean(self) -> Array:
         """``(N,)``."""
         return self._moment(lambda x: x)

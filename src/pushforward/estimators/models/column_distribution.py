@@ -19,6 +19,11 @@ class ColumnDistribution:
     log_states: Tensor
     value: MixtureHead | None
 
+    def take(self, rows: Tensor) -> Self:
+        """The distributions numbered ``rows``, in that order."""
+        value = None if self.value is None else MixtureHead(*(part[rows] for part in self.value))
+        return type(self)(self.log_states[rows], value)
+
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Those of all ``parts``, one after the other."""
