@@ -54,6 +54,10 @@ class NumericsError(PushforwardError, ArithmeticError):
     exit_code = 5
 
 
+class UnknownCellWarning(UserWarning):
+    """Cells that the training rows rule out, such as an unseen label, are taken as unknown."""
+
+
 class PrecisionWarning(UserWarning):
     """Values were rounded to the precision of the flow's weights by more than they vary."""
 

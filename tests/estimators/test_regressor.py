@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pushforward.errors import OptionError
+from pushforward.errors import OptionError, UnknownCellWarning
 from pushforward.estimators import FlowRegressor
 
 RNG = np.random.default_rng(0)
@@ -86,3 +86,19 @@ def test_several_targets_are_predicted_together() -> None:
 def test_a_target_is_modelled_even_where_a_column_would_be_left_out(target: np.ndarray) -> None:
     model = FlowRegressor(max_steps=5).fit(X[:40], target)
     assert np.isfinite(model.predict(X[:3])).all()
+
+
+def test_gaps_and_unseen_values_are_unknown_and_the_second_are_named() -> None:
+    rng = np.random.default_rng(2)
+    table = {"x": rng.normal(size=400), "word": np.where(rng.random(400) < 0.5, "u", "v")}
+    target = 3 * table["x"] + np.where(table["word"] == "u", 4.0, -4.0) + rng.normal(size=400)
+    model = FlowRegressor(max_steps=5).fit(table, target)
+    known, gap = model.predict({"x": [1.0, np.nan], "word": ["u", "u"]})
+    assert known == pytest.approx(7, abs=1)
+    assert gap == pytest.approx(4, abs=1)
+    rows = {"x": [1.0, 1.0], "word": ["u", "w"]}
+    with pytest.warns(UnknownCellWarning, match="'word', row 1: one of .* expected, got w"):
+        means = model.predict(rows)
+    assert means == pytest.approx([7, 3], abs=1)
+    with pytest.warns(UnknownCellWarning):
+        assert np.isfinite(model.log_density(rows, [7.0, 3.0])).all()

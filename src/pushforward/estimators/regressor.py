@@ -19,6 +19,7 @@ from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.input_tables import checked_table, target_table, training_table
 from pushforward.estimators.models.fit_table import Progress
+from pushforward.estimators.possible_cells import possible_cells
 from pushforward.estimators.predictions import PredictedNumbers
 from pushforward.estimators.saved_estimators import (
     FittedEstimator,
@@ -39,8 +40,10 @@ _MARGIN = 1.0
 class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
     """The distribution of ``y``, one column or several, given the columns of ``X``.
 
-    ``X`` may hold categories, dates and gaps, in any unit; ``y`` holds numbers. Parameters are those of
-    `TableEstimator`; ``kinds`` may name columns of ``X`` and of ``y``, which is called "y" in an array.
+    ``X`` may hold categories, dates and gaps, in any unit; ``y`` holds numbers. A gap in a column without gaps in
+    training, and a value that no training row could have, such as an unseen label, are unknown; a warning names the
+    second. Parameters are those of `TableEstimator`; ``kinds`` may name columns of ``X`` and of ``y``, which is called
+    "y" in an array.
 
     plan_: the `ColumnPlan` of ``X``. target_plan_: that of ``y``. model_: the `TableModel` of ``y`` given ``X``.
 
@@ -160,7 +163,8 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
     def _checked(self, X: Any) -> Table:
         check_is_fitted(self)
         left_out = [column.name for column in self.plan_.left_out]
-        return checked_table(self, X, [column.name for column in self.plan_.columns], left_out)
+        table = checked_table(self, X, [column.name for column in self.plan_.columns], left_out)
+        return possible_cells(self.plan_, table)
 
     def _encoded(self, content: Table) -> EncodedRows:
         return self.plan_.encode(content, places=_middles(self.plan_), partial=True)
