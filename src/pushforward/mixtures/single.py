@@ -14,8 +14,9 @@ from pushforward.mixtures.rows import MixtureRows, count_patterns
 
 _SHRINKAGES = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.6, 0.9)
 _FACTORS = (1, 3, 8, 16)
-# Columns up to which covariances are full, and the most operations on them for all patterns of gaps in one step.
-_MAX_FULL, _MAX_PATTERN_WORK = 64, 1e8
+# Columns up to which only full covariances are tried, and the most operations on full ones, for all patterns of gaps in
+# one step.
+_FEW_COLUMNS, _MAX_PATTERN_WORK = 64, 1e8
 
 
 def single_components(rows: MixtureRows) -> Iterator[Gaussians]:
@@ -23,9 +24,10 @@ def single_components(rows: MixtureRows) -> Iterator[Gaussians]:
     columns = rows.values.shape[1]
     mean, correlation, scale = _moments(rows)
     work = count_patterns(rows.present) * columns**3
-    if columns <= _MAX_FULL and work <= _MAX_PATTERN_WORK:
+    full = work <= _MAX_PATTERN_WORK
+    if full:
         yield from _full(mean, correlation, scale, _spread(rows, scale))
-    else:
+    if columns > _FEW_COLUMNS or not full:
         yield from _low_rank(mean, correlation, scale, len(rows))
 
 
