@@ -90,7 +90,9 @@ class TableDensity:
         self, name: str, rows: EncodedRows, shapes: Sequence[ColumnShape], *, seconds: float, seed: int
     ) -> None:
         self.model = fit_table(rows, shapes, seconds=seconds, seed=seed, clock=lambda: time.process_time() / 2)
-        self.notes = {"members": [[name, round(weight, 3)] for name, weight in self.model.members]}
+        self.notes = {
+            "members": [[name, round(states, 3), round(values, 3)] for name, states, values in self.model.members]
+        }
         self.log_prob = self.model.log_prob
 
 

@@ -19,8 +19,8 @@ _LEAST_STEPS, _STEPS, _LAST_STEPS = 5, 30, 200
 # Mean gain of the training rows, in nats, below which steps end.
 _SMALL_GAIN = 1e-4
 # Rows for each component on which a mixture grows; the last steps take all rows.
-_ROWS_PER_COMPONENT = 1000
-_LEAST_ROWS, _VALIDATION_ROWS = 20_000, 10_000
+_ROWS_PER_COMPONENT = 100
+_LEAST_ROWS, _VALIDATION_ROWS = 2000, 1000
 # Counts of components in a row that gain nothing on validation rows, after which no larger one is tried.
 _PATIENCE = 2
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
-from pushforward.estimators.models.blend import Blend
+from pushforward.estimators.models.blend import Blend, Weighted
 from pushforward.estimators.models.column_chain import Chain
 from pushforward.estimators.models.column_net import ColumnNet
-from pushforward.estimators.models.members import ChainMember, Member, MixtureMember, hide
+from pushforward.estimators.models.members import ChainMember, MixtureMember, hide
 from pushforward.estimators.models.mixture import MixedMixture
 from pushforward.mixtures.factors import Factors
 from pushforward.mixtures.mixture import Mixture
@@ -41,7 +41,7 @@ def factor_mixture() -> MixedMixture:
     return MixedMixture(SHAPES, Mixture(normal(4).softmax(0), gaussians, tables))
 
 
-def members(column: int) -> list[Member]:
+def members(column: int) -> list[MixtureMember | ChainMember]:
     """Members that score one column given the others."""
     mixture = MixedMixture.fit(some_rows(), SHAPES, max_components=4)
     net = ColumnNet(SHAPES, targets=[column], hidden=8)
@@ -59,12 +59,12 @@ def test_the_distribution_of_a_column_given_the_others_has_the_density_of_the_bl
 ) -> None:
     rows = hide(some_rows(), [j for j in unknown if j != column])
     parts = members(column)
-    blend = Blend(parts, torch.tensor([0.5, 0.2, 0.3]))
-    for model in (blend, *(Blend([part], torch.ones(1)) for part in parts)):
+    blends = [Weighted(parts, torch.tensor([0.5, 0.2, 0.3])), *(Weighted([part], torch.ones(1)) for part in parts)]
+    for model in [Blend(blend, blend) for blend in blends]:
         distribution = model.conditional(hide(rows, [column]), column)
         assert distribution is not None
         states = rows.states[:, column]
         log = distribution.log_states.gather(1, states[:, None])[:, 0]
         if distribution.value is not None:
             log = log + distribution.value.log_density(rows.values[:, column]).where(states == 0, 0.0)
-        torch.testing.assert_close(log, model.score(rows).total, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(log, sum(model.score(rows)), rtol=1e-5, atol=1e-5)

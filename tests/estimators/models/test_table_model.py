@@ -53,7 +53,8 @@ def test_the_density_is_near_the_true_one(model: TableModel) -> None:
     scores = model.log_prob(fresh)
     assert float((true_log_density(fresh) - scores.total).mean()) == pytest.approx(0, abs=0.05)
     assert float(scores.discrete.exp().mean()) == pytest.approx(0.3**2 + 0.7**2, abs=0.02)
-    assert sum(weight for _, weight in model.members) == pytest.approx(1)
+    _, states, values = zip(*model.members, strict=True)
+    assert (sum(states), sum(values)) == pytest.approx((1, 1))
 
 
 def test_conditional_draws_have_the_moments_of_the_closed_form(model: TableModel, generator: torch.Generator) -> None:

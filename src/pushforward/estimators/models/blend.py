@@ -2,70 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from pushforward.estimators.encoded import EncodedRows, joined
 from pushforward.estimators.models.column_distribution import ColumnDistribution
-from pushforward.estimators.models.members import Member, Scores
+from pushforward.estimators.models.members import Member, StateMember, ValueMember
 
 # Steps of the EM algorithm for the weights, and the weight below which a member is dropped.
 _STEPS, _NEGLIGIBLE = 200, 0.01
 
 
-class Blend:
-    """``p(row) = sum_k w_k p_k(row)``. weights: ``(K,)``, of the members in their order; they sum to 1."""
+class Scores(NamedTuple):
+    """Log-probabilities of N rows: ``states`` of the discrete part, ``values`` of the continuous part given it."""
 
-    def __init__(self, members: Sequence[Member], weights: Tensor) -> None:
-        self.members, self.weights = list(members), weights.double()
+    states: Tensor
+    values: Tensor
+
+
+M = TypeVar("M", bound=Member)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted(Generic[M]):
+    """Members and their weights ``(K,)``, which sum to 1."""
+
+    members: list[M]
+    weights: Tensor
 
     @classmethod
-    def choose(cls, members: Sequence[Member], rows: EncodedRows, row_weights: Tensor | None = None) -> Blend:
-        """The blend with the highest mean log-likelihood of the validation rows, without members of little weight."""
-        members = list(members)
-        scores = torch.stack([member.score(rows).total for member in members])
-        weights = mixing_weights(scores, row_weights)
+    def chosen(cls, members: Sequence[M], log_densities: Tensor, row_weights: Tensor | None) -> Weighted[M]:
+        """The members with the weights of the highest likelihood, without those of little weight."""
+        weights = mixing_weights(log_densities, row_weights)
         kept = (weights >= _NEGLIGIBLE).nonzero()[:, 0].tolist()
         return cls([members[k] for k in kept], weights[kept] / weights[kept].sum())
 
+    def mean(self, scores: Sequence[Tensor]) -> Tensor:
+        """``(N,)``: the log of the weighted mean of densities; a member that gives NaN is left out for that row."""
+        each = torch.stack(list(scores))
+        log_weights = self.weights.log()[:, None].expand_as(each).masked_fill(each.isnan(), -torch.inf)
+        return (each.nan_to_num(neginf=-torch.inf) + log_weights).logsumexp(0) - log_weights.logsumexp(0)
+
+    def draw(
+        self, rows: EncodedRows, draw: Callable[[M, EncodedRows], EncodedRows], generator: torch.Generator
+    ) -> EncodedRows:
+        """Each row as ``draw`` completes it with a member that its weight chooses."""
+        if len(rows) == 0:
+            return rows
+        chosen = torch.multinomial(self.weights, len(rows), replacement=True, generator=generator)
+        places = [(chosen == k).nonzero()[:, 0] for k in range(len(self.members))]
+        drawn = [draw(m, rows.take(place)) for m, place in zip(self.members, places, strict=True) if len(place)]
+        return joined(drawn).take(torch.cat(places).argsort())
+
+
+class Blend:
+    """``P(states) p(values | states)``, each the weighted mean of those of several members."""
+
+    def __init__(self, states: Weighted[StateMember], values: Weighted[ValueMember]) -> None:
+        self.states, self.values = states, values
+
+    @classmethod
+    def choose(
+        cls,
+        states: Sequence[StateMember],
+        values: Sequence[ValueMember],
+        rows: EncodedRows,
+        row_weights: Tensor | None = None,
+    ) -> Blend:
+        """The blend with the highest mean log-likelihood of the validation rows."""
+        of_states = torch.stack([member.log_states(rows) for member in states])
+        of_values = torch.stack([member.log_values(rows) for member in values])
+        return cls(Weighted.chosen(states, of_states, row_weights), Weighted.chosen(values, of_values, row_weights))
+
+    @property
+    def members(self) -> list[Member]:
+        """Each member once."""
+        return list(dict.fromkeys([*self.values.members, *self.states.members]))
+
+    def weights_of(self, member: Member) -> tuple[float, float]:
+        """The weights of a member for states and for values."""
+        return _weight(self.states, member), _weight(self.values, member)
+
     def score(self, rows: EncodedRows) -> Scores:
         """The scores of rows; members that cannot score a row with unknown content are left out for it."""
-        total, states = (torch.stack(parts) for parts in zip(*(m.score(rows) for m in self.members), strict=True))
-        log_weights = self.weights.log()[:, None].expand_as(total).masked_fill(total.isnan(), -torch.inf)
-        log_weights = log_weights - log_weights.logsumexp(0)
-        impossible = rows.impossible
-        blended = ((part.nan_to_num() + log_weights).logsumexp(0) for part in (total, states))
-        return Scores(*(part.masked_fill(impossible, -torch.inf) for part in blended))
+        states = self.states.mean([member.log_states(rows) for member in self.states.members])
+        values = self.values.mean([member.log_values(rows) for member in self.values.members])
+        possible = ~rows.impossible & (states > -torch.inf)
+        return Scores(torch.where(possible, states, -torch.inf), torch.where(possible, values, 0.0))
 
     def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution | None:
         """The distribution of one column given the others, of the members that have it in closed form.
 
         None without any such member.
         """
-        parts = [
-            (member.conditional(given, column), weight)
-            for member, weight in zip(self.members, self.weights, strict=True)
-        ]
-        known = [(part, weight) for part, weight in parts if part is not None]
+        known = {m: part for m in self.members if (part := m.conditional(given, column)) is not None}
         if not known:
             return None
-        weights = torch.stack([weight for _, weight in known])
-        return ColumnDistribution.blended([part for part, _ in known], weights.log() - weights.sum().log())
+        log_states, log_values = (
+            torch.tensor([self.weights_of(member)[i] for member in known], dtype=torch.float64).log() for i in (0, 1)
+        )
+        return ColumnDistribution.blended(list(known.values()), log_states, log_values)
 
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
-        """Complete rows, each drawn by a member that its weight chooses."""
-        if len(given) == 0:
-            return given
-        chosen = torch.multinomial(self.weights, len(given), replacement=True, generator=generator)
-        places = [(chosen == k).nonzero()[:, 0] for k in range(len(self.members))]
-        drawn = [
-            member.draw(given.take(place), generator)
-            for member, place in zip(self.members, places, strict=True)
-            if len(place)
-        ]
-        return joined(drawn).take(torch.cat(places).argsort())
+        """Complete rows: unknown states first, then unknown values."""
+        rows = self.states.draw(given, lambda member, part: member.draw_states(part, generator), generator)
+        return self.values.draw(rows, lambda member, part: member.draw_values(part, generator), generator)
+
+
+def _weight(weighted: Weighted[Any], member: Member) -> float:
+    return next((float(w) for m, w in zip(weighted.members, weighted.weights, strict=True) if m is member), 0.0)
 
 
 def mixing_weights(log_densities: Tensor, row_weights: Tensor | None = None) -> Tensor:

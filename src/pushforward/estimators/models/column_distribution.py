@@ -32,12 +32,21 @@ class ColumnDistribution:
         return cls(torch.cat([part.log_states for part in parts]), value)
 
     @classmethod
-    def blended(cls, parts: Sequence[Self], log_weights: Tensor) -> Self:
-        """The mean of several, with log-weights ``(M,)``."""
-        states = torch.stack([part.log_states for part in parts]) + log_weights[:, None, None]
-        log_states = states.logsumexp(0)
+    def blended(cls, parts: Sequence[Self], state_weights: Tensor, value_weights: Tensor) -> Self:
+        """The weighted mean of the states, and that of the values, of several, with log-weights ``(M,)``.
+
+        Weights whose sum is 0 count as equal.
+        """
+        state_weights, value_weights = (_normalised(each) for each in (state_weights, value_weights))
+        log_states = (torch.stack([part.log_states for part in parts]) + state_weights[:, None, None]).logsumexp(0)
         heads = [part.value for part in parts if part.value is not None]
-        return cls(log_states, mixed(heads, states[:, :, 0] - log_states[:, 0]) if heads else None)
+        return cls(log_states, mixed(heads, value_weights[:, None].expand(-1, len(log_states))) if heads else None)
+
+
+def _normalised(log_weights: Tensor) -> Tensor:
+    if (log_weights == -torch.inf).all():
+        log_weights = torch.zeros_like(log_weights)
+    return log_weights.log_softmax(0)
 
 
 def mixed(heads: Sequence[MixtureHead], log_weights: Tensor) -> MixtureHead:

@@ -24,9 +24,12 @@ from pushforward.estimators.models.fit_columns import ColumnNetOptions, fit_colu
 from pushforward.estimators.models.members import (
     ChainMember,
     FlowMember,
-    Member,
     MixtureMember,
+    StateMember,
+    StatesMember,
+    ValueMember,
     context_size,
+    discrete_columns,
     state_context,
 )
 from pushforward.estimators.models.mixture import MixedMixture
@@ -42,9 +45,11 @@ _FEW = 20
 # With fewer rows nets are narrower and batches smaller.
 _SMALL = 2000
 _VALIDATION, _MOST_VALIDATION, _BLEND_ROWS = 10, 20_000, 5000
-# Fraction of the time for the mixture, and for the nets and flows that are trained side by side.
-_MIXTURE_TIME, _JOINT_TIME = 0.15, 0.75
+# Fraction of the time for the mixture, for that of the states alone, and for nets and flows side by side.
+_MIXTURE_TIME, _STATES_TIME, _JOINT_TIME = 0.15, 0.04, 0.75
 _MOST_CONTEXT = 512
+# A score by the chain rule needs a pass of the net for each part: with more parts it is left out of the blend.
+_LONGEST_CHAIN = 150
 # Nets in an ensemble, and passes over the rows of the training of one.
 _MOST_NETS, _EPOCHS = 4, 120
 # Without a time limit there is a net for so many of the steps.
@@ -173,33 +178,55 @@ class _Job:
     def run(self) -> TableModel:
         """Train the members and weigh them."""
         self.tell(Progress("mixture", 0.0))
-        mixture = MixedMixture.fit(
-            self.rows,
-            self.shapes,
-            weights=self.weights,
-            validation=(self.validation, self.validation_weights),
-            seconds=self.limit.part(_MIXTURE_TIME),
-            max_components=1 if self.few else 100,
-            seed=self.seed,
-        )
+        mixture = self._mixture(self.shapes, _MIXTURE_TIME)
+        of_states = self._mixture_of_states()
         nets, trained = self._train_side_by_side()
         if self.small:
             # Scores then do not depend on the rows that are scored together, at a price that few rows can pay.
             nets, trained = [net.double() for net in nets], [(name, flow.double()) for name, flow in trained]
         # The weights are chosen with the net that has not seen the validation rows.
         chain = Chain(nets[:1])
-        members: list[Member] = [MixtureMember(mixture, self.targets), ChainMember(chain)]
-        members += [FlowMember(flow, name, self._block(), chain) for name, flow in trained]
-        self.tell(Progress("weights of the members", _MIXTURE_TIME + _JOINT_TIME))
-        if self.few:
+        joint, conditionals = MixtureMember(mixture, self.targets), ChainMember(chain)
+        states: list[StateMember] = [joint, *of_states]
+        values: list[ValueMember] = [joint]
+        if not self.few:
+            states += [conditionals] if len(chain.state_parts) <= _LONGEST_CHAIN else []
+            values += [conditionals] if len(chain.parts) <= _LONGEST_CHAIN else []
+            values += [FlowMember(flow, name, self._block(), chain) for name, flow in trained]
+        else:
             self.notes.append(f"{len(self.rows)} rows are too few to hold some out: the model is a Gaussian")
-            return TableModel(self.shapes, self.targets, Blend(members[:1], torch.ones(1)), chain, self.notes)
-        blend_rows, blend_weights = self.validation, self.validation_weights
-        if len(blend_rows) > _BLEND_ROWS:
-            blend_rows, blend_weights = blend_rows.take(torch.arange(_BLEND_ROWS)), blend_weights[:_BLEND_ROWS]
-        blend = Blend.choose(members, blend_rows, blend_weights)
+        self.tell(Progress("weights of the members", _MIXTURE_TIME + _JOINT_TIME))
+        rows, weights = self.validation, self.validation_weights
+        if len(rows) > _BLEND_ROWS:
+            rows, weights = rows.take(torch.arange(_BLEND_ROWS)), weights[:_BLEND_ROWS]
+        blend = Blend.choose(states, values, rows, weights)
         chain.nets[:] = nets
         return TableModel(self.shapes, self.targets, blend, chain, self.notes)
+
+    def _mixture(
+        self, shapes: Sequence[ColumnShape], fraction: float, columns: Sequence[int] | None = None
+    ) -> MixedMixture:
+        """A mixture of some columns, by default all, within a fraction of the time."""
+        rows, validation = self.rows, self.validation
+        if columns is not None:
+            rows, validation = rows.columns(columns), validation.columns(columns)
+        return MixedMixture.fit(
+            rows,
+            shapes,
+            weights=self.weights,
+            validation=(validation, self.validation_weights),
+            seconds=self.limit.part(fraction),
+            max_components=1 if self.few else 100,
+            seed=self.seed,
+        )
+
+    def _mixture_of_states(self) -> list[StatesMember]:
+        """A mixture of the states alone, of a model of all columns of which several have states."""
+        columns = discrete_columns(self.shapes)
+        if self.few or len(columns) < 2 or len(self.targets) < len(self.shapes):
+            return []
+        shapes = [ColumnShape(self.shapes[j].states, value=False) for j in columns]
+        return [StatesMember(self._mixture(shapes, _STATES_TIME, columns), self.shapes)]
 
     def _train_side_by_side(self) -> tuple[list[ColumnNet], list[tuple[str, Flow]]]:
         """The nets of conditional densities and the flows: the nets on one processor, the flows on the other.

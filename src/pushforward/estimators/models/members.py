@@ -1,4 +1,4 @@
-"""Members of the blend: densities of complete encoded rows, each with the probability of its states alone."""
+"""Members of the blend: probabilities of the states of encoded rows, and densities of their values given the states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,14 +22,7 @@ from pushforward.flow import Flow
 _BATCH = 8192
 
 
-class Scores(NamedTuple):
-    """Log-probabilities of N rows: ``total`` of the whole row, ``states`` of its discrete part alone."""
-
-    total: Tensor
-    states: Tensor
-
-
-Kind: TypeAlias = Literal["mixture", "conditionals", "flow"]
+Kind: TypeAlias = Literal["mixture", "states", "conditionals", "flow"]
 
 
 class Member(ABC):
@@ -46,20 +39,36 @@ class Member(ABC):
         """Save those parts of the member that are models of their own."""
         return
 
-    @abstractmethod
-    def score(self, rows: EncodedRows) -> Scores:
-        """The scores of rows; unknown content is integrated out, or gives NaN where a member cannot."""
-
-    @abstractmethod
-    def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
-        """Complete rows: what ``given`` does not know is drawn."""
-
     def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution | None:
         """The distribution of one column given the others, in closed form; None for a member that has none."""
         return None
 
 
-class MixtureMember(Member):
+class StateMember(Member):
+    """A member that gives probabilities of states."""
+
+    @abstractmethod
+    def log_states(self, rows: EncodedRows) -> Tensor:
+        """``(N,)``: the log-probability of the states of the targets; unknown ones are summed over."""
+
+    @abstractmethod
+    def draw_states(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        """The rows with their unknown states drawn; values that follow from them are NaN, not known yet."""
+
+
+class ValueMember(Member):
+    """A member that gives densities of values."""
+
+    @abstractmethod
+    def log_values(self, rows: EncodedRows) -> Tensor:
+        """``(N,)``: the log-density of the values given the states; unknown ones are integrated out, or give NaN."""
+
+    @abstractmethod
+    def draw_values(self, rows: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        """Rows whose states are known, with their unknown values drawn."""
+
+
+class MixtureMember(StateMember, ValueMember):
     """The mixture of Gaussians and probability tables.
 
     targets: the columns whose density, given the others, it scores; by default all.
@@ -72,19 +81,28 @@ class MixtureMember(Member):
         self.mixture = mixture
         self.targets = None if targets is None or len(targets) == len(mixture.shapes) else list(targets)
 
-    def score(self, rows: EncodedRows) -> Scores:
+    def log_states(self, rows: EncodedRows) -> Tensor:
         if self.targets is None:
-            return Scores(self.mixture.log_prob(rows), self.mixture.log_states(rows))
-        given = hide(rows, self.targets)
-        # The states of the targets given the rest, their values unknown.
+            return self.mixture.log_states(rows)
+        return self.mixture.conditional_log_prob(self._without_values(rows), hide(rows, self.targets))
+
+    def log_values(self, rows: EncodedRows) -> Tensor:
+        if self.targets is None:
+            joint = self.mixture.log_prob(rows)
+            return torch.where(joint == -torch.inf, joint, joint - self.mixture.log_states(rows))
+        return self.mixture.conditional_log_prob(rows, self._without_values(rows))
+
+    def _without_values(self, rows: EncodedRows) -> EncodedRows:
+        """The rows without the values of the targets."""
         values = rows.values.clone()
         values[:, self.targets] = torch.where(rows.states[:, self.targets] == 0, torch.nan, 0.0).double()
-        states = replace(rows, values=values)
-        conditional = self.mixture.conditional_log_prob
-        return Scores(conditional(rows, given), conditional(states, given))
+        return replace(rows, values=values)
 
-    def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
-        return self.mixture.sample_given(given, 1, generator=generator)
+    def draw_states(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        return with_states(given, self.mixture.sample_given(given, 1, generator=generator).states, self.mixture.shapes)
+
+    def draw_values(self, rows: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        return self.mixture.sample_given(rows, 1, generator=generator)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return self.mixture.state()
@@ -93,7 +111,30 @@ class MixtureMember(Member):
         return self.mixture.conditional(given, column)
 
 
-class ChainMember(Member):
+class StatesMember(StateMember):
+    """A mixture of probability tables alone, of the columns that have several states."""
+
+    kind = "states"
+    name = "states"
+
+    def __init__(self, mixture: MixedMixture, shapes: Sequence[ColumnShape]) -> None:
+        self.mixture, self.shapes = mixture, tuple(shapes)
+        self.columns = discrete_columns(shapes)
+
+    def log_states(self, rows: EncodedRows) -> Tensor:
+        return self.mixture.log_prob(rows.columns(self.columns))
+
+    def draw_states(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        states = given.states.clone()
+        drawn = self.mixture.sample_given(given.columns(self.columns), 1, generator=generator)
+        states[:, self.columns] = drawn.states
+        return with_states(given, torch.where(states == UNKNOWN, 0, states), self.shapes)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return self.mixture.state()
+
+
+class ChainMember(StateMember, ValueMember):
     """The chain rule over all columns by nets of conditional densities."""
 
     kind = "conditionals"
@@ -102,21 +143,26 @@ class ChainMember(Member):
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
 
-    def score(self, rows: EncodedRows) -> Scores:
-        terms = self.chain.log_terms(rows)
-        return Scores(terms.sum(1), terms[:, : len(self.chain.state_parts)].sum(1))
+    def log_states(self, rows: EncodedRows) -> Tensor:
+        return self.chain.log_terms(rows, self.chain.state_parts).sum(1)
 
-    def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
-        return self.chain.draw(given, generator)[0]
+    def log_values(self, rows: EncodedRows) -> Tensor:
+        return self.chain.log_terms(rows, self.chain.parts[len(self.chain.state_parts) :]).sum(1)
+
+    def draw_states(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        return self.chain.draw(given, generator, parts=self.chain.state_parts)[0]
+
+    def draw_values(self, rows: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        return self.chain.draw(rows, generator)[0]
 
     def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution:
         return self.chain.conditional(given, column)
 
 
-class FlowMember(Member):
+class FlowMember(ValueMember):
     """A flow of the values that every row has, given the states; nets of conditional densities do the rest.
 
-    It scores rows whose states and values of the flow are known, and draws rows of which nothing is given.
+    It scores rows whose states and values of the flow are known, and draws values of which none is given.
     """
 
     kind = "flow"
@@ -125,18 +171,15 @@ class FlowMember(Member):
         self.flow, self.block, self.chain = flow, tuple(block), chain
         self.name = architecture
 
-    def score(self, rows: EncodedRows) -> Scores:
-        chain = self.chain
-        rest = [part for part in chain.parts if part[0] == "value" and part[1] not in self.block]
-        states = chain.log_terms(rows, chain.state_parts).sum(1)
-        terms = chain.log_terms(rows, rest, before=[("value", j) for j in self.block]).sum(1)
+    def log_values(self, rows: EncodedRows) -> Tensor:
+        rest = [part for part in self.chain.parts if part[0] == "value" and part[1] not in self.block]
+        terms = self.chain.log_terms(rows, rest, before=[("value", j) for j in self.block]).sum(1)
         values = rows.values[:, self.block]
-        usable = (rows.states[:, self.block] == 0).all(1) & values.isfinite().all(1)
-        context = state_context(rows, chain.shapes)
-        total = torch.full((len(rows),), torch.nan, dtype=torch.float64)
-        total[usable] = self._log_prob(values[usable], None if context is None else context[usable])
-        total[(rows.states == UNKNOWN).any(1)] = torch.nan
-        return Scores(total + states + terms, states)
+        usable = (rows.states != UNKNOWN).all(1) & values.isfinite().all(1)
+        context = state_context(rows, self.chain.shapes)
+        of_block = torch.full((len(rows),), torch.nan, dtype=torch.float64)
+        of_block[usable] = self._log_prob(values[usable], None if context is None else context[usable])
+        return of_block + terms
 
     @torch.no_grad()
     def _log_prob(self, values: Tensor, context: Tensor | None) -> Tensor:
@@ -149,10 +192,8 @@ class FlowMember(Member):
         return torch.cat(parts).double() if parts else torch.zeros(0, dtype=torch.float64)
 
     @torch.no_grad()
-    def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
-        chain = self.chain
-        rows = chain.draw(given, generator, parts=chain.state_parts)[0]
-        context = state_context(rows, chain.shapes)
+    def draw_values(self, rows: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        context = state_context(rows, self.chain.shapes)
         if context is None:
             drawn = self.flow.sample(len(rows), generator=generator)
         else:
@@ -160,7 +201,7 @@ class FlowMember(Member):
             drawn = torch.cat(blocks)
         values = rows.values.clone()
         values[:, self.block] = drawn.double()
-        return chain.draw(replace(rows, values=values), generator)[0]
+        return self.chain.draw(replace(rows, values=values), generator)[0]
 
     def save_parts(self, folder: Path, force: bool) -> None:
         storage.save(self.flow, folder / self.name, force=force)
@@ -172,6 +213,21 @@ def hide(rows: EncodedRows, columns: Sequence[int]) -> EncodedRows:
     states[:, list(columns)] = UNKNOWN
     values[:, list(columns)] = 0.0
     return replace(rows, states=states, values=values)
+
+
+def discrete_columns(shapes: Sequence[ColumnShape]) -> list[int]:
+    """The numbers of the columns that have several states."""
+    return [j for j, shape in enumerate(shapes) if shape.states > 1]
+
+
+def with_states(given: EncodedRows, states: Tensor, shapes: Sequence[ColumnShape]) -> EncodedRows:
+    """The rows with ``states`` where they know none; values that follow from these are NaN, not known yet."""
+    unknown = given.states == UNKNOWN
+    carries = torch.tensor([shape.value for shape in shapes])
+    follows = torch.where((states == 0) & carries, torch.nan, 0.0).double()
+    return replace(
+        given, states=torch.where(unknown, states, given.states), values=torch.where(unknown, follows, given.values)
+    )
 
 
 def state_context(rows: EncodedRows, shapes: Sequence[ColumnShape]) -> Tensor | None:

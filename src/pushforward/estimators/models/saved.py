@@ -21,10 +21,20 @@ from pushforward import storage
 from pushforward.error_messages import first_problem
 from pushforward.errors import ModelError
 from pushforward.estimators.encoded import ColumnShape
-from pushforward.estimators.models.blend import Blend
+from pushforward.estimators.models.blend import Blend, M, Weighted
 from pushforward.estimators.models.column_chain import Chain
 from pushforward.estimators.models.column_net import ColumnNet
-from pushforward.estimators.models.members import ChainMember, FlowMember, Member, MixtureMember
+from pushforward.estimators.models.members import (
+    ChainMember,
+    FlowMember,
+    Kind,
+    Member,
+    MixtureMember,
+    StateMember,
+    StatesMember,
+    ValueMember,
+    discrete_columns,
+)
 from pushforward.estimators.models.mixture import MixedMixture
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.storage.allocation import AllocationLimit
@@ -50,10 +60,12 @@ class _Net(_Strict):
 
 
 class _Member(_Strict):
-    """A member of the blend. kind: mixture, conditionals, or flow, which lies in the folder ``name``."""
+    """A member of the blend and its weights; a flow lies in the folder ``name``. content: JSON values of a mixture."""
 
-    kind: Literal["mixture", "conditionals", "flow"]
-    weight: Annotated[float, Field(ge=0, le=1)]
+    kind: Kind
+    states: Annotated[float, Field(ge=0, le=1)]
+    values: Annotated[float, Field(ge=0, le=1)]
+    content: dict[str, Any] | None
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}\z")]
 
 
@@ -68,7 +80,6 @@ class TableConfig(_Strict):
     targets: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=_MOST_COLUMNS)]
     net: _Net
     members: Annotated[list[_Member], Field(min_length=1, max_length=20)]
-    mixture: dict[str, Any] | None
     notes: list[str]
     estimator: dict[str, Any]
 
@@ -93,12 +104,12 @@ def save_table(
         for i, each in enumerate(model.chain.nets)
         for name, tensor in each.state_dict().items()
     }
-    described: dict[str, Any] | None = None
     members = []
-    for member, weight in zip(model.blend.members, model.blend.weights.tolist(), strict=True):
-        members.append(_Member(kind=member.kind, weight=min(weight, 1.0), name=member.name))
-        described, more = member.state() or (described, {})
-        tensors |= {f"mixture.{name}": tensor for name, tensor in more.items()}
+    for member in model.blend.members:
+        states, values = (min(weight, 1.0) for weight in model.blend.weights_of(member))
+        content, more = member.state() or (None, {})
+        members.append(_Member(kind=member.kind, states=states, values=values, content=content, name=member.name))
+        tensors |= {f"{member.kind}.{name}": tensor for name, tensor in more.items()}
     config = TableConfig(
         format=FORMAT,
         kind="table",
@@ -110,7 +121,6 @@ def save_table(
             count=len(model.chain.nets), hidden=net.last.in_features, blocks=len(net.blocks), components=net.components
         ),
         members=members,
-        mixture=described,
         notes=model.notes,
         estimator=dict(estimator or {}),
     )
@@ -140,10 +150,18 @@ def load_table(path: str | os.PathLike[str]) -> tuple[TableModel, dict[str, Any]
         raise ModelError(f"{folder / WEIGHTS}: {error}") from None
     shapes = tuple(ColumnShape(n, v) for n, v in zip(config.states, config.values, strict=True))
     chain = Chain(_nets(folder, config, shapes, tensors))
-    members = [_member(folder, config, each, shapes, chain, tensors) for each in config.members]
-    weights = torch.tensor([each.weight for each in config.members], dtype=torch.float64)
-    model = TableModel(shapes, config.targets, Blend(members, weights), chain, config.notes)
-    return model, config.estimator
+    members = [(each, _member(folder, config, each, shapes, chain, tensors)) for each in config.members]
+    states = [(member, each.states) for each, member in members if each.states and isinstance(member, StateMember)]
+    values = [(member, each.values) for each, member in members if each.values and isinstance(member, ValueMember)]
+    if not states or not values:
+        raise ModelError(f"{folder / CONFIG}: no member has a weight for states, or none for values")
+    blend = Blend(_weighted(states), _weighted(values))
+    return TableModel(shapes, config.targets, blend, chain, config.notes), config.estimator
+
+
+def _weighted(members: list[tuple[M, float]]) -> Weighted[M]:
+    weights = torch.tensor([weight for _, weight in members], dtype=torch.float64)
+    return Weighted([member for member, _ in members], weights)
 
 
 def _nets(
@@ -178,9 +196,13 @@ def _member(
 ) -> Member:
     if member.kind == "conditionals":
         return ChainMember(chain)
+    own = {name.partition(".")[2]: t for name, t in tensors.items() if name.startswith(f"{member.kind}.")}
+    content = member.content or {}
     if member.kind == "mixture":
-        own = {name.partition(".")[2]: t for name, t in tensors.items() if name.startswith("mixture.")}
-        return MixtureMember(MixedMixture.from_state(config.mixture or {}, own, shapes), config.targets)
+        return MixtureMember(MixedMixture.from_state(content, own, shapes), config.targets)
+    if member.kind == "states":
+        of_states = [ColumnShape(shapes[j].states, value=False) for j in discrete_columns(shapes)]
+        return StatesMember(MixedMixture.from_state(content, own, of_states), shapes)
     block = [j for j, shape in enumerate(shapes) if shape.states == 1]
     flow = storage.load(folder / member.name)
     if flow.event_shape != (len(block),):

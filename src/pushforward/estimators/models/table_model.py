@@ -77,9 +77,8 @@ class TableModel:
             parts = [self.blend.score(rows.take(block)) for block in torch.arange(len(rows)).split(_BLOCK)]
         if not parts:
             return RowScores(torch.zeros(0).double(), torch.zeros(0).double())
-        total, states = (torch.cat(part) for part in zip(*parts, strict=True))
         # A row of probability zero has no continuous part.
-        return RowScores(states, torch.where(states == -torch.inf, 0.0, total - states))
+        return RowScores(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def sample(
         self, n: int, *, given: EncodedRows | None = None, generator: torch.Generator, complete: bool = False
@@ -136,9 +135,9 @@ class TableModel:
         return bool((given.states == UNKNOWN).all())
 
     @property
-    def members(self) -> list[tuple[str, float]]:
-        """The name and weight of each member of the blend."""
-        return [(m.name, float(w)) for m, w in zip(self.blend.members, self.blend.weights, strict=True)]
+    def members(self) -> list[tuple[str, float, float]]:
+        """The name of each member of the blend, and its weights for states and for values."""
+        return [(member.name, *self.blend.weights_of(member)) for member in self.blend.members]
 
 
 def _joined(parts: Sequence[EncodedRows], like: EncodedRows) -> EncodedRows:
