@@ -73,8 +73,7 @@ def run_table_fit(run: Run) -> int:
         "held_out": None if held_out is None else held_out.numbers,
     }
     storage.add_file(out, FACTS, json.dumps(facts, indent=1).encode() + b"\n")
-    members = ", ".join(f"{name} {weight:.2f}" for name, weight in model.model_.members)
-    print(f"saved {out} after {elapsed:.1f} s; members of the model with their weights: {members}")
+    print(f"saved {out} after {elapsed:.1f} s; {model.model_.members_in_words}")
     for note in model.model_.notes:
         print(f"note: {note}")
     if held_out is None:

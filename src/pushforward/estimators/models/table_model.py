@@ -139,6 +139,17 @@ class TableModel:
         """The name of each member of the blend, and its weights for states and for values."""
         return [(member.name, *self.blend.weights_of(member)) for member in self.blend.members]
 
+    @property
+    def members_in_words(self) -> str:
+        """The members with their weights, in a phrase."""
+        values = [f"{name} {weight:.2f}" for name, _, weight in self.members if weight]
+        states = [f"{name} {weight:.2f}" for name, weight, _ in self.members if weight]
+        if all(shape.states == 1 for shape in self.shapes):
+            return f"weights of its members: {', '.join(values)}"
+        if not any(shape.value for shape in self.shapes):
+            return f"weights of its members: {', '.join(states)}"
+        return f"weights of its members for values: {', '.join(values)}; for states: {', '.join(states)}"
+
 
 def _joined(parts: Sequence[EncodedRows], like: EncodedRows) -> EncodedRows:
     return joined(parts) if parts else like.take(torch.zeros(0, dtype=torch.long))
