@@ -150,3 +150,17 @@ def test_gaps_are_filled_given_the_rest_and_other_cells_stay(mixed: FlowDensity)
         assert np.array_equal(filled["x"], table["x"])
     assert not np.array_equal(first["gap"], second["gap"])
     assert np.corrcoef(first["gap"][gaps], table["x"][gaps])[0, 1] > 0.4
+
+
+def test_the_verdict_rests_on_rows_that_took_no_part_in_the_fit() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(1000, 2))
+    model = FlowDensity(max_steps=5, architectures=(), held_out=0.3).fit(x)
+    assert model.quality_.rows == 300
+    assert model.verdict_ == model.quality_.verdict
+    moons = np.stack([x[:, 0], x[:, 0] ** 2 + 0.1 * x[:, 1]], 1)
+    assert str(model.assess(moons, x).verdict).startswith("fit: do not use")
+    with pytest.raises(AttributeError, match="held_out"):
+        _ = FlowDensity(max_steps=5, architectures=()).fit(x[:50]).verdict_
+    with pytest.raises(OptionError, match="held_out"):
+        FlowDensity(held_out=1.5).fit(x)

@@ -25,6 +25,7 @@ from pushforward.estimators.input_tables import checked_table, named, training_t
 from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.models.table_model import RowScores, WeightedDraws
 from pushforward.estimators.output_tables import TableForm
+from pushforward.estimators.quality import quality_of
 from pushforward.estimators.saved_estimators import (
     FittedEstimator,
     Parameters,
@@ -35,7 +36,8 @@ from pushforward.estimators.saved_estimators import (
 )
 from pushforward.estimators.scoring import averaged_scores, blocks_of
 from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, fit_weights
-from pushforward.estimators.training_rows import counted
+from pushforward.estimators.training_rows import counted, training_rows
+from pushforward.evaluation.fit_quality import FitQuality
 
 
 class ScoreParts(NamedTuple):
@@ -54,7 +56,8 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
 
     Parameters are those of `JointEstimator`.
 
-    plan_: the `ColumnPlan`. model_: the `TableModel`. n_features_in_, feature_names_in_: as in scikit-learn.
+    plan_: the `ColumnPlan`. model_: the `TableModel`. quality_, verdict_: of the fit, on rows that it held out.
+    n_features_in_, feature_names_in_: as in scikit-learn.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
@@ -81,6 +84,19 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         self.plan_, self._form = plan, TableForm(content.origin, not named(X))
         self.model_ = self._fit_model([(plan, content)], weights, architectures=self.architectures, progress=progress)
         return self
+
+    def assess(self, held_out: Any, train: Any) -> FitQuality:
+        """The quality of the fit on a table of new rows; ``train``: the table of the fit, or a part of it.
+
+        ``quality_`` is the same for rows that the fit held out itself.
+        """
+        check_is_fitted(self)
+        seed = self._seed(self.random_state)
+        fitted, judges = (
+            training_rows([(self.plan_, checked_table(self, table, self._names))], None, seed)
+            for table in (train, held_out)
+        )
+        return quality_of(self.model_, fitted, judges, self.plan_.names, seed)
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
@@ -114,6 +130,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
             max_steps=estimator.max_steps,
             kinds=estimator.kinds,
             architectures=architectures,
+            held_out=estimator.held_out,
             random_state=estimator.random_state,
             verbose=estimator.verbose,
         )

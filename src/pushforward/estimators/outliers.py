@@ -44,6 +44,7 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         max_steps: int | None = None,
         kinds: Mapping[str, str] | None = None,
         architectures: Sequence[str] = ("nsf_ar",),
+        held_out: float | None = None,
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
@@ -52,6 +53,7 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
             max_steps=max_steps,
             kinds=kinds,
             architectures=architectures,
+            held_out=held_out,
             random_state=random_state,
             verbose=verbose,
         )

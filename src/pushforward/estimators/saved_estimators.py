@@ -30,6 +30,7 @@ class Parameters(Strict):
     max_steps: int | None = None
     kinds: dict[str, str] | None = None
     architectures: tuple[str, ...] | None = None
+    held_out: Finite | None = None
     random_state: int | None = None
     verbose: int = 0
 

@@ -11,14 +11,19 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from pushforward.array_types import Array
+from pushforward.errors import OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.models.fit_table import Progress, fit_table
 from pushforward.estimators.models.table_model import TableModel
+from pushforward.estimators.quality import quality_of
 from pushforward.estimators.training_rows import checked_weights, training_rows
+from pushforward.evaluation.verdict import Verdict
 
 # Tables of fewer different rows are fitted by a number of steps, which any machine repeats; larger ones by the clock.
 _REPEATABLE_ROWS, _REPEATABLE_STEPS = 1_000, 400
+# Rows of which some are held out by default, and how many at most.
+_ENOUGH_TO_HOLD_OUT, _MOST_JUDGES = 10_000, 2_000
 
 
 class TableEstimator(BaseEstimator):  # type: ignore[misc]
@@ -27,8 +32,9 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
     max_seconds: the time limit of the fit; by default it follows the size of the table. max_steps: the limit of the
     steps of each net and flow. A fit limited by steps alone is the same on every run; tables of fewer than 1,000
     different rows are fitted so unless ``max_seconds`` is given. kinds: the kinds of columns by name, where the guess
-    is wrong, such as ``{"angle": "period:0:360", "income": "positive"}``. random_state: the seed of the fit and of
-    draws. verbose: 1 tells the progress.
+    is wrong, such as ``{"angle": "period:0:360", "income": "positive"}``. held_out: the share of the rows that take no
+    part in the fit, for ``quality_`` and ``verdict_``; by default a tenth, at most 2,000, of 10,000 rows or more.
+    random_state: the seed of the fit and of draws. verbose: 1 tells the progress and the verdict.
     """
 
     def __init__(
@@ -37,9 +43,11 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
         max_seconds: float | None = None,
         max_steps: int | None = None,
         kinds: Mapping[str, str] | None = None,
+        held_out: float | None = None,
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
+        self.held_out = held_out
         self.max_seconds = max_seconds
         self.max_steps = max_steps
         self.kinds = kinds
@@ -61,11 +69,12 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
     ) -> TableModel:
         """The model of the columns of all plans, or of ``targets`` given the others."""
         seed = self._seed(self.random_state)
-        rows = training_rows(plans, weights, seed)
+        every = training_rows(plans, weights, seed)
+        held_out, rows = every.split(self._held_out_rows(len(every.rows)), seed)
         steps = self.max_steps
         if steps is None and self.max_seconds is None and rows.distinct < _REPEATABLE_ROWS:
             steps = _REPEATABLE_STEPS
-        return fit_table(
+        model = fit_table(
             rows.rows,
             [shape for plan, _ in plans for shape in plan.shapes],
             weights=rows.weights,
@@ -76,6 +85,28 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
             seed=seed,
             tell=progress or (_tell if self.verbose else _say_nothing),
         )
+        if "quality_" in vars(self):
+            del self.quality_
+        if len(held_out.rows):
+            names = [name for plan, _ in plans for name in plan.names]
+            self.quality_ = quality_of(model, rows, held_out, names, seed)
+            if self.verbose:
+                print(self.verdict_, file=sys.stderr)
+        return model
+
+    @property
+    def verdict_(self) -> Verdict:
+        """The verdict on the fit, from rows that took no part in it."""
+        if "quality_" not in vars(self):
+            raise AttributeError("no rows were held out of the fit to judge it; set held_out, such as held_out=0.1")
+        return self.quality_.verdict
+
+    def _held_out_rows(self, rows: int) -> int:
+        if self.held_out is None:
+            return min(_MOST_JUDGES, rows // 10) if rows >= _ENOUGH_TO_HOLD_OUT else 0
+        if not 0 <= self.held_out < 1:
+            raise OptionError(f"held_out: a share of the rows from 0 to below 1 expected, got {self.held_out}")
+        return int(self.held_out * rows)
 
     def _generator(self, random_state: Any) -> torch.Generator:
         """The generator of draws: seeded by ``random_state``, or by that of the estimator where it is None."""
@@ -99,11 +130,17 @@ class JointEstimator(TableEstimator):
         max_steps: int | None = None,
         kinds: Mapping[str, str] | None = None,
         architectures: Sequence[str] = ("nsf_ar",),
+        held_out: float | None = None,
         random_state: Any = 0,
         verbose: int = 0,
     ) -> None:
         super().__init__(
-            max_seconds=max_seconds, max_steps=max_steps, kinds=kinds, random_state=random_state, verbose=verbose
+            max_seconds=max_seconds,
+            max_steps=max_steps,
+            kinds=kinds,
+            held_out=held_out,
+            random_state=random_state,
+            verbose=verbose,
         )
         self.architectures = architectures
 

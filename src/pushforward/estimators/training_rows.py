@@ -30,6 +30,14 @@ class TrainingRows:
     weights: Tensor
     distinct: int
 
+    def split(self, count: int, seed: int) -> tuple[TrainingRows, TrainingRows]:
+        """``count`` random rows, and the others."""
+        order = torch.randperm(len(self.rows), generator=torch.Generator().manual_seed(seed))
+        first, rest = order[:count].sort().values, order[count:].sort().values
+        parts = ((places, min(self.distinct, len(places))) for places in (first, rest))
+        chosen, others = (TrainingRows(self.rows.take(p), self.weights[p], distinct) for p, distinct in parts)
+        return chosen, others
+
 
 def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | None, seed: int) -> TrainingRows:
     """The encoded rows of tables with as many rows each, side by side.
