@@ -18,6 +18,7 @@ from pushforward.estimators.models.fit_table import Progress, fit_table
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.quality import quality_of
 from pushforward.estimators.training_rows import checked_weights, training_rows
+from pushforward.evaluation.fit_quality import FitQuality
 from pushforward.evaluation.verdict import Verdict
 
 # Tables of fewer different rows are fitted by a number of steps, which any machine repeats; larger ones by the clock.
@@ -36,6 +37,8 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
     part in the fit, for ``quality_`` and ``verdict_``; by default a tenth, at most 2,000, of 10,000 rows or more.
     random_state: the seed of the fit and of draws. verbose: 1 tells the progress and the verdict.
     """
+
+    quality_: FitQuality
 
     def __init__(
         self,
