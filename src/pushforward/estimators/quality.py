@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pushforward.estimators.models.members import MixtureMember
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.table_evidence import table_evidence
 from pushforward.estimators.training_rows import TrainingRows
@@ -15,7 +16,9 @@ def quality_of(
 ) -> FitQuality:
     """The measures of a model on held-out rows, and the verdict that they give. names: of the columns."""
     members = model.blend.members
-    rivals = {m.name: m.score(held_out.rows).total.numpy() for m in members if m.kind == "mixture" and len(members) > 1}
+    mixtures = [m for m in members if isinstance(m, MixtureMember)] if len(members) > 1 else []
+    rows = held_out.rows
+    rivals = {m.name: (m.log_states(rows) + m.log_values(rows)).numpy() for m in mixtures}
     weights = held_out.weights.numpy()
     uniform = bool((weights == weights[0]).all())
     evidence = table_evidence(
