@@ -164,3 +164,19 @@ def test_the_verdict_rests_on_rows_that_took_no_part_in_the_fit() -> None:
         _ = FlowDensity(max_steps=5, architectures=()).fit(x[:50]).verdict_
     with pytest.raises(OptionError, match="held_out"):
         FlowDensity(held_out=1.5).fit(x)
+
+
+def test_partial_fits_go_on_with_the_rows_of_all_calls() -> None:
+    rng = np.random.default_rng(4)
+    left, right = rng.normal(-3, 1, size=(400, 1)), rng.normal(3, 1, size=(400, 1))
+    model = FlowDensity(max_steps=5, architectures=())
+    model.partial_fit(left)
+    assert model.score(right) < -8
+    model.partial_fit(right)
+    both = FlowDensity(max_steps=5, architectures=()).fit(np.concatenate([left, right]))
+    assert model.score(left) == pytest.approx(both.score(left), abs=0.15)
+    assert model.score(right) == pytest.approx(both.score(right), abs=0.15)
+    after_fit = FlowDensity(max_steps=5, architectures=()).fit(left).partial_fit(right)
+    assert after_fit.score(left) == pytest.approx(both.score(left), abs=0.3)
+    with pytest.raises(DataError, match="cannot be"):
+        model.partial_fit(np.array([[np.nan]]))

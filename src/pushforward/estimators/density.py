@@ -36,8 +36,11 @@ from pushforward.estimators.saved_estimators import (
 )
 from pushforward.estimators.scoring import averaged_scores, blocks_of
 from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, fit_weights
-from pushforward.estimators.training_rows import counted, training_rows
+from pushforward.estimators.training_rows import TrainingRows, counted, training_rows
 from pushforward.evaluation.fit_quality import FitQuality
+
+# Rows that `partial_fit` remembers, and that it draws for those that it does not.
+_MEMORY, _DRAWN = 200_000, 20_000
 
 
 class ScoreParts(NamedTuple):
@@ -82,8 +85,38 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         plan = ColumnPlan.guess(counted(content, weights), self.kinds).require_columns()
         weights = fit_weights(weights, plan.weights(content), content.rows)
         self.plan_, self._form = plan, TableForm(content.origin, not named(X))
+        self._memory: TrainingRows | None = None
         self.model_ = self._fit_model([(plan, content)], weights, architectures=self.architectures, progress=progress)
         return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Go on with more rows: the nets from where they are, the mixture and the flows anew.
+
+        The plan of the columns is that of the first call. The estimator remembers rows, at most 200,000 at random; for
+        those of an earlier `fit` or of a loaded model, rows that the model draws stand in.
+        """
+        seed = self._seed(self.random_state)
+        if "model_" not in vars(self):
+            self.fit(X, sample_weight=sample_weight)
+            self._memory = self._training_rows(X, sample_weight, seed)
+            return self
+        more = self._training_rows(X, sample_weight, seed)
+        memory = (self._memory or self._drawn_memory(seed)).and_more(more, _MEMORY, seed)
+        self.model_ = self._fit_rows([self.plan_], memory, None, self.architectures, start=self.model_)
+        self._memory = memory
+        return self
+
+    def _training_rows(self, X: Any, sample_weight: Any, seed: int) -> TrainingRows:
+        content = checked_table(self, X, self._names)
+        weights = fit_weights(sample_weight, self.plan_.weights(content), content.rows)
+        return training_rows([(self.plan_, content)], weights, seed)
+
+    def _drawn_memory(self, seed: int) -> TrainingRows:
+        """Rows of the model in place of the rows of its fit, with their weight."""
+        count = min(_DRAWN, self.plan_.rows)
+        rows = self.model_.sample(count, generator=torch.Generator().manual_seed(seed))
+        weights = torch.full((count,), self.plan_.rows / count, dtype=torch.float64)
+        return TrainingRows(rows, weights, count)
 
     def assess(self, held_out: Any, train: Any) -> FitQuality:
         """The quality of the fit on a table of new rows; ``train``: the table of the fit, or a part of it.
@@ -119,7 +152,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         fitted, model = load_estimator("FlowDensity", path)
         estimator = restore_features(cls(**fitted.parameters.given), fitted)
         estimator.plan_, estimator.model_ = fitted.plan, model
-        estimator._form = TableForm(fitted.plan.origin, fitted.matrix)
+        estimator._form, estimator._memory = TableForm(fitted.plan.origin, fitted.matrix), None
         return estimator
 
     @classmethod

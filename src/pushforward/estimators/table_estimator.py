@@ -17,7 +17,7 @@ from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.models.fit_table import Progress, fit_table
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.quality import quality_of
-from pushforward.estimators.training_rows import checked_weights, training_rows
+from pushforward.estimators.training_rows import TrainingRows, checked_weights, training_rows
 from pushforward.evaluation.fit_quality import FitQuality
 from pushforward.evaluation.verdict import Verdict
 
@@ -71,27 +71,40 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
         progress: Callable[[Progress], None] | None = None,
     ) -> TableModel:
         """The model of the columns of all plans, or of ``targets`` given the others."""
+        every = training_rows(plans, weights, self._seed(self.random_state))
+        return self._fit_rows([plan for plan, _ in plans], every, targets, architectures, progress)
+
+    def _fit_rows(
+        self,
+        plans: Sequence[ColumnPlan],
+        every: TrainingRows,
+        targets: Sequence[int] | None,
+        architectures: Sequence[str],
+        progress: Callable[[Progress], None] | None = None,
+        start: TableModel | None = None,
+    ) -> TableModel:
+        """The model of encoded rows, whose nets go on from those of ``start``."""
         seed = self._seed(self.random_state)
-        every = training_rows(plans, weights, seed)
         held_out, rows = every.split(self._held_out_rows(len(every.rows)), seed)
         steps = self.max_steps
         if steps is None and self.max_seconds is None and rows.distinct < _REPEATABLE_ROWS:
             steps = _REPEATABLE_STEPS
         model = fit_table(
             rows.rows,
-            [shape for plan, _ in plans for shape in plan.shapes],
+            [shape for plan in plans for shape in plan.shapes],
             weights=rows.weights,
             targets=targets,
             seconds=self.max_seconds,
             steps=steps,
             architectures=tuple(architectures),
+            start=start,
             seed=seed,
             tell=progress or (_tell if self.verbose else _say_nothing),
         )
         if "quality_" in vars(self):
             del self.quality_
         if len(held_out.rows):
-            names = [name for plan, _ in plans for name in plan.names]
+            names = [name for plan in plans for name in plan.names]
             self.quality_ = quality_of(model, rows, held_out, names, seed)
             if self.verbose:
                 print(self.verdict_, file=sys.stderr)

@@ -13,7 +13,7 @@ from pushforward.array_types import Array
 from pushforward.errors import DataError, ShapeError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
-from pushforward.estimators.encoded import EncodedRows
+from pushforward.estimators.encoded import EncodedRows, joined
 
 # Rows without a value that is exact are repeated, at most this often over all rows, so that each gets noise of its own
 # and validation sees the common ones too.
@@ -29,6 +29,15 @@ class TrainingRows:
     rows: EncodedRows
     weights: Tensor
     distinct: int
+
+    def and_more(self, others: TrainingRows, most: int, seed: int) -> TrainingRows:
+        """These rows and others; of more than ``most``, a random part, with the weights of all."""
+        rows, weights = joined([self.rows, others.rows]), torch.cat([self.weights, others.weights])
+        both = TrainingRows(rows, weights, self.distinct + others.distinct)
+        if len(rows) <= most:
+            return both
+        part, _ = both.split(most, seed)
+        return TrainingRows(part.rows, part.weights * (weights.sum() / part.weights.sum()), part.distinct)
 
     def split(self, count: int, seed: int) -> tuple[TrainingRows, TrainingRows]:
         """``count`` random rows, and the others."""

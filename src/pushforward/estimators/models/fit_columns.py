@@ -58,13 +58,15 @@ def fit_columns(
     seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
     asked_to_stop: Callable[[], bool] = lambda: False,
+    fresh: bool = True,
 ) -> ColumnFit:
     """Train ``net`` in place; it ends with the weights that score best on the validation rows.
 
+    fresh: whether the net starts from the marginal distributions of the rows; otherwise it goes on from where it is.
     The run ends after ``seconds`` or ``options.steps``, or when validation does not improve any more.
     """
     options = options or ColumnNetOptions(steps=2000)
-    return _Training(net, rows, validation, weights, validation_weights, options, seconds, seed, clock).run(
+    return _Training(net, rows, validation, weights, validation_weights, options, seconds, seed, clock, fresh).run(
         asked_to_stop
     )
 
@@ -83,11 +85,13 @@ class _Training:
         seconds: float | None,
         seed: int,
         clock: Callable[[], float],
+        fresh: bool,
     ) -> None:
         self.net, self.rows, self.options, self.seconds, self.clock = net, rows, options, seconds, clock
         self.started = clock()
         self.generator = torch.Generator().manual_seed(seed)
-        net.start_from(rows, weights)
+        if fresh:
+            net.start_from(rows, weights)
         self.weights = torch.ones(len(rows)) if weights is None else (weights / weights.mean()).float()
         self.validation = validation
         self.validation_weights = (

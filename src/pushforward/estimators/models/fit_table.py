@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 import time
@@ -78,6 +79,7 @@ def fit_table(
     seconds: float | None = None,
     steps: int | None = None,
     architectures: Sequence[str] = ("nsf_ar",),
+    start: TableModel | None = None,
     seed: int = 0,
     tell: Callable[[Progress], None] = lambda progress: None,
     clock: Callable[[], float] = time.monotonic,
@@ -96,7 +98,8 @@ def fit_table(
     if len(rows) == 0:
         raise DataError("no rows are left to fit; at least one is needed")
     limit = _Limit(default_seconds(len(rows), len(shapes)) if seconds is None and steps is None else seconds, steps)
-    job = _Job(rows, tuple(shapes), weights, targets, limit, tuple(architectures), seed, tell, clock)
+    nets = [] if start is None else start.chain.nets
+    job = _Job(rows, tuple(shapes), weights, targets, limit, tuple(architectures), nets, seed, tell, clock)
     with one_thread():
         return job.run()
 
@@ -159,13 +162,14 @@ class _Job:
         targets: Sequence[int] | None,
         limit: _Limit,
         architectures: tuple[str, ...],
+        nets: Sequence[ColumnNet],
         seed: int,
         tell: Callable[[Progress], None],
         clock: Callable[[], float],
     ) -> None:
         self.shapes, self.seed, self.tell, self.clock = shapes, seed, tell, clock
         self.targets = tuple(range(len(shapes)) if targets is None else targets)
-        self.architectures = architectures
+        self.architectures, self.nets = architectures, nets
         self.limit = limit
         self.started, self.stop, self.notes = clock(), threading.Event(), list[str]()
         weights = torch.ones(len(rows), dtype=torch.float64) if weights is None else weights
@@ -286,8 +290,12 @@ class _Job:
         return nets
 
     def _train_net(self, fold: int, seconds: float) -> ColumnNet:
-        net = ColumnNet(self.shapes, targets=self.targets, hidden=64 if self.small else 128)
-        net.reset(torch.Generator().manual_seed(self.seed + fold))
+        fresh = fold >= len(self.nets)
+        if fresh:
+            net = ColumnNet(self.shapes, targets=self.targets, hidden=64 if self.small else 128)
+            net.reset(torch.Generator().manual_seed(self.seed + fold))
+        else:
+            net = copy.deepcopy(self.nets[fold]).float()
         split = self.first if fold == 0 else self.folds.split(fold)
         if self.few:
             net.start_from(split.rows, split.weights)
@@ -311,6 +319,7 @@ class _Job:
             seed=self.seed + fold,
             clock=self.clock,
             asked_to_stop=self.stop.is_set,
+            fresh=fresh,
         )
         return net
 
