@@ -35,6 +35,8 @@ _COMMANDS = (
     "fit",
     "score",
     "sample",
+    "predict",
+    "impute",
     "sweep",
     "interpolate",
     "manipulate",

@@ -11,9 +11,13 @@ import numpy as np
 
 from pushforward.array_types import Array
 from pushforward.estimators.columns.arrow_types import to_numbers
+from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.quality import quality_of
 from pushforward.estimators.regressor import FlowRegressor
+from pushforward.estimators.training_rows import training_rows
 from pushforward.evaluation.scores import remark_on_few
+from pushforward.evaluation.verdict import Verdict
 
 _COVERAGE = 0.9
 
@@ -26,21 +30,21 @@ class HeldOut:
     lines: tuple[str, ...]
 
 
-def density_scores(model: FlowDensity, rows: Any) -> HeldOut:
+def density_scores(model: FlowDensity, rows: Any, title: str = "held-out") -> HeldOut:
     """The mean log-density of rows, and those of its discrete and continuous part."""
     parts = model.score_parts(rows)
     weights = model.plan_.weights(rows)
-    counts = np.ones(len(rows)) if weights is None else weights.numpy()
+    counts = np.ones(len(parts.discrete)) if weights is None else weights.numpy()
     possible = parts.discrete > -np.inf
     mean = _Mean.of((parts.discrete + parts.continuous)[possible], counts[possible])
     discrete, continuous = (_Mean.of(part[possible], counts[possible]).value for part in parts)
     in_parts = f"discrete part {discrete:.4f}, continuous part {continuous:.4f}"
     return _with_impossible(
-        mean, f"nats a row ({in_parts})", possible, {"discrete": discrete, "continuous": continuous}
+        title, mean, f"nats a row ({in_parts})", possible, {"discrete": discrete, "continuous": continuous}
     )
 
 
-def regression_scores(model: FlowRegressor, features: Any, targets: Any) -> HeldOut:
+def regression_scores(model: FlowRegressor, features: Any, targets: Any, title: str = "held-out") -> HeldOut:
     """The mean log-density of the targets, and the share of them that the intervals hold."""
     logs = model.log_density(features, targets)
     weights = model.plan_.weights(features)
@@ -52,9 +56,17 @@ def regression_scores(model: FlowRegressor, features: Any, targets: Any) -> Held
     values = np.stack([to_numbers(targets.column(name).combine_chunks()) for name in names], 1)
     inside = (intervals[:, :, 0] <= values) & (values <= intervals[:, :, 1])
     coverage = {name: float(np.average(inside[:, place], weights=counts)) for place, name in enumerate(names)}
-    held = _with_impossible(mean, f"nats a row, of {', '.join(names)}", possible, {"coverage": coverage})
+    held = _with_impossible(title, mean, f"nats a row, of {', '.join(names)}", possible, {"coverage": coverage})
     lines = [f"  the {_COVERAGE:.0%} interval of {name} holds {share:.1%} of them" for name, share in coverage.items()]
     return HeldOut(held.numbers, (*held.lines, *lines))
+
+
+def verdict(model: FlowDensity | FlowRegressor, train: Sequence[Table], test: Sequence[Table], seed: int) -> Verdict:
+    """The verdict on the fit. train, test: tables of the columns of each of its plans."""
+    plans = [model.plan_] if isinstance(model, FlowDensity) else [model.plan_, model.target_plan_]
+    fitted, judges = (training_rows(list(zip(plans, tables, strict=True)), None, seed) for tables in (train, test))
+    names = [name for plan in plans for name in plan.names]
+    return quality_of(model.model_, fitted, judges, names, seed).verdict
 
 
 @dataclass(frozen=True)
@@ -74,21 +86,16 @@ class _Mean:
         return cls(value, error if len(values) > 1 else None)
 
 
-def _with_impossible(mean: _Mean, unit: str, possible: Array, more: dict[str, Any]) -> HeldOut:
+def _with_impossible(title: str, mean: _Mean, unit: str, possible: Array, more: dict[str, Any]) -> HeldOut:
     """The scores of the rows that are possible, and the number of the others."""
     rows, impossible = len(possible), int((~possible).sum())
     finite = mean.value if math.isfinite(mean.value) else None
     numbers = {"rows": rows, "zero_density": impossible, "mean": finite, "standard_error": mean.error}
     error = "" if mean.error is None else f" +- {mean.error:.4f}"
     shown = "no row has a density above 0" if finite is None else f"mean log-density {mean.value:.4f}{error} {unit}"
-    lines = [f"held-out ({rows:,} rows): {shown}"]
+    lines = [f"{title} ({rows:,} rows): {shown}"]
     if impossible:
         lines.append(f"  without {impossible:,} of them, which have a density of 0")
     if remark := remark_on_few(rows, "rows"):
         lines.append(f"  note: {remark}")
     return HeldOut(numbers | more if finite is not None else numbers, tuple(lines))
-
-
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """Names in a sentence, the first few of many."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -26,6 +26,7 @@ Out = Annotated[
     Path | None,
     Parameter(help="file ending in .png (images), .npy, .csv, .parquet or .jsonl; default for tables: CSV to stdout."),
 ]
+TableOut = Annotated[Path | None, Parameter(help="file ending in .csv, .parquet or .jsonl; default: CSV to stdout.")]
 Rows = Annotated[
     list[int] | None,
     Parameter(consume_multiple=True, help="numbers of the example rows, counted from 0."),

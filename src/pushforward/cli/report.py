@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pushforward.cli.parameters import Data, DataSource, Model, Running
+from pushforward.cli.parameters import Data, DataSource, Model, Running, refuse_options
 
 
 def report(
@@ -23,12 +23,22 @@ def report(
     """Make the report of a saved model: report.html, and report.json with all its numbers.
 
     For the data of the fit, the test rows of its split are scored; other data get a new split.
+
+    For the model of a table: which columns of the file differ from the training rows beyond chance, and how well the
+    model scores the rows, in text and in report.json.
     """
     from pushforward.atomic_files import require_place
     from pushforward.cli.reading import read_for
     from pushforward.cli.reporting import print_conclusion, save_report
     from pushforward.storage import load_model
+    from pushforward.storage.models import estimator_class
 
+    if estimator_class(model) is not None:
+        from pushforward.cli.table_report import run_table_report
+
+        refuse_options({"--test": test, **source.flags}, "does not apply to the model of a table")
+        run_table_report(model, Path(data), out=out, running=running)
+        return
     if out is not None:
         require_place(out / "report.html")
     saved = load_model(model, running.start())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,21 +13,25 @@ from typing import Any
 import numpy as np
 import pyarrow
 
-from pushforward import storage
-from pushforward.cli.held_out import HeldOut, density_scores, regression_scores
+from pushforward.cli.fit_facts import store_facts
+from pushforward.cli.held_out import HeldOut, density_scores, regression_scores, verdict
 from pushforward.cli.progress import show_fraction, tell
 from pushforward.cli.run_file import Run
 from pushforward.cli.table_rows import read_rows, require_columns, take
 from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import read_table
 from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.drift import Marginals
 from pushforward.estimators.models.fit_table import Progress, default_seconds
 from pushforward.estimators.regressor import FlowRegressor
+from pushforward.evaluation.verdict import Verdict
 from pushforward.storage.files import require_free
 
-FACTS = "fit.json"
 # Held-out rows: a tenth, at most so many; none of fewer rows than the least.
 _MOST_HELD_OUT, _LEAST = 10_000, 20
+# The fewest held-out rows that judge a fit, and the most rows that measures of the training rows take.
+_JUDGES, _MEASURED = 50, 20_000
 
 
 @dataclass(frozen=True)
@@ -61,18 +64,21 @@ def run_table_fit(run: Run) -> int:
     limit = default_seconds(len(job.train), len(job.columns)) if seconds is None else seconds
     tell(f"{len(job.train):,} rows to train, {len(job.test):,} held out; about {limit:,.0f} seconds at most")
     started = time.monotonic()
-    model = _fit(job, {"max_seconds": seconds, "kinds": job.kinds or None, "random_state": run.running.chosen_seed})
+    # The held-out rows here judge the fit, so that it need not hold out others.
+    settings = {"max_seconds": seconds, "kinds": job.kinds or None, "held_out": 0.0}
+    model = _fit(job, {**settings, "random_state": run.running.chosen_seed})
     elapsed = time.monotonic() - started
     model.save(out, force=run.force)
     held_out = _scores(model, job) if len(job.test) else None
+    judged = _verdict(model, job, run.running.chosen_seed) if len(job.test) >= _JUDGES else None
     facts = {
-        "format": 1,
         "data": Path(source).name,
         "rows": len(job.train),
         "seconds": round(elapsed, 1),
         "held_out": None if held_out is None else held_out.numbers,
+        "verdict": None if judged is None else judged.to_json(),
     }
-    storage.add_file(out, FACTS, json.dumps(facts, indent=1).encode() + b"\n")
+    store_facts(out, facts, _marginals(model, job))
     print(f"saved {out} after {elapsed:.1f} s; {model.model_.members_in_words}")
     for note in model.model_.notes:
         print(f"note: {note}")
@@ -80,6 +86,10 @@ def run_table_fit(run: Run) -> int:
         print(f"held-out: {len(job.train):,} rows are too few to hold some out; --test FILE scores others")
     else:
         print("\n".join(held_out.lines))
+    if judged is not None:
+        print(f"fit: {judged.to_json()['state']}")
+        for reason in judged.to_json()["reasons"]:
+            print(f"  - {reason}")
     return 0
 
 
@@ -155,6 +165,42 @@ def _scores(model: FlowDensity | FlowRegressor, job: _Job) -> HeldOut:
     if isinstance(model, FlowDensity):
         return density_scores(model, job.test)
     return regression_scores(model, job.test.select(job.columns), job.test.select(job.targets))
+
+
+def _verdict(model: FlowDensity | FlowRegressor, job: _Job, seed: int) -> Verdict | None:
+    """The verdict on the fit from the held-out rows that have a density; None for too few of them."""
+    test = job.test
+    for plan, columns in _parts(model, job):
+        possible = ~plan.encode(test.select(columns), places=[0.5] * plan.dequantised).impossible.numpy()
+        test = test.filter(pyarrow.array(possible))
+    if len(test) < _JUDGES:
+        return None
+    train, test = (_some(table, seed) for table in (job.train, test))
+    tables = ([read_table(rows.select(columns)) for _, columns in _parts(model, job)] for rows in (train, test))
+    return verdict(model, next(tables), next(tables), seed)
+
+
+def _marginals(model: FlowDensity | FlowRegressor, job: _Job) -> list[Marginals]:
+    """The distributions of the training columns of each plan."""
+    train = _some(job.train, 0)
+    return [
+        Marginals.of(plan, plan.encode(train.select(columns), places=[0.5] * plan.dequantised))
+        for plan, columns in _parts(model, job)
+    ]
+
+
+def _parts(model: FlowDensity | FlowRegressor, job: _Job) -> list[tuple[ColumnPlan, tuple[str, ...]]]:
+    """Each plan of a model with its columns of the table."""
+    if isinstance(model, FlowDensity):
+        return [(model.plan_, job.columns)]
+    return [(model.plan_, job.columns), (model.target_plan_, job.targets)]
+
+
+def _some(table: Any, seed: int) -> Any:
+    """At most so many random rows as a measure needs."""
+    if len(table) <= _MEASURED:
+        return table
+    return take(table, np.random.default_rng(seed).permutation(len(table))[:_MEASURED])
 
 
 @contextmanager

@@ -1,0 +1,132 @@
+"""Drift: changes of the distribution of each column between the table of a fit and another table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from scipy import stats
+
+from pushforward.array_types import Array
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.standard import Finite, Strict
+from pushforward.estimators.encoded import EncodedRows
+
+_LEVELS = np.linspace(0.0, 1.0, 101)
+# Family-wise level of the tests of all columns.
+_LEVEL = 0.01
+
+
+class Marginal(Strict):
+    """The distribution of one column: the number of rows in each state, and quantiles of the values in state 0.
+
+    points: encoded values in ascending order; cdf: the share of the values that are at most each of them.
+    """
+
+    counts: tuple[Annotated[int, Field(ge=0)], ...]
+    points: tuple[Finite, ...] = ()
+    cdf: tuple[Finite, ...] = ()
+
+
+class Marginals(Strict):
+    """The distributions of the modelled columns of a table."""
+
+    format: int = 1
+    columns: tuple[Marginal, ...]
+
+    @classmethod
+    def of(cls, plan: ColumnPlan, rows: EncodedRows) -> Marginals:
+        """Those of encoded rows; content that is unknown is left out."""
+        columns = []
+        for place, shape in enumerate(plan.shapes):
+            states, values = rows.states[:, place].numpy(), rows.values[:, place].numpy()
+            counts = tuple(np.bincount(states[states >= 0], minlength=shape.states).tolist())
+            present = np.sort(values[(states == 0) & np.isfinite(values)]) if shape.value else np.empty(0)
+            points = np.unique(np.quantile(present, _LEVELS)) if len(present) else present
+            cdf = _cdf(present, points)
+            columns.append(Marginal(counts=counts, points=tuple(points.tolist()), cdf=tuple(cdf.tolist())))
+        return cls(columns=tuple(columns))
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The change of one column. size: the largest difference of its distribution functions, or of the shares of sets of
+    its states, from 0 to 1; p: of no change, for all columns together; before and after: its change in words.
+    """
+
+    column: str
+    size: float
+    p: float
+    before: str
+    after: str
+
+    @property
+    def significant(self) -> bool:
+        """Whether the change is larger than chance allows, at 1 % over all columns."""
+        return self.p < _LEVEL
+
+
+def drift(plan: ColumnPlan, fitted: Marginals, rows: EncodedRows) -> list[Drift]:
+    """The changes of the columns from the table of the fit to ``rows``, the largest first."""
+    new = Marginals.of(plan, rows)
+    changes = []
+    for place, (before, after) in enumerate(zip(fitted.columns, new.columns, strict=True)):
+        values = rows.values[:, place][(rows.states[:, place] == 0)].numpy()
+        by_states, p_states = _states_change(before.counts, after.counts)
+        by_values, p_values = _values_change(before, after, values[np.isfinite(values)])
+        p = min(1.0, 2 * len(plan.names) * min(p_states, p_values))
+        if by_values > by_states:
+            texts = [_median(plan, place, marginal) for marginal in (before, after)]
+        else:
+            texts = _shares(plan, place, before.counts, after.counts)
+        changes.append(Drift(plan.names[place], max(by_states, by_values), p, *texts))
+    return sorted(changes, key=lambda change: -change.size)
+
+
+def _cdf(values: Array, points: Array) -> Array:
+    """The share of sorted values that are at most each point."""
+    return np.searchsorted(values, points, side="right") / max(1, len(values))
+
+
+def _states_change(before: Sequence[int], after: Sequence[int]) -> tuple[float, float]:
+    """The total variation distance of the states, and the p-value of a chi-squared test."""
+    table = np.asarray([before, after], dtype=np.float64)
+    table = table[:, table.sum(0) > 0]
+    if table.shape[1] < 2 or not (table.sum(1) > 0).all():
+        return 0.0, 1.0
+    shares = table / table.sum(1, keepdims=True)
+    return float(np.abs(shares[0] - shares[1]).sum() / 2), float(stats.chi2_contingency(table).pvalue)
+
+
+def _values_change(before: Marginal, after: Marginal, values: Array) -> tuple[float, float]:
+    """The largest difference of the distribution functions at the stored points, and its p-value."""
+    if not before.points or not len(values):
+        return 0.0, 1.0
+    difference = float(np.abs(_cdf(np.sort(values), np.asarray(before.points)) - np.asarray(before.cdf)).max())
+    n, m = before.counts[0], len(values)
+    return difference, float(stats.kstwobign.sf(difference * np.sqrt(n * m / (n + m))))
+
+
+def _median(plan: ColumnPlan, place: int, marginal: Marginal) -> str:
+    at = int(np.searchsorted(np.asarray(marginal.cdf), 0.5))
+    return f"median {_text(plan, place, 0, marginal.points[min(at, len(marginal.points) - 1)])}"
+
+
+def _shares(plan: ColumnPlan, place: int, before: Sequence[int], after: Sequence[int]) -> list[str]:
+    """The shares of the state that changed most."""
+    shares = np.asarray([before, after], dtype=np.float64)
+    shares = shares / np.maximum(1, shares.sum(1, keepdims=True))
+    state = int(np.abs(shares[0] - shares[1]).argmax())
+    column = plan.modelled[place]
+    gap = column.gaps and state == column.shape.states - 1
+    valued = column.kind.valued and state == 0
+    name = "gaps" if gap else "other values" if valued else _text(plan, place, state, 0.0)
+    return [f"{name} {share:.1%}" for share in shares[:, state]]
+
+
+def _text(plan: ColumnPlan, place: int, state: int, value: float) -> str:
+    cell = plan.modelled[place].decode(np.array([state]), np.array([value]))[0].as_py()
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)
