@@ -24,7 +24,7 @@ from pushforward.estimators.imputation import filled, merged
 from pushforward.estimators.input_tables import checked_table, named, training_table
 from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.models.table_model import RowScores, WeightedDraws
-from pushforward.estimators.output_tables import TableForm
+from pushforward.estimators.output_tables import TableForm, with_index_of
 from pushforward.estimators.quality import quality_of
 from pushforward.estimators.saved_estimators import (
     FittedEstimator,
@@ -253,7 +253,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         content = checked_table(self, X, self._names, self._left_out)
         tables = filled(self.plan_, self.model_, content, draws, self._generator(random_state))
         form = TableForm(content.origin, not named(X))
-        filled_tables = [form.table(columns, self._names) for columns in tables]
+        filled_tables = [with_index_of(form.table(columns, self._names), X) for columns in tables]
         return filled_tables[0] if draws == 1 else filled_tables
 
     def explain(self, X: Any, *, random_state: Any = None) -> Any:
@@ -266,7 +266,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         content = checked_table(self, X, self._names, self._left_out)
         generator = self._generator(random_state)
         nats = surprises(self.model_, self.plan_.encode(content, generator=generator), generator)
-        return _numbers_table(TableForm(content.origin, not named(X)), self.plan_.names, nats)
+        return with_index_of(_numbers_table(TableForm(content.origin, not named(X)), self.plan_.names, nats), X)
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -28,6 +28,17 @@ class TableForm:
         return _matrix([arrays.get(name, np.full(rows, np.nan)) for name in names or tuple(arrays)], rows)
 
 
+def with_index_of(table: Any, like: Any) -> Any:
+    """The table with the index of another one of as many rows, where DataFrames of their library have one."""
+    import narwhals
+
+    other = narwhals.from_native(like, eager_only=True, pass_through=True)
+    index = narwhals.maybe_get_index(other) if isinstance(other, narwhals.DataFrame) else None
+    if index is not None:
+        table.index = index
+    return table
+
+
 def _matrix(columns: list[Array], rows: int) -> Array:
     if not columns:
         return np.empty((rows, 0))
