@@ -14,6 +14,7 @@ from pushforward.errors import DataError, ModelError, OptionError
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
 from pushforward.estimators.models.blend import mixing_weights
 from pushforward.estimators.models.fit_table import default_seconds, fit_table
+from pushforward.estimators.models.members import hide
 from pushforward.estimators.models.saved import load_table, save_table
 from pushforward.estimators.models.table_model import TableModel
 
@@ -159,3 +160,17 @@ def test_weights_of_a_mixture_are_those_of_its_closed_form() -> None:
     densities = torch.stack([torch.distributions.Normal(m, 1.0).log_prob(points) for m in (0.0, 4.0)])
     truth = 0.25 * densities[0].exp() + 0.75 * densities[1].exp()
     assert mixing_weights(densities, truth).tolist() == pytest.approx([0.25, 0.75], abs=1e-3)
+
+
+def test_the_density_of_conditional_draws_of_the_nets_is_that_of_their_terms(
+    model: TableModel, generator: torch.Generator
+) -> None:
+    given = hide(model.sample(30, generator=generator), [0])
+    drawn, log_q = model.chain.draw(given, generator)
+    torch.testing.assert_close(model.chain.log_drawn(drawn, given), log_q, rtol=1e-5, atol=1e-5)
+
+
+def test_most_conditional_draws_count(model: TableModel, generator: torch.Generator) -> None:
+    given = hide(model.sample(5, generator=generator), [0])
+    draws = model.draws_given(given, 400, generator)
+    assert draws.effective.min() > 200

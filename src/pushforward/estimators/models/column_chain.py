@@ -120,6 +120,27 @@ class Chain:
             return given, torch.zeros(0, dtype=torch.float64)
         return joined([rows for rows, _ in drawn]), torch.cat([log_q for _, log_q in drawn])
 
+    @torch.no_grad()
+    def log_drawn(self, drawn: EncodedRows, given: EncodedRows) -> Tensor:
+        """``(N,)``: the log-probability with which `draw` fills in what ``drawn`` has and ``given`` does not know."""
+        total = torch.zeros(len(given), dtype=torch.float64)
+        for block in torch.arange(len(given)).split(_BLOCK):
+            total[block] = self._log_drawn(drawn.take(block), given.take(block))
+        return total
+
+    def _log_drawn(self, drawn: EncodedRows, given: EncodedRows) -> Tensor:
+        rows = _with_single_states(given, self.shapes)
+        known, complete = Known.of(rows, self.shapes), Known.of(drawn, self.shapes)
+        total = torch.zeros(len(rows), dtype=torch.float64)
+        for part in self.parts:
+            which = (complete.has(part) & ~known.has(part)).nonzero()[:, 0]
+            if len(which):
+                some, seen = drawn.take(which), Known(known.states[which], known.values[which])
+                each = torch.stack([self._term(net, some, seen, part) for net in self.nets])
+                total[which] += _mean(each)
+            known.reveal(part, complete)
+        return total
+
     def _draw(
         self,
         given: EncodedRows,

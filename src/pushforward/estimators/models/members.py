@@ -39,6 +39,19 @@ class Member(ABC):
         """Save those parts of the member that are models of their own."""
         return
 
+    @property
+    def proposes(self) -> bool:
+        """Whether `propose` draws from exact conditional distributions of any columns given any others."""
+        return False
+
+    def propose(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        """Complete rows: what ``given`` does not know is drawn."""
+        raise NotImplementedError
+
+    def log_proposed(self, drawn: EncodedRows, given: EncodedRows) -> Tensor:
+        """``(N,)``: the log-density with which `propose` draws ``drawn``."""
+        raise NotImplementedError
+
     def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution | None:
         """The distribution of one column given the others, in closed form; None for a member that has none."""
         return None
@@ -97,6 +110,16 @@ class MixtureMember(StateMember, ValueMember):
         values = rows.values.clone()
         values[:, self.targets] = torch.where(rows.states[:, self.targets] == 0, torch.nan, 0.0).double()
         return replace(rows, values=values)
+
+    @property
+    def proposes(self) -> bool:
+        return self.targets is None
+
+    def propose(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
+        return self.mixture.sample_given(given, 1, generator=generator)
+
+    def log_proposed(self, drawn: EncodedRows, given: EncodedRows) -> Tensor:
+        return self.mixture.conditional_log_prob(drawn, given)
 
     def draw_states(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         return with_states(given, self.mixture.sample_given(given, 1, generator=generator).states, self.mixture.shapes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -129,7 +130,18 @@ class TableModel:
         if self.conditional or (self._empty(given) and not allowed):
             return self.blend.draw(repeated, generator), torch.zeros(len(repeated), dtype=torch.float64)
         rows, log_q = self.chain.draw(repeated, generator, allowed=allowed)
-        return rows, self.log_prob(rows).total - log_q
+        proposer = next((member for member in self.blend.members if member.proposes), None)
+        if proposer is None or allowed:
+            return rows, self.log_prob(rows).total - log_q
+        # A random half comes from a member whose conditional distributions are exact. The density of both proposals
+        # together weighs every draw, so that each covers where the other fails.
+        theirs = torch.rand(len(rows), generator=generator) < 0.5
+        other = proposer.propose(repeated.take(theirs), generator)
+        log_q[theirs] = self.chain.log_drawn(other, repeated.take(theirs))
+        places = torch.arange(len(rows))
+        rows = joined([rows.take(~theirs), other]).take(torch.cat([places[~theirs], places[theirs]]).argsort())
+        both = torch.logaddexp(log_q, proposer.log_proposed(rows, repeated)) - math.log(2)
+        return rows, self.log_prob(rows).total - both
 
     def _empty(self, given: EncodedRows) -> bool:
         return bool((given.states == UNKNOWN).all())
