@@ -46,8 +46,8 @@ _FEW = 20
 # With fewer rows nets are narrower and batches smaller.
 _SMALL = 2000
 _VALIDATION, _MOST_VALIDATION, _BLEND_ROWS = 10, 20_000, 5000
-# Fraction of the time for the mixture, for that of the states alone, and for nets and flows side by side.
-_MIXTURE_TIME, _STATES_TIME, _JOINT_TIME = 0.15, 0.04, 0.75
+# Fraction of the time for the mixture, for that of the states alone, and for all training.
+_MIXTURE_TIME, _STATES_TIME, _TRAINING_TIME = 0.25, 0.05, 0.9
 _MOST_CONTEXT = 512
 # A score by the chain rule needs a pass of the net for each part: with more parts it is left out of the blend.
 _LONGEST_CHAIN = 150
@@ -181,10 +181,8 @@ class _Job:
 
     def run(self) -> TableModel:
         """Train the members and weigh them."""
-        self.tell(Progress("mixture", 0.0))
-        mixture = self._mixture(self.shapes, _MIXTURE_TIME)
-        of_states = self._mixture_of_states()
-        nets, trained = self._train_side_by_side()
+        self.tell(Progress("mixture, nets and flows", 0.0))
+        (mixture, of_states), nets, trained = self._train_side_by_side()
         if self.small:
             # Scores then do not depend on the rows that are scored together, at a price that few rows can pay.
             nets, trained = [net.double() for net in nets], [(name, flow.double()) for name, flow in trained]
@@ -199,7 +197,7 @@ class _Job:
             values += [FlowMember(flow, name, self._block(), chain) for name, flow in trained]
         else:
             self.notes.append(f"{len(self.rows)} rows are too few to hold some out: the model is a Gaussian")
-        self.tell(Progress("weights of the members", _MIXTURE_TIME + _JOINT_TIME))
+        self.tell(Progress("weights of the members", _TRAINING_TIME))
         rows, weights = self.validation, self.validation_weights
         if len(rows) > _BLEND_ROWS:
             rows, weights = rows.take(torch.arange(_BLEND_ROWS)), weights[:_BLEND_ROWS]
@@ -222,7 +220,13 @@ class _Job:
             seconds=self.limit.part(fraction),
             max_components=1 if self.few else 100,
             seed=self.seed,
+            clock=self._stoppable,
         )
+
+    def _mixtures(self) -> tuple[MixedMixture, list[StatesMember]]:
+        """The mixture, and that of the states alone."""
+        lower_threads(1)
+        return self._mixture(self.shapes, _MIXTURE_TIME), self._mixture_of_states()
 
     def _mixture_of_states(self) -> list[StatesMember]:
         """A mixture of the states alone, of a model of all columns of which several have states."""
@@ -232,23 +236,30 @@ class _Job:
         shapes = [ColumnShape(self.shapes[j].states, value=False) for j in columns]
         return [StatesMember(self._mixture(shapes, _STATES_TIME, columns), self.shapes)]
 
-    def _train_side_by_side(self) -> tuple[list[ColumnNet], list[tuple[str, Flow]]]:
-        """The nets of conditional densities and the flows: the nets on one processor, the flows on the other.
+    def _train_side_by_side(
+        self,
+    ) -> tuple[tuple[MixedMixture, list[StatesMember]], list[ColumnNet], list[tuple[str, Flow]]]:
+        """The mixtures and nets, trained on one processor, and the flows, on the other.
 
         Without flows both processors train nets.
         """
-        joint_time = self.limit.part(_MIXTURE_TIME + _JOINT_TIME)
-        left = math.inf if joint_time is None else max(0.5, self.started + joint_time - self.clock())
         wanted = [(name, self._built(name)) for name in self._flows_to_train()]
         workers = 2 if processors.available() > 1 else 1
-        # On one processor nets and flows take turns.
-        of_nets, of_flows = (left, left) if workers > 1 else (left / (1 + len(wanted)),) * 2
         trainers = workers if not wanted else 1
+        # On one processor nets and flows take turns.
+        turns = 1 + len(wanted) if workers == 1 else 1
         with ThreadPoolExecutor(workers) as pool, warnings.catch_warnings():
             # The column plan has said what such columns are.
             warnings.simplefilter("ignore", DegenerateDataWarning)
-            nets = [pool.submit(self._train_nets, i, trainers, of_nets) for i in range(trainers)]
-            each = of_flows / max(1, len(wanted)) if workers > 1 else of_flows
+            mixtures: Future[tuple[MixedMixture, list[StatesMember]]] = Future()
+
+            def mixtures_and_nets() -> list[ColumnNet]:
+                mixtures.set_result(self._mixtures())
+                return self._train_nets(0, trainers, self._left() / turns)
+
+            nets = [pool.submit(mixtures_and_nets)]
+            nets += [pool.submit(self._train_nets, i, trainers, self._left()) for i in range(1, trainers)]
+            each = self._left() / max(turns, len(wanted))
             futures = [(name, pool.submit(self._train_flow, name, flow, each)) for name, flow in wanted]
             try:
                 trained = [self._wait(future) for future in nets]
@@ -257,7 +268,12 @@ class _Job:
                 self.stop.set()
                 raise
         # The first net is that of the first fold.
-        return [net for group in trained for net in group], of_block
+        return mixtures.result(), [net for group in trained for net in group], of_block
+
+    def _left(self) -> float:
+        """The seconds that are left for training."""
+        seconds = self.limit.part(_TRAINING_TIME)
+        return math.inf if seconds is None else max(0.5, self.started + seconds - self.clock())
 
     def _wait(self, future: Future[_T]) -> _T:
         while True:
@@ -266,7 +282,7 @@ class _Job:
             except TimeoutError:
                 seconds = self.limit.seconds
                 done = 0.0 if seconds is None else (self.clock() - self.started) / max(seconds, 1e-9)
-                self.tell(Progress("nets and flows", min(done, _MIXTURE_TIME + _JOINT_TIME)))
+                self.tell(Progress("nets and flows", min(done, _TRAINING_TIME)))
 
     def _flows_to_train(self) -> tuple[str, ...]:
         joint = len(self.targets) == len(self.shapes)
