@@ -47,7 +47,7 @@ _FEW = 20
 _SMALL = 2000
 _VALIDATION, _MOST_VALIDATION, _BLEND_ROWS = 10, 20_000, 5000
 # Fraction of the time for the mixture, for that of the states alone, and for all training.
-_MIXTURE_TIME, _STATES_TIME, _TRAINING_TIME = 0.25, 0.05, 0.9
+_MIXTURE_TIME, _STATES_TIME, _TRAINING_TIME = 0.4, 0.05, 0.9
 _MOST_CONTEXT = 512
 # A score by the chain rule needs a pass of the net for each part: with more parts it is left out of the blend.
 _LONGEST_CHAIN = 150
