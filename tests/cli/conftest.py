@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_models import SMALL, TINY_IMAGES, Run, write_csv
+from table_models import QUICK, write_shops
 
 from pushforward.cli import main
 
@@ -71,4 +72,23 @@ def labelled_model(folder: Path) -> Path:
     out = folder / "labelled"
     words = ["fit", "digits", "--limit", "60", "--labels", "--no-report", "--out", str(out), *TINY_IMAGES]
     assert main(words) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def shops_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shops(tmp_path_factory.mktemp("data") / "shops.csv")
+
+
+@pytest.fixture(scope="session")
+def density(tmp_path_factory: pytest.TempPathFactory, shops_csv: Path) -> Path:
+    out = tmp_path_factory.mktemp("models") / "density"
+    assert main(["fit", str(shops_csv), "--out", str(out), "--weight", "weight", *QUICK]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def regressor(tmp_path_factory: pytest.TempPathFactory, shops_csv: Path) -> Path:
+    out = tmp_path_factory.mktemp("models") / "regressor"
+    assert main(["fit", str(shops_csv), "--out", str(out), "--target", "income,staff", *QUICK]) == 0
     return out

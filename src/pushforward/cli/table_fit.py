@@ -62,7 +62,8 @@ def run_table_fit(run: Run) -> int:
     job = _prepare(run, Path(source))
     seconds = None if run.minutes is None else 60 * run.minutes
     limit = default_seconds(len(job.train), len(job.columns)) if seconds is None else seconds
-    tell(f"{len(job.train):,} rows to train, {len(job.test):,} held out; about {limit:,.0f} seconds at most")
+    counts = f"training rows: {len(job.train):,}, held-out rows: {len(job.test):,}"
+    tell(f"{counts}; time limit: about {limit:,.0f} s")
     started = time.monotonic()
     # The held-out rows here judge the fit, so that it need not hold out others.
     settings = {"max_seconds": seconds, "kinds": job.kinds or None, "held_out": 0.0}
@@ -83,7 +84,7 @@ def run_table_fit(run: Run) -> int:
     for note in model.model_.notes:
         print(f"note: {note}")
     if held_out is None:
-        print(f"held-out: {len(job.train):,} rows are too few to hold some out; --test FILE scores others")
+        print(f"held-out: none of fewer than {_LEAST} rows; --test FILE scores others")
     else:
         print("\n".join(held_out.lines))
     if judged is not None:
