@@ -83,6 +83,18 @@ def test_absent_columns_are_integrated_out_on_request(mixed: FlowDensity) -> Non
     assert scores[1] < -8
 
 
+def test_misspelt_names_and_labels_are_refused_with_the_nearest_one(mixed: FlowDensity) -> None:
+    with pytest.raises(OptionError, match="no column 'contu' in the density; did you mean count"):
+        mixed.score_samples({"x": [0.0], "contu": [3]}, marginal=True)
+    for event in ("sign == 'puls'", "'puls' != sign", "sign in ('minus', 'puls')"):
+        with pytest.raises(OptionError, match="column 'sign' has no label 'puls'; did you mean plus"):
+            mixed.probability(event, draws=10)
+    assert mixed.probability("sign in ('minus', 'plus')", draws=10).value == pytest.approx(1.0)
+    for table in (mixed_table(), {"x": mixed_table()["x"]}):
+        with pytest.raises(OptionError, match="flow 'nsf_ra' is not known; did you mean nsf_ar"):
+            FlowDensity(max_steps=5, architectures=("nsf_ra",)).fit(table)
+
+
 def test_samples_have_the_types_labels_and_atoms_of_the_table(mixed: FlowDensity) -> None:
     drawn = mixed.sample(500)
     assert list(drawn) == list(mixed_table())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -54,6 +54,14 @@ def given_table(given: Any) -> Table:
         if not given:
             raise OptionError("given: at least one column expected")
     return read_table(given)
+
+
+def require_known(names: Iterable[str], known: Sequence[str]) -> None:
+    """Raise OptionError for a name that is none of the ``known`` columns."""
+    for name in names:
+        if name not in known:
+            advice = did_you_mean(name, known) or f"there are {', '.join(known[:10])}"
+            raise OptionError(f"there is no column {name!r} in the density; {advice}")
 
 
 def _check_modelled(plan: ColumnPlan, name: str) -> None:

@@ -16,7 +16,15 @@ from torch import Tensor
 from pushforward.array_types import Array
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
-from pushforward.estimators.conditioning import Estimate, encode_given, estimate, given_table, joint_cdf, quantiles_of
+from pushforward.estimators.conditioning import (
+    Estimate,
+    encode_given,
+    estimate,
+    given_table,
+    joint_cdf,
+    quantiles_of,
+    require_known,
+)
 from pushforward.estimators.encoded import EncodedRows
 from pushforward.estimators.events import Event
 from pushforward.estimators.explanations import surprises
@@ -224,7 +232,8 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         """
         condition = Event(event)
         draws_given = self._draws(given, draws, random_state)
-        return estimate(condition.holds(self._columns(draws_given.rows)), draws_given.log_weights, given)
+        happens = condition.holds(self._columns(draws_given.rows), self.plan_.words)
+        return estimate(happens, draws_given.log_weights, given)
 
     def quantiles(
         self, column: str, levels: Sequence[float], *, given: Any = None, draws: int = 10_000, random_state: Any = None
@@ -278,7 +287,11 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
 
     def _scores(self, X: Any, marginal: bool) -> Iterator[RowScores]:
         check_is_fitted(self)
-        content = given_table(X) if marginal and named(X) else checked_table(self, X, self._names, self._left_out)
+        if marginal and named(X):
+            content = given_table(X)
+            require_known(content.columns, self._names)
+        else:
+            content = checked_table(self, X, self._names, self._left_out)
         for block in blocks_of(content):
             yield averaged_scores([(self.plan_, block, marginal)], self.model_)
 

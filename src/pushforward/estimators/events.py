@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,16 +53,19 @@ class Event:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise OptionError(f"event {text[:100]!r} cannot be read; {_FORM} expected") from None
 
-    def holds(self, columns: Mapping[str, Any]) -> Array:
-        """``(N,)`` bool: in which rows of Arrow arrays by name the event happens."""
-        return _Evaluation(self.text, columns).flags(self._tree)
+    def holds(self, columns: Mapping[str, Any], labels: Mapping[str, Sequence[str]] | None = None) -> Array:
+        """``(N,)`` bool: in which rows of Arrow arrays by name the event happens.
+
+        labels: all texts that a column can hold, by its name. Raises OptionError for an event that asks for another.
+        """
+        return _Evaluation(self.text, columns, labels or {}).flags(self._tree)
 
 
 class _Evaluation:
     """The values of the parts of one expression. A walk over a closed set of kinds of nodes: nothing is executed."""
 
-    def __init__(self, text: str, columns: Mapping[str, Any]) -> None:
-        self.text, self.columns = text, columns
+    def __init__(self, text: str, columns: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> None:
+        self.text, self.columns, self.labels = text, columns, labels
         self.rows = len(next(iter(columns.values()))) if columns else 0
 
     def flags(self, node: ast.expr) -> Array:
@@ -96,6 +99,9 @@ class _Evaluation:
         if function is None:
             raise self._refusal(f"{ast.unparse(right)} follows an operator that is not known here")
         first, second = _of_one_type(self.value(left), self.value(right))
+        if isinstance(operator, (ast.Eq, ast.NotEq)):
+            self._require_label(left, right)
+            self._require_label(right, left)
         try:
             return self._broadcast(function(first, second))
         except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
@@ -112,11 +118,9 @@ class _Evaluation:
                 return self._computed(compute.negate, node, part)
             case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _ARITHMETIC:
                 return self._computed(_ARITHMETIC[type(operator)], node, left, right)
-            case (
-                ast.Name(id=name)
-                | ast.Call(func=ast.Name(id="col"), args=[ast.Constant(value=str() as name)], keywords=[])
-            ):
-                return self._column(name)
+        name = _column_name(node)
+        if name is not None:
+            return self._column(name)
         raise self._refusal(f"{ast.unparse(node)[:60]} is not known here")
 
     def _computed(self, function: Callable[..., Any], node: ast.expr, *parts: ast.expr) -> Any:
@@ -133,6 +137,16 @@ class _Evaluation:
         array = self.columns[name]
         return array.dictionary_decode() if pyarrow.types.is_dictionary(array.type) else array
 
+    def _require_label(self, column: ast.expr, constant: ast.expr) -> None:
+        """Raise OptionError where a column is compared to a text that it never holds."""
+        match constant:
+            case ast.Constant(value=str() as label):
+                name = _column_name(column)
+                labels = self.labels.get(name or "", ())
+                if labels and label not in labels:
+                    advice = did_you_mean(label, labels) or f"there are {', '.join(labels[:10])}"
+                    raise self._refusal(f"column {name!r} has no label {label!r}; {advice}")
+
     def _broadcast(self, value: Any) -> Array:
         """A bool for each row; false for null."""
         if isinstance(value, pyarrow.Scalar):
@@ -141,6 +155,16 @@ class _Evaluation:
 
     def _refusal(self, reason: str) -> OptionError:
         return OptionError(f"event {self.text[:100]!r}: {reason}; {_FORM} expected")
+
+
+def _column_name(node: ast.expr) -> str | None:
+    """The name of the column that a node stands for; None for any other node."""
+    match node:
+        case (
+            ast.Name(id=name) | ast.Call(func=ast.Name(id="col"), args=[ast.Constant(value=str() as name)], keywords=[])
+        ):
+            return name
+    return None
 
 
 def _number(value: Any) -> Any:

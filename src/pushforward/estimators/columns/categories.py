@@ -52,6 +52,10 @@ class Category(Kind):
         return type(self.labels[0]) in (int, float)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(label for label in self.labels if isinstance(label, str))
+
+    @property
     def label(self) -> str:
         names = {bool: "boolean", str: "category", int: "integer", float: "few values"}
         return names[type(self.labels[0])]

@@ -58,6 +58,11 @@ class Kind(Strict):
         """The word for the kind in a summary."""
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The texts that cells can hold, where they are few; empty for other kinds."""
+        return ()
+
+    @property
     @abstractmethod
     def treatment(self) -> str:
         """What a model gets, in a few words."""

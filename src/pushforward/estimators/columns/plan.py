@@ -121,6 +121,11 @@ class ColumnPlan(Strict):
         return tuple(column.shape for column in self.modelled)
 
     @property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """The labels of the columns of the density that hold text of few labels, by name."""
+        return {column.name: column.kind.words for column in self.modelled if column.kind.words}
+
+    @property
     def dequantised(self) -> int:
         """The number of columns that noise makes continuous."""
         return sum(column.kind.noisy for column in self.modelled)

@@ -91,6 +91,8 @@ def fit_table(
     time limit, and equal seeds give equal models. architectures: of the flows for the columns in which every row has a
     value.
     """
+    for name in architectures:
+        flows.describe(name)
     if rows.impossible.any():
         raise DataError("a row of the training data has density zero under its column plan")
     if weights is not None:
