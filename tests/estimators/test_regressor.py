@@ -69,6 +69,14 @@ def test_methods_of_a_distribution_agree_for_other_targets(kind: str) -> None:
     check_distributions(model, X[:5], targets[kind][:5].astype(float))
 
 
+def test_the_quantile_at_level_zero_is_the_least_value() -> None:
+    rng = np.random.default_rng(3)
+    few = FlowRegressor(max_steps=5).fit(X, rng.integers(0, 4, size=500))
+    assert few.predict_quantiles(X[:2], [0, 0.01, 1]).tolist() == [[0, 0, 3]] * 2
+    zeros = FlowRegressor(max_steps=5).fit(X, np.where(rng.random(500) < 0.3, 0.0, 1 + np.exp(Y / 3)))
+    assert zeros.predict_quantiles(X[:2], [0, 0.01]).tolist() == [[0, 0]] * 2
+
+
 def test_several_targets_are_predicted_together() -> None:
     both = np.stack([Y, Y + 0.1 * RNG.normal(size=500)], 1)
     model = FlowRegressor(max_steps=20).fit({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "u", "v")}, both)

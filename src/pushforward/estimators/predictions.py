@@ -16,6 +16,8 @@ from pushforward.estimators.models.column_distribution import ColumnDistribution
 # Nodes of the Gauss-Hermite rule for moments, steps of bisection, quantiles for energies, numbers in a block.
 _NODES, _BISECTIONS, _LEVELS, _BLOCK = 16, 60, 128, 20_000_000
 _PLACES = (0.125, 0.375, 0.625, 0.875)
+# The difference of two probabilities that is taken for rounding.
+_ROUNDING = 1e-12
 
 
 class PredictedNumbers:
@@ -77,15 +79,18 @@ class PredictedNumbers:
         """``(N, L)``: quantiles at ``levels: (L,)``, or at those of each row, ``(N, L)``."""
         levels = np.broadcast_to(levels, (len(self), np.shape(levels)[-1])).astype(np.float64)
         points, masses = self._masses()
+        if self.encoded.value is None:
+            totals = zip(masses.cumsum(1), levels, strict=True)
+            places = [np.searchsorted(upto, asked * upto[-1] * (1 - _ROUNDING)) for upto, asked in totals]
+            return np.asarray(points[np.stack(places)]) if places else np.empty(levels.shape)
         result = np.full(levels.shape, np.nan)
         before = np.zeros(levels.shape)
         for place, point in enumerate(points):
             upto = self.cdf(np.full(len(self), point))[:, None]
-            here = (levels <= upto) & (levels > upto - masses[:, place, None])
+            under = upto - masses[:, place, None]
+            here = (levels <= upto) & ((levels > under) | ((levels == 0) & (under <= _ROUNDING)))
             result[here] = point
             before += np.where(levels > upto, masses[:, place, None], 0.0)
-        if self.encoded.value is None:
-            return np.where(np.isnan(result), points[-1], result)
         rest = torch.from_numpy(((levels - before) / np.maximum(self._valued()[:, None], 1e-300)).clip(0.0, 1.0))
         for at in range(levels.shape[1]):
             values = self.encoded.value.quantile(rest[:, at].log(), (1 - rest[:, at]).log())
