@@ -29,6 +29,11 @@ INPUTS = {
         "reconstruct {model} @",
         "decode {model} @",
         "sample {conditional} --given @",
+        "sample {density} --given @",
+        "score {density} @",
+        "predict {density} @ --target income",
+        "impute {density} @",
+        "report {density} @",
         "sweep {conditional} --given @ --out {out}.csv",
         "fit mnist --data-dir @ --out {out}",
     ),
@@ -37,6 +42,8 @@ INPUTS = {
         for words, more in (
             ("score @", "{table}"),
             ("sample @", ""),
+            ("predict @", "{table} --target area"),
+            ("impute @", "{table}"),
             ("sweep @", "--out {out}.png"),
             ("interpolate @", "--data {table} --rows 0 1"),
             ("manipulate @", "{table} --label 1"),
@@ -105,6 +112,7 @@ def test_an_input_that_cannot_be_read_is_named(
     houses_csv: Path,
     table_model: Path,
     conditional_model: Path,
+    density: Path,
 ) -> None:
     path = make(tmp_path)
     for line in INPUTS[role]:
@@ -112,9 +120,8 @@ def test_an_input_that_cannot_be_read_is_named(
             continue  # a folder is what it takes
         if make is _empty_file and "--config" in line:
             continue  # a run file without options is one
-        words = _words(
-            line, path, table=houses_csv, model=table_model, conditional=conditional_model, out=tmp_path / "out"
-        )
+        models = {"model": table_model, "conditional": conditional_model, "density": density}
+        words = _words(line, path, table=houses_csv, out=tmp_path / "out", **models)
         code, _, err = run(*words)
         assert code == CODES[role], (line, err)
         assert path.name[:100] in err, (line, err)

@@ -13,7 +13,7 @@ _SHARED = ("data", "out", "force", "minutes", "report", "columns", "limit", "tes
 
 
 def is_of_table(run: Run) -> bool:
-    """Whether the model is an estimator of a table, which is told with the reason.
+    """Whether the model is an estimator of a table. For a plain flow of a table in a file the reason is printed.
 
     Raises OptionError for options of both kinds of model, or options of tables for other data.
     """
@@ -26,20 +26,22 @@ def is_of_table(run: Run) -> bool:
             "leave one of them out"
         )
     is_table = run.data is not None and run.data.lower().endswith(_TABLES)
-    if tables:
-        if not is_table and not (run.data or ".npy").lower().endswith(".npy"):
-            raise OptionError(f"{_flag(tables[0])}: a table in a file expected ({', '.join(_TABLES)}), got {run.data}")
-        given_targets = run.target is not None
-        tell(f"model: {'FlowRegressor' if given_targets else 'FlowDensity'}, because {_flag(tables[0])} is given")
-        return True
+    if tables and not is_table and not (run.data or ".npy").lower().endswith(".npy"):
+        raise OptionError(f"{_flag(tables[0])}: a table in a file expected ({', '.join(_TABLES)}), got {run.data}")
     if is_table and flows:
         tell(f"model: a plain flow, because {_flag(flows[0])} is given; without such options it is a FlowDensity")
-    if is_table and not flows:
-        tell(
-            "model: FlowDensity, the density of all columns; --target COLUMN predicts a column, --flow nsf_ar is a "
-            "plain flow"
-        )
-    return is_table and not flows
+    return bool(tables) or (is_table and not flows)
+
+
+def reason_of(run: Run) -> str:
+    """Which estimator of a table is fitted, and why."""
+    tables = [name for name in run.given if name in ONLY_OF_TABLES]
+    if tables:
+        return f"model: {'FlowDensity' if run.target is None else 'FlowRegressor'}, because {_flag(tables[0])} is given"
+    return (
+        "model: FlowDensity, the density of all columns; --target COLUMN predicts a column, --flow nsf_ar is a plain "
+        "flow"
+    )
 
 
 def _flag(name: str) -> str:

@@ -15,6 +15,7 @@ import pyarrow
 
 from pushforward.cli.fit_facts import store_facts
 from pushforward.cli.held_out import HeldOut, density_scores, regression_scores, verdict
+from pushforward.cli.model_choice import reason_of
 from pushforward.cli.progress import show_fraction, tell
 from pushforward.cli.run_file import Run
 from pushforward.cli.table_rows import read_rows, require_columns, take
@@ -98,11 +99,13 @@ def _prepare(run: Run, path: Path) -> _Job:
     """Read and split the rows, and print the plan of the columns."""
     table, kinds = _table(run, path)
     targets = run.target or ()
+    others = None if run.preparation.test is None else read_rows(Path(run.preparation.test), table.column_names)
     columns = tuple(name for name in table.column_names if name not in targets)
     if not columns:
         raise DataError(f"{path}: no columns are left to predict {', '.join(targets)} from")
-    if run.preparation.test is not None:
-        job = _Job(table, read_rows(Path(run.preparation.test), table.column_names), columns, targets, kinds)
+    tell(reason_of(run))
+    if others is not None:
+        job = _Job(table, others, columns, targets, kinds)
         plan = job.plan()
     else:
         job, plan = _split(table, columns, targets, kinds, run.running.chosen_seed)
