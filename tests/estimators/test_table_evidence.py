@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pushforward.estimators import FlowDensity
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.table_evidence import table_evidence
@@ -83,3 +84,19 @@ def test_an_impossible_row_has_density_zero() -> None:
     evidence = table_evidence(model(), rows(800, 1), held_out, names=NAMES)
     assert np.isneginf(evidence.log_held_out).sum() == 5
     assert assess_fit(evidence).verdict.reasons[0] == "5 of 500 held-out rows have density zero"
+
+
+def test_training_rows_are_drawn_in_proportion_to_their_weights() -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([0.1 * rng.normal(size=900), 5 * rng.normal(size=100)])
+    weights = np.where(np.arange(1000) < 900, 1.0, 9.0)
+    estimator = FlowDensity(held_out=0.3, max_steps=30, architectures=()).fit(x[:, None], sample_weight=weights)
+    gap = next(finding for finding in estimator.quality_.findings if finding.measure == "gap")
+    assert gap.size < 0.5
+
+
+def test_equal_held_out_rows_are_judged_as_often_as_the_table_has_them() -> None:
+    x = np.random.default_rng(0).normal(size=(2000, 1))
+    x[::3] = 1.5
+    estimator = FlowDensity(max_steps=30, architectures=(), kinds={"x0": "real"}).fit(x[:1000])
+    assert estimator.assess(x[1000:], x[:1000]).rows == 1000

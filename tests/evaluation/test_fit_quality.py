@@ -11,6 +11,7 @@ import pytest
 from pushforward.array_types import Array
 from pushforward.errors import ShapeError
 from pushforward.evaluation.fit_quality import FitEvidence, FitQuality, assess_fit
+from pushforward.evaluation.fit_quality.resampling import count_of_independent, systematic
 from pushforward.evaluation.verdict import State
 
 ROWS, HELD_OUT, SAMPLES = 1000, 600, 2000
@@ -194,3 +195,14 @@ def test_parts_of_different_lengths_are_refused() -> None:
         FitEvidence(np.zeros(4), latents=np.zeros((3, 1)))
     with pytest.raises(ShapeError, match="sample for the context"):
         FitEvidence(np.zeros(4), samples=np.zeros((3, 1)), context=np.zeros((4, 1)))
+
+
+def test_uneven_weights_leave_many_rows_and_their_distribution() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=20_000)
+    weights = np.exp(x)  # of the normal distribution with mean 1
+    count = count_of_independent(weights)
+    assert count > 2 * weights.sum() / weights.max()
+    mean = np.mean([x[systematic(weights, count, rng)].mean() for _ in range(20)])
+    assert abs(mean - 1) < 0.05
+    assert systematic(np.ones(7), 7, rng).tolist() == list(range(7))

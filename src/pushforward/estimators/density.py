@@ -124,7 +124,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         count = min(_DRAWN, self.plan_.rows)
         rows = self.model_.sample(count, generator=torch.Generator().manual_seed(seed))
         weights = torch.full((count,), self.plan_.rows / count, dtype=torch.float64)
-        return TrainingRows(rows, weights, count)
+        return TrainingRows(rows, weights, count, weights)
 
     def assess(self, held_out: Any, train: Any) -> FitQuality:
         """The quality of the fit on a table of new rows; ``train``: the table of the fit, or a part of it.

@@ -17,6 +17,7 @@ def quality_of(
     """The measures of a model on held-out rows, and the verdict that they give. names: of the columns."""
     members = model.blend.members
     mixtures = [m for m in members if isinstance(m, MixtureMember)] if len(members) > 1 else []
+    held_out = held_out.unmerged(seed)
     rows = held_out.rows
     rivals = {m.name: (m.log_states(rows) + m.log_values(rows)).numpy() for m in mixtures}
     weights = held_out.weights.numpy()
@@ -26,6 +27,7 @@ def quality_of(
         train.rows,
         held_out.rows,
         names=names,
+        train_weights=train.weights.numpy(),
         rivals=rivals,
         weights=None if uniform else weights,
         seed=seed,

@@ -11,6 +11,7 @@ from pushforward.array_types import Array
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.evaluation.fit_quality import FitEvidence
+from pushforward.evaluation.fit_quality.resampling import systematic
 
 _SAMPLES = 4000
 # Rows that are scored and compared; a conditional model draws a sample for each.
@@ -23,6 +24,7 @@ def table_evidence(
     held_out: EncodedRows,
     *,
     names: Sequence[str],
+    train_weights: Array | None = None,
     rivals: Mapping[str, Array] | None = None,
     weights: Array | None = None,
     seed: int = 0,
@@ -31,8 +33,8 @@ def table_evidence(
 
     Both are encoded with a generator, so that integers lie anywhere in their cells, as those of samples do. names: of
     the C columns. rivals: log-densities ``(M,)`` of the held-out rows under other densities, by name. weights: ``(M,)``
-    of the held-out rows. A column with several states gives two columns of numbers: its state, and its value where it
-    has one.
+    of the held-out rows; train_weights: ``(N,)`` of the training rows, which are drawn in proportion to them. A column
+    with several states gives two columns of numbers: its state, and its value where it has one.
     """
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     targets = list(model.targets)
@@ -46,6 +48,9 @@ def table_evidence(
         samples = model.sample(1, given=_without(held_out, targets), generator=generator)
     else:
         samples = model.sample(_SAMPLES, generator=generator)
+    if train_weights is not None:
+        # Held-out rows are drawn in proportion to their weights too.
+        train = train.take(torch.from_numpy(systematic(train_weights, len(train), rng)))
     some = train.take(torch.from_numpy(rng.permutation(len(train))[:_TRAIN_ROWS]))
     matrix, labels = _matrix(held_out, targets, model.shapes, names)
     return FitEvidence(

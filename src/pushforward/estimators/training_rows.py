@@ -14,38 +14,52 @@ from pushforward.errors import DataError, ShapeError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.encoded import EncodedRows, joined
+from pushforward.evaluation.fit_quality.resampling import systematic
 
 # Rows without a value that is exact are repeated, at most this often over all rows, so that each gets noise of its own
 # and validation sees the common ones too.
 _REPEATED = 50_000
 # Rows that a plan is guessed from where weights are numbers of repetitions.
 _COUNTED = 2_000_000
+# Held-out rows that are judged as often as the table had them.
+_UNMERGED = 20_000
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """Rows with their weights, and the number of different ones."""
+    """Rows with their weights, the number of different ones, and the number of table rows ``(N,)`` that each is."""
 
     rows: EncodedRows
     weights: Tensor
     distinct: int
+    repeats: Tensor
 
     def and_more(self, others: TrainingRows, most: int, seed: int) -> TrainingRows:
         """These rows and others; of more than ``most``, a random part, with the weights of all."""
         rows, weights = joined([self.rows, others.rows]), torch.cat([self.weights, others.weights])
-        both = TrainingRows(rows, weights, self.distinct + others.distinct)
+        repeats = torch.cat([self.repeats, others.repeats])
+        both = TrainingRows(rows, weights, self.distinct + others.distinct, repeats)
         if len(rows) <= most:
             return both
         part, _ = both.split(most, seed)
-        return TrainingRows(part.rows, part.weights * (weights.sum() / part.weights.sum()), part.distinct)
+        return replace(part, weights=part.weights * (weights.sum() / part.weights.sum()))
 
     def split(self, count: int, seed: int) -> tuple[TrainingRows, TrainingRows]:
         """``count`` random rows, and the others."""
         order = torch.randperm(len(self.rows), generator=torch.Generator().manual_seed(seed))
-        first, rest = order[:count].sort().values, order[count:].sort().values
-        parts = ((places, min(self.distinct, len(places))) for places in (first, rest))
-        chosen, others = (TrainingRows(self.rows.take(p), self.weights[p], distinct) for p, distinct in parts)
-        return chosen, others
+        return self._take(order[:count].sort().values), self._take(order[count:].sort().values)
+
+    def unmerged(self, seed: int) -> TrainingRows:
+        """As many rows as the table had, at most ``_UNMERGED`` or those that are here; a random part of more."""
+        repeats = self.repeats.numpy()
+        count = min(round(float(repeats.sum())), max(_UNMERGED, len(repeats)))
+        places = torch.from_numpy(systematic(repeats, count, np.random.default_rng(seed)))
+        part = self._take(places)
+        return replace(part, weights=part.weights / part.repeats, repeats=torch.ones_like(part.repeats))
+
+    def _take(self, places: Tensor) -> TrainingRows:
+        distinct = min(self.distinct, len(places))
+        return TrainingRows(self.rows.take(places), self.weights[places], distinct, self.repeats[places])
 
 
 def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | None, seed: int) -> TrainingRows:
@@ -67,7 +81,8 @@ def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | No
     chosen = np.repeat(first, copies)
     generator = torch.Generator().manual_seed(seed)
     drawn = [plan.encode(_take(table, chosen), generator=generator) for plan, table in plans]
-    return TrainingRows(beside(drawn), torch.from_numpy(np.repeat(sums / copies, copies)), len(first))
+    weight, repeats = (torch.from_numpy(np.repeat(x / copies, copies)) for x in (sums, np.bincount(inverse)))
+    return TrainingRows(beside(drawn), weight, len(first), repeats)
 
 
 def beside(parts: Sequence[EncodedRows]) -> EncodedRows:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pushforward.array_types import Array
 from pushforward.errors import ShapeError
+from pushforward.evaluation.fit_quality.resampling import count_of_independent, systematic
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +66,14 @@ class FitEvidence:
         return f"column {number}" if self.names is None else str(self.names[number])
 
     def unweighted(self, rng: np.random.Generator) -> FitEvidence:
-        """The same evidence with held-out rows of equal weight.
+        """The same evidence with held-out rows of equal weight, drawn in proportion to their weights.
 
-        A row stays with a probability that is proportional to its weight, so that the rows that stay are independent
-        draws from the weighted distribution, and every test keeps its level.
+        There are as many as let every test keep its level.
         """
         if self.weights is None:
             return self
-        stays = rng.random(len(self.weights)) * self.weights.max() < self.weights
-        return replace(self.take(np.flatnonzero(stays)), weights=None)
+        rows = systematic(self.weights, count_of_independent(self.weights), rng)
+        return replace(self.take(rows), weights=None)
 
     def take(self, rows: Array) -> FitEvidence:
         """The evidence on the held-out rows numbered ``rows: (B,)``."""
