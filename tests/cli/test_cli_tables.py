@@ -55,6 +55,19 @@ def test_a_target_gets_its_distribution_given_the_other_columns(run: Run, tmp_pa
     assert pushforward.FlowRegressor.load(out).plan_.names == ("size", "town")
 
 
+def test_ids_go_on_from_one_block_of_samples_to_the_next(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pyarrow.table({"id": range(1, 61), "x": np.random.default_rng(0).normal(size=60), "y": ["a", "b"] * 30})
+    assert run("fit", write_shops(tmp_path / "ids.csv", table), "--out", tmp_path / "m", "--no-report", *QUICK)[0] == 0
+    monkeypatch.setattr("pushforward.cli.table_sampling._BLOCK", 7)
+    monkeypatch.setattr("pushforward.cli.table_sampling._GIVEN_BLOCK", 7)
+    for words in ((), ("--given", "y=a")):
+        out = tmp_path / f"samples{len(words)}.csv"
+        assert run("sample", tmp_path / "m", "-n", 20, "--out", out, *words)[0] == 0
+        assert pyarrow.csv.read_csv(out).column("id").to_pylist() == list(range(1, 21))
+
+
 def test_rows_with_a_rare_label_train(run: Run, tmp_path: Path) -> None:
     towns = [*(["Lyon"] * 50), *(f"village {i}" for i in range(50))]
     numbers = np.random.default_rng(0).normal(size=100)

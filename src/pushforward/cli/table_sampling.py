@@ -51,17 +51,18 @@ def _blocks(
     if conditions is None:
         assert isinstance(model, FlowDensity)  # a regressor has conditions
         for start in range(0, n, _BLOCK):
-            yield _arrow(model.sample(min(_BLOCK, n - start), random_state=random))
+            yield _arrow(model.sample(min(_BLOCK, n - start), random_state=random, first_row=start))
         return
-    rows = max(1, _GIVEN_BLOCK // n)
+    rows, drawn = max(1, _GIVEN_BLOCK // n), 0
     for first in range(0, len(conditions), rows):
         part = conditions.slice(first, rows)
         for start in range(0, n, _GIVEN_BLOCK):
             count = min(_GIVEN_BLOCK, n - start)
             if isinstance(model, FlowDensity):
-                yield _arrow(model.sample(count, given=part, random_state=random))
+                yield _arrow(model.sample(count, given=part, random_state=random, first_row=drawn))
             else:
                 yield _with_targets(model, part, count, random)
+            drawn += count * len(part)
 
 
 def _with_targets(model: FlowRegressor, given: Any, count: int, random: np.random.RandomState) -> Any:

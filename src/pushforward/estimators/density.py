@@ -211,16 +211,16 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         """The mean log-density of the rows."""
         return float(self.score_samples(X).mean())
 
-    def sample(self, n_samples: int = 1, *, given: Any = None, random_state: Any = None) -> Any:
+    def sample(self, n_samples: int = 1, *, given: Any = None, random_state: Any = None, first_row: int = 0) -> Any:
         """A table of ``n_samples`` rows, or of as many for each row of ``given``, one after the other.
 
         given: values of some columns, as ``{"age": 40}`` or a table. random_state: by default the estimator's, so that
-        equal calls give equal rows.
+        equal calls give equal rows. first_row: the number of rows of earlier calls, after which ids go on.
         """
         check_is_fitted(self)
         generator = self._generator(random_state)
         rows = None if given is None else encode_given(self.plan_, given, generator)
-        drawn = self._columns(self.model_.sample(n_samples, given=rows, generator=generator))
+        drawn = self._columns(self.model_.sample(n_samples, given=rows, generator=generator), first_row)
         if given is not None:
             drawn |= _as_given(given_table(given), drawn, n_samples)
         return self._form.table(drawn, self._names)
@@ -304,8 +304,8 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         draws = self._draws(given, count, random_state)
         return self._columns(draws.rows), draws.log_weights
 
-    def _columns(self, rows: EncodedRows) -> dict[str, Any]:
-        table = self.plan_.decode(rows, library="pyarrow")
+    def _columns(self, rows: EncodedRows, first_row: int = 0) -> dict[str, Any]:
+        table = self.plan_.decode(rows, library="pyarrow", first_row=first_row)
         return {name: table.column(name).combine_chunks() for name in table.column_names}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow
@@ -53,6 +53,10 @@ class Omission(Strict):
     @abstractmethod
     def restore(self, count: int, columns: Arrays, arrow: Any) -> Any | None:
         """The column of ``count`` rows, from the modelled ``columns``; None if tables of samples lack it."""
+
+    def counted_from(self, row: int) -> Self:
+        """The same for a table whose first row is number ``row`` of a longer one."""
+        return self
 
     @abstractmethod
     def contradicted(self, array: Any, columns: Arrays) -> Array:
@@ -219,6 +223,9 @@ class RowNumber(Omission):
             text = pyarrow.array(numbers).cast(plain)
             return text.dictionary_encode().cast(arrow) if pyarrow.types.is_dictionary(arrow) else text
         return from_numbers(numbers.astype(np.float64), arrow)
+
+    def counted_from(self, row: int) -> Self:
+        return self.model_copy(update={"start": self.start + row})
 
     def contradicted(self, array: Any, columns: Arrays) -> Array:
         return np.zeros(len(array), dtype=bool)

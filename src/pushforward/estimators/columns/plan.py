@@ -215,11 +215,12 @@ class ColumnPlan(Strict):
             )
         return torch.from_numpy(weights.copy())
 
-    def decode(self, rows: EncodedRows, *, library: str | None = _AS_FITTED) -> Any:
+    def decode(self, rows: EncodedRows, *, library: str | None = _AS_FITTED, first_row: int = 0) -> Any:
         """A table of encoded rows, with the names, types and order of the training table.
 
         Copies and constants are restored, ids counted; gaps and unknown cells are null. library: "pandas", "polars"
-        or "pyarrow" for another DataFrame than that of the training table, None for NumPy arrays by name.
+        or "pyarrow" for another DataFrame than that of the training table, None for NumPy arrays by name. first_row:
+        the number of rows before these, after which ids go on.
         """
         origin = self.origin
         if library != _AS_FITTED:
@@ -228,7 +229,8 @@ class ColumnPlan(Strict):
         arrays = {
             column.name: column.decode(states[:, place], values[:, place]) for place, column in enumerate(self.modelled)
         }
-        restored = {column.name: column.kind.restore(len(rows), arrays, column.arrow) for column in self.left_out}
+        kinds = {column.name: (column.kind.counted_from(first_row), column.arrow) for column in self.left_out}
+        restored = {name: kind.restore(len(rows), arrays, arrow) for name, (kind, arrow) in kinds.items()}
         arrays |= {name: array for name, array in restored.items() if array is not None}
         ordered = {column.name: arrays[column.name] for column in self.columns if column.name in arrays}
         return give_back(ordered, origin)
