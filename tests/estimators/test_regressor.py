@@ -77,6 +77,29 @@ def test_the_quantile_at_level_zero_is_the_least_value() -> None:
     assert zeros.predict_quantiles(X[:2], [0, 0.01]).tolist() == [[0, 0]] * 2
 
 
+@pytest.mark.parametrize("step", [None, 1])
+def test_the_distribution_of_a_number_on_a_circle_agrees_with_its_draws(step: int | None) -> None:
+    rng = np.random.default_rng(4)
+    wide = np.where(rng.random(500) < 0.3, 180, 0)
+    hours = np.mod(rng.normal(50 * X[:, 0], 20) + wide, 360)
+    target = hours if step is None else np.floor(hours).astype(int)
+    model = FlowRegressor(max_steps=5, kinds={"y": "period:0:360"}).fit(X, target)
+    predicted = model.predict_distribution(X[:4])
+    draws = predicted.sample(4000, torch.Generator().manual_seed(0))
+    for points in (0.0, 5.0, 20.0, 100.0, 200.0, 355.0, 359.0, 360.0):
+        below = (draws <= points).mean(1)
+        assert predicted.cdf(np.full(4, points)) == pytest.approx(below, abs=0.03)
+    levels = np.array([0.0, 0.05, 0.5, 0.95, 1.0])
+    quantiles = predicted.ppf(levels)
+    assert (quantiles[:, 0] == 0).all()
+    shares = (draws[:, :, None] <= quantiles[:, None]).mean(1)
+    assert (shares >= levels - 0.03).all()
+    assert ((draws[:, :, None] < quantiles[:, None]).mean(1) <= levels + 0.03).all()
+    turned = np.exp(2j * np.pi / 360 * draws).mean(1)
+    off = np.exp(2j * np.pi / 360 * predicted.mean()) * np.conj(turned)
+    assert (np.abs(np.angle(off)) * np.abs(turned) < 0.06).all()
+
+
 def test_several_targets_are_predicted_together() -> None:
     both = np.stack([Y, Y + 0.1 * RNG.normal(size=500)], 1)
     model = FlowRegressor(max_steps=20).fit({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "u", "v")}, both)

@@ -72,8 +72,7 @@ class PredictedNumbers:
         total = (masses * (points <= y[:, None])).sum(1)
         if self.encoded.value is None:
             return np.asarray(total)
-        below = self.encoded.value.log_tails(torch.from_numpy(self._highest(y)))[0].exp().numpy()
-        return np.asarray(total + self._valued() * below).clip(0.0, 1.0)
+        return np.asarray(total + self._valued() * self._value_below(y)).clip(0.0, 1.0)
 
     def ppf(self, levels: Array) -> Array:
         """``(N, L)``: quantiles at ``levels: (L,)``, or at those of each row, ``(N, L)``."""
@@ -140,6 +139,11 @@ class PredictedNumbers:
     def _decode(self, values: Array, states: Array | None = None) -> Array:
         states = np.zeros(len(values), dtype=np.int64) if states is None else states
         return to_numbers(self.column.decode(states, values))
+
+    def _value_below(self, y: Array) -> Array:
+        """``(N,)``: the probability that a value of state 0 is at most ``y``."""
+        assert self.encoded.value is not None
+        return np.asarray(self.encoded.value.log_tails(torch.from_numpy(self._highest(y)))[0].exp().numpy())
 
     def _highest(self, y: Array) -> Array:
         """``(N,)``: the highest encoded value whose number is at most ``y``, by bisection."""

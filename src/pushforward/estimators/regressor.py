@@ -20,6 +20,7 @@ from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.input_tables import checked_table, target_table, training_table
 from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.possible_cells import possible_cells
+from pushforward.estimators.predicted_angles import PredictedAngles
 from pushforward.estimators.predictions import PredictedNumbers
 from pushforward.estimators.saved_estimators import (
     FittedEstimator,
@@ -175,12 +176,16 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
 
     def _distributions(self, rows: EncodedRows) -> list[PredictedNumbers]:
         given = _with_unknown(rows, len(self._places))
-        distributions = []
+        distributions: list[PredictedNumbers] = []
         for place, column in enumerate(self.target_plan_.modelled):
             encoded = self.model_.blend.conditional(given, self._places[place])
             assert encoded is not None  # no member is a flow
             low, high = float(self._low[place]), float(self._high[place])
-            distributions.append(PredictedNumbers(column, encoded, low, high))
+            circle = column.kind.circle
+            if circle is None:
+                distributions.append(PredictedNumbers(column, encoded, low, high))
+            else:
+                distributions.append(PredictedAngles(column, encoded, low, high, circle))
         return distributions
 
     def _stacked(self, blocks: list[list[Array]]) -> Array:

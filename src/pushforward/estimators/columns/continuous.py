@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from pushforward.array_types import Array
 from pushforward.errors import OptionError
 from pushforward.estimators.columns.arrow_types import from_numbers
+from pushforward.estimators.columns.circle import Circle
 from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.kinds import Continuous, numbers_of
 from pushforward.estimators.columns.standard import Finite
@@ -215,6 +216,10 @@ class Periodic(Continuous):
     @property
     def label(self) -> str:
         return "periodic"
+
+    @property
+    def circle(self) -> Circle:
+        return Circle(self.low, self.high - self.low, self.cut, self.unit, self.step)
 
     @property
     def treatment(self) -> str:

@@ -12,6 +12,7 @@ import pyarrow
 from pushforward.array_types import Array
 from pushforward.errors import DataError
 from pushforward.estimators.columns.arrow_types import is_number, is_text, to_numbers
+from pushforward.estimators.columns.circle import Circle
 from pushforward.estimators.columns.standard import Standard, Strict
 
 
@@ -51,6 +52,11 @@ class Kind(Strict):
     @abstractmethod
     def noisy(self) -> bool:
         """Whether `encode` needs noise, because the values are dequantised."""
+
+    @property
+    def circle(self) -> Circle | None:
+        """The circle on which the numbers lie; None for those on a line."""
+        return None
 
     @property
     @abstractmethod
