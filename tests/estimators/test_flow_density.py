@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow
 import pytest
 
-from pushforward.errors import DataError, OptionError
+from pushforward.errors import DataError, OptionError, UnknownCellWarning
 from pushforward.estimators import FlowDensity
 
 ROWS = 400
@@ -162,6 +162,19 @@ def test_gaps_are_filled_given_the_rest_and_other_cells_stay(mixed: FlowDensity)
         assert np.array_equal(filled["x"], table["x"])
     assert not np.array_equal(first["gap"], second["gap"])
     assert np.corrcoef(first["gap"][gaps], table["x"][gaps])[0, 1] > 0.4
+
+
+def test_gaps_beside_an_unseen_label_and_columns_without_any_value_are_filled(mixed: FlowDensity) -> None:
+    table: dict[str, Any] = {name: list(values[:3]) for name, values in mixed_table().items()}
+    table["x"][1], table["sign"][1] = None, "none"
+    with pytest.warns(UnknownCellWarning, match="column 'sign', row 1: one of minus, plus expected, got none"):
+        filled = mixed.impute(table)
+    assert np.isfinite(filled["x"]).all()
+    assert filled["sign"][1] == "none"
+    for gap in (None, np.nan):
+        filled = mixed.impute({**table, "sign": [gap] * 3, "count": [gap] * 3})
+        assert set(filled["sign"]) <= {"plus", "minus"}
+        assert filled["count"].dtype == np.int64
 
 
 def test_the_verdict_rests_on_rows_that_took_no_part_in_the_fit() -> None:

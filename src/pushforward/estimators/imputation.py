@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow
@@ -14,6 +15,7 @@ from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.encoded import UNKNOWN, EncodedRows
 from pushforward.estimators.models.table_model import TableModel
+from pushforward.estimators.possible_cells import possible_cells
 
 # Rows whose gaps are drawn together, and proposals for each draw.
 _BLOCK, _PROPOSALS = 2_000, 16
@@ -23,8 +25,9 @@ def filled(
     plan: ColumnPlan, model: TableModel, table: Table, draws: int, generator: torch.Generator
 ) -> list[dict[str, Any]]:
     """``draws`` versions of the table with its gaps filled, as Arrow arrays by name; other cells stay as they are."""
-    rows = _without_gaps(plan, plan.encode(table, generator=generator, partial=True))
-    needed = (rows.states == UNKNOWN).any(1) & ~rows.impossible
+    table = _with_types(plan, table)
+    rows = _without_gaps(plan, plan.encode(possible_cells(plan, table), generator=generator, partial=True))
+    needed = (rows.states == UNKNOWN).any(1)
     complete = rows.take(needed)
     parts = [_drawn(plan, model, rows.take(block), draws, generator) for block in needed.nonzero()[:, 0].split(_BLOCK)]
     tables = []
@@ -37,6 +40,16 @@ def filled(
         drawn = {name: decoded.column(name).combine_chunks() for name in decoded.column_names}
         tables.append({n: merged(array, drawn[n]) if n in drawn else array for n, array in table.columns.items()})
     return tables
+
+
+def _with_types(plan: ColumnPlan, table: Table) -> Table:
+    """The table with columns of nothing but gaps in the types of the plan."""
+    columns = dict(table.columns)
+    for column in plan.columns:
+        array = columns.get(column.name)
+        if array is not None and missing_cells(plain(array)).all():
+            columns[column.name] = pyarrow.nulls(len(array), column.arrow)
+    return replace(table, columns=columns)
 
 
 def _drawn(
