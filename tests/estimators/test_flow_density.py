@@ -177,6 +177,24 @@ def test_gaps_beside_an_unseen_label_and_columns_without_any_value_are_filled(mi
         assert filled["count"].dtype == np.int64
 
 
+def test_gaps_that_an_exact_relation_determines_are_solved() -> None:
+    rng = np.random.default_rng(0)
+    celsius, a, b = np.round(rng.normal(15, 8, size=200), 1), rng.normal(size=200), rng.integers(0, 500, 200)
+    table = {"c": celsius, "f": 1.8 * celsius + 32, "a": a, "b": b, "sum": a + b}
+    model = FlowDensity(max_steps=5, architectures=()).fit(table)
+    assert {column.name for column in model.plan_.left_out} == {"f", "sum"}
+    gaps = {"c": [np.nan, 0.1], "f": [59.0, np.nan], "a": [0.5, np.nan], "b": [None, 7], "sum": [7.5, 7.25]}
+    filled = model.impute(gaps)
+    assert {name: values.tolist() for name, values in filled.items()} == {
+        "c": [15.0, 0.1],
+        "f": [59.0, pytest.approx(32.18)],
+        "a": [0.5, 0.25],
+        "b": [7, 7],
+        "sum": [7.5, 7.25],
+    }
+    assert np.isfinite(model.score_samples(filled)).all()
+
+
 def test_the_verdict_rests_on_rows_that_took_no_part_in_the_fit() -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(1000, 2))

@@ -25,7 +25,7 @@ def filled(
     plan: ColumnPlan, model: TableModel, table: Table, draws: int, generator: torch.Generator
 ) -> list[dict[str, Any]]:
     """``draws`` versions of the table with its gaps filled, as Arrow arrays by name; other cells stay as they are."""
-    table = _with_types(plan, table)
+    table = _with_sources(plan, _with_types(plan, table))
     rows = _without_gaps(plan, plan.encode(possible_cells(plan, table), generator=generator, partial=True))
     needed = (rows.states == UNKNOWN).any(1)
     complete = rows.take(needed)
@@ -49,6 +49,17 @@ def _with_types(plan: ColumnPlan, table: Table) -> Table:
         array = columns.get(column.name)
         if array is not None and missing_cells(plain(array)).all():
             columns[column.name] = pyarrow.nulls(len(array), column.arrow)
+    return replace(table, columns=columns)
+
+
+def _with_sources(plan: ColumnPlan, table: Table) -> Table:
+    """The table with the gaps filled that an exact relation to other columns of the row determines."""
+    columns = dict(table.columns)
+    for column in plan.left_out:
+        if column.name in columns and all(name in columns for name in column.kind.sources):
+            for name in column.kind.sources:
+                solved = column.kind.solved(name, plain(columns[column.name]), columns)
+                columns[name] = merged(columns[name], solved)
     return replace(table, columns=columns)
 
 

@@ -54,6 +54,10 @@ class Omission(Strict):
     def restore(self, count: int, columns: Arrays, arrow: Any) -> Any | None:
         """The column of ``count`` rows, from the modelled ``columns``; None if tables of samples lack it."""
 
+    def solved(self, source: str, array: Any, columns: Arrays) -> Any:
+        """A column of `sources`, determined by this one and the others; null where one of them has a gap."""
+        return columns[source]
+
     def counted_from(self, row: int) -> Self:
         """The same for a table whose first row is number ``row`` of a longer one."""
         return self
@@ -171,6 +175,21 @@ class Copy(Omission):
         total, _ = self._sum(columns)
         whole = from_numbers(np.nan_to_num(total), arrow)
         return compute.if_else(pyarrow.array(np.isfinite(total)), whole, pyarrow.scalar(None, arrow))
+
+    def solved(self, source: str, array: Any, columns: Arrays) -> Any:
+        arrow = columns[source].type
+        if self.equal:
+            return _cast(array, arrow)
+        factor = self.factors[self.of.index(source)]
+        total, size = self._sum({**columns, source: pyarrow.repeat(0.0, len(array))})
+        numbers = numbers_of(array)
+        # Without the digits that the subtraction makes up.
+        exponent = np.ceil(np.log10(np.maximum((size + np.abs(numbers)) / abs(factor), np.finfo(float).tiny)))
+        unit = 10.0 ** np.clip(np.nan_to_num(12 - exponent), -300, 300)
+        values = np.rint((numbers - total) / factor * unit) / unit
+        known = np.isfinite(values)
+        whole = from_numbers(np.where(known, values, 0.0), arrow)
+        return compute.if_else(pyarrow.array(known), whole, pyarrow.scalar(None, arrow))
 
     def _sum(self, columns: Arrays) -> tuple[Array, Array]:
         """The formula and the sum of the sizes of its terms, ``(N,)`` each."""
