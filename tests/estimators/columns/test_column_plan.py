@@ -137,6 +137,16 @@ def test_a_plan_survives_json(name: str) -> None:
     assert torch.equal(first.values, second.values)
 
 
+def test_the_form_of_dates_in_text_is_that_of_the_finest_row() -> None:
+    texts = ["2024-03-01 10:00:00", *(f"2024-03-{i % 28 + 1:02} 11:22:33.{i:06}" for i in range(300))]
+    plan = ColumnPlan.guess({"at": texts, "x": RNG.normal(size=301)})
+    assert plan.columns[0].kind.label == "date"
+    assert plan.decode(plan.encode({"at": texts, "x": RNG.normal(size=301)}, places=[0.5]))["at"][:2].tolist() == [
+        "2024-03-01 10:00:00.000000",
+        "2024-03-01 11:22:33.000000",
+    ]
+
+
 def test_columns_that_are_left_out_are_restored() -> None:
     x = RNG.normal(size=N)
     table = {

@@ -39,6 +39,12 @@ class IsoText(Strict):
         unit = "m" if seconds is None else "s" if fraction is None else ("ms", "us", "ns")[(len(fraction) - 1) // 3]
         return cls.model_validate({"unit": unit, "separator": separator, "zone": zone})
 
+    @classmethod
+    def finest(cls, text: Any) -> IsoText | None:
+        """The form of the longest of several texts, which shows all digits that are written; None if it is no date."""
+        lengths = compute.utf8_length(text.cast(pyarrow.large_string()))
+        return cls.of(str(text[compute.index(lengths, compute.max(lengths)).as_py()]))
+
     @property
     def pattern(self) -> str:
         """The regular expression of a text of this form."""
@@ -120,7 +126,7 @@ class Date(Continuous):
     def times(self, array: Any) -> Any:
         """The cells as times of the type that is stored."""
         if is_text(array.type):
-            array = (self.text or IsoText.of(str(array[0])) or IsoText(unit="D")).read(array) if len(array) else array
+            array = (self.text or IsoText.finest(array) or IsoText(unit="D")).read(array) if len(array) else array
         elif not is_time(array.type):
             raise DataError(f"values of type {array.type} where dates are expected")
         try:

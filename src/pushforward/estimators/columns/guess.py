@@ -177,7 +177,7 @@ def _date(content: Content, hint: Hint) -> Column | None:
     """The plan of a column of dates or times; None if it holds none."""
     array, form, stored = content.array, None, content.type
     if is_text(array.type):
-        form = IsoText.of(str(array[0]))
+        form = IsoText.finest(array)
         pattern = form.pattern if form is not None else ""
         if form is None or not compute.all(compute.match_substring_regex(array, pattern)).as_py():
             if hint.word == "date":
