@@ -75,6 +75,24 @@ def grow(
     return replace(best, tried=tuple(tried))
 
 
+def leave_one_out(rows: MixtureRows, counts: Sequence[int]) -> Mixture:
+    """The single component whose shrinkage the rows prefer, each scored by a fit to the others: for few rows."""
+    one = torch.ones(1, dtype=torch.float64)
+    candidates = list(single_components(rows))
+    # Strong shrinkages come last; the weakest of them may fail for some of the rows.
+    totals = torch.zeros(len(candidates), dtype=torch.float64)
+    places = torch.arange(len(rows))
+    for i in range(len(rows) if len(rows) > 1 else 0):
+        others, own = rows.take(places[places != i]), rows.take(places[i : i + 1])
+        tables = Tables.single(others.states, counts, others.weights)
+        scores = [Mixture(one, each, tables).log_prob(own) for each in single_components(others)]
+        totals[: -len(scores)] = -math.inf if len(scores) < len(candidates) else totals[: -len(scores)]
+        common = min(len(scores), len(candidates))
+        totals[-common:] += rows.weights[i] * torch.cat(scores[-common:])
+    best = len(candidates) - 1 - int(totals.flip(0).argmax())
+    return Mixture(one, candidates[best], Tables.single(rows.states, counts, rows.weights))
+
+
 def _single(rows: MixtureRows, judges: MixtureRows, counts: Sequence[int], over: Callable[[], bool]) -> GrownMixture:
     """The single component that validation rows prefer."""
     tables = Tables.single(rows.states, counts, rows.weights)

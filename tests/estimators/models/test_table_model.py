@@ -12,9 +12,9 @@ from scipy.stats import norm
 
 from pushforward.errors import DataError, ModelError, OptionError
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
-from pushforward.estimators.models.blend import mixing_weights
+from pushforward.estimators.models.blend import Blend, mixing_weights
 from pushforward.estimators.models.fit_table import default_seconds, fit_table
-from pushforward.estimators.models.members import hide
+from pushforward.estimators.models.members import ChainMember, hide
 from pushforward.estimators.models.saved import load_table, save_table
 from pushforward.estimators.models.table_model import TableModel
 
@@ -174,3 +174,49 @@ def test_most_conditional_draws_count(model: TableModel, generator: torch.Genera
     given = hide(model.sample(5, generator=generator), [0])
     draws = model.draws_given(given, 400, generator)
     assert draws.effective.min() > 200
+
+
+def test_a_fit_leaves_the_global_generator_of_torch_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    fit_table(table(60), SHAPES, steps=3)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(6, 3), (15, 12)])
+def test_few_rows_give_a_gaussian_that_is_no_worse_than_one_of_independent_columns(count: int, columns: int) -> None:
+    gains = []
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        mixing = torch.randn(columns, columns, generator=generator).double() / columns**0.5
+        x, fresh = (torch.randn(n, columns, generator=generator).double() @ mixing for n in (count, 500))
+        rows, held_out = (EncodedRows.of(torch.zeros(part.shape, dtype=torch.long), part) for part in (x, fresh))
+        mixture = MixedMixture.fit(rows, [ColumnShape()] * columns, leave_one_out=True)
+        independent = torch.distributions.Normal(x.mean(0), x.std(0)).log_prob(fresh).sum(1)
+        gains.append(float((mixture.log_prob(held_out) - independent).median()))
+    assert sum(gains) / len(gains) > 0
+
+
+def test_a_prediction_without_a_column_has_the_width_of_the_marginal_distribution() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1500, generator=generator).double()
+    y = 3 * x.sin() + 0.2 * torch.randn(1500, generator=generator)
+    rows = EncodedRows.of(torch.zeros(1500, 2, dtype=torch.long), torch.stack([x, y], 1))
+    model = fit_table(rows, SHAPES[1:], targets=[1], steps=300)
+    nothing = EncodedRows.unknown(SHAPES[1:], 1)
+    drawn = model.chain.draw(nothing.repeat(2000), generator)[0].values[:, 1]
+    assert float(drawn.std()) == pytest.approx(float(y.std()), rel=0.2)
+
+
+def test_a_blend_keeps_a_member_that_integrates_unknown_content_out() -> None:
+    class Only(ChainMember):
+        marginal = False
+
+        def log_values(self, rows: EncodedRows) -> torch.Tensor:
+            return super().log_values(rows) + 100
+
+    model = fit_table(table(200), SHAPES, steps=5)
+    chain = ChainMember(model.chain)
+    blend = Blend.choose([chain], [Only(model.chain), chain], table(50))
+    assert [member.marginal for member in blend.values.members] == [False, True]

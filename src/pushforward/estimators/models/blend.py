@@ -13,8 +13,8 @@ from pushforward.estimators.encoded import EncodedRows, joined
 from pushforward.estimators.models.column_distribution import ColumnDistribution
 from pushforward.estimators.models.members import Member, StateMember, ValueMember
 
-# Steps of the EM algorithm for the weights, and the weight below which a member is dropped.
-_STEPS, _NEGLIGIBLE = 200, 0.01
+# Steps of the EM algorithm for the weights, the weight below which a member is dropped, and that of one that is needed.
+_STEPS, _NEGLIGIBLE, _LEAST = 200, 0.01, 1e-9
 
 
 class Scores(NamedTuple):
@@ -35,10 +35,12 @@ class Weighted(Generic[M]):
     weights: Tensor
 
     @classmethod
-    def chosen(cls, members: Sequence[M], log_densities: Tensor, row_weights: Tensor | None) -> Weighted[M]:
-        """The members with the weights of the highest likelihood, without those of little weight."""
-        weights = mixing_weights(log_densities, row_weights)
-        kept = (weights >= _NEGLIGIBLE).nonzero()[:, 0].tolist()
+    def chosen(
+        cls, members: Sequence[M], log_densities: Tensor, row_weights: Tensor | None, needed: int | None = None
+    ) -> Weighted[M]:
+        """The members with the weights of the highest likelihood, without those of little weight but for ``needed``."""
+        weights = mixing_weights(log_densities, row_weights).clamp_min(_LEAST)
+        kept = [k for k, weight in enumerate(weights.tolist()) if weight >= _NEGLIGIBLE or k == needed]
         return cls([members[k] for k in kept], weights[kept] / weights[kept].sum())
 
     def mean(self, scores: Sequence[Tensor]) -> Tensor:
@@ -64,6 +66,9 @@ class Blend:
 
     def __init__(self, states: Weighted[StateMember], values: Weighted[ValueMember]) -> None:
         self.states, self.values = states, values
+        # The order of the states is that of all members, which a saved model keeps.
+        order = sorted(range(len(states.members)), key=lambda k: self.members.index(states.members[k]))
+        self.states = Weighted([states.members[k] for k in order], states.weights[order])
 
     @classmethod
     def choose(
@@ -76,7 +81,12 @@ class Blend:
         """The blend with the highest mean log-likelihood of the validation rows."""
         of_states = torch.stack([member.log_states(rows) for member in states])
         of_values = torch.stack([member.log_values(rows) for member in values])
-        return cls(Weighted.chosen(states, of_states, row_weights), Weighted.chosen(values, of_values, row_weights))
+        chosen = Weighted.chosen(values, of_values, row_weights)
+        if not any(member.marginal for member in chosen.members):
+            # Rows with unknown content need a member that can integrate it out.
+            needed = next(k for k, member in enumerate(values) if member.marginal)
+            chosen = Weighted.chosen(values, of_values, row_weights, needed)
+        return cls(Weighted.chosen(states, of_states, row_weights), chosen)
 
     @property
     def members(self) -> list[Member]:

@@ -88,14 +88,14 @@ class ColumnNet(nn.Module):
         self._places = self._output_places()
         n_values = len(self._with_values)
         n_out = sum(place.stop - place.start for place in self._places.values())
-        self.first = nn.Linear(max(1, self._n_states + n_values * (2 + _RAMPS)), hidden)
+        self.first = _linear(max(1, self._n_states + n_values * (2 + _RAMPS)), hidden)
         self._residual = [_Block(hidden, dropout) for _ in range(blocks)]
         self.blocks = nn.ModuleList(self._residual)
-        self.last = nn.Linear(hidden, n_out)
-        self.reset()
+        self.last = _linear(hidden, n_out)
+        self.reset(torch.Generator().manual_seed(0))
 
     @torch.no_grad()
-    def reset(self, generator: torch.Generator | None = None) -> None:
+    def reset(self, generator: torch.Generator) -> None:
         """Draw the weights anew: the residual blocks and the output start at zero."""
         _draw_weights(self.first, generator)
         for block in self._residual:
@@ -204,7 +204,7 @@ class _Block(nn.Module):
 
     def __init__(self, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.inner, self.outer = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden)
+        self.inner, self.outer = _linear(hidden, hidden), _linear(hidden, hidden)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, h: Tensor) -> Tensor:
@@ -212,7 +212,13 @@ class _Block(nn.Module):
         return h + out
 
 
-def _draw_weights(layer: nn.Linear, generator: torch.Generator | None) -> None:
+def _linear(in_features: int, out_features: int) -> nn.Linear:
+    """A linear layer whose weights are not drawn yet: torch would take them from its global generator."""
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, in_features, out_features)
+    return layer
+
+
+def _draw_weights(layer: nn.Linear, generator: torch.Generator) -> None:
     bound = layer.in_features**-0.5
     layer.weight.uniform_(-bound, bound, generator=generator)
     layer.bias.uniform_(-bound, bound, generator=generator)

@@ -21,6 +21,8 @@ from pushforward.training.stepper import Stepper
 
 # Validation takes about this many rounds, and scores at most this many rows, each with so many fixed masks.
 _ROUNDS, _VALIDATION_ROWS = 40, 5000
+# Fraction of the rows of a batch in which some columns that are no targets are hidden.
+_GAPS = 0.1
 
 
 class ColumnNetOptions(OptimiserOptions):
@@ -192,7 +194,8 @@ def draw_masks(
     """Masks for training: the known contents, and the hidden states and values of the targets (as 0 and 1).
 
     A fraction ``random`` of the rows hides random columns, the others the end of the chain. At least one part of each
-    row is hidden, though the row may not have it.
+    row is hidden, though the row may not have it. Of columns that are no targets, a tenth of the rows hides some: what
+    predictions are given may be unknown too.
     """
     complete = Known.of(rows, net.shapes)
     n_states, n_values = len(net.state_targets), len(net.value_targets)
@@ -206,6 +209,12 @@ def draw_masks(
     full = scattered.all(1, keepdim=True)
     chosen = torch.where((torch.rand(count, 1, generator=generator) < random) & ~full, scattered, prefix)
     states, values = complete.states.clone(), complete.values.clone()
+    if len(net.targets) < len(net.shapes):
+        given = torch.ones(len(net.shapes), dtype=torch.bool)
+        given[list(net.targets)] = False
+        gaps = torch.rand(count, 1, generator=generator) < _GAPS
+        gaps = gaps & given & (uniform < torch.rand(count, 1, generator=generator))
+        states, values = states & ~gaps, values & ~gaps
     states[:, net.state_targets] &= chosen[:, :n_states]
     values[:, net.value_targets] &= chosen[:, n_states:]
     there = torch.cat([complete.states[:, net.state_targets], complete.values[:, net.value_targets]], 1)

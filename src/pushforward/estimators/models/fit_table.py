@@ -38,6 +38,7 @@ from pushforward.estimators.models.table_model import TableModel
 from pushforward.flow import Flow
 from pushforward.threads import lower_threads, one_thread
 from pushforward.training import FitFailed, fit
+from pushforward.training.random_state import own_random_state
 
 _T = TypeVar("_T")
 
@@ -45,7 +46,8 @@ _T = TypeVar("_T")
 _FEW = 20
 # With fewer rows nets are narrower and batches smaller.
 _SMALL = 2000
-_VALIDATION, _MOST_VALIDATION, _BLEND_ROWS = 10, 20_000, 5000
+# One row in so many validates, but at least and at most so many rows; so many of them weigh the members.
+_VALIDATION, _LEAST_VALIDATION, _MOST_VALIDATION, _BLEND_ROWS = 10, 20, 20_000, 5000
 # Fraction of the time for the mixture, for that of the states alone, and for all training.
 _MIXTURE_TIME, _STATES_TIME, _TRAINING_TIME = 0.4, 0.05, 0.9
 _MOST_CONTEXT = 512
@@ -141,7 +143,8 @@ class _Folds:
     def __init__(self, rows: EncodedRows, weights: Tensor, seed: int) -> None:
         self.rows, self.weights = rows, weights
         self.order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-        self.held_out = 0 if len(rows) < _FEW else min(_MOST_VALIDATION, max(4, len(rows) // _VALIDATION))
+        count = max(len(rows) // _VALIDATION, min(len(rows) // 3, _LEAST_VALIDATION))
+        self.held_out = 0 if len(rows) < _FEW else min(_MOST_VALIDATION, count)
         self.count = _MOST_NETS if self.held_out else 1
 
     def split(self, fold: int) -> _Split:
@@ -219,6 +222,7 @@ class _Job:
             shapes,
             weights=self.weights,
             validation=(validation, self.validation_weights),
+            leave_one_out=self.few,
             seconds=self.limit.part(fraction),
             max_components=1 if self.few else 100,
             seed=self.seed,
@@ -344,9 +348,8 @@ class _Job:
     def _built(self, name: str) -> Flow:
         """An untrained flow of the columns in which every row has a value, given the states of the others."""
         hidden = (64, 64) if self.small else (128, 128)
-        # Weights are drawn from the global generator, whose state other code may rely on.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.seed)
+        # Weights are drawn from the global generator, which other fits may use meanwhile.
+        with own_random_state(torch.device("cpu"), self.seed, compiled=True):
             return flows.build(name, (len(self._block()),), context_dim=context_size(self.shapes), hidden=hidden)
 
     def _train_flow(self, name: str, flow: Flow, seconds: float) -> Flow | None:

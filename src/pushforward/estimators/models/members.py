@@ -70,7 +70,9 @@ class StateMember(Member):
 
 
 class ValueMember(Member):
-    """A member that gives densities of values."""
+    """A member that gives densities of values. ``marginal``: whether it can integrate unknown content out."""
+
+    marginal = True
 
     @abstractmethod
     def log_values(self, rows: EncodedRows) -> Tensor:
@@ -189,6 +191,7 @@ class FlowMember(ValueMember):
     """
 
     kind = "flow"
+    marginal = False
 
     def __init__(self, flow: Flow, architecture: str, block: Sequence[int], chain: Chain) -> None:
         self.flow, self.block, self.chain = flow, tuple(block), chain

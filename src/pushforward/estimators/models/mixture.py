@@ -19,6 +19,7 @@ from pushforward.mixtures.factors import Factors
 from pushforward.mixtures.full_covariance import FullCovariance
 from pushforward.mixtures.gaussians import Gaussians
 from pushforward.mixtures.growth import grow
+from pushforward.mixtures.growth import leave_one_out as one_component
 from pushforward.mixtures.mixture import Mixture
 from pushforward.mixtures.rows import MixtureRows
 from pushforward.mixtures.tables import Tables
@@ -50,17 +51,21 @@ class MixedMixture:
         validation: tuple[EncodedRows, Tensor | None] | None = None,
         seconds: float | None = None,
         max_components: int = 100,
+        leave_one_out: bool = False,
         seed: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
         """The mixture that validation rows prefer among 1, 2, 4, ... ``max_components`` components.
 
         weights: ``(N,)``, the number of times that each row counts. validation: rows and their weights, or None for a
-        fifth of ``rows``. seconds: time on ``clock`` after which no further step is made.
+        fifth of ``rows``. leave_one_out: one component, whose shrinkage each row chooses by a fit to the others, for
+        few rows. seconds: time on ``clock`` after which no further step is made.
         """
         train = _usable(rows, shapes, weights)
         if len(train) == 0:
             raise ShapeError("a mixture needs at least one possible row of positive weight, got none")
+        if leave_one_out:
+            return cls(shapes, one_component(train, _counts(shapes)))
         if validation is not None:
             judges = _usable(validation[0], shapes, validation[1])
         else:
