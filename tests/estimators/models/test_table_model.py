@@ -15,6 +15,7 @@ from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
 from pushforward.estimators.models.blend import Blend, mixing_weights
 from pushforward.estimators.models.fit_table import default_seconds, fit_table
 from pushforward.estimators.models.members import ChainMember, hide
+from pushforward.estimators.models.mixture import MixedMixture
 from pushforward.estimators.models.saved import load_table, save_table
 from pushforward.estimators.models.table_model import TableModel
 

@@ -282,13 +282,19 @@ class _Job:
         return math.inf if seconds is None else max(0.5, self.started + seconds - self.clock())
 
     def _wait(self, future: Future[_T]) -> _T:
+        """The result of a training; the first Ctrl-C ends all trainings early, which the model then is made of."""
         while True:
             try:
                 return future.result(timeout=0.5)
             except TimeoutError:
                 seconds = self.limit.seconds
                 done = 0.0 if seconds is None else (self.clock() - self.started) / max(seconds, 1e-9)
-                self.tell(Progress("nets and flows", min(done, _TRAINING_TIME)))
+                self.tell(Progress("mixture, nets and flows", min(done, _TRAINING_TIME)))
+            except KeyboardInterrupt:
+                if self.stop.is_set():
+                    raise
+                self.stop.set()
+                self.notes.append("the fit was interrupted: its members had less time to train")
 
     def _flows_to_train(self) -> tuple[str, ...]:
         joint = len(self.targets) == len(self.shapes)

@@ -18,6 +18,8 @@ from pushforward.threads import one_thread
 
 # Proposals for each draw that is resampled by importance.
 _PROPOSALS = 16
+# Proposals at least, where one row is given.
+_LEAST_PROPOSALS = 1000
 _BLOCK = 50_000
 
 
@@ -95,8 +97,9 @@ class TableModel:
             with one_thread():
                 return self.blend.draw(given.repeat(n), generator)
         parts = []
+        proposals = max(_PROPOSALS * n, _LEAST_PROPOSALS if len(given) == 1 else 0)
         for row in range(len(given)):
-            draws = self.draws_given(given.take(torch.tensor([row])), _PROPOSALS * n, generator)
+            draws = self.draws_given(given.take(torch.tensor([row])), proposals, generator)
             chosen = torch.multinomial(draws.log_weights[0].exp(), n, replacement=True, generator=generator)
             parts.append(draws.rows.take(chosen))
         return _joined(parts, given)
