@@ -147,6 +147,19 @@ def test_the_form_of_dates_in_text_is_that_of_the_finest_row() -> None:
     ]
 
 
+@pytest.mark.parametrize("dtype", [int, float])
+def test_many_multiples_of_1000_are_a_grid_of_that_step(dtype: type) -> None:
+    salaries = 1000 * np.rint(np.exp(np.random.default_rng(0).normal(3.5, 0.4, 300))).astype(dtype)
+    for count, step in ((300, 1000), (40, 1)):
+        table = {"salary": salaries[:count]}
+        plan = ColumnPlan.guess(table)
+        assert plan.columns[0].kind.step == step
+        decoded = plan.decode(plan.encode(table, generator=torch.Generator().manual_seed(0)))["salary"]
+        assert (decoded == salaries[:count]).all()
+    assert "all multiples of 1,000" in ColumnPlan.guess({"salary": salaries}).columns[0].reason
+    assert ColumnPlan.guess({"salary": salaries}, {"salary": "integer"}).columns[0].kind.step == 1
+
+
 def test_columns_that_are_left_out_are_restored() -> None:
     x = RNG.normal(size=N)
     table = {

@@ -14,6 +14,8 @@ _LARGEST = 2.0**40
 # Values that are no integers lie on a grid if each is repeated so often on average, if this share of its cells is
 # taken, and if there are so many values that it is no chance.
 _REPEATS, _TAKEN, _FEWEST = 2.0, 0.05, 6
+# Rows, and different whole numbers, enough to say that all are multiples of 10 or 1,000.
+_MANY_ROWS, _MANY_NUMBERS = 50, 10
 # The largest distance from the grid, in steps, of values that were rounded after they were scaled.
 _ROUNDING = 0.02
 _MOST_DIGITS = 12
@@ -28,7 +30,7 @@ class Steps(NamedTuple):
 
 
 def find_grid(rest: Distinct, single: bool) -> Steps | None:
-    """The grid of the values: integers, or, where values repeat, decimals or equal steps; None if there is none.
+    """The grid of the values: whole numbers, or, where values repeat, decimals or equal steps; None if there is none.
 
     single: whether the values are in single precision.
     """
@@ -36,7 +38,7 @@ def find_grid(rest: Distinct, single: bool) -> Steps | None:
     if np.abs(values).max() > _LARGEST:
         return None
     if (values == np.floor(values)).all():
-        return Steps(1.0)
+        return whole_steps(rest)
     if len(rest) * _REPEATS > rest.rows or len(rest) < _FEWEST:
         return None
     most = len(rest) / _TAKEN
@@ -50,6 +52,13 @@ def find_grid(rest: Distinct, single: bool) -> Steps | None:
         if tolerance.max() < 0.1 and (np.abs(cells - np.rint(cells)) <= tolerance).all():
             return Steps(float(10.0**-digits))
     return next((grid for divisor in (1, 2, 3, 4, 5) if (grid := _equal_steps(values, divisor, most))), None)
+
+
+def whole_steps(rest: Distinct) -> Steps:
+    """The grid of whole numbers: the multiples of the greatest common divisor of many, else all integers."""
+    values = rest.values
+    many = rest.rows >= _MANY_ROWS and len(rest) >= _MANY_NUMBERS and np.abs(values).max() <= _LARGEST
+    return Steps(float(np.gcd.reduce(values.astype(np.int64))) if many else 1.0)
 
 
 def _equal_steps(values: Array, divisor: int, most: float) -> Steps | None:

@@ -12,7 +12,7 @@ from pushforward.errors import DataError
 from pushforward.estimators.columns.atoms import find_atoms, share_of_atoms
 from pushforward.estimators.columns.categories import Category
 from pushforward.estimators.columns.continuous import MAX_KNOWN, Bounded, Grid, Periodic, Real
-from pushforward.estimators.columns.grids import Steps, find_grid
+from pushforward.estimators.columns.grids import Steps, find_grid, whole_steps
 from pushforward.estimators.columns.hints import Hint
 from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.kinds import Kind
@@ -86,7 +86,8 @@ def _rest(
     """The kind of the values that are no atoms, and the reason."""
     if hint.word == "period" and hint.low is not None and hint.high is not None:
         return _periodic(rest, hint.low, hint.high, whole_type)
-    grid = Steps(1.0) if whole_type or hint.word == "integer" else None
+    said = whole_type or hint.word == "integer"
+    grid = whole_steps(rest) if whole_type and not hint.word else Steps(1.0) if said else None
     if hint.word == "integer" and not _whole(rest.values):
         value = rest.values[rest.values != np.floor(rest.values)][0]
         raise DataError(f"column {name!r} has {value:g}, where the kind {hint.text} takes whole numbers")
@@ -226,6 +227,8 @@ def _grid(rest: Distinct, grid: Steps, interval: Interval, reason: str, whole_ty
     least = 0.0 if rest.values[0] >= 0 and grid.offset == 0 else None
     if grid.step == 1:
         base = "type integer" if whole_type else "all whole numbers"
+    elif grid.step > 1 and grid.step == np.floor(grid.step) and grid.offset == 0:
+        base = f"all multiples of {grid.step:,.0f}"
     else:
         base = f"repeated values at steps of {grid.step:.4g}"
     unit = Standard.of(Distinct(points, spread.counts))
