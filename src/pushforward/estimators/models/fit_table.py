@@ -51,6 +51,8 @@ _VALIDATION, _LEAST_VALIDATION, _MOST_VALIDATION, _BLEND_ROWS = 10, 20, 20_000, 
 # Fraction of the time for the mixture, for that of the states alone, and for all training.
 _MIXTURE_TIME, _STATES_TIME, _TRAINING_TIME = 0.4, 0.05, 0.9
 _MOST_CONTEXT = 512
+# Seconds beyond any limit of time.
+_BEYOND = 1e9
 # A score by the chain rule needs a pass of the net for each part: with more parts it is left out of the blend.
 _LONGEST_CHAIN = 150
 # Nets in an ensemble, and passes over the rows of the training of one.
@@ -386,5 +388,5 @@ class _Job:
         return flow if result.best_step else None
 
     def _stoppable(self) -> float:
-        """The time, which ends at once when the fit is interrupted."""
-        return math.inf if self.stop.is_set() else self.clock()
+        """The time, which is beyond every limit once the fit is interrupted."""
+        return self.clock() + (_BEYOND if self.stop.is_set() else 0.0)
