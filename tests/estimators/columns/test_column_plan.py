@@ -48,6 +48,7 @@ KINDS: dict[str, tuple[Any, str | None, str]] = {
     "iso": ([str(day) for day in DAYS], None, "date"),
     "iso time": ([f"{day} 10:00:00" for day in DAYS], None, "date"),
     "iso zone": ([f"{day}T10:00:00.250Z" for day in DAYS], None, "date"),
+    "time of day": (pyarrow.array(RNG.integers(0, 1440, N) * 60, pyarrow.int32()).cast("time32[s]"), None, "time"),
     "duration": ((1000 * RNG.integers(0, 500, N)).astype("m8[ms]"), None, "time"),
     "angle": (RNG.vonmises(0, 2, N) % (2 * np.pi), "period:0:6.283185307179586", "periodic"),
     "hour": (RNG.integers(0, 24, N), "period:0:24", "periodic"),
@@ -158,6 +159,20 @@ def test_many_multiples_of_1000_are_a_grid_of_that_step(dtype: type) -> None:
         assert (decoded == salaries[:count]).all()
     assert "all multiples of 1,000" in ColumnPlan.guess({"salary": salaries}).columns[0].reason
     assert ColumnPlan.guess({"salary": salaries}, {"salary": "integer"}).columns[0].kind.step == 1
+
+
+@pytest.mark.parametrize(("arrow", "day"), [("time64[us]", 86_400_000_000), ("duration[us]", 2**62)])
+def test_times_of_day_and_durations_stay_in_their_range(arrow: str, day: int) -> None:
+    counts = np.random.default_rng(0).integers(0, 86_400, 300) * 1_000_000
+    table = pyarrow.table({"t": pyarrow.array(counts).cast(arrow)})
+    plan = ColumnPlan.guess(table)
+    values = torch.linspace(-9, 9, 500, dtype=torch.float64)[:, None]
+    drawn = plan.decode(EncodedRows.of(torch.zeros(500, 1, dtype=torch.int64), values))["t"]
+    drawn_counts = drawn.cast(pyarrow.int64()).to_numpy()
+    assert drawn_counts.min() >= 0
+    assert drawn_counts.max() < day
+    assert not plan.encode({"t": drawn}).impossible.any()
+    assert plan.decode(plan.encode(table)) == table
 
 
 def test_columns_that_are_left_out_are_restored() -> None:

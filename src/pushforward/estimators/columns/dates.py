@@ -13,6 +13,7 @@ from pydantic import Field
 from pushforward.array_types import Array
 from pushforward.errors import DataError
 from pushforward.estimators.columns.arrow_types import counts_of_unit, from_counts, is_text, is_time, type_of
+from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.kinds import Continuous
 from pushforward.estimators.columns.standard import Strict
 
@@ -81,7 +82,8 @@ class IsoText(Strict):
 class Date(Continuous):
     """A date, time or duration, as the number of steps since an origin; dequantised within a step.
 
-    origin, step: counts of the unit of the column's type. text: the form of a date that is stored as text.
+    origin, step: counts of the unit of the column's type. text: the form of a date that is stored as text. interval:
+    bounds half a step from a value, in steps since the origin, with a map to the real line.
     """
 
     kind: Literal["date"] = "date"
@@ -89,6 +91,7 @@ class Date(Continuous):
     step: Annotated[int, Field(ge=1, lt=2**62)] = 1
     text: IsoText | None = None
     stored: str
+    interval: Interval = Interval()
 
     @property
     def noisy(self) -> bool:
@@ -100,7 +103,7 @@ class Date(Continuous):
 
     @property
     def treatment(self) -> str:
-        return f"number of {self._step}, dequantised"
+        return f"number of {self._step}, dequantised" + ("" if self.interval.open else f", {self.interval.map_name}")
 
     @property
     def _step(self) -> str:
@@ -121,7 +124,9 @@ class Date(Continuous):
         counts = np.asarray(counts_of_unit(self.times(array)).to_numpy(zero_copy_only=False))
         # In integers: nanoseconds since 1970 exceed the precision of float64.
         steps = (counts - self.origin) / self.step
-        return steps + noise - 0.5, np.zeros(len(steps)), np.ones(len(steps), dtype=bool)
+        possible = self.interval.contains(steps)
+        moved = self.interval.inside(np.where(possible, steps + noise - 0.5, 0.0), np.float64)
+        return *self.interval.encode(moved), possible
 
     def times(self, array: Any) -> Any:
         """The cells as times of the type that is stored."""
@@ -139,6 +144,11 @@ class Date(Continuous):
         stored = type_of(self.stored)
         if pyarrow.types.is_date32(stored) or pyarrow.types.is_time32(stored):
             least, most = -(2**31), 2**31 - 1
+        if self.interval.low is not None:
+            least = self.origin + int(np.ceil(self.interval.low)) * self.step
+        if self.interval.high is not None:
+            most = self.origin + int(np.floor(self.interval.high)) * self.step
+        points = self.interval.decode(points)
         steps = np.rint(np.clip(points, (least - self.origin) / self.step, (most - self.origin) / self.step))
         counts = np.clip(self.origin + steps.astype(np.int64) * self.step, least, most)
         times = from_counts(counts, stored)

@@ -26,8 +26,9 @@ from pushforward.estimators.columns.categories import MAX_LABELS, Category
 from pushforward.estimators.columns.column import Column, LeftOutColumn, ModelledColumn, missing_cells
 from pushforward.estimators.columns.dates import Date, IsoText
 from pushforward.estimators.columns.hints import Hint
+from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.left_out import Constant, Empty, Ignored, RowNumber, Weight
-from pushforward.estimators.columns.numeric import numeric_kind
+from pushforward.estimators.columns.numeric import numeric_kind, suited
 from pushforward.estimators.columns.standard import Distinct, Standard
 
 _ID_NAME = re.compile(r"(?i)(.*[_\W])?(id|uuid|guid|key|index|idx|rowid|row|rownum|nr|no)|.*[a-z]I[dD]")
@@ -204,12 +205,23 @@ def _date(content: Content, hint: Hint) -> Column | None:
             return _constant(content, content.array[0].as_py())
         return _constant(content, origin, stored)
     step = _resolution(values, stored)
-    unit = Standard.of(Distinct(values / step, repeats))
-    kind = Date(origin=origin, step=step, text=form, stored=stored, unit=unit)
+    steps = Distinct(values / step, repeats)
+    interval = suited(_range(stored, origin, step), steps)
+    unit = Standard.of(Distinct(interval.encode(steps.values)[0], repeats))
+    kind = Date(origin=origin, step=step, text=form, stored=stored, interval=interval, unit=unit)
     reason = "text in ISO format" if form is not None else f"type {stored}"
     return ModelledColumn(
         name=content.name, type=content.type, kind=kind, gaps=content.gaps > 0, reason=reason + _gaps(content)
     )
+
+
+def _range(stored: str, origin: int, step: int) -> Interval:
+    """The bounds, in steps since the origin, of times of day, and of durations none of which is negative."""
+    arrow = type_of(stored)
+    of_day = pyarrow.types.is_time(arrow)
+    low = -(origin // step) - 0.5 if of_day or (pyarrow.types.is_duration(arrow) and origin >= 0) else None
+    high = (86_400 * _UNITS[arrow.unit] - 1 - origin) // step + 0.5 if of_day else None
+    return Interval(low=low, high=high)
 
 
 def _resolution(offsets: Array, stored: str) -> int:

@@ -96,7 +96,7 @@ def _rest(
     if hint.word == "real":
         return Real(unit=Standard.of(rest)), "as you said"
     interval, reason = _interval(name, rest, atoms, hint, None if grid is None else grid.step)
-    interval = _suited(interval, rest)
+    interval = suited(interval, rest)
     if grid is not None:
         return _grid(rest, grid, interval, reason, whole_type)
     if interval.open:
@@ -160,7 +160,7 @@ def _interval(
     reason = "bounded by its atoms" if low is not None or high is not None else ""
     spans = (lowest < 0.05 or low == 0) and (highest > 0.95 or high == 1)
     if step is None and lowest > 0 and highest < 1 and spans and rest.rows >= _ENOUGH:
-        unit = _suited(Interval(low=0.0, high=1.0), rest)
+        unit = suited(Interval(low=0.0, high=1.0), rest)
         if low == 0 or high == 1 or _normality(unit, rest) > _normality(Interval(), rest) + _GAIN / 2:
             return unit, "all within 0 to 1, and near both"
     if low is None and lowest >= 0 and (lowest > 0 or step) and (positive := _positive(rest, half)):
@@ -170,7 +170,7 @@ def _interval(
     return Interval(low=low, high=high), reason
 
 
-def _suited(interval: Interval, rest: Distinct) -> Interval:
+def suited(interval: Interval, rest: Distinct) -> Interval:
     """The interval with the form of the map that makes the values closer to normal."""
     if interval.open:
         return interval
