@@ -145,7 +145,10 @@ def test_blocks_do_not_change_scores(
 ) -> None:
     assert run("score", density, shops_csv, "--out", tmp_path / "whole.parquet")[0] == 0
     monkeypatch.setattr("pushforward.cli.table_scoring._BLOCK", 7)
-    assert run("score", density, shops_csv, "--out", tmp_path / "blocks.parquet")[0] == 0
+    code, _, err = run("score", density, shops_csv, "--out", tmp_path / "blocks.parquet")
+    assert code == 0
+    weighted = pushforward.FlowDensity.load(density).score(pyarrow.csv.read_csv(shops_csv))
+    assert float(re.findall(r"mean log-density (\S+)", err)[0]) == pytest.approx(weighted, abs=2e-4)
     whole, blocks = (pyarrow.parquet.read_table(tmp_path / f"{name}.parquet") for name in ("whole", "blocks"))
     assert whole["row"].to_pylist() == blocks["row"].to_pylist() == list(range(240))
     np.testing.assert_allclose(whole["log_density"], blocks["log_density"], rtol=1e-4)

@@ -9,7 +9,7 @@ import pyarrow
 import pytest
 
 from pushforward.errors import DataError, OptionError, UnknownCellWarning
-from pushforward.estimators import FlowDensity
+from pushforward.estimators import FlowDensity, FlowOutlierDetector
 
 ROWS = 400
 
@@ -223,3 +223,19 @@ def test_partial_fits_go_on_with_the_rows_of_all_calls() -> None:
     assert after_fit.score(left) == pytest.approx(both.score(left), abs=0.3)
     with pytest.raises(DataError, match="cannot be"):
         model.partial_fit(np.array([[np.nan]]))
+
+
+def test_a_column_of_weights_counts_in_scores_in_the_verdict_and_in_the_threshold() -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=270), rng.normal(8, 1, size=30)])
+    table = {"x": x, "w": np.where(x > 4, 9.0, 1.0)}
+    options: dict[str, Any] = {"max_steps": 5, "architectures": (), "kinds": {"w": "weight"}}
+    density = FlowDensity(**options).fit(table)
+    scores = density.score_samples(table)
+    assert density.score(table) == pytest.approx(np.average(scores, weights=table["w"]))
+    assert density.score({"x": x}) == pytest.approx(scores.mean())
+    # About half of the weight lies on a tenth of the rows, which leaves fewer that are independent.
+    assert density.assess(table, table).rows < 200
+    detector = FlowOutlierDetector(contamination=0.1, **options).fit(table)
+    low = detector.predict(table) == -1
+    assert np.average(low, weights=table["w"]) == pytest.approx(0.1, abs=0.02)

@@ -11,10 +11,11 @@ import numpy as np
 
 from pushforward.array_types import Array
 from pushforward.estimators.columns.arrow_types import to_numbers
-from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.columns.tables import Table, read_table
 from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.quality import quality_of
 from pushforward.estimators.regressor import FlowRegressor
+from pushforward.estimators.table_estimator import table_weights
 from pushforward.estimators.training_rows import training_rows
 from pushforward.evaluation.scores import remark_on_few
 from pushforward.evaluation.verdict import Verdict
@@ -33,8 +34,8 @@ class HeldOut:
 def density_scores(model: FlowDensity, rows: Any, title: str = "held-out") -> HeldOut:
     """The mean log-density of rows, and those of its discrete and continuous part."""
     parts = model.score_parts(rows)
-    weights = model.plan_.weights(rows)
-    counts = np.ones(len(parts.discrete)) if weights is None else weights.numpy()
+    weights = model.weights(rows)
+    counts = np.ones(len(parts.discrete)) if weights is None else weights
     possible = parts.discrete > -np.inf
     mean = _Mean.of((parts.discrete + parts.continuous)[possible], counts[possible])
     discrete, continuous = (_Mean.of(part[possible], counts[possible]).value for part in parts)
@@ -47,8 +48,8 @@ def density_scores(model: FlowDensity, rows: Any, title: str = "held-out") -> He
 def regression_scores(model: FlowRegressor, features: Any, targets: Any, title: str = "held-out") -> HeldOut:
     """The mean log-density of the targets, and the share of them that the intervals hold."""
     logs = model.log_density(features, targets)
-    weights = model.plan_.weights(features)
-    counts = np.ones(len(logs)) if weights is None else weights.numpy()
+    weights = table_weights(model.plan_, read_table(features))
+    counts = np.ones(len(logs)) if weights is None else weights
     possible = logs > -np.inf
     mean = _Mean.of(logs[possible], counts[possible])
     intervals = model.predict_interval(features, _COVERAGE).reshape(len(logs), -1, 2)
@@ -64,7 +65,10 @@ def regression_scores(model: FlowRegressor, features: Any, targets: Any, title: 
 def verdict(model: FlowDensity | FlowRegressor, train: Sequence[Table], test: Sequence[Table], seed: int) -> Verdict:
     """The verdict on the fit. train, test: tables of the columns of each of its plans."""
     plans = [model.plan_] if isinstance(model, FlowDensity) else [model.plan_, model.target_plan_]
-    fitted, judges = (training_rows(list(zip(plans, tables, strict=True)), None, seed) for tables in (train, test))
+    fitted, judges = (
+        training_rows(list(zip(plans, tables, strict=True)), table_weights(model.plan_, tables[0]), seed)
+        for tables in (train, test)
+    )
     names = [name for plan in plans for name in plan.names]
     return quality_of(model.model_, fitted, judges, names, seed).verdict
 

@@ -16,9 +16,11 @@ from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.table_rows import read_row_blocks, require_columns
 from pushforward.cli.typed_output import TYPED, open_typed
 from pushforward.errors import DataError, OptionError
+from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table
 from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.regressor import FlowRegressor
+from pushforward.estimators.table_estimator import table_weights
 from pushforward.evaluation.scores import RunningSummary, remark_on_few
 
 _BLOCK = 50_000
@@ -46,7 +48,7 @@ def run_table_score(
                 scores, columns = _target_scores(model, block, name)
             rows = pyarrow.array(np.arange(seen.rows, seen.rows + len(scores)))
             write(pyarrow.table({"row": rows, **columns}))
-            seen.add(scores)
+            seen.add(scores, _weights(model.plan_, block))
             advance(len(scores))
     seen.tell(problem)
 
@@ -62,6 +64,12 @@ def _density_scores(
     if explain:
         columns |= lowest_columns(model, rows_for(model.plan_, block, name))
     return total, columns
+
+
+def _weights(plan: ColumnPlan, block: Any) -> Array | None:
+    """The weights of the rows of a block; None where the plan or the block has no column of weights."""
+    column = plan.weight_column
+    return table_weights(plan, read_table(block.select([column]))) if column in block.column_names else None
 
 
 def _known(model: FlowDensity, block: Any, name: str) -> Table:
@@ -101,11 +109,11 @@ class _Seen:
         self.rows, self.impossible = 0, 0
         self.summary = RunningSummary()
 
-    def add(self, scores: Array) -> None:
+    def add(self, scores: Array, weights: Array | None) -> None:
         possible = scores > -np.inf
         self.rows += len(scores)
         self.impossible += int((~possible).sum())
-        self.summary.add(scores[possible])
+        self.summary.add(scores[possible], None if weights is None else weights[possible])
 
     def tell(self, problem: str) -> None:
         """Print the mean, and the number of rows of density zero."""

@@ -43,8 +43,8 @@ from pushforward.estimators.saved_estimators import (
     save_estimator,
 )
 from pushforward.estimators.scoring import averaged_scores, blocks_of
-from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, fit_weights
-from pushforward.estimators.training_rows import TrainingRows, counted, training_rows
+from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, table_weights
+from pushforward.estimators.training_rows import TrainingRows, checked_weights, counted, training_rows
 from pushforward.evaluation.fit_quality import FitQuality
 
 # Rows that `partial_fit` remembers, and that it draws for those that it does not.
@@ -89,9 +89,9 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         progress: called with what the fit does, several times a second.
         """
         content = training_table(self, X)
-        weights = None if sample_weight is None else fit_weights(sample_weight, None, content.rows)
+        weights = None if sample_weight is None else checked_weights(sample_weight, content.rows)
         plan = ColumnPlan.guess(counted(content, weights), self.kinds).require_columns()
-        weights = fit_weights(weights, plan.weights(content), content.rows)
+        weights = table_weights(plan, content, weights)
         self.plan_, self._form = plan, TableForm(content.origin, not named(X))
         self._memory: TrainingRows | None = None
         self.model_ = self._fit_model([(plan, content)], weights, architectures=self.architectures, progress=progress)
@@ -116,8 +116,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
 
     def _training_rows(self, X: Any, sample_weight: Any, seed: int) -> TrainingRows:
         content = checked_table(self, X, self._names)
-        weights = fit_weights(sample_weight, self.plan_.weights(content), content.rows)
-        return training_rows([(self.plan_, content)], weights, seed)
+        return training_rows([(self.plan_, content)], table_weights(self.plan_, content, sample_weight), seed)
 
     def _drawn_memory(self, seed: int) -> TrainingRows:
         """Rows of the model in place of the rows of its fit, with their weight."""
@@ -133,10 +132,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         seed = self._seed(self.random_state)
-        fitted, judges = (
-            training_rows([(self.plan_, checked_table(self, table, self._names))], None, seed)
-            for table in (train, held_out)
-        )
+        fitted, judges = (self._training_rows(table, None, seed) for table in (train, held_out))
         return quality_of(self.model_, fitted, judges, self.plan_.names, seed)
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -208,8 +204,17 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         return ScoreParts(discrete.numpy(), continuous.numpy())
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean log-density of the rows."""
-        return float(self.score_samples(X).mean())
+        """The mean log-density of the rows, weighted if the table has the column of weights of the fit."""
+        scores, weights = self.score_samples(X), self.weights(X)
+        if weights is None:
+            return float(scores.mean())
+        counted_rows = weights > 0
+        return float(np.average(scores[counted_rows], weights=weights[counted_rows]))
+
+    def weights(self, X: Any, sample_weight: Any = None) -> Array | None:
+        """``(N,)``: ``sample_weight`` times the column of weights of the plan; None without either."""
+        check_is_fitted(self)
+        return table_weights(self.plan_, checked_table(self, X, self._names, self._left_out), sample_weight)
 
     def sample(self, n_samples: int = 1, *, given: Any = None, random_state: Any = None, first_row: int = 0) -> Any:
         """A table of ``n_samples`` rows, or of as many for each row of ``given``, one after the other.

@@ -66,7 +66,8 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         self.density_ = FlowDensity.like(self, self.architectures).fit(X, sample_weight=sample_weight)
         self.density_.share_features(self)
         scores = self.density_.score_samples(X)
-        counts = np.ones(len(scores)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        weights = self.density_.weights(X, sample_weight)
+        counts = np.ones(len(scores)) if weights is None else weights
         order = np.argsort(scores, kind="stable")
         self._scores, self._levels = scores[order], np.cumsum(counts[order]) / counts.sum()
         # The lowest score that is no outlier: a share ``contamination`` lies below.

@@ -31,8 +31,8 @@ from pushforward.estimators.saved_estimators import (
     save_estimator,
 )
 from pushforward.estimators.scoring import averaged_scores, blocks_of
-from pushforward.estimators.table_estimator import TableEstimator, fit_weights
-from pushforward.estimators.training_rows import beside, counted
+from pushforward.estimators.table_estimator import TableEstimator, table_weights
+from pushforward.estimators.training_rows import beside, checked_weights, counted
 
 # Encoded units beyond the training targets at which moments stop looking.
 _MARGIN = 1.0
@@ -71,12 +71,12 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         """
         content = training_table(self, X)
         targets, self._one_target = target_table(y, content.rows)
-        weights = None if sample_weight is None else fit_weights(sample_weight, None, content.rows)
+        weights = None if sample_weight is None else checked_weights(sample_weight, content.rows)
         hints = dict(self.kinds or {})
         target_hints = {name: hints.pop(name) for name in targets.columns if name in hints}
         self.plan_ = ColumnPlan.guess(counted(content, weights), hints)
         self.target_plan_ = _target_plan(counted(targets, weights), target_hints)
-        weights = fit_weights(weights, self.plan_.weights(content), content.rows)
+        weights = table_weights(self.plan_, content, weights)
         plans = [(self.plan_, content), (self.target_plan_, targets)]
         self.model_ = self._fit_model(plans, weights, self._places, progress=progress)
         values = self.target_plan_.encode(targets, places=_middles(self.target_plan_)).values

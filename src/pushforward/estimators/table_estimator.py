@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
@@ -161,12 +162,13 @@ class JointEstimator(TableEstimator):
         self.architectures = architectures
 
 
-def fit_weights(sample_weight: Any, plan_weights: Any, rows: int) -> Array | None:
-    """The weights of the rows of a fit: those given, times those of the column of weights; None without either."""
-    weights = None if plan_weights is None else plan_weights.numpy()
+def table_weights(plan: ColumnPlan, table: Table, sample_weight: Any = None) -> Array | None:
+    """The weights of the rows of a table: those given, times those in its column of weights; None without either."""
+    column = plan.weights(table, partial=True)
+    weights = None if column is None else np.asarray(column.numpy())
     if sample_weight is None:
         return weights
-    given = checked_weights(sample_weight, rows)
+    given = checked_weights(sample_weight, table.rows)
     return given if weights is None else given * weights
 
 

@@ -71,6 +71,8 @@ def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | No
     """
     if weights is not None:
         used = np.flatnonzero(weights > 0)
+        if not len(used):
+            raise DataError("every row has the weight 0; at least one row above 0 is needed")
         plans, weights = [(plan, _take(table, used)) for plan, table in plans], weights[used]
     parts = [plan.encode(table, places=[0.5] * plan.dequantised) for plan, table in plans]
     _refuse_impossible(plans, parts)

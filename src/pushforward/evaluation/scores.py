@@ -54,31 +54,42 @@ class Scores:
 
 
 class RunningSummary:
-    """The `Summary` of values that come in blocks, by the parallel formula for moments (Chan, Golub & LeVeque, 1983).
+    """The `Summary` of values that come in blocks, weighted or not.
+
+    The moments are added by the parallel formula (Chan, Golub & LeVeque, 1983).
 
     rows: the number of values so far; not_finite: how many of them are not finite.
     """
 
     def __init__(self) -> None:
         self.rows = self.not_finite = 0
-        self._mean = self._squares = 0.0
+        # Sums of the weights, and of their squares times the powers 0, 1 and 2 of the deviations from the mean.
+        self._weight = self._mean = self._squared_weight = self._deviations = self._squares = 0.0
 
-    def add(self, values: Array) -> None:
-        """Add values ``(N,)``."""
+    def add(self, values: Array, weights: Array | None = None) -> None:
+        """Add values ``(N,)``. weights: of each; those of weight 0 count as values only."""
         self.not_finite += int((~np.isfinite(values)).sum())
-        before, self.rows = self.rows, self.rows + len(values)
-        if self.not_finite or not len(values):
+        self.rows += len(values)
+        weights = np.ones(len(values)) if weights is None else weights
+        weight = float(weights.sum())
+        if self.not_finite or not weight > 0:
             return
-        mean = float(values.mean())
-        shift = mean - self._mean
-        self._mean += shift * len(values) / self.rows
-        self._squares += float(((values - mean) ** 2).sum()) + shift**2 * before * len(values) / self.rows
+        self._weight += weight
+        shift = (float(np.average(values, weights=weights)) - self._mean) * weight / self._weight
+        self._mean += shift
+        self._squares += shift * (shift * self._squared_weight - 2 * self._deviations)
+        self._deviations -= shift * self._squared_weight
+        squared, deviations = weights**2, values - self._mean
+        self._squared_weight += float(squared.sum())
+        self._deviations += float((squared * deviations).sum())
+        self._squares += float((squared * deviations**2).sum())
 
     def summary(self) -> Summary:
         """Mean and standard error of all values; None where they are not finite."""
-        if self.rows == 0 or self.not_finite:
+        if not self._weight > 0 or self.not_finite:
             return Summary(None, None, self.rows)
-        error = math.sqrt(self._squares / (self.rows - 1) / self.rows) if self.rows > 1 else None
+        rows = self.rows
+        error = math.sqrt(max(0.0, self._squares) * rows / (rows - 1)) / self._weight if rows > 1 else None
         return Summary(self._mean, error, self.rows)
 
 

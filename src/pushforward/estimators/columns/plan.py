@@ -196,22 +196,30 @@ class ColumnPlan(Strict):
                 problems.append(Problem(column.name, row, value, _sentence(column, row, value)))
         return problems
 
-    def weights(self, table: Any) -> Tensor | None:
+    @property
+    def weight_column(self) -> str | None:
+        """The name of the column of weights, None without one."""
+        return next((column.name for column in self.left_out if isinstance(column.kind, Weight)), None)
+
+    def weights(self, table: Any, *, partial: bool = False) -> Tensor | None:
         """The weights ``(N,)`` of the rows, float64; None without a column of weights.
 
-        Raises DataError if the column is missing, or has a gap or a negative value.
+        partial: None also for a table that lacks the column. Raises DataError if the column is missing otherwise, or
+        has a gap or a negative value.
         """
-        column = next((column for column in self.left_out if isinstance(column.kind, Weight)), None)
-        if column is None:
+        name = self.weight_column
+        if name is None:
             return None
         content = self._read(table, partial=True)
-        if column.name not in content.columns:
-            raise DataError(f"the table lacks the column of weights, {column.name!r}")
-        weights = to_numbers(content.columns[column.name])
+        if name not in content.columns:
+            if partial:
+                return None
+            raise DataError(f"the table lacks the column of weights, {name!r}")
+        weights = to_numbers(content.columns[name])
         wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
         if len(wrong):
             raise DataError(
-                f"column {column.name!r}, row {wrong[0]}: a weight of 0 or above expected, got {weights[wrong[0]]}"
+                f"column {name!r}, row {wrong[0]}: a weight of 0 or above expected, got {weights[wrong[0]]}"
             )
         return torch.from_numpy(weights.copy())
 
