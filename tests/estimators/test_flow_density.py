@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pytest
+import torch
 
 from pushforward.errors import DataError, OptionError, UnknownCellWarning
 from pushforward.estimators import FlowDensity, FlowOutlierDetector
+from pushforward.estimators.conditioning import encode_given
 
 ROWS = 400
 
@@ -48,6 +50,19 @@ def test_equal_fits_are_equal_bit_for_bit() -> None:
     table = mixed_table()
     first, second = (FlowDensity(max_steps=10).fit(table).score_samples(table) for _ in range(2))
     assert np.array_equal(first, second)
+
+
+def test_a_given_integer_is_at_another_place_of_its_cell_in_each_draw() -> None:
+    rng = np.random.default_rng(5)
+    whole = rng.integers(0, 50, size=ROWS)
+    table = {"n": whole, "x": whole + rng.uniform(-0.5, 0.5, size=ROWS)}
+    model = FlowDensity(max_steps=5, architectures=()).fit(table)
+    copies = encode_given(model.plan_, {"n": [10, 40]}, torch.Generator().manual_seed(0), copies=100)
+    assert len(np.unique(copies.values[:, 0].numpy())) == 200
+    means = [model.sample(100, given={"n": 10}, random_state=seed)["x"].mean() for seed in range(8)]
+    assert np.std(means) < 0.12
+    levels = [model.quantiles("x", [0.5], given={"n": 10}, draws=500, random_state=seed) for seed in range(8)]
+    assert np.std(levels) < 0.12
 
 
 def test_the_score_is_a_log_density_in_the_units_of_the_table(mixed: FlowDensity) -> None:

@@ -141,7 +141,8 @@ def _conditional(
     if not known:
         raise DataError(f"{file}: none of the columns to predict {target!r} from, {', '.join(plan.names)}, is there")
     given = read_table(block.select(known))
-    draws = model.model_.draws_given(encode_given(plan, given, generator), wanted.draws, generator)
+    rows = encode_given(plan, given, generator, copies=wanted.draws)
+    draws = model.model_.draws_given(rows, wanted.draws, generator, repeated=True)
     table = plan.decode(draws.rows, library="pyarrow")
     every = {name: table.column(name).combine_chunks() for name in table.column_names}
     column = plan.modelled[plan.names.index(target)]

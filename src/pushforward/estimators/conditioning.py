@@ -27,10 +27,13 @@ class Estimate(NamedTuple):
     error: Any
 
 
-def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator) -> EncodedRows:
-    """The rows of ``given`` with everything else unknown; one row of nothing known for None."""
+def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator, copies: int = 1) -> EncodedRows:
+    """The rows of ``given`` with everything else unknown; one row of nothing known for None.
+
+    copies: how often each row is there, every time at another place within the cells of integers and dates.
+    """
     if given is None:
-        return EncodedRows.unknown(plan.shapes, 1)
+        return EncodedRows.unknown(plan.shapes, copies)
     table = given_table(given)
     for name in table.columns:
         _check_modelled(plan, name)
@@ -43,7 +46,16 @@ def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator) -> En
                 if one.impossible[row]:
                     value = table.columns[column.name][row]
                     raise DataError(f"given: column {column.name!r} expects {column.expected}, got {value}")
-    return rows
+    if copies == 1 or not dequantised(plan, table):
+        return rows.repeat(copies)
+    places = np.repeat(np.arange(table.rows), copies)
+    columns = {name: column.take(places) for name, column in table.columns.items()}
+    return plan.encode(replace(table, columns=columns, rows=len(places)), generator=generator, partial=True)
+
+
+def dequantised(plan: ColumnPlan, table: Table) -> bool:
+    """Whether a table has a column that noise makes continuous."""
+    return any(column.kind.noisy and column.name in table.columns for column in plan.modelled)
 
 
 def given_table(given: Any) -> Table:

@@ -18,6 +18,7 @@ from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.conditioning import (
     Estimate,
+    dequantised,
     encode_given,
     estimate,
     given_table,
@@ -25,13 +26,13 @@ from pushforward.estimators.conditioning import (
     quantiles_of,
     require_known,
 )
-from pushforward.estimators.encoded import EncodedRows
+from pushforward.estimators.encoded import EncodedRows, joined
 from pushforward.estimators.events import Event
 from pushforward.estimators.explanations import surprises
 from pushforward.estimators.imputation import filled, merged
 from pushforward.estimators.input_tables import checked_table, named, training_table
 from pushforward.estimators.models.fit_table import Progress
-from pushforward.estimators.models.table_model import RowScores, WeightedDraws
+from pushforward.estimators.models.table_model import RowScores, WeightedDraws, proposals
 from pushforward.estimators.output_tables import TableForm, with_index_of
 from pushforward.estimators.quality import quality_of
 from pushforward.estimators.saved_estimators import (
@@ -42,7 +43,7 @@ from pushforward.estimators.saved_estimators import (
     restore_features,
     save_estimator,
 )
-from pushforward.estimators.scoring import averaged_scores, blocks_of
+from pushforward.estimators.scoring import averaged_scores, blocks_of, rows_of
 from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, table_weights
 from pushforward.estimators.training_rows import TrainingRows, checked_weights, counted, training_rows
 from pushforward.evaluation.fit_quality import FitQuality
@@ -225,7 +226,12 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         generator = self._generator(random_state)
         rows = None if given is None else encode_given(self.plan_, given, generator)
-        drawn = self._columns(self.model_.sample(n_samples, given=rows, generator=generator), first_row)
+        if given is not None and rows is not None and dequantised(self.plan_, table := given_table(given)):
+            copies = proposals(n_samples, table.rows)
+            draws = joined([self._sample_given(row, n_samples, copies, generator) for row in rows_of(table)] or [rows])
+        else:
+            draws = self.model_.sample(n_samples, given=rows, generator=generator)
+        drawn = self._columns(draws, first_row)
         if given is not None:
             drawn |= _as_given(given_table(given), drawn, n_samples)
         return self._form.table(drawn, self._names)
@@ -300,10 +306,14 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         for block in blocks_of(content):
             yield averaged_scores([(self.plan_, block, marginal)], self.model_)
 
+    def _sample_given(self, row: Table, count: int, copies: int, generator: torch.Generator) -> EncodedRows:
+        return self.model_.sample_given(encode_given(self.plan_, row, generator, copies), count, generator)
+
     def _draws(self, given: Any, count: int, random_state: Any) -> WeightedDraws:
         check_is_fitted(self)
         generator = self._generator(random_state)
-        return self.model_.draws_given(encode_given(self.plan_, given, generator), count, generator)
+        rows = encode_given(self.plan_, given, generator, copies=count)
+        return self.model_.draws_given(rows, count, generator, repeated=True)
 
     def _drawn_columns(self, given: Any, count: int, random_state: Any) -> tuple[dict[str, Any], Tensor]:
         draws = self._draws(given, count, random_state)

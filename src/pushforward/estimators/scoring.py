@@ -48,6 +48,12 @@ def blocks_of(table: Table) -> Iterator[Table]:
         yield replace(table, columns=columns, rows=min(_BLOCK, table.rows - start))
 
 
+def rows_of(table: Table) -> Iterator[Table]:
+    """Tables of one row each."""
+    for row in range(table.rows):
+        yield replace(table, columns={n: column.slice(row, 1) for n, column in table.columns.items()}, rows=1)
+
+
 def _places(columns: int) -> list[list[float]]:
     """Places within the cells of dequantised columns: a Latin hypercube of midpoints, the same for all rows."""
     if not columns:

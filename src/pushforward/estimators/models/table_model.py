@@ -51,6 +51,11 @@ class WeightedDraws:
         return (-(2 * self.log_weights).logsumexp(1)).exp()
 
 
+def proposals(n: int, rows: int) -> int:
+    """How often the unknown content of each of the given rows is proposed, for n draws by importance resampling."""
+    return max(_PROPOSALS * n, _LEAST_PROPOSALS if rows == 1 else 0)
+
+
 class TableModel:
     """A density of encoded rows, or of its ``targets`` given the other columns.
 
@@ -97,12 +102,16 @@ class TableModel:
             with one_thread():
                 return self.blend.draw(given.repeat(n), generator)
         parts = []
-        proposals = max(_PROPOSALS * n, _LEAST_PROPOSALS if len(given) == 1 else 0)
+        count = proposals(n, len(given))
         for row in range(len(given)):
-            draws = self.draws_given(given.take(torch.tensor([row])), proposals, generator)
-            chosen = torch.multinomial(draws.log_weights[0].exp(), n, replacement=True, generator=generator)
-            parts.append(draws.rows.take(chosen))
+            parts.append(self.sample_given(given.take(torch.tensor([row])).repeat(count), n, generator))
         return _joined(parts, given)
+
+    def sample_given(self, copies: EncodedRows, n: int, generator: torch.Generator) -> EncodedRows:
+        """``n`` draws given one row. copies: the row, as often as the unknown content is proposed."""
+        draws = self.draws_given(copies, len(copies), generator, repeated=True)
+        chosen = torch.multinomial(draws.log_weights[0].exp(), n, replacement=True, generator=generator)
+        return draws.rows.take(chosen)
 
     def draws_given(
         self,
@@ -111,26 +120,28 @@ class TableModel:
         generator: torch.Generator,
         *,
         allowed: Mapping[int, Tensor] | None = None,
+        repeated: bool = False,
     ) -> WeightedDraws:
         """``n`` weighted draws of the unknown content of each row of ``given``.
 
         The nets propose, and the weights are the ratio of the model's density and theirs. allowed: for columns by
         number, a mask of the states that may be drawn; the weights then are those of the model restricted to them.
+        repeated: whether ``given`` has each row n times, dequantised anew.
         """
+        given = given if repeated else given.repeat(n)
         with one_thread():
-            rows, log_weights = self._propose(given, n, generator, allowed or {})
-        log_weights = log_weights.nan_to_num(nan=-torch.inf).reshape(len(given), n)
+            rows, log_weights = self._propose(given, generator, allowed or {})
+        log_weights = log_weights.nan_to_num(nan=-torch.inf).reshape(-1, n)
         if not log_weights.isfinite().any(1).all():
             row = int((~log_weights.isfinite().any(1)).nonzero()[0])
             raise DataError(f"row {row} of what is given has density zero under the model, so that nothing follows it")
         return WeightedDraws(rows, log_weights - log_weights.logsumexp(1, keepdim=True))
 
     def _propose(
-        self, given: EncodedRows, n: int, generator: torch.Generator, allowed: Mapping[int, Tensor]
+        self, repeated: EncodedRows, generator: torch.Generator, allowed: Mapping[int, Tensor]
     ) -> tuple[EncodedRows, Tensor]:
-        """Draws, and the logs of their weights, ``(B * n,)``, not normalised."""
-        repeated = given.repeat(n)
-        if self.conditional or (self._empty(given) and not allowed):
+        """A draw for each row, and the logs of their weights, ``(B * n,)``, not normalised."""
+        if self.conditional or (self._empty(repeated) and not allowed):
             return self.blend.draw(repeated, generator), torch.zeros(len(repeated), dtype=torch.float64)
         rows, log_q = self.chain.draw(repeated, generator, allowed=allowed)
         proposer = next((member for member in self.blend.members if member.proposes), None)
