@@ -26,6 +26,7 @@ COLUMNS = {
         ("x > 1", [1]),
         ("x >= 1 and n < 20", [0]),
         ("not x > 1", [0, 2]),
+        ("x <= 1", [0]),
         ("x is None", [2]),
         ("x is not None or sold", [0, 1, 2]),
         ("word in ('a', 'c')", [0, 2]),

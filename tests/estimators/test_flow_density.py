@@ -9,9 +9,14 @@ import pyarrow
 import pytest
 import torch
 
+<<<<<<< Updated upstream
 from pushforward.errors import DataError, OptionError, UnknownCellWarning
 from pushforward.estimators import FlowDensity, FlowOutlierDetector
 from pushforward.estimators.conditioning import encode_given
+=======
+from pushforward.errors import DataError, OptionError, ShapeError, UnknownCellWarning
+from pushforward.estimators import FlowDensity
+>>>>>>> Stashed changes
 
 ROWS = 400
 
@@ -146,6 +151,12 @@ def test_answers_about_normal_columns_agree_with_the_closed_form(mixed: FlowDens
     assert high - low == pytest.approx(2.56, abs=0.7)
     below = mixed.cdf({"y": [0.0, 1.0, 5.0]}, given={"x": 1.0})
     assert below == pytest.approx([0.16, 0.5, 1.0], abs=0.15)
+
+
+def test_points_of_several_lengths_are_refused_in_a_sentence(mixed: FlowDensity) -> None:
+    with pytest.raises(ShapeError, match=r"got shapes \(2,\) for 'x', \(3,\) for 'y'"):
+        mixed.cdf({"x": [1, 2], "y": [1, 2, 3], "gap": 0.0}, draws=10)
+    assert mixed.cdf({"x": [1, 2], "gap": 0.0}, draws=10).shape == (2,)
 
 
 def test_an_event_that_no_draw_shows_has_an_error(mixed: FlowDensity) -> None:

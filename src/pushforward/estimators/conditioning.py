@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pushforward.array_types import Array
 from pushforward.error_messages import did_you_mean
-from pushforward.errors import DataError, OptionError
+from pushforward.errors import DataError, OptionError, ShapeError
 from pushforward.estimators.columns.arrow_types import is_number, is_time, plain, to_numbers
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table
@@ -122,6 +122,10 @@ def joint_cdf(points: Mapping[str, Any], columns: Mapping[str, Any], log_weights
     if not points:
         raise OptionError("points: at least one column expected")
     limits = {name: np.atleast_1d(value) for name, value in points.items()}
+    lengths = {name: limit.shape for name, limit in limits.items() if limit.shape != (1,)}
+    if len(set(lengths.values())) > 1 or any(len(shape) > 1 for shape in lengths.values()):
+        shown = ", ".join(f"{shape} for {name!r}" for name, shape in lengths.items())
+        raise ShapeError(f"points: one value for each column, or P for each, expected, got shapes {shown}")
     below: Any = True
     for name, limit in limits.items():
         array = _ordered(name, columns)

@@ -36,8 +36,9 @@ _LONGEST = 10_000
 class Event:
     """A condition on a row: ``Event("age >= 18 and not sold")``.
 
-    Columns whose names are no Python names are written as ``col("hours per week")``. Comparisons with a gap are false;
-    ``x is None`` asks for gaps.
+    Columns whose names are no Python names are written as ``col("hours per week")``. Comparisons with a gap are false,
+    and their negations true: ``not x > 0`` also holds where x has a gap, which ``x <= 0`` does not. ``x is None`` asks
+    for gaps.
 
     >>> import pyarrow
     >>> Event("x > 1 and y in ('a', 'b')").holds({"x": pyarrow.array([0.0, 2.0]), "y": pyarrow.array(["a", "b"])})
