@@ -9,14 +9,9 @@ import pyarrow
 import pytest
 import torch
 
-<<<<<<< Updated upstream
-from pushforward.errors import DataError, OptionError, UnknownCellWarning
+from pushforward.errors import DataError, OptionError, ShapeError, UnknownCellWarning
 from pushforward.estimators import FlowDensity, FlowOutlierDetector
 from pushforward.estimators.conditioning import encode_given
-=======
-from pushforward.errors import DataError, OptionError, ShapeError, UnknownCellWarning
-from pushforward.estimators import FlowDensity
->>>>>>> Stashed changes
 
 ROWS = 400
 
