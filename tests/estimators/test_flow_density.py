@@ -260,3 +260,12 @@ def test_a_column_of_weights_counts_in_scores_in_the_verdict_and_in_the_threshol
     detector = FlowOutlierDetector(contamination=0.1, **options).fit(table)
     low = detector.predict(table) == -1
     assert np.average(low, weights=table["w"]) == pytest.approx(0.1, abs=0.02)
+
+
+def test_weights_that_are_fractions_give_the_fit_of_as_many_rows() -> None:
+    table = {name: column[:200] for name, column in mixed_table().items()}
+    plain, scaled = (
+        FlowDensity(max_steps=3, architectures=()).fit(table, sample_weight=np.full(200, weight))
+        for weight in (1.0, 1 / 256)
+    )
+    assert scaled.score_samples(table) == pytest.approx(plain.score_samples(table), abs=1e-6)

@@ -87,6 +87,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
     ) -> Self:
         """Fit the density of the rows of ``X``. sample_weight: ``(N,)``, how often each row counts; y: ignored.
 
+        Weights with a sum below the number of rows, such as 1 / N, are scaled to the effective number of rows (Kish).
         progress: called with what the fit does, several times a second.
         """
         content = training_table(self, X)

@@ -67,6 +67,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
     ) -> Self:
         """Fit the distribution of ``y`` given ``X``. sample_weight: ``(N,)``, how often each row counts.
 
+        Weights with a sum below the number of rows, such as 1 / N, are scaled to the effective number of rows (Kish).
         progress: called with what the fit does, several times a second.
         """
         content = training_table(self, X)

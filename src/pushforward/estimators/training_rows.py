@@ -21,6 +21,8 @@ from pushforward.evaluation.fit_quality.resampling import systematic
 _REPEATED = 50_000
 # Rows that a plan is guessed from where weights are numbers of repetitions.
 _COUNTED = 2_000_000
+# The relative error of a sum of weights.
+_ROUNDING = 1e-9
 # Held-out rows that are judged as often as the table had them.
 _UNMERGED = 20_000
 
@@ -73,7 +75,7 @@ def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | No
         used = np.flatnonzero(weights > 0)
         if not len(used):
             raise DataError("every row has the weight 0; at least one row above 0 is needed")
-        plans, weights = [(plan, _take(table, used)) for plan, table in plans], weights[used]
+        plans, weights = [(plan, _take(table, used)) for plan, table in plans], _scaled(weights[used])
     parts = [plan.encode(table, places=[0.5] * plan.dequantised) for plan, table in plans]
     _refuse_impossible(plans, parts)
     content = np.concatenate([np.concatenate([p.states.numpy().astype(float), p.values.numpy()], 1) for p in parts], 1)
@@ -117,6 +119,15 @@ def counted(table: Table, weights: Array | None) -> Table:
     return _take(table, places)
 
 
+def _scaled(weights: Array) -> Array:
+    """Positive weights ``(N,)``; those with a sum below N scaled to the effective number of rows (Kish, 1965).
+
+    Such weights, as 1 / N, are no numbers of rows, beside which a prior counts. Whole ones never have such a sum.
+    """
+    total = weights.sum()
+    return weights if total >= (1 - _ROUNDING) * len(weights) else weights * (total / (weights**2).sum())
+
+
 def _take(table: Table, places: Array) -> Table:
     columns = {name: column.take(places) for name, column in table.columns.items()}
     return replace(table, columns=columns, rows=len(places))
@@ -140,7 +151,7 @@ def _copies(plans: Sequence[ColumnPlan], parts: Sequence[EncodedRows], chosen: A
         exact |= (part.present(plan.shapes) & ~noisy).any(1).numpy()[chosen]
     total = weights[~exact].sum()
     share = min(1.0, _REPEATED / total) if total > 0 else 1.0
-    return np.where(exact, 1, np.ceil(weights * share)).astype(np.int64)
+    return np.where(exact, 1, np.maximum(1, np.ceil(weights * share - _ROUNDING))).astype(np.int64)
 
 
 def _refuse_impossible(plans: Sequence[tuple[ColumnPlan, Table]], parts: Sequence[EncodedRows]) -> None:
