@@ -269,3 +269,9 @@ def test_weights_that_are_fractions_give_the_fit_of_as_many_rows() -> None:
         for weight in (1.0, 1 / 256)
     )
     assert scaled.score_samples(table) == pytest.approx(plain.score_samples(table), abs=1e-6)
+
+
+@pytest.mark.parametrize("limits", [{"max_steps": 0}, {"max_steps": -3}, {"max_seconds": -1}, {"max_seconds": np.nan}])
+def test_limits_that_no_fit_can_keep_are_refused(limits: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(limits))):
+        FlowDensity(architectures=(), **limits).fit(np.eye(3))

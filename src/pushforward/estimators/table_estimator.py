@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
         start: TableModel | None = None,
     ) -> TableModel:
         """The model of encoded rows, whose nets go on from those of ``start``."""
+        self._check_limits()
         seed = self._seed(self.random_state)
         held_out, rows = every.split(self._held_out_rows(len(every.rows)), seed)
         steps = self.max_steps
@@ -110,6 +112,13 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
             if self.verbose:
                 print(self.verdict_, file=sys.stderr)
         return model
+
+    def _check_limits(self) -> None:
+        steps, seconds = self.max_steps, self.max_seconds
+        if steps is not None and not (isinstance(steps, Integral) and steps >= 1):
+            raise OptionError(f"max_steps: a whole number of 1 or above expected, got {steps}")
+        if seconds is not None and not seconds > 0:
+            raise OptionError(f"max_seconds: a number of seconds above 0 expected, got {seconds}")
 
     @property
     def verdict_(self) -> Verdict:
