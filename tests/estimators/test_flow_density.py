@@ -12,6 +12,7 @@ import torch
 from pushforward.errors import DataError, OptionError, ShapeError, UnknownCellWarning
 from pushforward.estimators import FlowDensity, FlowOutlierDetector
 from pushforward.estimators.conditioning import encode_given
+from pushforward.estimators.encoded import joined
 
 ROWS = 400
 
@@ -63,6 +64,19 @@ def test_a_given_integer_is_at_another_place_of_its_cell_in_each_draw() -> None:
     assert np.std(means) < 0.12
     levels = [model.quantiles("x", [0.5], given={"n": 10}, draws=500, random_state=seed) for seed in range(8)]
     assert np.std(levels) < 0.12
+
+
+def test_the_score_of_several_integers_is_that_of_their_cell() -> None:
+    rng = np.random.default_rng(6)
+    shared = rng.normal(size=(ROWS, 1))
+    counts = np.round(15 + 6 * (shared + 0.15 * rng.normal(size=(ROWS, 6)))).clip(0).astype(int)
+    table = {f"n{place}": counts[:, place] for place in range(6)}
+    model = FlowDensity(max_steps=5, architectures=(), kinds=dict.fromkeys(table, "integer")).fit(table)
+    some = {name: column[:50] for name, column in table.items()}
+    generator = torch.Generator().manual_seed(0)
+    drawn = joined([model.plan_.encode(some, generator=generator) for _ in range(1000)])
+    cells = (model.model_.log_prob(drawn).total + drawn.jacobian()).reshape(1000, 50).logsumexp(0) - np.log(1000)
+    assert np.abs(model.score_samples(some) - cells.numpy()).mean() < 0.04
 
 
 def test_the_score_is_a_log_density_in_the_units_of_the_table(mixed: FlowDensity) -> None:

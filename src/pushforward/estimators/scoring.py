@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
+from scipy import stats
 
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
@@ -16,6 +16,8 @@ from pushforward.estimators.training_rows import beside
 
 # Rows that are scored together, and places within the cell of an integer over which a score averages.
 _BLOCK, _PLACES = 100_000, 4
+# The same for several columns, as powers of two, and how many columns are few.
+_FEW_LOG, _MANY_LOG, _FEW_COLUMNS = 4, 5, 3
 
 
 def averaged_scores(
@@ -55,9 +57,15 @@ def rows_of(table: Table) -> Iterator[Table]:
 
 
 def _places(columns: int) -> list[list[float]]:
-    """Places within the cells of dequantised columns: a Latin hypercube of midpoints, the same for all rows."""
+    """Places within the cells of dequantised columns, the same for all rows: midpoints for one, else a Sobol sequence.
+
+    The logarithm of a mean over few points is too low on average, the more so the more columns there are.
+    """
     if not columns:
         return [[]]
-    rng = np.random.default_rng(0)
-    strata = np.stack([rng.permutation(_PLACES) for _ in range(columns)], 1)
-    return [list(map(float, row)) for row in (strata + 0.5) / _PLACES]
+    if columns == 1:
+        return [[(place + 0.5) / _PLACES] for place in range(_PLACES)]
+    width = min(columns, stats.qmc.Sobol.MAXDIM)
+    sequence = stats.qmc.Sobol(width, scramble=True, seed=0)
+    points = sequence.random_base2(_FEW_LOG if columns <= _FEW_COLUMNS else _MANY_LOG)
+    return [[float(point[column % width]) for column in range(columns)] for point in points]
