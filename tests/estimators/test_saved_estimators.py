@@ -83,3 +83,15 @@ def test_a_changed_estimator_file_is_refused(density: FlowDensity, tmp_path: Pat
     file.write_bytes(file.read_bytes().replace(b"plus", b"also"))
     with pytest.raises(ModelError, match=r"estimator.json was changed"):
         FlowDensity.load(tmp_path / "m")
+
+
+def test_a_loaded_estimator_has_the_verdict_of_its_fit(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(300, 2))
+    density = FlowDensity(max_steps=2, architectures=(), held_out=0.3).fit(x)
+    density.save(tmp_path / "m")
+    again = FlowDensity.load(tmp_path / "m")
+    assert str(again.verdict_) == str(density.verdict_)
+    assert again.quality_.rows == density.quality_.rows == 90
+    for found, expected in zip(again.quality_.findings, density.quality_.findings, strict=True):
+        assert (found.measure, found.refuse) == (expected.measure, expected.refuse)
+        assert found.p_value == pytest.approx(expected.p_value)

@@ -39,6 +39,7 @@ from pushforward.estimators.saved_estimators import (
     FittedEstimator,
     Parameters,
     feature_names,
+    fit_quality,
     load_estimator,
     restore_features,
     save_estimator,
@@ -149,6 +150,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
             matrix=self._form.matrix,
             features=self.n_features_in_,
             feature_names=feature_names(self),
+            quality=fit_quality(self),
         )
         save_estimator("FlowDensity", fitted, self.model_, path, force)
 

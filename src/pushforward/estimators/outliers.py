@@ -23,7 +23,7 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
     `typicality` shows both ends. An anomaly in a dense region, such as a copied row, has no low density. And a model
     that was fitted to rows with many alike outliers calls these normal.
 
-    contamination: the share of the training rows that `predict` calls outliers. Other parameters are those of
+    contamination: the fraction of the training rows that `predict` calls outliers. Other parameters are those of
     `JointEstimator`.
 
     density_: the fitted `FlowDensity`; its ``explain`` names the surprising columns of a row. offset_: the log-density
@@ -62,7 +62,7 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit the density of ``X`` and the threshold. sample_weight: ``(N,)``, how often each row counts."""
         if not 0 < self.contamination <= 0.5:
-            raise OptionError(f"contamination: a share above 0 and at most 0.5 expected, got {self.contamination}")
+            raise OptionError(f"contamination: a fraction above 0 and at most 0.5 expected, got {self.contamination}")
         self.density_ = FlowDensity.like(self, self.architectures).fit(X, sample_weight=sample_weight)
         self.density_.share_features(self)
         scores = self.density_.score_samples(X)
@@ -70,7 +70,7 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         counts = np.ones(len(scores)) if weights is None else weights
         order = np.argsort(scores, kind="stable")
         self._scores, self._levels = scores[order], np.cumsum(counts[order]) / counts.sum()
-        # The lowest score that is no outlier: a share ``contamination`` lies below.
+        # The lowest score that is no outlier: a fraction ``contamination`` lies below.
         place = int(np.searchsorted(self._levels, self.contamination + 1e-12, side="right"))
         self.offset_ = float(self._scores[min(place, len(scores) - 1)])
         return self
@@ -89,7 +89,7 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def typicality(self, X: Any) -> Array:
-        """``(N,)``, between 0 and 1: twice the share of training rows whose log-density lies beyond that of the row.
+        """``(N,)``, between 0 and 1: twice the fraction of training rows whose log-density lies beyond that of the row.
 
         Near 0 where the density of a row is lower, or higher, than that of nearly all training rows.
         """

@@ -26,6 +26,7 @@ from pushforward.estimators.saved_estimators import (
     FittedEstimator,
     Parameters,
     feature_names,
+    fit_quality,
     load_estimator,
     restore_features,
     save_estimator,
@@ -96,6 +97,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
             matrix=False,
             features=self.n_features_in_,
             feature_names=feature_names(self),
+            quality=fit_quality(self),
             target_plan=self.target_plan_,
             one_target=self._one_target,
             low=tuple(self._low.tolist()),
@@ -128,7 +130,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         return self._stacked([[each.ppf(asked) for each in block] for block in self._predicted(X)])
 
     def predict_interval(self, X: Any, coverage: float = 0.9) -> Array:
-        """``(N, 2)``, or ``(N, targets, 2)``: the central interval that holds a share ``coverage`` of the values."""
+        """``(N, 2)``, or ``(N, targets, 2)``: the central interval that holds a fraction ``coverage`` of the values."""
         if not 0 < coverage < 1:
             raise OptionError(f"a coverage between 0 and 1 expected, got {coverage}")
         return self.predict_quantiles(X, (0.5 - coverage / 2, 0.5 + coverage / 2))

@@ -16,6 +16,7 @@ from pushforward.estimators.columns.standard import Finite, Strict
 from pushforward.estimators.models.saved import load_table, save_table
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.table_estimator import TableEstimator
+from pushforward.evaluation.fit_quality import FitQuality
 from pushforward.storage.files import read
 
 ESTIMATOR = "estimator.json"
@@ -51,7 +52,7 @@ class Parameters(Strict):
 class FittedEstimator(Strict):
     """The content of `estimator.json`. matrix: whether the training table was an array without names.
 
-    target_plan, one_target, low and high: of a `FlowRegressor`.
+    target_plan, one_target, low and high: of a `FlowRegressor`. quality: of the fit, if it held out rows.
     """
 
     format: Literal[1] = 1
@@ -64,6 +65,7 @@ class FittedEstimator(Strict):
     one_target: bool = False
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    quality: FitQuality | None = None
 
 
 def save_estimator(
@@ -92,11 +94,18 @@ def load_estimator(name: str, path: str | os.PathLike[str]) -> tuple[FittedEstim
 
 
 def restore_features(estimator: _Estimator, fitted: FittedEstimator) -> _Estimator:
-    """Set the attributes of scikit-learn on the columns of the fit."""
+    """Set the attributes of scikit-learn on the columns of the fit, and the quality of the fit."""
+    if fitted.quality is not None:
+        estimator.quality_ = fitted.quality
     estimator.n_features_in_ = fitted.features
     if fitted.feature_names is not None:
         estimator.feature_names_in_ = np.asarray(fitted.feature_names, dtype=object)
     return estimator
+
+
+def fit_quality(estimator: TableEstimator) -> FitQuality | None:
+    """The quality of the fit, None where no rows were held out."""
+    return vars(estimator).get("quality_")
 
 
 def feature_names(estimator: TableEstimator) -> tuple[str, ...] | None:

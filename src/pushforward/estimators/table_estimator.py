@@ -35,8 +35,8 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
     max_seconds: the time limit of the fit; by default it follows the size of the table. max_steps: the limit of the
     steps of each net and flow. A fit limited by steps alone is the same on every run; tables of fewer than 1,000
     different rows are fitted so unless ``max_seconds`` is given. kinds: the kinds of columns by name, where the guess
-    is wrong, such as ``{"angle": "period:0:360", "income": "positive"}``. held_out: the share of the rows that take no
-    part in the fit, for ``quality_`` and ``verdict_``; by default a tenth, at most 2,000, of 10,000 rows or more.
+    is wrong, such as ``{"angle": "period:0:360", "income": "positive"}``. held_out: the fraction of the rows that take
+    no part in the fit, for ``quality_`` and ``verdict_``; by default a tenth, at most 2,000, of 10,000 rows or more.
     random_state: the seed of the fit and of draws. verbose: 1 tells the progress and the verdict.
     """
 
@@ -124,14 +124,16 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
     def verdict_(self) -> Verdict:
         """The verdict on the fit, from rows that took no part in it."""
         if "quality_" not in vars(self):
-            raise AttributeError("no rows were held out of the fit to judge it; set held_out, such as held_out=0.1")
+            raise AttributeError(
+                "no verdict: no rows were held out of the fit, or an old version saved it; set held_out=0.1"
+            )
         return self.quality_.verdict
 
     def _held_out_rows(self, rows: int) -> int:
         if self.held_out is None:
             return min(_MOST_JUDGES, rows // 10) if rows >= _ENOUGH_TO_HOLD_OUT else 0
         if not 0 <= self.held_out < 1:
-            raise OptionError(f"held_out: a share of the rows from 0 to below 1 expected, got {self.held_out}")
+            raise OptionError(f"held_out: a fraction of the rows from 0 to below 1 expected, got {self.held_out}")
         return int(self.held_out * rows)
 
     def _generator(self, random_state: Any) -> torch.Generator:

@@ -8,7 +8,7 @@ from pushforward.array_types import Array
 from pushforward.estimators.columns.hints import Hint
 from pushforward.estimators.columns.standard import Distinct
 
-# The share of the rows, the number of rows, and how much commoner than other values an atom is.
+# The fraction of the rows, the number of rows, and how much commoner than other values an atom is.
 _SHARE, _ROWS, _RATIO = 0.01, 10, 5.0
 _MOST = 10
 # Values at which quantities end: rows at such an end need not be many.
@@ -55,7 +55,7 @@ def _outstanding(counts: Array, fewest: float) -> Array:
 
 
 def share_of_atoms(distinct: Distinct, atoms: tuple[float, ...]) -> str:
-    """The share of the rows at each atom, as the end of a reason."""
+    """The fraction of the rows at each atom, as the end of a reason."""
     if not atoms:
         return ""
     shares = [(atom, distinct.counts[distinct.values == atom].sum() / distinct.rows) for atom in atoms]
