@@ -134,12 +134,17 @@ def imputed(name: str, seconds: float, seed: int) -> list[str]:
     return lines
 
 
-def main() -> None:
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0, help="time limit of each fit; default 30")
     parser.add_argument("--seeds", type=counts, default=[0], help="with commas; default 0")
     parser.add_argument("--impute", default="", help="tables with commas, instead of the known mixture")
-    arguments = parser.parse_args()
+    return parser.parse_args(given)
+
+
+def main() -> None:
+    arguments = parse_arguments()
     torch.set_num_threads(1)
     if arguments.impute:
         print("| table | column | hidden values | distance of ranks from uniform | in the central 90 % |")

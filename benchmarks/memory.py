@@ -77,12 +77,17 @@ def measure(folder: Path, commands: list[str], rows: list[int], endings: list[st
     return flat
 
 
-def main() -> int:
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--endings", nargs="+", default=["parquet", "csv"], choices=["parquet", "csv"])
     parser.add_argument("--commands", nargs="+", default=["score", "sample"], choices=["score", "sample"])
-    arguments = parser.parse_args()
+    return parser.parse_args(given)
+
+
+def main() -> int:
+    arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         return 0 if measure(Path(folder), arguments.commands, arguments.rows, arguments.endings) else 1
 
