@@ -115,6 +115,11 @@ def _mathml(self: Any, node: nodes.Node) -> None:
     raise nodes.SkipNode
 
 
+def _skip_requests(app: Sphinx, kind: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out the methods by which scikit-learn routes metadata: their docstrings refer to its own site."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
+
+
 def _plain_signature(
     app: Sphinx, kind: str, name: str, value: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
@@ -143,5 +148,6 @@ def setup(app: Sphinx) -> None:
     app.add_directive("reference", Reference)
     app.connect("autodoc-process-signature", _plain_signature)
     app.connect("autodoc-process-docstring", _with_fields)
+    app.connect("autodoc-skip-member", _skip_requests)
     app.connect("missing-reference", _by_short_name)
     app.add_html_math_renderer("mathml", (_mathml, None), (_mathml, None))

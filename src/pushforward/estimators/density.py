@@ -69,8 +69,8 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
 
     Parameters are those of `JointEstimator`.
 
-    plan_: the `ColumnPlan`. model_: the `TableModel`. quality_, verdict_: of the fit, on rows that it held out.
-    n_features_in_, feature_names_in_: as in scikit-learn.
+    ``plan_``: the `ColumnPlan`. ``model_``: the `TableModel`. ``quality_``, ``verdict_``: of the fit, on rows that it
+    held out. ``n_features_in_``, ``feature_names_in_``: as in scikit-learn.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)

@@ -47,7 +47,8 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
     second. Parameters are those of `TableEstimator`; ``kinds`` may name columns of ``X`` and of ``y``, which is called
     "y" in an array.
 
-    plan_: the `ColumnPlan` of ``X``. target_plan_: that of ``y``. model_: the `TableModel` of ``y`` given ``X``.
+    ``plan_``: the `ColumnPlan` of ``X``. ``target_plan_``: that of ``y``. ``model_``: the `TableModel` of ``y`` given
+    ``X``.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)

@@ -24,7 +24,7 @@ class FlowTransformer(TransformerMixin, TableEstimator):  # type: ignore[misc]
     becomes the middle of its interval of probability, so that equal rows have equal latents. Integers are taken at
     their own place, in the middle of their cell. Parameters are those of `TableEstimator`.
 
-    density_: the fitted `FlowDensity`.
+    ``density_``: the fitted `FlowDensity`.
 
     >>> import numpy as np
     >>> X = np.exp(np.random.default_rng(0).normal(size=(200, 2)))
