@@ -83,7 +83,7 @@ def _part_blocks(model: SavedModel, name: str, source: DataSource, part: str) ->
 
 
 class _Report:
-    """The scores of blocks of rows as columns of a table, and what is said about all of them at the end."""
+    """The scores of blocks of rows as columns of a table, and the summary of all of them."""
 
     def __init__(self, model: SavedModel, unit: Any, strict: bool) -> None:
         self.model, self.unit, self.strict = model, unit, strict

@@ -19,7 +19,7 @@ from pushforward.estimators.columns.plan import ColumnPlan
 
 
 def given_rows(plan: ColumnPlan, given: Sequence[str]) -> Any | None:
-    """The Arrow table of what is given: a row of ``name=value`` words, or those of a file; None for nothing."""
+    """The Arrow table of the given values: a row of ``name=value`` words, or those of a file; None for nothing."""
     if not given:
         return None
     if len(given) == 1 and (os.path.exists(given[0]) or "=" not in given[0]):

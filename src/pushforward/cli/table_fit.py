@@ -37,7 +37,7 @@ _JUDGES, _MEASURED = 50, 20_000
 
 @dataclass(frozen=True)
 class _Job:
-    """What is fitted: training rows, held-out rows, the columns to model or to predict from, targets, and kinds."""
+    """The input of a fit: training rows, held-out rows, the columns to model or to predict from, targets, kinds."""
 
     train: Any
     test: Any

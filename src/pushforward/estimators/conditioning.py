@@ -59,7 +59,7 @@ def dequantised(plan: ColumnPlan, table: Table) -> bool:
 
 
 def given_table(given: Any) -> Table:
-    """A table of what is given: a table, or a mapping of single values."""
+    """The given values as a table, from a table or a mapping of single values."""
     if isinstance(given, Mapping):
         single = {name: [value] for name, value in given.items() if np.ndim(value) == 0}
         given = single if len(single) == len(given) else given

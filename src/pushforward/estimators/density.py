@@ -186,7 +186,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         """The encoded rows of a table, integers in the middle of their cells."""
         check_is_fitted(self)
         content = checked_table(self, X, self._names)
-        return self.plan_.encode(content, places=[0.5] * self.plan_.dequantised)
+        return self.plan_.encode(content, places=self.plan_.middles)
 
     def decode(self, rows: EncodedRows) -> Any:
         """The table of encoded rows, in the form of the training table."""

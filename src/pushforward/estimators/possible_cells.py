@@ -17,8 +17,7 @@ from pushforward.estimators.columns.tables import Table
 
 def possible_cells(plan: ColumnPlan, table: Table) -> Table:
     """The table with gaps in place of cells of density zero, such as unseen labels; a warning names the first."""
-    middles = [0.5] * plan.dequantised
-    bad = plan.encode(table, places=middles, partial=True).impossible.numpy()
+    bad = plan.encode(table, places=plan.middles, partial=True).impossible.numpy()
     if not bad.any():
         return table
     rows = np.flatnonzero(bad)
@@ -26,7 +25,7 @@ def possible_cells(plan: ColumnPlan, table: Table) -> Table:
     for column in plan.modelled:
         array = plain(table.columns[column.name])
         some = replace(table, columns={column.name: array.take(rows)}, rows=len(rows))
-        wrong = plan.encode(some, places=middles, partial=True).impossible.numpy()
+        wrong = plan.encode(some, places=plan.middles, partial=True).impossible.numpy()
         if wrong.any():
             row = rows[wrong][0]
             first = first or f"column {column.name!r}, row {row}: {column.expected} expected, got {array[row]}"

@@ -82,7 +82,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         weights = table_weights(self.plan_, content, weights)
         plans = [(self.plan_, content), (self.target_plan_, targets)]
         self.model_ = self._fit_model(plans, weights, self._places, progress=progress)
-        values = self.target_plan_.encode(targets, places=_middles(self.target_plan_)).values
+        values = self.target_plan_.encode(targets, places=self.target_plan_.middles).values
         self._low, self._high = values.amin(0) - _MARGIN, values.amax(0) + _MARGIN
         return self
 
@@ -172,7 +172,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         return possible_cells(self.plan_, table)
 
     def _encoded(self, content: Table) -> EncodedRows:
-        return self.plan_.encode(content, places=_middles(self.plan_), partial=True)
+        return self.plan_.encode(content, places=self.plan_.middles, partial=True)
 
     def _predicted(self, X: Any) -> Iterator[list[PredictedNumbers]]:
         for block in blocks_of(self._checked(X)):
@@ -202,10 +202,6 @@ def _target_plan(targets: Table, hints: Mapping[str, str]) -> ColumnPlan:
     plan = ColumnPlan.guess(targets, hints)
     left_out = {column.name: "real" for column in plan.left_out}
     return ColumnPlan.guess(targets, {**hints, **left_out}) if left_out else plan
-
-
-def _middles(plan: ColumnPlan) -> list[float]:
-    return [0.5] * plan.dequantised
 
 
 def _with_unknown(rows: EncodedRows, columns: int) -> EncodedRows:

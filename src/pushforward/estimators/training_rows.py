@@ -76,7 +76,7 @@ def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | No
         if not len(used):
             raise DataError("every row has the weight 0; at least one row above 0 is needed")
         plans, weights = [(plan, _take(table, used)) for plan, table in plans], _scaled(weights[used])
-    parts = [plan.encode(table, places=[0.5] * plan.dequantised) for plan, table in plans]
+    parts = [plan.encode(table, places=plan.middles) for plan, table in plans]
     _refuse_impossible(plans, parts)
     content = np.concatenate([np.concatenate([p.states.numpy().astype(float), p.values.numpy()], 1) for p in parts], 1)
     first, inverse = _distinct(content)

@@ -75,7 +75,7 @@ def grow(
     return replace(best, tried=tuple(tried))
 
 
-def leave_one_out(rows: MixtureRows, counts: Sequence[int]) -> Mixture:
+def single_by_leaving_one_out(rows: MixtureRows, counts: Sequence[int]) -> Mixture:
     """The single component whose shrinkage the rows prefer, each scored by a fit to the others: for few rows."""
     one = torch.ones(1, dtype=torch.float64)
     candidates = list(single_components(rows))
@@ -86,8 +86,8 @@ def leave_one_out(rows: MixtureRows, counts: Sequence[int]) -> Mixture:
         others, own = rows.take(places[places != i]), rows.take(places[i : i + 1])
         tables = Tables.single(others.states, counts, others.weights)
         scores = [Mixture(one, each, tables).log_prob(own) for each in single_components(others)]
-        totals[: -len(scores)] = -math.inf if len(scores) < len(candidates) else totals[: -len(scores)]
         common = min(len(scores), len(candidates))
+        totals[: len(candidates) - common] = -math.inf
         totals[-common:] += rows.weights[i] * torch.cat(scores[-common:])
     best = len(candidates) - 1 - int(totals.flip(0).argmax())
     return Mixture(one, candidates[best], Tables.single(rows.states, counts, rows.weights))

@@ -115,7 +115,7 @@ class ModelledColumn(_Column):
         return places
 
     def decode(self, states: Array, values: Array) -> Any:
-        """An Arrow array of the column's type; null for gaps and for what is unknown."""
+        """An Arrow array of the column's type; null for gaps and for unknown content."""
         arrow = self.arrow
         known = (states >= 0) & (states < self.kind.states)
         if self.kind.valued:

@@ -43,7 +43,7 @@ class Omission(Strict):
     @property
     @abstractmethod
     def treatment(self) -> str:
-        """What is done with the column, in a few words."""
+        """The treatment of the column, in a few words."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class Omission(Strict):
 
     @abstractmethod
     def contradicted(self, array: Any, columns: Arrays) -> Array:
-        """Which rows ``(N,)`` contradict what is known of the column, given the ``columns`` of the same table."""
+        """Whether each row ``(N,)`` contradicts the rule of the column, given the ``columns`` of the same table."""
 
 
 class Constant(Omission):

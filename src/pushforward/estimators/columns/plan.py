@@ -130,6 +130,11 @@ class ColumnPlan(Strict):
         """The number of columns that noise makes continuous."""
         return sum(column.kind.noisy for column in self.modelled)
 
+    @property
+    def middles(self) -> list[float]:
+        """The ``places`` of `encode` that put each dequantised value in the middle of its cell."""
+        return [0.5] * self.dequantised
+
     def encode(
         self,
         table: Any,

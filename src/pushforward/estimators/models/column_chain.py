@@ -66,7 +66,7 @@ class Chain:
         return Known(states, values)
 
     def _term(self, net: ColumnNet, rows: EncodedRows, known: Known, part: Part) -> Tensor:
-        params = net.output(net.hidden(net.features(rows, known)), part)
+        params = net.params(rows, known, part)
         kind, j = part
         if kind == "state":
             return params.log_softmax(1).gather(1, rows.states[:, j].clamp(min=0)[:, None])[:, 0]
@@ -97,7 +97,7 @@ class Chain:
     def _params(self, rows: EncodedRows, part: Part) -> Tensor:
         """``(nets, N, P)``: the parameters of one part given all that the rows know."""
         known = Known.of(rows, self.shapes)
-        return torch.stack([net.output(net.hidden(net.features(rows, known)), part) for net in self.nets])
+        return torch.stack([net.params(rows, known, part) for net in self.nets])
 
     @torch.no_grad()
     def draw(
@@ -108,7 +108,7 @@ class Chain:
         parts: Sequence[Part] | None = None,
         allowed: Mapping[int, Tensor] | None = None,
     ) -> tuple[EncodedRows, Tensor]:
-        """Fill in what the rows do not know; returns them, and the log-probability ``(N,)`` of what was filled in.
+        """Draw unknown content; returns the complete rows, and the log-probability ``(N,)`` of the drawn content.
 
         parts: the parts to fill in, by default all. allowed: for columns by number, a mask of the states that may be
         drawn; the others have probability 0.

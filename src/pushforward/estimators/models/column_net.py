@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
-from pushforward.estimators.models.mixture_head import MixtureHead, raw_log_scale
+from pushforward.estimators.models.mixture_head import LOG_SCALE, MixtureHead
 from pushforward.nets.mlp import INPUT_LIMIT
 
 # Inner quantiles of a column between which its piecewise-linear features rise.
@@ -29,7 +29,7 @@ Part: TypeAlias = tuple[Literal["state", "value"], int]
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """The contents of rows that a net may see: ``states`` and ``values`` are masks ``(N, C)`` of what is known."""
+    """The contents of rows that a net may see: ``states`` and ``values`` are masks ``(N, C)`` of known contents."""
 
     states: Tensor
     values: Tensor
@@ -146,6 +146,10 @@ class ColumnNet(nn.Module):
         place = self._places[part]
         return F.linear(hidden, self.last.weight[place], self.last.bias[place])
 
+    def params(self, rows: EncodedRows, known: Known, part: Part) -> Tensor:
+        """The parameters of one part given the known contents of the rows; see `output`."""
+        return self.output(self.hidden(self.features(rows, known)), part)
+
     def log_terms(self, rows: EncodedRows, known: Known) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the states and log-densities of the values of all targets, given the known contents.
 
@@ -196,7 +200,7 @@ class ColumnNet(nn.Module):
         outer = _quantiles(values, weights, torch.tensor([0.5 / (2 * k), 1 - 0.5 / (2 * k)]).double())
         edges = torch.cat([outer[:1], (means[1:] + means[:-1]) / 2, outer[1:]])
         scales = (_OF_GAP * edges.diff()).clamp(min=0.02)
-        return torch.cat([torch.zeros(k), means, raw_log_scale(scales.log())]).to(self.last.bias)
+        return torch.cat([torch.zeros(k), means, LOG_SCALE.raw(scales.log())]).to(self.last.bias)
 
 
 class _Block(nn.Module):

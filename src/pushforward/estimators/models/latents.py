@@ -2,7 +2,7 @@
 
 A value passes through its conditional distribution function. A state takes a random place in its interval of
 cumulative probability, and a part that a row does not have a random number: the latents of rows that follow the model
-are independent standard normals, and the way back is exact.
+are independent standard normals, and `decode` is the exact inverse.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _encode(chain: Chain, rows: EncodedRows, generator: torch.Generator | None) 
     if generator is not None:
         latents.normal_(generator=generator)
     for place, part in enumerate(chain.parts):
-        params = net.output(net.hidden(net.features(rows, known)), part).double()
+        params = net.params(rows, known, part).double()
         there = complete.has(part)
         if part[0] == "state":
             z = _state_latent(params, rows.states[:, part[1]].clamp(min=0), generator)
@@ -69,7 +69,7 @@ def _decode(chain: Chain, latents: Tensor) -> EncodedRows:
     rows = _single_states(chain.shapes, len(latents))
     for place, part in enumerate(chain.parts):
         kind, j = part
-        params = net.output(net.hidden(net.features(rows, Known.of(rows, chain.shapes))), part).double()
+        params = net.params(rows, Known.of(rows, chain.shapes), part).double()
         z = latents[:, place].double()
         if kind == "state":
             cumulative = params.softmax(1).cumsum(1)[:, :-1].contiguous()
@@ -102,7 +102,7 @@ def _state_latent(params: Tensor, state: Tensor, generator: torch.Generator | No
     place = torch.full((len(state),), 0.5, dtype=torch.float64)
     if generator is not None:
         place.uniform_(generator=generator)
-    # Away from the interval's ends, where rounding could give a neighbour's state on the way back.
+    # Away from the interval's ends, where rounding could give a neighbour's state in `decode`.
     place = 1e-6 + (1 - 2e-6) * place
     tiny = torch.finfo(torch.float64).tiny
     latent: Tensor = torch.special.ndtri((upper - own * place).clamp(tiny, 1 - 1e-16))

@@ -18,8 +18,7 @@ from pushforward.estimators.models.mixture_head import MixtureHead
 from pushforward.mixtures.factors import Factors
 from pushforward.mixtures.full_covariance import FullCovariance
 from pushforward.mixtures.gaussians import Gaussians
-from pushforward.mixtures.growth import grow
-from pushforward.mixtures.growth import leave_one_out as one_component
+from pushforward.mixtures.growth import grow, single_by_leaving_one_out
 from pushforward.mixtures.mixture import Mixture
 from pushforward.mixtures.rows import MixtureRows
 from pushforward.mixtures.tables import Tables
@@ -65,7 +64,7 @@ class MixedMixture:
         if len(train) == 0:
             raise ShapeError("a mixture needs at least one possible row of positive weight, got none")
         if leave_one_out:
-            return cls(shapes, one_component(train, _counts(shapes)))
+            return cls(shapes, single_by_leaving_one_out(train, _counts(shapes)))
         if validation is not None:
             judges = _usable(validation[0], shapes, validation[1])
         else:

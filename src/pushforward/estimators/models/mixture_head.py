@@ -11,8 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pushforward.maps import SoftClampScale
+
 # The log-scale is raw / (1 + |raw| / 7): no component is narrower than e^-7 of the column's own unit.
-_BOUND = 7.0
+LOG_SCALE = SoftClampScale(7.0)
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 # Standard deviations beyond the outermost component that a quantile's bracket starts from, and steps of bisection.
 _REACH, _BISECTIONS = 40.0, 80
@@ -29,7 +31,7 @@ class MixtureHead(NamedTuple):
     def of(cls, params: Tensor) -> MixtureHead:
         """The mixture that unconstrained ``params: (..., 3 K)`` describe."""
         logits, means, raw = params.chunk(3, -1)
-        return cls(logits.log_softmax(-1), means, raw / (1 + raw.abs() / _BOUND))
+        return cls(logits.log_softmax(-1), means, LOG_SCALE(raw))
 
     def log_density(self, value: Tensor) -> Tensor:
         """The log-density of ``value: (...)``."""
@@ -62,8 +64,3 @@ class MixtureHead(NamedTuple):
         means, log_scales = (part.gather(-1, chosen).squeeze(-1) for part in (self.means, self.log_scales))
         noise = torch.randn(means.shape, generator=generator, dtype=means.dtype)
         return means + log_scales.exp() * noise
-
-
-def raw_log_scale(log_scale: Tensor) -> Tensor:
-    """The raw parameter of a log-scale, which must lie within the bound."""
-    return log_scale / (1 - log_scale.abs() / _BOUND).clamp(min=1e-3)

@@ -88,9 +88,7 @@ class TableModel:
         # A row of probability zero has no continuous part.
         return RowScores(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def sample(
-        self, n: int, *, given: EncodedRows | None = None, generator: torch.Generator, complete: bool = False
-    ) -> EncodedRows:
+    def sample(self, n: int, *, given: EncodedRows | None = None, generator: torch.Generator) -> EncodedRows:
         """``n`` draws, or n draws for each row of ``given``, one after the other.
 
         A model of all columns resamples the draws that `draws_given` proposes; their distribution is that of the model
