@@ -258,6 +258,7 @@ def evidence_of(scenario: Scenario, rows: int, seed: int) -> FitEvidence:
         held,
         drawn,
         context=c_held if conditional else None,
+        train_context=c_train if conditional else None,
         pit=pit,
         latents=latents,
         rivals={} if conditional or "counts" in scenario.name else {"Gaussian mixture": of_rows},

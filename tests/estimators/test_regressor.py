@@ -134,3 +134,12 @@ def test_gaps_and_unseen_values_are_unknown_and_the_second_are_named() -> None:
     assert means == pytest.approx([7, 3], abs=1)
     with pytest.warns(UnknownCellWarning):
         assert np.isfinite(model.log_density(rows, [7.0, 3.0])).all()
+
+
+def test_the_score_counts_rows_by_the_column_of_weights() -> None:
+    weights = np.where(X[:, 1] > 0, 5.0, 1.0)
+    table = {"a": X[:, 0], "b": X[:, 1], "w": weights}
+    model = FlowRegressor(max_steps=20, kinds={"w": "weight"}).fit(table, Y)
+    plain = {name: column for name, column in table.items() if name != "w"}
+    assert model.score(table, Y) == pytest.approx(model.score(plain, Y, weights))
+    assert model.score(table, Y) != pytest.approx(model.score(plain, Y))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pushforward.array_types import Array
-from pushforward.errors import ShapeError
+from pushforward.errors import DataError, ShapeError
 from pushforward.evaluation.fit_quality import FitEvidence, FitQuality, assess_fit
 from pushforward.evaluation.fit_quality.resampling import count_of_independent, systematic
 from pushforward.evaluation.verdict import State
@@ -206,3 +206,27 @@ def test_uneven_weights_leave_many_rows_and_their_distribution() -> None:
     mean = np.mean([x[systematic(weights, count, rng)].mean() for _ in range(20)])
     assert abs(mean - 1) < 0.05
     assert systematic(np.ones(7), 7, rng).tolist() == list(range(7))
+
+
+def test_equal_values_in_different_contexts_are_no_copies() -> None:
+    rng = np.random.default_rng(0)
+    c_train, c_held = rng.normal(size=(1000, 2)), rng.normal(size=(500, 2))
+    train, held_out, samples = (rng.normal(size=(n, 1)) for n in (1000, 500, 500))
+    evidence = FitEvidence(
+        np.zeros(500),
+        train=train.round(1),
+        held_out=held_out.round(1),
+        samples=samples,
+        context=c_held,
+        train_context=c_train,
+    )
+    assert "copies" not in measures(assess_fit(evidence))
+    held_out[:50], c_held[:50] = train[:50].round(1), c_train[:50]
+    evidence = replace(evidence, held_out=held_out, context=c_held)
+    assert "copies" in measures(assess_fit(evidence))
+
+
+def test_weights_that_are_none_are_refused() -> None:
+    for weights in ([1.0, -1.0], [np.nan, 1.0], [0.0, 0.0]):
+        with pytest.raises(DataError, match="weights: numbers of 0 or above"):
+            FitEvidence(np.zeros(2), weights=np.array(weights))

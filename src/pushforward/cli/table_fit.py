@@ -26,6 +26,7 @@ from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.drift import Marginals
 from pushforward.estimators.models.fit_table import Progress, default_seconds
 from pushforward.estimators.regressor import FlowRegressor
+from pushforward.estimators.table_estimator import table_weights
 from pushforward.evaluation.verdict import Verdict
 from pushforward.storage.files import require_free
 
@@ -187,8 +188,9 @@ def _verdict(model: FlowDensity | FlowRegressor, job: _Job, seed: int) -> Verdic
 def _marginals(model: FlowDensity | FlowRegressor, job: _Job) -> list[Marginals]:
     """The distributions of the training columns of each plan."""
     train = _some(job.train, 0)
+    weights = table_weights(model.plan_, read_table(train.select(job.columns)))
     return [
-        Marginals.of(plan, plan.encode(train.select(columns), places=[0.5] * plan.dequantised))
+        Marginals.of(plan, plan.encode(train.select(columns), places=plan.middles), weights)
         for plan, columns in _parts(model, job)
     ]
 

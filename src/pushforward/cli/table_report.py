@@ -19,6 +19,7 @@ from pushforward.errors import OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.drift import Drift, drift
+from pushforward.estimators.table_estimator import table_weights
 
 _MOST_ROWS = 100_000
 
@@ -34,10 +35,11 @@ def run_table_report(path: Path, file: Path, *, out: Path | None, running: Runni
         table = take(table, np.random.default_rng(running.chosen_seed).permutation(len(table))[:_MOST_ROWS])
         print(f"the report is on {_MOST_ROWS:,} random rows of {file}")
     plans = [model.plan_] if isinstance(model, FlowDensity) else [model.plan_, model.target_plan_]
+    weights = table_weights(model.plan_, rows_for(model.plan_, table, file))
     changes = [
         change
         for plan, marginals in zip(plans, fitted, strict=True)
-        for change in drift(plan, marginals, _encoded(plan, table, file))
+        for change in drift(plan, marginals, _encoded(plan, table, file), weights)
     ]
     if isinstance(model, FlowDensity):
         scores = density_scores(model, rows_for(model.plan_, table, file), "scores")

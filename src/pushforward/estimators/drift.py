@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+import torch
 from pydantic import Field
 from scipy import stats
 
@@ -14,6 +15,7 @@ from pushforward.array_types import Array
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.standard import Finite, Strict
 from pushforward.estimators.encoded import EncodedRows
+from pushforward.evaluation.fit_quality.resampling import count_of_independent, systematic
 
 _LEVELS = np.linspace(0.0, 1.0, 101)
 # Family-wise level of the tests of all columns.
@@ -38,9 +40,9 @@ class Marginals(Strict):
     columns: tuple[Marginal, ...]
 
     @classmethod
-    def of(cls, plan: ColumnPlan, rows: EncodedRows) -> Marginals:
-        """Those of encoded rows; content that is unknown is left out."""
-        columns = []
+    def of(cls, plan: ColumnPlan, rows: EncodedRows, weights: Array | None = None) -> Marginals:
+        """Those of encoded rows; content that is unknown is left out. weights: ``(N,)``, by which rows are drawn."""
+        rows, columns = _drawn(rows, weights), []
         for place, shape in enumerate(plan.shapes):
             states, values = rows.states[:, place].numpy(), rows.values[:, place].numpy()
             counts = tuple(np.bincount(states[states >= 0], minlength=shape.states).tolist())
@@ -69,8 +71,12 @@ class Drift:
         return self.p < _LEVEL
 
 
-def drift(plan: ColumnPlan, fitted: Marginals, rows: EncodedRows) -> list[Drift]:
-    """The changes of the columns from the table of the fit to ``rows``, the largest first."""
+def drift(plan: ColumnPlan, fitted: Marginals, rows: EncodedRows, weights: Array | None = None) -> list[Drift]:
+    """The changes of the columns from the table of the fit to ``rows``, the largest first.
+
+    weights: ``(N,)``, by which rows are drawn.
+    """
+    rows = _drawn(rows, weights)
     new = Marginals.of(plan, rows)
     changes = []
     for place, (before, after) in enumerate(zip(fitted.columns, new.columns, strict=True)):
@@ -84,6 +90,14 @@ def drift(plan: ColumnPlan, fitted: Marginals, rows: EncodedRows) -> list[Drift]
             texts = _shares(plan, place, before.counts, after.counts)
         changes.append(Drift(plan.names[place], max(by_states, by_values), p, *texts))
     return sorted(changes, key=lambda change: -change.size)
+
+
+def _drawn(rows: EncodedRows, weights: Array | None) -> EncodedRows:
+    """Rows of equal weight, as many as let tests keep their level."""
+    if weights is None:
+        return rows
+    chosen = systematic(weights, count_of_independent(weights), np.random.default_rng(0))
+    return rows.take(torch.from_numpy(chosen))
 
 
 def _cdf(values: Array, points: Array) -> Array:

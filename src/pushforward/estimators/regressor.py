@@ -123,6 +123,11 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         """``(N,)``, or ``(N, targets)``: the means."""
         return self._stacked([[each.mean() for each in block] for block in self._predicted(X)])
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of the means. The column of weights of the fit counts rows, as ``sample_weight: (N,)`` does."""
+        weights = table_weights(self.plan_, self._content(X), sample_weight)
+        return float(super().score(X, y, sample_weight=weights))
+
     def predict_quantiles(self, X: Any, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Array:
         """``(N, L)``, or ``(N, targets, L)``: quantiles at each of L levels."""
         asked = np.asarray(levels, dtype=np.float64)
@@ -165,11 +170,13 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         width = len(self.plan_.names)
         return list(range(width, width + len(self.target_plan_.names)))
 
-    def _checked(self, X: Any) -> Table:
+    def _content(self, X: Any) -> Table:
         check_is_fitted(self)
         left_out = [column.name for column in self.plan_.left_out]
-        table = checked_table(self, X, [column.name for column in self.plan_.columns], left_out)
-        return possible_cells(self.plan_, table)
+        return checked_table(self, X, [column.name for column in self.plan_.columns], left_out)
+
+    def _checked(self, X: Any) -> Table:
+        return possible_cells(self.plan_, self._content(X))
 
     def _encoded(self, content: Table) -> EncodedRows:
         return self.plan_.encode(content, places=self.plan_.middles, partial=True)

@@ -61,6 +61,7 @@ def table_evidence(
         matrix,
         _matrix(samples, targets, model.shapes, names)[0],
         context=_matrix(held_out, others, model.shapes, names)[0] if others else None,
+        train_context=_matrix(train, others, model.shapes, names)[0] if others else None,
         rivals={name: values[chosen] for name, values in (rivals or {}).items()},
         weights=None if weights is None else weights[chosen],
         names=labels,

@@ -66,7 +66,8 @@ def flow_evidence(
     )
     if samples is None:
         return evidence
-    evidence = replace(evidence, train=scored.train.sample(_TRAIN_ROWS, seed).values(), held_out=held_out.values())
+    train = scored.train.sample(_TRAIN_ROWS, seed)
+    evidence = replace(evidence, train=train.values(), held_out=held_out.values(), train_context=_context(train))
     if held_out.context is None:
         drawn = Rows(torch.as_tensor(samples))
     else:
@@ -94,9 +95,12 @@ def _conditional(evidence: FitEvidence, rows: Rows, seed: int) -> tuple[Rows, Fi
     """At most 2,000 of the rows, and the evidence on these, with their contexts as numbers."""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:_CONDITIONAL_ROWS])
     part = rows.take(chosen)
-    assert part.context is not None
-    context = part.context.cpu().double().reshape(len(part), -1).numpy()
-    return part, replace(evidence.take(chosen), context=context)
+    return part, replace(evidence.take(chosen), context=_context(part))
+
+
+def _context(rows: Rows) -> Array | None:
+    """The contexts as numbers ``(N, C)``; None without."""
+    return None if rows.context is None else rows.context.cpu().double().reshape(len(rows), -1).numpy()
 
 
 @torch.no_grad()

@@ -49,7 +49,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
 
 
-class Progress(ABC):
+class ProgressDisplay(ABC):
     """A progress display, used as a context manager."""
 
     @abstractmethod
@@ -64,14 +64,14 @@ class Progress(ABC):
         """Whether `show` would do anything now."""
         return True
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressDisplay:
         return self
 
     def __exit__(self, *exception: object) -> None:
         return None
 
 
-class Silent(Progress):
+class Silent(ProgressDisplay):
     """Says nothing."""
 
     def show(self, status: Status, final: bool = False) -> None:
@@ -84,7 +84,7 @@ class Silent(Progress):
         return False
 
 
-class Plain(Progress):
+class Plain(ProgressDisplay):
     """A plain line at intervals, for log files and pipes."""
 
     def __init__(self, every: float = _PLAIN_SECONDS) -> None:
@@ -103,7 +103,7 @@ class Plain(Progress):
         print(message, file=sys.stderr, flush=True)
 
 
-class Live(Progress):
+class Live(ProgressDisplay):
     """A line with a progress bar that is updated in place, for terminals."""
 
     def __init__(self, console: Any = None) -> None:
@@ -113,7 +113,7 @@ class Live(Progress):
         self._live = RichLive(console=console or Console(stderr=True), auto_refresh=False, transient=False)
         self._last = 0.0
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressDisplay:
         self._live.start()
         return self
 
@@ -141,7 +141,7 @@ class Live(Progress):
         self._live.console.print(Text(message))
 
 
-def make_progress(wanted: bool | None) -> Progress:
+def make_progress(wanted: bool | None) -> ProgressDisplay:
     """The progress display: silent for False, else live if stderr is a terminal, and plain lines otherwise."""
     if wanted is False or sys.stderr is None:
         return Silent()

@@ -12,7 +12,7 @@ from pushforward.flow import Flow
 from pushforward.training.averaging import Snapshot
 from pushforward.training.interrupt import Interrupt
 from pushforward.training.metrics import Metrics
-from pushforward.training.progress import Progress, Status
+from pushforward.training.progress import ProgressDisplay, Status
 from pushforward.training.result import FitFailed, RunResult, StopReason
 from pushforward.training.schedule import Budget, Cadence
 from pushforward.training.stepper import Stepper
@@ -25,7 +25,7 @@ class Reporting:
     """The reporting of a run: its metrics, its progress display, and the clock for its seconds."""
 
     metrics: Metrics
-    progress: Progress
+    progress: ProgressDisplay
     clock: Callable[[], float]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pushforward.array_types import Array
-from pushforward.errors import ShapeError
+from pushforward.errors import DataError, ShapeError
 from pushforward.evaluation.fit_quality.resampling import count_of_independent, systematic
 
 
@@ -20,11 +20,12 @@ class FitEvidence:
     log_held_out: ``(M,)`` of held-out rows. log_train: ``(T,)`` of a random subset of the training rows. log_samples:
     ``(K,)`` of samples of the model, scored like the rows. train: ``(N, D)``, held_out: ``(M, D)``, samples: ``(K, D)``
     numbers, NaN where a row has no value. Of a conditional model, sample i has the context of held-out row i, so K = M;
-    context: ``(M, C)``. pit: ``(M, D)`` probability integral transforms of the held-out values given the contexts; None
-    computes them from the samples. latents: ``(M, L)`` values of the base's distribution function, uniform and
-    independent if the model is right. rivals: log-densities ``(M,)`` of the held-out rows under other densities, by
-    name. weights: ``(M,)`` of the held-out rows. names: of the D columns. best_step: the training step of the model.
-    exact: whether log-densities are exact, neither bounds nor estimates. dimensions: of a row; None: D, or 1.
+    context: ``(M, C)``, and train_context: ``(N, C)`` of the training rows. pit: ``(M, D)`` probability integral
+    transforms of the held-out values given the contexts; None computes them from the samples. latents: ``(M, L)``
+    values of the base's distribution function, uniform and independent if the model is right. rivals: log-densities
+    ``(M,)`` of the held-out rows under other densities, by name. weights: ``(M,)`` of the held-out rows, 0 or above.
+    names: of the D columns. best_step: the training step of the model. exact: whether log-densities are exact, neither
+    bounds nor estimates. dimensions: of a row; None: D, or 1.
     """
 
     log_held_out: Array
@@ -34,6 +35,7 @@ class FitEvidence:
     held_out: Array | None = None
     samples: Array | None = None
     context: Array | None = None
+    train_context: Array | None = None
     pit: Array | None = None
     latents: Array | None = None
     rivals: Mapping[str, Array] = field(default_factory=dict)
@@ -53,6 +55,8 @@ class FitEvidence:
                 raise ShapeError(f"{name} has {len(values)} log-densities, but there are {count} held-out rows")
         if self.context is not None and self.samples is not None and len(self.samples) != count:
             raise ShapeError(f"a sample for the context of each of the {count} rows expected, got {len(self.samples)}")
+        if self.weights is not None and not _are_weights(self.weights):
+            raise DataError("weights: numbers of 0 or above expected, at least one of them above 0")
 
     @property
     def size(self) -> int:
@@ -94,3 +98,7 @@ class FitEvidence:
             "latents": self.latents,
             "weights": self.weights,
         }
+
+
+def _are_weights(weights: Array) -> bool:
+    return bool(np.isfinite(weights).all() and (weights >= 0).all() and (weights > 0).any())

@@ -15,17 +15,15 @@ _NEAREST = 0.1  # of the distances, which count as near
 
 def nearest(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     """Samples nearer to training rows than held-out rows are."""
-    if evidence.train is None or evidence.held_out is None or evidence.samples is None:
+    rows = _whole_rows(evidence)
+    if rows is None:
         return []
     from sklearn.neighbors import NearestNeighbors
 
-    train = _some(evidence.train, _TRAIN_ROWS, rng)
+    train = _some(rows[0], _TRAIN_ROWS, rng)
     centre, scale = _moments(train)
     index = NearestNeighbors(n_neighbors=1).fit(_scaled(train, centre, scale))
-    held, drawn = (
-        index.kneighbors(_scaled(_some(part, _ROWS, rng), centre, scale))[0][:, 0]
-        for part in (evidence.held_out, evidence.samples)
-    )
+    held, drawn = (index.kneighbors(_scaled(_some(part, _ROWS, rng), centre, scale))[0][:, 0] for part in rows[1:])
     excess = excess_among_lowest(drawn, held, _NEAREST, rng)
     reason = (
         f"the model has memorised training rows: {100 * excess.fraction:.0f} % of the samples lie as near to one as "
@@ -41,13 +39,14 @@ def nearest(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
 
 def copies(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     """Held-out rows that are exact copies of training rows, compared with copies among the samples."""
-    if evidence.train is None or evidence.held_out is None or evidence.samples is None:
+    parts = _whole_rows(evidence)
+    if parts is None:
         return []
     from scipy.stats import fisher_exact
 
-    known = set(_keys(evidence.train))
-    held, drawn = (sum(key in known for key in _keys(part)) for part in (evidence.held_out, evidence.samples))
-    rows, draws = len(evidence.held_out), len(evidence.samples)
+    known = set(_keys(parts[0]))
+    held, drawn = (sum(key in known for key in _keys(part)) for part in parts[1:])
+    rows, draws = len(parts[1]), len(parts[2])
     p_value = float(fisher_exact([[held, rows - held], [drawn, draws - drawn]], alternative="greater")[1])
     reason = (
         f"{100 * held / rows:.2g} % of the held-out rows are copies of training rows, so their likelihood flatters "
@@ -56,6 +55,22 @@ def copies(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     size = held / rows - drawn / draws
     values = {"held_out": held / rows, "samples": drawn / draws}
     return [Finding("copies", reason, p_value, size, 0.01, values=values)]
+
+
+def _whole_rows(evidence: FitEvidence) -> tuple[Array, Array, Array] | None:
+    """Training rows, held-out rows and samples, each with its context; None if a part is missing.
+
+    Equal values in different contexts are no copies.
+    """
+    if evidence.train is None or evidence.held_out is None or evidence.samples is None:
+        return None
+    if evidence.context is None:
+        return evidence.train, evidence.held_out, evidence.samples
+    if evidence.train_context is None:
+        return None
+    of_rows = np.concatenate([evidence.held_out, evidence.context], 1)
+    of_samples = np.concatenate([evidence.samples, evidence.context], 1)
+    return np.concatenate([evidence.train, evidence.train_context], 1), of_rows, of_samples
 
 
 def _keys(rows: Array) -> list[bytes]:
