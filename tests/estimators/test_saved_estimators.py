@@ -9,8 +9,9 @@ import pyarrow
 import pytest
 
 import pushforward
+from pushforward import estimators
 from pushforward.errors import ModelError, OptionError
-from pushforward.estimators import FlowDensity, FlowRegressor
+from pushforward.estimators import FlowDensity, FlowOutlierDetector, FlowRegressor, FlowTransformer
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,55 @@ def test_a_loaded_regressor_predicts_alike(regressor: FlowRegressor, table: pyar
     np.testing.assert_array_equal(again.predict(X), regressor.predict(X))
     np.testing.assert_array_equal(again.predict_quantiles(X), regressor.predict_quantiles(X))
     np.testing.assert_array_equal(again.log_density(X, y), regressor.log_density(X, y))
+
+
+def test_a_loaded_detector_has_the_threshold_and_the_typicality_of_its_fit(
+    table: pyarrow.Table, tmp_path: Path
+) -> None:
+    detector = FlowOutlierDetector(max_steps=2, architectures=(), contamination=0.2, held_out=0.1).fit(table)
+    detector.save(tmp_path / "m")
+    again = estimators.load(tmp_path / "m")
+    assert isinstance(again, FlowOutlierDetector)
+    assert again.get_params() == detector.get_params()
+    assert again.offset_ == detector.offset_
+    assert again.feature_names_in_.tolist() == table.column_names
+    assert str(again.verdict_) == str(detector.verdict_)
+    np.testing.assert_array_equal(again.predict(table), detector.predict(table))
+    np.testing.assert_array_equal(again.typicality(table), detector.typicality(table))
+
+
+def test_a_loaded_transformer_gives_the_same_latents_and_rows(table: pyarrow.Table, tmp_path: Path) -> None:
+    transformer = FlowTransformer(max_steps=2).fit(table)
+    transformer.save(tmp_path / "m")
+    again = estimators.load(tmp_path / "m")
+    assert isinstance(again, FlowTransformer)
+    assert again.get_params() == transformer.get_params()
+    latents = transformer.transform(table)
+    np.testing.assert_array_equal(again.transform(table), latents)
+    assert again.inverse_transform(latents) == transformer.inverse_transform(latents)
+
+
+def test_any_estimator_is_loaded_by_its_own_class(
+    density: FlowDensity, regressor: FlowRegressor, tmp_path: Path
+) -> None:
+    density.save(tmp_path / "density")
+    regressor.save(tmp_path / "regressor")
+    assert isinstance(estimators.load(tmp_path / "density"), FlowDensity)
+    assert isinstance(estimators.load(tmp_path / "regressor"), FlowRegressor)
+    with pytest.raises(ModelError):
+        estimators.load(tmp_path)
+
+
+def test_scores_of_a_detector_that_are_none_are_refused(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    detector = FlowOutlierDetector(max_steps=2, architectures=()).fit(x)
+    detector._scores = detector._scores[::-1].copy()
+    detector.save(tmp_path / "m")
+    with pytest.raises(ModelError, match=r"scores.safetensors: .* ascending order"):
+        FlowOutlierDetector.load(tmp_path / "m")
+    (tmp_path / "m" / "scores.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"scores.safetensors"):
+        FlowOutlierDetector.load(tmp_path / "m")
 
 
 def test_folders_of_another_kind_are_refused_by_name(density: FlowDensity, tmp_path: Path) -> None:

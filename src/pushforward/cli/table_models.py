@@ -13,20 +13,21 @@ from pushforward.errors import OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table
 from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.loading import load
+from pushforward.estimators.outliers import FlowOutlierDetector
 from pushforward.estimators.regressor import FlowRegressor
-from pushforward.storage.models import estimator_class
-
-_CLASSES: dict[str, type[FlowDensity] | type[FlowRegressor]] = {
-    "FlowDensity": FlowDensity,
-    "FlowRegressor": FlowRegressor,
-}
+from pushforward.estimators.transformer import FlowTransformer
 
 
 def load_table_model(path: Path, running: Running) -> FlowDensity | FlowRegressor:
-    """The estimator in a folder; seed, threads and device are set. Raises ModelError for any other folder."""
+    """The estimator in a folder; seed, threads and device are set. Raises ModelError for any other folder.
+
+    Of a detector of outliers and of a transformer, it is the density on which they rest.
+    """
     if running.start().type != "cpu" and running.device is not None:
         raise OptionError(f"--device {running.device}: a model of a table runs on the CPU; leave the option out")
-    return _CLASSES.get(estimator_class(path) or "", FlowDensity).load(path)
+    model = load(path)
+    return model.density_ if isinstance(model, (FlowOutlierDetector, FlowTransformer)) else model
 
 
 def density_of(path: Path, running: Running, command: str) -> FlowDensity:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pushforward.estimators.columns.plan import ColumnPlan
     from pushforward.estimators.density import FlowDensity
+    from pushforward.estimators.loading import load
     from pushforward.estimators.outliers import FlowOutlierDetector
     from pushforward.estimators.regressor import FlowRegressor
     from pushforward.estimators.transformer import FlowTransformer
 
-__all__ = ["ColumnPlan", "FlowDensity", "FlowOutlierDetector", "FlowRegressor", "FlowTransformer"]
+__all__ = ["ColumnPlan", "FlowDensity", "FlowOutlierDetector", "FlowRegressor", "FlowTransformer", "load"]
 
 _WHERE = {
     "ColumnPlan": "pushforward.estimators.columns.plan",
@@ -20,6 +21,7 @@ _WHERE = {
     "FlowOutlierDetector": "pushforward.estimators.outliers",
     "FlowRegressor": "pushforward.estimators.regressor",
     "FlowTransformer": "pushforward.estimators.transformer",
+    "load": "pushforward.estimators.loading",
 }
 
 

@@ -32,7 +32,7 @@ from pushforward.estimators.explanations import surprises
 from pushforward.estimators.imputation import filled, merged
 from pushforward.estimators.input_tables import checked_table, named, training_table
 from pushforward.estimators.models.fit_table import Progress
-from pushforward.estimators.models.table_model import RowScores, WeightedDraws, proposals
+from pushforward.estimators.models.table_model import RowScores, TableModel, WeightedDraws, proposals
 from pushforward.estimators.output_tables import TableForm, with_index_of
 from pushforward.estimators.quality import quality_of
 from pushforward.estimators.saved_estimators import (
@@ -144,24 +144,31 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         Raises OptionError if the folder is not empty.
         """
         check_is_fitted(self)
-        fitted = FittedEstimator(
-            parameters=Parameters.of(self),
+        save_estimator("FlowDensity", self.stored(self), self.model_, path, force)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The estimator in the folder ``path``, without executing anything from it. Raises ModelError."""
+        fitted, model = load_estimator("FlowDensity", path)
+        return cls(**fitted.parameters.given).restore(fitted, model)
+
+    def stored(self, estimator: TableEstimator) -> FittedEstimator:
+        """The content of `estimator.json` for an estimator that rests on this density."""
+        return FittedEstimator(
+            parameters=Parameters.of(estimator),
             plan=self.plan_,
             matrix=self._form.matrix,
             features=self.n_features_in_,
             feature_names=feature_names(self),
             quality=fit_quality(self),
         )
-        save_estimator("FlowDensity", fitted, self.model_, path, force)
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """The estimator in the folder ``path``, without executing anything from it. Raises ModelError."""
-        fitted, model = load_estimator("FlowDensity", path)
-        estimator = restore_features(cls(**fitted.parameters.given), fitted)
-        estimator.plan_, estimator.model_ = fitted.plan, model
-        estimator._form, estimator._memory = TableForm(fitted.plan.origin, fitted.matrix), None
-        return estimator
+    def restore(self, fitted: FittedEstimator, model: TableModel) -> Self:
+        """This density, with the fit that `stored` describes."""
+        restore_features(self, fitted)
+        self.plan_, self.model_ = fitted.plan, model
+        self._form, self._memory = TableForm(fitted.plan.origin, fitted.matrix), None
+        return self
 
     @classmethod
     def like(cls, estimator: TableEstimator, architectures: Sequence[str]) -> Self:
@@ -177,10 +184,12 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         )
 
     def share_features(self, estimator: TableEstimator) -> None:
-        """Give another estimator the number and names of the columns of the fit."""
-        estimator.n_features_in_ = self.n_features_in_
-        if hasattr(self, "feature_names_in_"):
-            estimator.feature_names_in_ = self.feature_names_in_
+        """Give another estimator the quality of the fit, and the number and names of its columns."""
+        for name in ("n_features_in_", "feature_names_in_", "quality_"):
+            if name in vars(self):
+                setattr(estimator, name, vars(self)[name])
+            elif name in vars(estimator):
+                delattr(estimator, name)
 
     def encode(self, X: Any) -> EncodedRows:
         """The encoded rows of a table, integers in the middle of their cells."""

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as to_safetensors
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from pushforward.array_types import Array
-from pushforward.errors import OptionError
+from pushforward.errors import ModelError, OptionError
 from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.saved_estimators import load_estimator, save_estimator
 from pushforward.estimators.table_estimator import JointEstimator
+from pushforward.storage.files import read
+
+# The file of the scores of the training rows, and its largest size.
+_SCORES, _MOST_BYTES = "scores.safetensors", 1 << 34
 
 
 class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
@@ -70,10 +81,34 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         counts = np.ones(len(scores)) if weights is None else weights
         order = np.argsort(scores, kind="stable")
         self._scores, self._levels = scores[order], np.cumsum(counts[order]) / counts.sum()
-        # The lowest score that is no outlier: a fraction ``contamination`` lies below.
-        place = int(np.searchsorted(self._levels, self.contamination + 1e-12, side="right"))
-        self.offset_ = float(self._scores[min(place, len(scores) - 1)])
+        self.offset_ = self._threshold()
         return self
+
+    def _threshold(self) -> float:
+        """The lowest score that is no outlier: a fraction ``contamination`` of the training rows lies below."""
+        place = int(np.searchsorted(self._levels, self.contamination + 1e-12, side="right"))
+        return float(self._scores[min(place, len(self._scores) - 1)])
+
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
+
+        Raises OptionError if the folder is not empty.
+        """
+        check_is_fitted(self)
+        ranks = {"scores": torch.from_numpy(self._scores), "levels": torch.from_numpy(self._levels)}
+        files = {_SCORES: to_safetensors(ranks)}
+        save_estimator("FlowOutlierDetector", self.density_.stored(self), self.density_.model_, path, force, files)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The estimator in the folder ``path``, without executing anything from it. Raises ModelError."""
+        fitted, model = load_estimator("FlowOutlierDetector", path)
+        detector = cls(**fitted.parameters.given)
+        detector.density_ = FlowDensity.like(detector, detector.architectures).restore(fitted, model)
+        detector.density_.share_features(detector)
+        detector._scores, detector._levels = _ranks(Path(path) / _SCORES)
+        detector.offset_ = detector._threshold()
+        return detector
 
     def score_samples(self, X: Any) -> Array:
         """``(N,)``: the log-density of each row; the lower, the more abnormal."""
@@ -98,3 +133,19 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         at_most = levels[np.searchsorted(self._scores, scores, side="right")]
         at_least = 1 - levels[np.searchsorted(self._scores, scores, side="left")]
         return np.asarray(np.minimum(1.0, 2 * np.minimum(at_most, at_least)))
+
+
+def _ranks(file: Path) -> tuple[Array, Array]:
+    """The scores of the training rows in their order, and the fractions of the rows up to each. Raises ModelError."""
+    try:
+        tensors = tensors_of(read(file, _MOST_BYTES))
+    except SafetensorError as error:
+        raise ModelError(f"{file}: {error}") from None
+    if tensors.keys() != {"scores", "levels"}:
+        raise ModelError(f"{file}: the tensors scores and levels expected, got {', '.join(sorted(tensors)) or 'none'}")
+    scores, levels = (tensors[name].double().numpy() for name in ("scores", "levels"))
+    if scores.ndim != 1 or scores.shape != levels.shape or not len(scores):
+        raise ModelError(f"{file}: as many levels as scores expected, got shapes {levels.shape} and {scores.shape}")
+    if not (scores[:-1] <= scores[1:]).all() or not (levels[:-1] <= levels[1:]).all():
+        raise ModelError(f"{file}: scores and levels in ascending order expected")
+    return scores, levels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -25,7 +26,7 @@ _Estimator = TypeVar("_Estimator", bound=TableEstimator)
 
 
 class Parameters(Strict):
-    """The parameters of an estimator; architectures is None where it has none."""
+    """The parameters of an estimator; architectures and contamination are None where it has none."""
 
     max_seconds: Finite | None = None
     max_steps: int | None = None
@@ -34,6 +35,7 @@ class Parameters(Strict):
     held_out: Finite | None = None
     random_state: int | None = None
     verbose: int = 0
+    contamination: Finite | None = None
 
     @classmethod
     def of(cls, estimator: TableEstimator) -> Parameters:
@@ -46,7 +48,8 @@ class Parameters(Strict):
     @property
     def given(self) -> dict[str, Any]:
         """The parameters by name."""
-        return self.model_dump(exclude={"architectures"} if self.architectures is None else None)
+        absent = {name for name in ("architectures", "contamination") if self.model_dump()[name] is None}
+        return self.model_dump(exclude=absent)
 
 
 class FittedEstimator(Strict):
@@ -69,11 +72,19 @@ class FittedEstimator(Strict):
 
 
 def save_estimator(
-    name: str, fitted: FittedEstimator, model: TableModel, path: str | os.PathLike[str], force: bool
+    name: str,
+    fitted: FittedEstimator,
+    model: TableModel,
+    path: str | os.PathLike[str],
+    force: bool,
+    files: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Save an estimator of the class ``name``. Raises OptionError if the folder is not empty, unless ``force``."""
+    """Save an estimator of the class ``name``. files: further ones, by name.
+
+    Raises OptionError if the folder is not empty, unless ``force``.
+    """
     content = fitted.model_dump_json(indent=1).encode() + b"\n"
-    save_table(model, path, estimator={"class": name}, files={ESTIMATOR: content}, force=force)
+    save_table(model, path, estimator={"class": name}, files={ESTIMATOR: content, **(files or {})}, force=force)
 
 
 def load_estimator(name: str, path: str | os.PathLike[str]) -> tuple[FittedEstimator, TableModel]:

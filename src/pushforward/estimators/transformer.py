@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from pushforward.array_types import Array
 from pushforward.errors import ShapeError
 from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.models import latents
+from pushforward.estimators.saved_estimators import load_estimator, save_estimator
 from pushforward.estimators.table_estimator import TableEstimator
 
 
@@ -38,6 +40,23 @@ class FlowTransformer(TransformerMixin, TableEstimator):  # type: ignore[misc]
         self.density_ = FlowDensity.like(self, ()).fit(X, sample_weight=sample_weight)
         self.density_.share_features(self)
         return self
+
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
+
+        Raises OptionError if the folder is not empty.
+        """
+        check_is_fitted(self)
+        save_estimator("FlowTransformer", self.density_.stored(self), self.density_.model_, path, force)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The estimator in the folder ``path``, without executing anything from it. Raises ModelError."""
+        fitted, model = load_estimator("FlowTransformer", path)
+        transformer = cls(**fitted.parameters.given)
+        transformer.density_ = FlowDensity.like(transformer, ()).restore(fitted, model)
+        transformer.density_.share_features(transformer)
+        return transformer
 
     def transform(self, X: Any) -> Array:
         """``(N, P)``: the latents, NaN in the rows that cannot be. The columns are those of `get_feature_names_out`."""
