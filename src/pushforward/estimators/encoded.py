@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from pushforward.errors import ShapeError
+from pushforward.estimators.columns.calendar import Calendar
 
 # The state of a column whose content is not known, so that a model integrates it out or predicts it.
 UNKNOWN = -1
@@ -20,11 +21,12 @@ class ColumnShape:
     """The possible contents of an encoded column: ``states`` discrete states, and whether state 0 carries a real value.
 
     A real column has one state with a value. A column of four labels has four states without a value. A column with
-    zeros and gaps has three states: 0 for other values, 1 for zero, 2 for a gap.
+    zeros and gaps has three states: 0 for other values, 1 for zero, 2 for a gap. calendar: of values that are dates.
     """
 
     states: int = 1
     value: bool = True
+    calendar: Calendar | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.states < 1 or (self.states == 1 and not self.value):

@@ -66,7 +66,8 @@ class ModelledColumn(_Column):
 
     @property
     def shape(self) -> ColumnShape:
-        return ColumnShape(self.kind.states + len(self.atoms) + self.gaps, self.kind.valued)
+        states = self.kind.states + len(self.atoms) + self.gaps
+        return ColumnShape(states, self.kind.valued, self.kind.calendar)
 
     @property
     def expected(self) -> str:

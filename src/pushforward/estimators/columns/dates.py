@@ -13,6 +13,7 @@ from pydantic import Field
 from pushforward.array_types import Array
 from pushforward.errors import DataError
 from pushforward.estimators.columns.arrow_types import counts_of_unit, from_counts, is_text, is_time, type_of
+from pushforward.estimators.columns.calendar import Calendar, Period, TimeChange
 from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.kinds import Continuous
 from pushforward.estimators.columns.standard import Strict
@@ -83,7 +84,8 @@ class Date(Continuous):
     """A date, time or duration, as the number of steps since an origin; dequantised within a step.
 
     origin, step: counts of the unit of the column's type. text: the form of a date that is stored as text. interval:
-    bounds half a step from a value, in steps since the origin, with a map to the real line.
+    bounds half a step from a value, in steps since the origin, with a map to the real line. change: of the time, where
+    some parts of a week or day have more rows than others. periods: of the features that models see of a date.
     """
 
     kind: Literal["date"] = "date"
@@ -92,6 +94,8 @@ class Date(Continuous):
     text: IsoText | None = None
     stored: str
     interval: Interval = Interval()
+    change: TimeChange | None = None
+    periods: Annotated[tuple[Period, ...], Field(max_length=10)] = ()
 
     @property
     def noisy(self) -> bool:
@@ -104,6 +108,10 @@ class Date(Continuous):
     @property
     def treatment(self) -> str:
         return f"number of {self._step}, dequantised" + ("" if self.interval.open else f", {self.interval.map_name}")
+
+    @property
+    def calendar(self) -> Calendar | None:
+        return Calendar(unit=self.unit, change=self.change, periods=self.periods) if self.periods else None
 
     @property
     def _step(self) -> str:
@@ -126,6 +134,8 @@ class Date(Continuous):
         steps = (counts - self.origin) / self.step
         possible = self.interval.contains(steps)
         moved = self.interval.inside(np.where(possible, steps + noise - 0.5, 0.0), np.float64)
+        if self.change is not None:
+            return *self.change.encode(moved), possible
         return *self.interval.encode(moved), possible
 
     def times(self, array: Any) -> Any:
@@ -148,7 +158,7 @@ class Date(Continuous):
             least = self.origin + int(np.ceil(self.interval.low)) * self.step
         if self.interval.high is not None:
             most = self.origin + int(np.floor(self.interval.high)) * self.step
-        points = self.interval.decode(points)
+        points = self.interval.decode(points) if self.change is None else self.change.decode(points)
         steps = np.rint(np.clip(points, (least - self.origin) / self.step, (most - self.origin) / self.step))
         counts = np.clip(self.origin + steps.astype(np.int64) * self.step, least, most)
         times = from_counts(counts, stored)

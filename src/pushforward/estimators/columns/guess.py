@@ -22,6 +22,7 @@ from pushforward.estimators.columns.arrow_types import (
     type_name,
     type_of,
 )
+from pushforward.estimators.columns.calendar import find_periods, find_time_change
 from pushforward.estimators.columns.categories import MAX_LABELS, Category
 from pushforward.estimators.columns.column import Column, LeftOutColumn, ModelledColumn, missing_cells
 from pushforward.estimators.columns.dates import Date, IsoText
@@ -207,9 +208,25 @@ def _date(content: Content, hint: Hint) -> Column | None:
     step = _resolution(values, stored)
     steps = Distinct(values / step, repeats)
     interval = suited(_range(stored, origin, step), steps)
-    unit = Standard.of(Distinct(interval.encode(steps.values)[0], repeats))
-    kind = Date(origin=origin, step=step, text=form, stored=stored, interval=interval, unit=unit)
+    day = _counts_of_day(stored)
+    # The fifth of January 1970 was a Monday.
+    since_monday = origin - 4 * (day or 0)
+    change = None if day is None else find_time_change(steps, since_monday, day, step)
+    periods = () if day is None else find_periods(steps.values, since_monday, day, step)
+    points = interval.encode(steps.values)[0] if change is None else change.encode(steps.values)[0]
+    unit = Standard.of(Distinct(points, repeats))
+    kind = Date(
+        origin=origin,
+        step=step,
+        text=form,
+        stored=stored,
+        interval=interval,
+        change=change,
+        periods=periods,
+        unit=unit,
+    )
     reason = "text in ISO format" if form is not None else f"type {stored}"
+    reason += "" if change is None else f"; {change.parts} differ in their rows"
     return ModelledColumn(
         name=content.name, type=content.type, kind=kind, gaps=content.gaps > 0, reason=reason + _gaps(content)
     )
@@ -222,6 +239,16 @@ def _range(stored: str, origin: int, step: int) -> Interval:
     low = -(origin // step) - 0.5 if of_day or (pyarrow.types.is_duration(arrow) and origin >= 0) else None
     high = (86_400 * _UNITS[arrow.unit] - 1 - origin) // step + 0.5 if of_day else None
     return Interval(low=low, high=high)
+
+
+def _counts_of_day(stored: str) -> int | None:
+    """The counts of a day in the unit of a type of dates; None for times of day and durations."""
+    arrow = type_of(stored)
+    if pyarrow.types.is_timestamp(arrow):
+        return 86_400 * _UNITS[arrow.unit]
+    if pyarrow.types.is_date(arrow):
+        return 1 if pyarrow.types.is_date32(arrow) else 86_400_000
+    return None
 
 
 def _resolution(offsets: Array, stored: str) -> int:

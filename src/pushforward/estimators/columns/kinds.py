@@ -12,6 +12,7 @@ import pyarrow
 from pushforward.array_types import Array
 from pushforward.errors import DataError
 from pushforward.estimators.columns.arrow_types import is_number, is_text, to_numbers
+from pushforward.estimators.columns.calendar import Calendar
 from pushforward.estimators.columns.circle import Circle
 from pushforward.estimators.columns.standard import Standard, Strict
 
@@ -56,6 +57,11 @@ class Kind(Strict):
     @property
     def circle(self) -> Circle | None:
         """The circle on which the numbers lie; None for those on a line."""
+        return None
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """The calendar of dates, which gives models their periodic features; None for other kinds."""
         return None
 
     @property

@@ -77,9 +77,11 @@ class ColumnNet(nn.Module):
         self._with_states = [j for j, shape in enumerate(shapes) if shape.states > 1]
         self._with_values = [j for j, shape in enumerate(shapes) if shape.value]
         self.state_targets = [j for j in self._with_states if j in self.targets]
-        # Values that every row has come first, so that a flow of them may take their place in the chain.
+        # Values that every row has come first, so that a flow of them may take their place in the chain; and of these
+        # the dates, whose periods the others may follow.
         self.value_targets = sorted(
-            (j for j in self._with_values if j in self.targets), key=lambda j: shapes[j].states > 1
+            (j for j in self._with_values if j in self.targets),
+            key=lambda j: (shapes[j].states > 1, shapes[j].calendar is None),
         )
         counts = torch.tensor([shapes[j].states for j in self._with_states], dtype=torch.long)
         self._n_states = int(counts.sum())
@@ -88,7 +90,9 @@ class ColumnNet(nn.Module):
         self._places = self._output_places()
         n_values = len(self._with_values)
         n_out = sum(place.stop - place.start for place in self._places.values())
-        self.first = _linear(max(1, self._n_states + n_values * (2 + _RAMPS)), hidden)
+        self._calendars = [(j, shape.calendar) for j, shape in enumerate(shapes) if shape.calendar is not None]
+        n_periodic = sum(calendar.width for _, calendar in self._calendars)
+        self.first = _linear(max(1, self._n_states + n_values * (2 + _RAMPS) + n_periodic), hidden)
         self._residual = [_Block(hidden, dropout) for _ in range(blocks)]
         self.blocks = nn.ModuleList(self._residual)
         self.last = _linear(hidden, n_out)
@@ -116,7 +120,10 @@ class ColumnNet(nn.Module):
         return places
 
     def features(self, rows: EncodedRows, known: Known) -> Tensor:
-        """The net's input: one-hot states, values, their piecewise-linear ramps and masks, 0 where not known."""
+        """The net's input: one-hot states, values, their masks and piecewise-linear ramps, and periodic features.
+
+        All are 0 where the content is not known.
+        """
         dtype = self.last.weight.dtype
         one_hot = torch.zeros(len(rows), self._n_states, dtype=dtype)
         if self._with_states:
@@ -130,7 +137,16 @@ class ColumnNet(nn.Module):
         seen = mask.to(dtype)
         low, width = self.knots[:, :-1], self.knots.diff(dim=1)
         ramps = ((values[..., None] - low) / width).clamp(0, 1) * seen[..., None]
-        return torch.cat([one_hot, values, seen, ramps.flatten(1)], 1)
+        return torch.cat([one_hot, values, seen, ramps.flatten(1), *self._periodic(rows, known, dtype)], 1)
+
+    def _periodic(self, rows: EncodedRows, known: Known, dtype: torch.dtype) -> list[Tensor]:
+        """The features of the calendar of each column of dates."""
+        features = []
+        for j, calendar in self._calendars:
+            seen = known.values[:, j]
+            of_dates = calendar.features(torch.where(seen, rows.values[:, j], 0.0))
+            features.append((of_dates * seen[:, None]).to(dtype))
+        return features
 
     def hidden(self, features: Tensor) -> Tensor:
         """The last hidden layer, ``(N, hidden)``."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from pushforward import storage
 from pushforward.error_messages import first_problem
 from pushforward.errors import ModelError
+from pushforward.estimators.columns.calendar import Calendar
 from pushforward.estimators.encoded import ColumnShape
 from pushforward.estimators.models.blend import Blend, M, Weighted
 from pushforward.estimators.models.column_chain import Chain
@@ -77,6 +78,7 @@ class TableConfig(_Strict):
     version: str
     states: Annotated[list[Annotated[int, Field(ge=1, le=1 << 24)]], Field(min_length=1, max_length=_MOST_COLUMNS)]
     values: Annotated[list[bool], Field(max_length=_MOST_COLUMNS)]
+    calendars: Annotated[dict[Annotated[int, Field(ge=0)], Calendar], Field(max_length=_MOST_COLUMNS)] = {}
     targets: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=_MOST_COLUMNS)]
     net: _Net
     members: Annotated[list[_Member], Field(min_length=1, max_length=20)]
@@ -116,6 +118,7 @@ def save_table(
         version=__version__,
         states=[shape.states for shape in model.shapes],
         values=[shape.value for shape in model.shapes],
+        calendars={j: shape.calendar for j, shape in enumerate(model.shapes) if shape.calendar is not None},
         targets=list(model.targets),
         net=_Net(
             count=len(model.chain.nets), hidden=net.last.in_features, blocks=len(net.blocks), components=net.components
@@ -148,7 +151,8 @@ def load_table(path: str | os.PathLike[str]) -> tuple[TableModel, dict[str, Any]
         tensors = load_file(folder / WEIGHTS)
     except SafetensorError as error:
         raise ModelError(f"{folder / WEIGHTS}: {error}") from None
-    shapes = tuple(ColumnShape(n, v) for n, v in zip(config.states, config.values, strict=True))
+    pairs = enumerate(zip(config.states, config.values, strict=True))
+    shapes = tuple(ColumnShape(n, v, config.calendars.get(j)) for j, (n, v) in pairs)
     chain = Chain(_nets(folder, config, shapes, tensors))
     members = [(each, _member(folder, config, each, shapes, chain, tensors)) for each in config.members]
     states = [(member, each.states) for each, member in members if each.states and isinstance(member, StateMember)]
