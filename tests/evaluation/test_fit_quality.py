@@ -11,6 +11,7 @@ import pytest
 from pushforward.array_types import Array
 from pushforward.errors import DataError, ShapeError
 from pushforward.evaluation.fit_quality import FitEvidence, FitQuality, assess_fit
+from pushforward.evaluation.fit_quality.classifier import two_samples
 from pushforward.evaluation.fit_quality.resampling import count_of_independent, systematic
 from pushforward.evaluation.verdict import State
 
@@ -87,6 +88,14 @@ def test_a_classifier_names_the_columns_that_give_samples_away() -> None:
     (finding,) = [f for f in quality.findings if f.measure == "classifier"]
     assert finding.size > 0.8
     assert set(finding.values["columns"]) <= {"column 2", "column 3"}
+
+
+def test_a_classifier_works_beside_a_column_that_no_row_has_a_value_of() -> None:
+    evidence = right()
+    held_out, samples = evidence.held_out.copy(), evidence.samples.copy()
+    held_out[:, 1], samples[:, 1] = np.nan, np.nan
+    (finding,) = two_samples(replace(evidence, held_out=held_out, samples=samples), np.random.default_rng(0))
+    assert finding.size == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_lost_mode_shows_against_a_rival_and_by_low_density() -> None:

@@ -40,7 +40,7 @@ def score(
         bool, Parameter(help="refuse data with missing or infinite values; default: such rows have no score.")
     ] = False,
     explain: Annotated[
-        bool, Parameter(help="model of a table: name the column that lowers the score of each row most.")
+        bool, Parameter(help="model of a table: name the column that agrees least with the rest of each row.")
     ] = False,
     marginal: Annotated[
         bool, Parameter(help="model of a table: integrate out columns that the file lacks, instead of an error.")
@@ -58,8 +58,8 @@ def score(
     (NaN in Parquet and .npy). The mean is printed on stderr. Memory does not grow with the rows of a table in a file.
 
     For the model of a table the output has the number of each row, the log-probability of its discrete part, the
-    log-density of its continuous part, and their sum; with --explain also the column whose value, given the others,
-    lowers the score most, and by how many nats.
+    log-density of its continuous part, and their sum; with --explain also the column whose value agrees least
+    with the others, and how many nats more likely it is given these than from another row.
     """
     from pushforward.storage.models import estimator_class
 

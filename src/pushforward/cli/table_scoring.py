@@ -81,7 +81,7 @@ def _known(model: FlowDensity, block: Any, name: str) -> Table:
 
 
 def lowest_columns(model: FlowDensity, rows: Table) -> dict[str, Any]:
-    """For each row the column that lowers its score most, given the others, and its contribution in nats.
+    """For each row the column whose value agrees least with the others, and the lowest number of `explain`, in nats.
 
     A row of density zero has none: its score is infinite.
     """

@@ -28,7 +28,7 @@ from pushforward.estimators.conditioning import (
 )
 from pushforward.estimators.encoded import EncodedRows, joined
 from pushforward.estimators.events import Event
-from pushforward.estimators.explanations import surprises
+from pushforward.estimators.explanations import agreements
 from pushforward.estimators.imputation import filled, merged
 from pushforward.estimators.input_tables import checked_table, named, training_table
 from pushforward.estimators.models.fit_table import Progress
@@ -289,15 +289,16 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         return filled_tables[0] if draws == 1 else filled_tables
 
     def explain(self, X: Any, *, random_state: Any = None) -> Any:
-        """A table of nats, one column for each of the density: what each value, given the others, adds to the score.
+        """A table of nats, one column for each of the density: how well each value agrees with the others of its row.
 
-        The log-probability of the content of the column given the rest of the row, minus its expectation under the
-        model. The lowest number of a row names the column that is most surprising.
+        The log-probability of the value given the others, minus that of a wrong value: one from another row, or an
+        arbitrary one. Numbers below 0 speak for a wrong value. If one value of a row is wrong, the column of the
+        lowest number is the most probable one. The mean over usual rows is the information of the others on the column.
         """
         check_is_fitted(self)
         content = checked_table(self, X, self._names, self._left_out)
         generator = self._generator(random_state)
-        nats = surprises(self.model_, self.plan_.encode(content, generator=generator), generator)
+        nats = agreements(self.model_, self.plan_.encode(content, generator=generator))
         return with_index_of(_numbers_table(TableForm(content.origin, not named(X)), self.plan_.names, nats), X)
 
     @property

@@ -1,46 +1,67 @@
-"""Contributions of the columns to the score of a row: each value's surprise given the others."""
+"""Contributions of the columns to the score of a row: how well each value agrees with the others."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from pushforward.estimators.encoded import EncodedRows
+from pushforward.estimators.models.column_distribution import ColumnDistribution
 from pushforward.estimators.models.members import hide
 from pushforward.estimators.models.mixture_head import MixtureHead
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.threads import one_thread
 
-_BLOCK, _DRAWS = 4096, 32
+_BLOCK = 4096
+# A wrong value is an arbitrary one with this probability, else that of another row.
+_ARBITRARY = 0.05
+# The scale of the Cauchy distribution of an arbitrary value, in the units of encoded values.
+_SCALE = 3.0
 
 
 @torch.no_grad()
-def surprises(model: TableModel, rows: EncodedRows, generator: torch.Generator) -> Tensor:
-    """``(N, C)`` nats: the log-probability of each column's content given the others, minus its expectation.
+def agreements(model: TableModel, rows: EncodedRows) -> Tensor:
+    """``(N, C)`` nats: the log-probability of each column's content given the others, minus that of a wrong content.
 
-    Below 0 where the content is less likely than usual; 0 where it is unknown, or the row cannot be.
+    A wrong content does not depend on the others: it is that of another row, or an arbitrary one. If one column of a
+    row is wrong, and each is as likely as the others, then the column of the lowest number is the most probable one.
+    0 where the content is unknown, or the row cannot be.
     """
     nats = torch.zeros(rows.states.shape, dtype=torch.float64)
+    nothing = EncodedRows.unknown(model.shapes, 1)
     with one_thread():
-        for block in torch.arange(len(rows)).split(_BLOCK):
-            for column in range(len(model.shapes)):
-                nats[block, column] = _surprise(model, rows.take(block), column, generator)
+        for column in range(len(model.shapes)):
+            alone = _conditional(model, nothing, column)
+            for block in torch.arange(len(rows)).split(_BLOCK):
+                some = rows.take(block)
+                given = _conditional(model, hide(some, [column]), column)
+                states, values = some.states[:, column], some.values[:, column]
+                agreement = _log_density(given, states, values) - _log_wrong(alone, states, values)
+                nats[block, column] = agreement.where((states >= 0) & ~values.isnan(), 0.0)
     return nats.masked_fill(rows.impossible[:, None], 0.0)
 
 
-def _surprise(model: TableModel, rows: EncodedRows, column: int, generator: torch.Generator) -> Tensor:
-    given = hide(rows, [column])
-    predicted = model.blend.conditional(given, column) or model.chain.conditional(given, column)
-    logs, states, values = predicted.log_states, rows.states[:, column], rows.values[:, column]
-    own = logs.gather(1, states.clamp(min=0)[:, None])[:, 0]
-    expected = (logs.exp() * logs.clamp(min=-1e3)).sum(1)
-    if predicted.value is not None:
-        own = own + predicted.value.log_density(values.nan_to_num()).where(states == 0, 0.0)
-        expected = expected + logs[:, 0].exp() * _mean_log_density(predicted.value, generator)
-    known = (states >= 0) & ~values.isnan()
-    return (own - expected).where(known, 0.0)
+def _conditional(model: TableModel, given: EncodedRows, column: int) -> ColumnDistribution:
+    return model.blend.conditional(given, column) or model.chain.conditional(given, column)
 
 
-def _mean_log_density(head: MixtureHead, generator: torch.Generator) -> Tensor:
-    """``(N,)``: the expected log-density of a draw."""
-    return torch.stack([head.log_density(head.sample(generator)) for _ in range(_DRAWS)]).mean(0)
+def _log_density(distribution: ColumnDistribution, states: Tensor, values: Tensor) -> Tensor:
+    """``(N,)``: the log-density of contents, under one distribution for each or one for all."""
+    log_states, value = distribution.log_states.expand(len(states), -1), distribution.value
+    own = log_states.gather(1, states.clamp(min=0)[:, None])[:, 0]
+    if value is None:
+        return own
+    each = MixtureHead(*(part.expand(len(states), -1) for part in value))
+    return own + each.log_density(values.nan_to_num()).where(states == 0, 0.0)
+
+
+def _log_wrong(alone: ColumnDistribution, states: Tensor, values: Tensor) -> Tensor:
+    """``(N,)``: the log-density of contents that are those of other rows, or arbitrary."""
+    arbitrary = torch.full((len(states),), -math.log(alone.log_states.shape[1]), dtype=torch.float64)
+    if alone.value is not None:
+        cauchy = torch.distributions.Cauchy(0.0, torch.tensor(_SCALE, dtype=torch.float64))
+        arbitrary = arbitrary + cauchy.log_prob(values.nan_to_num()).where(states == 0, 0.0)
+    of_others = _log_density(alone, states, values)
+    return torch.logaddexp(of_others + math.log1p(-_ARBITRARY), arbitrary + math.log(_ARBITRARY))

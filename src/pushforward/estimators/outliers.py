@@ -37,8 +37,8 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
     contamination: the fraction of the training rows that `predict` calls outliers. Other parameters are those of
     `JointEstimator`.
 
-    ``density_``: the fitted `FlowDensity`; its ``explain`` names the surprising columns of a row. ``offset_``: the
-    log-density below which a row is an outlier.
+    ``density_``: the fitted `FlowDensity`; its ``explain`` names the columns that disagree with the rest of a row.
+    ``offset_``: the log-density below which a row is an outlier.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 2))

@@ -69,7 +69,9 @@ def _fitted(pairs: Array) -> HistGradientBoostingClassifier:
     model = HistGradientBoostingClassifier(
         max_iter=40, learning_rate=0.15, max_leaf_nodes=12, min_samples_leaf=20, early_stopping=False, random_state=0
     )
-    return model.fit(np.concatenate(list(pairs)), np.repeat([0, 1], pairs.shape[1]))
+    x = np.concatenate(list(pairs))
+    # scikit-learn fails on a column without any value.
+    return model.fit(np.where(np.isnan(x).all(0), 0.0, x), np.repeat([0, 1], pairs.shape[1]))
 
 
 def _area(model: HistGradientBoostingClassifier, pairs: Array) -> float:
