@@ -66,6 +66,17 @@ def test_a_given_integer_is_at_another_place_of_its_cell_in_each_draw() -> None:
     assert np.std(levels) < 0.12
 
 
+def test_answers_given_a_coarse_integer_agree_with_the_scores() -> None:
+    x = np.random.default_rng(3).normal(2, 1.2, ROWS)
+    model = FlowDensity(max_steps=5, architectures=()).fit({"n": np.floor(np.exp(x)).astype(int), "x": x})
+    grid, levels = np.linspace(-6, 8, 1401), [0.1, 0.5, 0.9]
+    density = np.exp(model.score_samples({"n": np.zeros(1401, dtype=int), "x": grid}))
+    exact = grid[np.searchsorted(density.cumsum() / density.sum(), levels)]
+    np.testing.assert_allclose(model.quantiles("x", levels, given={"n": 0}), exact, atol=0.06)
+    filled = model.impute({"n": [0], "x": [np.nan]}, draws=500)
+    np.testing.assert_allclose(np.quantile([table["x"][0] for table in filled], levels), exact, atol=0.15)
+
+
 def test_the_score_of_several_integers_is_that_of_their_cell() -> None:
     rng = np.random.default_rng(6)
     shared = rng.normal(size=(ROWS, 1))
@@ -94,6 +105,13 @@ def test_probabilities_of_integers_add_up_to_one() -> None:
     counts = np.random.default_rng(0).poisson(200, size=(ROWS, 1))
     model = FlowDensity(max_steps=10, architectures=()).fit(counts)
     assert np.exp(model.score_samples(np.arange(1, 600)[:, None])).sum() == pytest.approx(1.0, abs=1e-2)
+    around_50 = np.abs(np.rint(np.random.default_rng(1).normal(50, 25, (ROWS, 1))))
+    atom = np.where(counts % 3 == 0, 50, around_50)
+    model = FlowDensity(max_steps=10, architectures=()).fit(atom)
+    assert model.plan_.modelled[0].atoms == (50.0,)
+    assert np.exp(model.score_samples(np.arange(-200, 800.0)[:, None])).sum() == pytest.approx(1.0, abs=5e-3)
+    hours = FlowDensity(max_steps=10, architectures=(), kinds={"x0": "period:0:24"}).fit(counts % 24)
+    assert np.exp(hours.score_samples(np.arange(24)[:, None])).sum() == pytest.approx(1.0, abs=5e-3)
 
 
 def test_a_row_that_cannot_be_scores_minus_infinity(mixed: FlowDensity) -> None:

@@ -16,7 +16,7 @@ from pushforward.error_messages import did_you_mean
 from pushforward.errors import DataError, OptionError, ShapeError
 from pushforward.estimators.columns.arrow_types import is_number, is_time, plain, to_numbers
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.columns.tables import Table, read_table
+from pushforward.estimators.columns.tables import Table, read_table, taken
 from pushforward.estimators.encoded import EncodedRows
 
 
@@ -49,8 +49,7 @@ def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator, copie
     if copies == 1 or not dequantised(plan, table):
         return rows.repeat(copies)
     places = np.repeat(np.arange(table.rows), copies)
-    columns = {name: column.take(places) for name, column in table.columns.items()}
-    return plan.encode(replace(table, columns=columns, rows=len(places)), generator=generator, partial=True)
+    return plan.encode(taken(table, places), generator=generator, partial=True)
 
 
 def dequantised(plan: ColumnPlan, table: Table) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow
 import pyarrow.compute as compute
 import torch
@@ -12,7 +13,7 @@ import torch
 from pushforward.estimators.columns.arrow_types import plain
 from pushforward.estimators.columns.column import missing_cells
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.columns.tables import Table, taken
 from pushforward.estimators.encoded import UNKNOWN, EncodedRows
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.possible_cells import possible_cells
@@ -26,14 +27,15 @@ def filled(
 ) -> list[dict[str, Any]]:
     """``draws`` versions of the table with its gaps filled, as Arrow arrays by name; other cells stay as they are."""
     table = _with_sources(plan, _with_types(plan, table))
-    rows = _without_gaps(plan, plan.encode(possible_cells(plan, table), generator=generator, partial=True))
+    possible = possible_cells(plan, table)
+    rows = _without_gaps(plan, plan.encode(possible, places=plan.middles, partial=True))
     needed = (rows.states == UNKNOWN).any(1)
-    complete = rows.take(needed)
-    parts = [_drawn(plan, model, rows.take(block), draws, generator) for block in needed.nonzero()[:, 0].split(_BLOCK)]
+    blocks = [taken(possible, block.numpy()) for block in needed.nonzero()[:, 0].split(_BLOCK)]
+    parts = [_drawn(plan, model, block, draws, generator) for block in blocks]
     tables = []
     for draw in range(draws):
         states, values = rows.states.clone(), rows.values.clone()
-        if len(complete):
+        if needed.any():
             states[needed] = torch.cat([part[draw].states for part in parts])
             values[needed] = torch.cat([part[draw].values for part in parts])
         decoded = plan.decode(EncodedRows.of(states, values), library="pyarrow")
@@ -64,13 +66,18 @@ def _with_sources(plan: ColumnPlan, table: Table) -> Table:
 
 
 def _drawn(
-    plan: ColumnPlan, model: TableModel, rows: EncodedRows, draws: int, generator: torch.Generator
+    plan: ColumnPlan, model: TableModel, table: Table, draws: int, generator: torch.Generator
 ) -> list[EncodedRows]:
-    """One completion of the rows for each draw, resampled from weighted proposals."""
+    """One completion of the rows for each draw, resampled from weighted proposals.
+
+    Each proposal has known integers and dates at another place within their cells.
+    """
     count = _PROPOSALS * draws
-    weighted = model.draws_given(rows, count, generator, allowed=_without_gap_states(plan))
+    copies = taken(table, np.repeat(np.arange(table.rows), count))
+    given = _without_gaps(plan, plan.encode(copies, generator=generator, partial=True))
+    weighted = model.draws_given(given, count, generator, allowed=_without_gap_states(plan), repeated=True)
     chosen = torch.multinomial(weighted.log_weights.exp(), draws, replacement=True, generator=generator)
-    first = torch.arange(len(rows)) * count
+    first = torch.arange(table.rows) * count
     return [weighted.rows.take(first + chosen[:, draw]) for draw in range(draws)]
 
 

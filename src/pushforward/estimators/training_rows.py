@@ -12,7 +12,7 @@ from torch import Tensor
 from pushforward.array_types import Array
 from pushforward.errors import DataError, ShapeError
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.columns.tables import Table, taken
 from pushforward.estimators.encoded import EncodedRows, joined
 from pushforward.evaluation.fit_quality.resampling import systematic
 
@@ -75,7 +75,7 @@ def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | No
         used = np.flatnonzero(weights > 0)
         if not len(used):
             raise DataError("every row has the weight 0; at least one row above 0 is needed")
-        plans, weights = [(plan, _take(table, used)) for plan, table in plans], _scaled(weights[used])
+        plans, weights = [(plan, taken(table, used)) for plan, table in plans], _scaled(weights[used])
     parts = [plan.encode(table, places=plan.middles) for plan, table in plans]
     _refuse_impossible(plans, parts)
     content = np.concatenate([np.concatenate([p.states.numpy().astype(float), p.values.numpy()], 1) for p in parts], 1)
@@ -84,7 +84,7 @@ def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | No
     copies = _copies([plan for plan, _ in plans], parts, first, sums)
     chosen = np.repeat(first, copies)
     generator = torch.Generator().manual_seed(seed)
-    drawn = [plan.encode(_take(table, chosen), generator=generator) for plan, table in plans]
+    drawn = [plan.encode(taken(table, chosen), generator=generator) for plan, table in plans]
     weight, repeats = (torch.from_numpy(np.repeat(x / copies, copies)) for x in (sums, np.bincount(inverse)))
     return TrainingRows(beside(drawn), weight, len(first), repeats)
 
@@ -116,7 +116,7 @@ def counted(table: Table, weights: Array | None) -> Table:
         return table
     whole = bool((weights == np.floor(weights)).all()) and weights.sum() <= _COUNTED
     places = np.repeat(np.arange(table.rows), weights.astype(int)) if whole else np.flatnonzero(weights > 0)
-    return _take(table, places)
+    return taken(table, places)
 
 
 def _scaled(weights: Array) -> Array:
@@ -126,11 +126,6 @@ def _scaled(weights: Array) -> Array:
     """
     total = weights.sum()
     return weights if total >= (1 - _ROUNDING) * len(weights) else weights * (total / (weights**2).sum())
-
-
-def _take(table: Table, places: Array) -> Table:
-    columns = {name: column.take(places) for name, column in table.columns.items()}
-    return replace(table, columns=columns, rows=len(places))
 
 
 def _distinct(content: Array) -> tuple[Array, Array]:

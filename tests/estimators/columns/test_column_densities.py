@@ -4,12 +4,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
+from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.encoded import EncodedRows
 
 RNG = np.random.default_rng(1)
 N = 2_000
+
+WHOLE = RNG.integers(0, 200, N)
+AROUND_50 = np.rint(RNG.normal(50, 12, N)).astype(int)
 
 # A column, its hint, and the points between which its density is integrated.
 CONTINUOUS: dict[str, tuple[Any, str | None, Any]] = {
@@ -26,6 +32,17 @@ INTEGERS: dict[str, tuple[Any, Any]] = {
     "integers": (RNG.integers(-300, 300, N), np.arange(-5_000, 5_000)),
     "counts": (RNG.geometric(0.01, N), np.arange(0, 40_000)),
     "floats": (RNG.poisson(100, N).astype(float), np.arange(0, 10_000)),
+    "an atom among them": (np.where(WHOLE % 4 == 0, 50, AROUND_50), np.arange(-500, 2_000)),
+    "two atoms side by side": (np.where(WHOLE % 4 == 0, 50 + WHOLE % 8 // 4, AROUND_50), np.arange(-500, 2_000)),
+    "an atom below a cap": (np.where(WHOLE % 4 == 0, 50, np.minimum(AROUND_50, 65)), np.arange(-500, 2_000)),
+    "near zero": (np.abs(np.rint(RNG.normal(60, 30, N))).astype(int), np.arange(-500, 2_000)),
+    "near the ends of their type": (RNG.integers(0, 256, N).astype(np.uint8), np.arange(-500, 2_000)),
+}
+PERIODIC: dict[str, tuple[Any, Any, str]] = {
+    "an even angle": (RNG.uniform(0, 360, N), np.linspace(0, 360, 20_001), "period:0:360"),
+    "an angle": (RNG.vonmises(3, 2, N) % (2 * np.pi), np.linspace(-1, 2 * np.pi - 1, 20_001), f"period:0:{2 * np.pi}"),
+    "hours": (RNG.integers(0, 24, N), np.arange(24), "period:0:24"),
+    "months": (RNG.choice([12, 1, 2, 3, 7], N), np.arange(1, 13), "period:1:13"),
 }
 
 
@@ -52,6 +69,39 @@ def test_the_probabilities_of_integers_sum_to_one(name: str) -> None:
     plan = ColumnPlan.guess({"x": column})
     assert plan.columns[0].kind.label == "integer"
     assert scores(plan, points, draws=20).sum() == pytest.approx(1, abs=1e-2)
+
+
+@pytest.mark.parametrize("name", PERIODIC)
+def test_the_density_of_one_turn_integrates_to_one(name: str) -> None:
+    column, points, hint = PERIODIC[name]
+    plan = ColumnPlan.guess({"x": column}, {"x": hint})
+    whole = points.dtype.kind == "i"
+    density = scores(plan, points, draws=20 if whole else 1)
+    total = density.sum() if whole else np.trapezoid(density, points)
+    assert total == pytest.approx(1, abs=1e-2 if whole else 2e-3)
+
+
+def test_a_value_with_a_mass_of_its_own_is_drawn_from_its_mass_alone() -> None:
+    plan = ColumnPlan.guess({"x": INTEGERS["an atom among them"][0]})
+    assert plan.columns[0].atoms == (50,)
+    line = torch.linspace(-4, 4, 5_001).double()[:, None]
+    drawn = plan.decode(EncodedRows.of(torch.zeros(5_001, 1, dtype=torch.long), line))["x"]
+    assert 50 not in drawn
+    assert {49, 51} <= set(drawn)
+    assert (np.diff(drawn) >= 0).all()
+
+
+def test_a_softplus_bound_leaves_numbers_far_from_it_as_they_are() -> None:
+    interval = Interval(low=-0.5, form="softplus", scale=3.0)
+    x = np.array([-0.499, 0.0, 2.5, 100.0, 2.0**50])
+    points, log_slopes = interval.encode(x)
+    assert points[-1] == x[-1]
+    assert log_slopes[-1] == 0
+    np.testing.assert_allclose(interval.decode(points), x, rtol=1e-12)
+    upper = Interval(high=0.5, form="softplus", scale=3.0).encode(-x)
+    np.testing.assert_allclose(upper, (-points, log_slopes))
+    with pytest.raises(ValueError, match="one bound"):
+        Interval(low=0.0, high=1.0, form="softplus")
 
 
 def test_a_density_that_is_finite_at_a_bound_gets_normal_tails() -> None:

@@ -7,13 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from pushforward.array_types import Array
+from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.standard import Standard
 
 
 class Circle(NamedTuple):
     """The numbers from ``low``, a ``period`` long, as distances from ``cut`` in units ``unit``.
 
-    step: the distance of two numbers, None for any number.
+    step: the distance of two numbers, None for any number. interval: of the distances, with a map to the real line.
 
     >>> import numpy as np
     >>> start, ends = Circle(0.0, 24.0, 3.5, Standard(location=0.0, scale=1.0), 1.0).arc(np.array([0.0, 6.5]))
@@ -26,6 +27,7 @@ class Circle(NamedTuple):
     cut: float
     unit: Standard
     step: float | None
+    interval: Interval = Interval()
 
     @property
     def first(self) -> float:
@@ -41,7 +43,8 @@ class Circle(NamedTuple):
 
     def encode(self, x: Array, turns: int) -> Array:
         """The encoded values of points ``x: (N,)``, a number of turns away."""
-        return self.unit.encode(x - self.cut + turns * self.period)[0]
+        distances = self.interval.inside(x - self.cut + turns * self.period, np.float64)
+        return self.unit.encode(self.interval.encode(distances)[0])[0]
 
     def nearest(self, x: Array) -> Array:
         """The numbers nearest to points ``x`` of the circle."""

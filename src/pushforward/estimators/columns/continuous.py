@@ -19,7 +19,7 @@ from pushforward.estimators.columns.standard import Finite
 
 # Integers of this size are exact in double precision.
 _MOST_CELLS = 2.0**52
-MAX_KNOWN = 1_000
+MAX_KNOWN, MAX_SKIPPED = 1_000, 20
 
 Step = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -95,9 +95,10 @@ class Bounded(Continuous):
 class Grid(Continuous):
     """Values ``offset + k * step``, such as integers, made continuous by uniform noise of half a step to each side.
 
-    least: the smallest possible value, to which decoded values are raised. interval: bounds half a step from a value,
-    with a map to the real line. digits: decimal places to which values were rounded after they were scaled.
-    known: such values of the training table, which are given back exactly.
+    interval: bounds half a step from a value, with a map to the real line. skipped: numbers k in the interval, in
+    ascending order, of values with a mass of their own; the others close up, so that the line has no cell without
+    probability. least: the smallest possible value, to which decoded values are raised. digits: decimal places to which
+    values were rounded after they were scaled. known: such values of the training table, which are given back exactly.
     """
 
     kind: Literal["integer"] = "integer"
@@ -107,6 +108,7 @@ class Grid(Continuous):
     known: Annotated[tuple[Finite, ...], Field(max_length=MAX_KNOWN)] = ()
     least: Finite | None = None
     interval: Interval = Interval()
+    skipped: Annotated[tuple[int, ...], Field(max_length=MAX_SKIPPED)] = ()
 
     @property
     def noisy(self) -> bool:
@@ -126,16 +128,25 @@ class Grid(Continuous):
             f"a multiple of {self.step:g}" if self.offset == 0 else f"{self.offset:g} plus a multiple of {self.step:g}"
         )
         base = "a whole number" if self.step == 1 else multiple
-        if not self.interval.open:
-            return f"{base} {self.interval}"
-        return base if self.least is None else f"{base}, at least {self.least:g}"
+        low, high = self._ends
+        low = self.least if low is None else low
+        ends = ("" if low is None else f" from {low:g}") + ("" if high is None else f" up to {high:g}")
+        return base + ends
 
-    @field_validator("known")
+    @property
+    def _ends(self) -> tuple[float | None, float | None]:
+        """The least and the largest value of the interval, None where it has no bound."""
+        low, high = self.interval.low, self.interval.high
+        least = None if low is None else float(self._numbers(np.ceil(self._cells(low + self.step * 1e-6))))
+        most = None if high is None else float(self._numbers(np.floor(self._cells(high - self.step * 1e-6))))
+        return least, most
+
+    @field_validator("known", "skipped")
     @classmethod
-    def _ascending(cls, known: tuple[float, ...]) -> tuple[float, ...]:
-        if any(first >= second for first, second in pairwise(known)):
-            raise OptionError("known values in ascending order expected")
-        return known
+    def _ascending(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if any(first >= second for first, second in pairwise(values)):
+            raise OptionError("values in ascending order expected")
+        return values
 
     @property
     def _coarse(self) -> bool:
@@ -146,6 +157,15 @@ class Grid(Continuous):
     def _rounding(self) -> float:
         """The distance from the grid, in steps, that is taken for rounding."""
         return 1e-6 if self.offset == 0 else 0.05
+
+    def numbers_among(self, values: Array) -> tuple[int, ...]:
+        """The numbers k of those of some values that are on the grid and inside the interval."""
+        possible = self.to_line(pyarrow.array(values), np.full(len(values), 0.5))[2]
+        return tuple(np.unique(np.rint(self._cells(values[possible]))).astype(np.int64).tolist())
+
+    def squeezed(self, x: Array) -> Array:
+        """Values of the grid moved down by the cells that are skipped below them."""
+        return np.asarray(x - self.step * np.searchsorted(self.skipped, np.rint(self._cells(x))))
 
     def _cells(self, x: Any) -> Any:
         return (x - self.offset) / self.step if self._coarse else x * np.rint(1 / self.step)
@@ -174,19 +194,25 @@ class Grid(Continuous):
         centres = np.where(possible, np.rint(cells), 0)
         moved = self.offset * self._coarse + (centres + noise - 0.5) * self.step
         points, log_slopes = np.zeros(len(x)), np.zeros(len(x))
-        safe = self.interval.inside(moved, np.float64)
-        points[possible], log_slopes[possible] = self.interval.encode(safe[possible])
+        possible &= ~np.isin(centres, self.skipped)
+        safe = self.closed_up.inside(moved - self.step * np.searchsorted(self.skipped, centres), np.float64)
+        points[possible], log_slopes[possible] = self.closed_up.encode(safe[possible])
         return points, log_slopes, possible
 
+    @property
+    def closed_up(self) -> Interval:
+        """The interval without the cells that are skipped."""
+        if self.interval.high is None or not self.skipped:
+            return self.interval
+        return self.interval.model_copy(update={"high": self.interval.high - self.step * len(self.skipped)})
+
     def from_line(self, points: Array, arrow: Any) -> Any:
-        cells = np.rint(self._cells(self.interval.inside(self.interval.decode(points), np.float64)))
+        cells = np.rint(self._cells(self.closed_up.inside(self.closed_up.decode(points), np.float64)))
+        ranks = np.asarray(self.skipped) - np.arange(len(self.skipped))
+        cells = cells + np.searchsorted(ranks, cells, side="right")
         x = self._numbers(np.clip(cells, -_MOST_CELLS, _MOST_CELLS))
-        if self.interval.low is not None:
-            x = np.maximum(x, self._numbers(np.ceil(self._cells(self.interval.low + self.step * 1e-6))))
-        if self.interval.high is not None:
-            x = np.minimum(x, self._numbers(np.floor(self._cells(self.interval.high - self.step * 1e-6))))
-        if self.least is not None:
-            x = np.maximum(x, self.least)
+        for bound, nearer in zip((*self._ends, self.least), (np.maximum, np.minimum, np.maximum), strict=True):
+            x = x if bound is None else nearer(x, bound)
         return from_numbers(x + 0.0, arrow)  # + 0.0: no negative zero
 
 
@@ -194,7 +220,8 @@ class Periodic(Continuous):
     """A number on a circle from ``low`` to ``high``, cut open at its emptiest place.
 
     Across the cut the density is equal on both sides only as far as both are near zero. step: the width of the cells
-    of integers, which are dequantised.
+    of integers, which are dequantised. interval: of the distances from the cut, one period long, with a map to the real
+    line, so that no probability lies beyond the circle.
     """
 
     kind: Literal["periodic"] = "periodic"
@@ -202,6 +229,7 @@ class Periodic(Continuous):
     high: Finite
     cut: Finite
     step: Step | None = None
+    interval: Interval = Interval()
 
     @model_validator(mode="after")
     def _ordered(self) -> Periodic:
@@ -219,11 +247,11 @@ class Periodic(Continuous):
 
     @property
     def circle(self) -> Circle:
-        return Circle(self.low, self.high - self.low, self.cut, self.unit, self.step)
+        return Circle(self.low, self.high - self.low, self.cut, self.unit, self.step, self.interval)
 
     @property
     def treatment(self) -> str:
-        return f"circle cut open at {self.cut:.4g}"
+        return f"circle cut open at {self.cut:.4g}" + ("" if self.interval.open else f", {self.interval.map_name}")
 
     @property
     def expected(self) -> str:
@@ -235,10 +263,11 @@ class Periodic(Continuous):
         x = np.where(possible, x, self.low)
         if self.step is not None:
             x = x + self.step * (noise - 0.5)
-        return np.mod(x - self.cut, self.high - self.low), np.zeros(len(x)), possible
+        distances = self.interval.inside(np.mod(x - self.cut, self.high - self.low), np.float64)
+        return *self.interval.encode(distances), possible
 
     def from_line(self, points: Array, arrow: Any) -> Any:
-        x = points + self.cut
+        x = self.interval.decode(points) + self.cut
         if self.step is not None:
             x = np.rint(x / self.step) * self.step
         period = self.high - self.low

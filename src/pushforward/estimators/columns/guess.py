@@ -145,7 +145,8 @@ def _numeric(content: Content, hint: Hint, numbered: bool) -> Column:
         return _left_out(content, words, RowNumber(start=int(distinct.values[0]), index=index))
     whole_type = pyarrow.types.is_integer(content.array.type) or pyarrow.types.is_boolean(content.array.type)
     single = pyarrow.types.is_float32(content.array.type) or pyarrow.types.is_float16(content.array.type)
-    guess = numeric_kind(content.name, distinct, hint, whole_type=whole_type, single=single)
+    limits = _limits(content.array.type) if whole_type else None
+    guess = numeric_kind(content.name, distinct, hint, limits=limits, single=single)
     reason = guess.reason + _gaps(content)
     kind = guess.kind
     if isinstance(kind, Category) and whole_type:
@@ -154,6 +155,14 @@ def _numeric(content: Content, hint: Hint, numbered: bool) -> Column:
     return ModelledColumn(
         name=content.name, type=content.type, kind=kind, atoms=guess.atoms, gaps=content.gaps > 0, reason=reason
     )
+
+
+def _limits(arrow: Any) -> tuple[float, float]:
+    """The least and the largest number of a type of integers, or of booleans; infinite where float64 rounds it."""
+    if pyarrow.types.is_boolean(arrow):
+        return 0.0, 1.0
+    limits = np.iinfo(arrow.to_pandas_dtype())
+    return float(limits.min) if limits.bits < 64 else -np.inf, float(limits.max) if limits.bits < 64 else np.inf
 
 
 def _numbers_rows(content: Content, numbers: Array, distinct: Distinct) -> tuple[bool, str] | None:

@@ -12,6 +12,8 @@ from pushforward.array_types import Array
 from pushforward.errors import OptionError
 from pushforward.estimators.columns.standard import Finite, Strict
 
+# Widths from the bound beyond which the softplus function is the identity in double precision.
+_FAR = 40.0
 _LOG_ROOT = 0.5 * float(np.log(2 * np.pi))
 # The least distance from a bound, in widths, of which the probit is finite in double precision.
 _LEAST_MARGIN = 1e-290
@@ -24,6 +26,8 @@ class Interval(Strict):
     form: ``"log"`` for the logarithm of the distance to one bound and the logit between two. ``"probit"`` for the
     normal quantile of the probability under the uniform distribution between two bounds, or under the exponential
     distribution of mean ``scale`` from one: a density that is finite at a bound gets a normal tail there.
+    ``"softplus"``, for one bound, for the inverse of the softplus function of width ``scale``, which is the identity
+    far from the bound.
 
     >>> import numpy as np
     >>> points, log_slopes = Interval(low=0.0).encode(np.array([1.0, 2.0]))
@@ -33,13 +37,15 @@ class Interval(Strict):
 
     low: Finite | None = None
     high: Finite | None = None
-    form: Literal["log", "probit"] = "log"
+    form: Literal["log", "probit", "softplus"] = "log"
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Interval:
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise OptionError(f"bounds in ascending order expected, got {self.low:g} and {self.high:g}")
+        if self.form == "softplus" and (self.low is None) == (self.high is None):
+            raise OptionError("the softplus form has one bound")
         return self
 
     def contains(self, x: Array) -> Array:
@@ -50,7 +56,8 @@ class Interval(Strict):
 
     def encode(self, x: Array) -> tuple[Array, Array]:
         """Points on the real line and log-slopes of ``x`` inside the interval, ``(N,)`` each."""
-        return self._encode_probit(x) if self.form == "probit" else self._encode_log(x)
+        forms = {"log": self._encode_log, "probit": self._encode_probit, "softplus": self._encode_softplus}
+        return forms[self.form](x)
 
     def _encode_log(self, x: Array) -> tuple[Array, Array]:
         below = None if self.low is None else np.log(x - self.low)
@@ -76,10 +83,25 @@ class Interval(Strict):
         slopes = points**2 / 2 + _LOG_ROOT - times - np.log(self.scale)
         return np.asarray(points if self.low is not None else -points), np.asarray(slopes)
 
+    def _encode_softplus(self, x: Array) -> tuple[Array, Array]:
+        bound, sign = self._bound
+        t = sign * (x - bound) / self.scale
+        # Within one width of the bound log(expm1(t)), farther away t + log(1 - exp(-t)): neither overflows.
+        short = np.minimum(t, 1.0)
+        away = np.where(t < 1.0, np.log(np.expm1(short)), t + np.log1p(-np.exp(-np.maximum(t, 1.0))))
+        points = np.where(t > _FAR, x, bound + sign * self.scale * away)
+        return points, np.asarray(-np.log(-np.expm1(-t)))
+
+    @property
+    def _bound(self) -> tuple[float, float]:
+        """The one bound, and 1 for a lower or -1 for an upper one."""
+        return (self.low, 1.0) if self.low is not None else (self.high or 0.0, -1.0)
+
     def decode(self, points: Array) -> Array:
         """The inverse of `encode`."""
+        forms = {"log": self._decode_log, "probit": self._decode_probit, "softplus": self._decode_softplus}
         with np.errstate(over="ignore"):
-            x = self._decode_probit(points) if self.form == "probit" else self._decode_log(points)
+            x = forms[self.form](points)
         return np.asarray(np.clip(x, -_UNBOUNDED, _UNBOUNDED))
 
     def _decode_log(self, points: Array) -> Array:
@@ -96,6 +118,11 @@ class Interval(Strict):
         if self.low is not None:
             return np.asarray(self.low - self.scale * log_ndtr(-points))
         return points if self.high is None else np.asarray(self.high + self.scale * log_ndtr(points))
+
+    def _decode_softplus(self, points: Array) -> Array:
+        bound, sign = self._bound
+        t = sign * (points - bound) / self.scale
+        return np.where(t > _FAR, points, bound + sign * self.scale * np.logaddexp(0.0, t))
 
     @property
     def _width(self) -> float:
@@ -127,7 +154,7 @@ class Interval(Strict):
         if self.open:
             return "identity"
         if None in (self.low, self.high):
-            return "log" if self.form == "log" else "probit of exponential"
+            return {"log": "log", "probit": "probit of exponential", "softplus": "softplus"}[self.form]
         return "logit" if self.form == "log" else "probit"
 
     def __str__(self) -> str:

@@ -18,6 +18,9 @@ from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.kinds import Kind
 from pushforward.estimators.columns.standard import Distinct, Standard
 
+# The least and the largest number of a type.
+Limits = tuple[float, float]
+
 _LARGEST = 1e300
 # Rows enough to say that a quantity is bounded, and the gain in nats a row of a map that says so.
 _ENOUGH, _GAIN = 100, 0.1
@@ -25,6 +28,10 @@ _ENOUGH, _GAIN = 100, 0.1
 _SAMPLE = 10_000
 # Cells of a grid whose width matters to the scale.
 _COARSE = 40
+# Pairs of deviations between the values and a limit of their type that bounds them.
+_NEAR = 2.0
+# Widths of the softplus function, in deviations of the values.
+_WIDTHS = (0.25, 0.5, 1.0)
 # Deviations from the median of a value that is named.
 _WILD = 1_000
 _FEW_INTEGERS, _FEW_NUMBERS = 40, 20
@@ -39,24 +46,24 @@ class NumericGuess:
     reason: str
 
 
-def numeric_kind(name: str, distinct: Distinct, hint: Hint, *, whole_type: bool, single: bool) -> NumericGuess:
-    """The kind of a column with these values. whole_type, single: whether its type is of integers, or of float32."""
+def numeric_kind(name: str, distinct: Distinct, hint: Hint, *, limits: Limits | None, single: bool) -> NumericGuess:
+    """The kind of a column with these values. limits: of its type, if that is of integers; single: if it is float32."""
     finite = np.isfinite(distinct.values)
     if (np.abs(distinct.values[finite]) > _LARGEST).any():
         raise DataError(f"column {name!r} has a value beyond {_LARGEST:g}; give it in a larger unit")
     if not finite.any():
         raise DataError(f"column {name!r} has no finite number; leave it out with ignore, or make its values gaps")
-    few = hint.word == "" and not hint.atoms and finite.all() and _few(distinct, whole_type)
+    few = hint.word == "" and not hint.atoms and finite.all() and _few(distinct, limits)
     if few:
         word = "whole numbers" if _whole(distinct.values) else "different values"
         reason = f"{len(distinct)} {word} in {distinct.rows:,} rows"
         return NumericGuess(Category(labels=tuple(distinct.values.tolist())), (), reason)
-    atoms = find_atoms(distinct, hint, whole_type)
+    atoms = find_atoms(distinct, hint, limits is not None)
     rest = distinct.where(~np.isin(distinct.values, atoms))
     said = share_of_atoms(distinct, atoms)
     if not len(rest):
         return NumericGuess(Category(labels=tuple(distinct.values[finite].tolist())), _infinite(distinct), "few values")
-    kind, reason = _rest(name, rest, atoms, hint, whole_type, single)
+    kind, reason = _rest(name, rest, atoms, hint, limits, single)
     return NumericGuess(kind, atoms, reason + said)
 
 
@@ -68,26 +75,26 @@ def _whole(values: Array) -> bool:
     return bool((values == np.floor(values)).all())
 
 
-def _few(distinct: Distinct, whole_type: bool) -> bool:
+def _few(distinct: Distinct, limits: Limits | None) -> bool:
     """Whether a table of probabilities describes the values: they are few, each has rows enough, and none is new.
 
     Where a value has one row only, or the ends few, other rows will have values that this table lacks.
     """
     count, rows = len(distinct), distinct.rows
     complete = distinct.counts.min() > 1 and min(distinct.counts[0], distinct.counts[-1]) >= 3
-    if whole_type or _whole(distinct.values):
+    if limits or _whole(distinct.values):
         return (count <= 5 and rows >= 2 * count) or (count <= _FEW_INTEGERS and rows >= 8 * count and complete)
     return (count == 2 and rows >= 6) or (count <= _FEW_NUMBERS and rows >= 20 * count and complete)
 
 
 def _rest(
-    name: str, rest: Distinct, atoms: tuple[float, ...], hint: Hint, whole_type: bool, single: bool
+    name: str, rest: Distinct, atoms: tuple[float, ...], hint: Hint, limits: Limits | None, single: bool
 ) -> tuple[Kind, str]:
     """The kind of the values that are no atoms, and the reason."""
     if hint.word == "period" and hint.low is not None and hint.high is not None:
-        return _periodic(rest, hint.low, hint.high, whole_type)
-    said = whole_type or hint.word == "integer"
-    grid = whole_steps(rest) if whole_type and not hint.word else Steps(1.0) if said else None
+        return _periodic(rest, hint.low, hint.high, limits)
+    said = limits is not None or hint.word == "integer"
+    grid = whole_steps(rest) if limits and not hint.word else Steps(1.0) if said else None
     if hint.word == "integer" and not _whole(rest.values):
         value = rest.values[rest.values != np.floor(rest.values)][0]
         raise DataError(f"column {name!r} has {value:g}, where the kind {hint.text} takes whole numbers")
@@ -96,9 +103,9 @@ def _rest(
     if hint.word == "real":
         return Real(unit=Standard.of(rest)), "as you said"
     interval, reason = _interval(name, rest, atoms, hint, None if grid is None else grid.step)
-    interval = suited(interval, rest)
     if grid is not None:
-        return _grid(rest, grid, interval, reason, whole_type)
+        return _grid(rest, grid, atoms, interval, reason, limits)
+    interval = suited(interval, rest)
     if interval.open:
         unit = Standard.of(rest)
         reason = "numbers" if unit.tail is None else "numbers with a heavy tail" + _wild(rest, unit)
@@ -120,16 +127,21 @@ def _wild(rest: Distinct, unit: Standard) -> str:
     return f"; wild: {rest.values[farthest]:g}, {deviations[farthest]:.1g} deviations from the median{more}"
 
 
-def _periodic(rest: Distinct, low: float, high: float, whole_type: bool) -> tuple[Kind, str]:
+def _periodic(rest: Distinct, low: float, high: float, limits: Limits | None) -> tuple[Kind, str]:
     period = high - low
     turned = Distinct.of(np.repeat(low + np.mod(rest.values - low, period), rest.counts))
     gaps = np.diff(np.append(turned.values, turned.values[0] + period))
     widest = int(np.argmax(gaps))
+    step = 1.0 if limits else None
     cut = low + (turned.values[widest] + gaps[widest] / 2 - low) % period
+    if step is not None:
+        cut = float(np.floor(cut / step) * step) + step / 2  # between two cells
     line = np.mod(turned.values - cut, period)
     order = np.argsort(line)
-    unit = Standard.of(Distinct(line[order], turned.counts[order]))
-    kind = Periodic(low=low, high=high, cut=float(cut), step=1.0 if whole_type else None, unit=unit)
+    distances = Distinct(line[order], turned.counts[order])
+    interval = suited(Interval(low=0.0, high=period), distances)
+    unit = Standard.of(_on_line(distances, interval, step))
+    kind = Periodic(low=low, high=high, cut=float(cut), step=step, interval=interval, unit=unit)
     return kind, f"as you said; the widest empty arc is {gaps[widest]:.3g}"
 
 
@@ -174,6 +186,10 @@ def suited(interval: Interval, rest: Distinct) -> Interval:
     """The interval with the form of the map that makes the values closer to normal."""
     if interval.open:
         return interval
+    if interval.form == "softplus":
+        width = Standard.of(rest).scale
+        widths = (interval.model_copy(update={"scale": max(part * width, interval.scale)}) for part in _WIDTHS)
+        return max(widths, key=lambda form: _normality(form, rest))
     distance = 1.0
     if interval.high is None or interval.low is None:
         edge = interval.low if interval.high is None else interval.high
@@ -221,17 +237,46 @@ def _positive(rest: Distinct, shift: float) -> str:
     return ""
 
 
-def _grid(rest: Distinct, grid: Steps, interval: Interval, reason: str, whole_type: bool) -> tuple[Kind, str]:
-    spread = rest.spread(grid.step) if len(rest) <= _COARSE else rest
-    points, _ = interval.encode(spread.values)
-    least = 0.0 if rest.values[0] >= 0 and grid.offset == 0 else None
+def _grid(
+    rest: Distinct, grid: Steps, atoms: tuple[float, ...], interval: Interval, reason: str, limits: Limits | None
+) -> tuple[Kind, str]:
+    interval = _closed(interval, rest, grid, limits)
+    known = tuple(rest.values.tolist()) if grid.offset and len(rest) <= MAX_KNOWN else ()
+    kind = Grid(**grid._asdict(), known=known, interval=interval, unit=Standard.of(rest))
+    kind = kind.model_copy(update={"skipped": kind.numbers_among(np.asarray(atoms))})
+    squeezed = Distinct(kind.squeezed(rest.values), rest.counts)
+    form = {"form": (best := suited(kind.closed_up, squeezed)).form, "scale": best.scale}
+    kind = kind.model_copy(update={"interval": interval.model_copy(update=form)})
+    kind = kind.model_copy(update={"unit": Standard.of(_on_line(squeezed, kind.closed_up, grid.step))})
     if grid.step == 1:
-        base = "type integer" if whole_type else "all whole numbers"
+        base = "type integer" if limits else "all whole numbers"
     elif grid.step > 1 and grid.step == np.floor(grid.step) and grid.offset == 0:
         base = f"all multiples of {grid.step:,.0f}"
     else:
         base = f"repeated values at steps of {grid.step:.4g}"
-    unit = Standard.of(Distinct(points, spread.counts))
-    known = tuple(rest.values.tolist()) if grid.offset and len(rest) <= MAX_KNOWN else ()
-    kind = Grid(**grid._asdict(), known=known, least=least, interval=interval, unit=unit)
     return kind, f"{base}, {len(rest):,} different" + (f"; {reason}" if reason else "")
+
+
+def _closed(interval: Interval, rest: Distinct, grid: Steps, limits: Limits | None) -> Interval:
+    """The interval with the bounds of numbers that cannot be negative, and those of a type that the values come near.
+
+    limits: of a type of integers.
+    """
+    low, high, half = interval.low, interval.high, grid.step / 2
+    below, above = rest.quantiles((0.16, 0.84))
+    near = _NEAR * (above - below)
+    if limits is not None and high is None and limits[1] <= rest.values[-1] + near:
+        high = limits[1] + 0.5
+    if limits is not None and low is None and limits[0] >= rest.values[0] - near:
+        low = limits[0] - 0.5
+    if low is None and rest.values[0] >= 0 and grid.offset == 0:
+        low = -half
+        if high is None:
+            return Interval(low=low, form="softplus", scale=half)
+    return Interval(low=low, high=high)
+
+
+def _on_line(distinct: Distinct, interval: Interval, step: float | None) -> Distinct:
+    """The encoded values, those of few cells spread over them."""
+    spread = distinct.spread(step) if step is not None and len(distinct) <= _COARSE else distinct
+    return Distinct(interval.encode(spread.values)[0], spread.counts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow
 import pyarrow.compute as compute
 from pydantic import Field
 
+from pushforward.array_types import Array
 from pushforward.errors import DataError, ShapeError
 from pushforward.estimators.columns.arrow_types import is_text
 from pushforward.estimators.columns.standard import Strict
@@ -44,6 +45,12 @@ class Table:
     columns: Mapping[str, Any]
     rows: int
     origin: Origin
+
+
+def taken(table: Table, places: Array) -> Table:
+    """The rows numbered ``places``, in that order."""
+    columns = {name: column.take(places) for name, column in table.columns.items()}
+    return replace(table, columns=columns, rows=len(places))
 
 
 def read_table(table: Any, names: Sequence[str] | None = None) -> Table:

@@ -142,9 +142,11 @@ class TableModel:
         if self.conditional or (self._empty(repeated) and not allowed):
             return self.blend.draw(repeated, generator), torch.zeros(len(repeated), dtype=torch.float64)
         rows, log_q = self.chain.draw(repeated, generator, allowed=allowed)
+        # Places within the cell of a known integer count by their density in the units of the table.
+        known = repeated.jacobian()
         proposer = next((member for member in self.blend.members if member.proposes), None)
         if proposer is None or allowed:
-            return rows, self.log_prob(rows).total - log_q
+            return rows, self.log_prob(rows).total + known - log_q
         # A random half comes from a member whose conditional distributions are exact. The density of both proposals
         # together weighs every draw, so that each covers where the other fails.
         theirs = torch.rand(len(rows), generator=generator) < 0.5
@@ -153,7 +155,7 @@ class TableModel:
         places = torch.arange(len(rows))
         rows = joined([rows.take(~theirs), other]).take(torch.cat([places[~theirs], places[theirs]]).argsort())
         both = torch.logaddexp(log_q, proposer.log_proposed(rows, repeated)) - math.log(2)
-        return rows, self.log_prob(rows).total - both
+        return rows, self.log_prob(rows).total + known - both
 
     def _empty(self, given: EncodedRows) -> bool:
         return bool((given.states == UNKNOWN).all())
