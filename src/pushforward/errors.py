@@ -68,3 +68,7 @@ class UninitialisedWarning(UserWarning):
 
 class DegenerateDataWarning(UserWarning):
     """Rows have no density, because a column has few values, one value in many rows, or is determined by others."""
+
+
+class ReducedFitWarning(UserWarning):
+    """A fit leaves out rows of a file, or members of a model of many columns, because they are too many."""

@@ -46,6 +46,28 @@ def test_columns_limit_test_and_the_run_file_apply_to_a_table(run: Run, tmp_path
     assert [column.name for column in plan.left_out] == ["weight"]
 
 
+def test_a_random_part_of_a_large_folder_is_fitted_and_columns_that_number_its_rows_are_left_out(
+    run: Run, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    words = np.where(np.arange(3000) == 2100, "rare", "common")
+    table = pyarrow.table({"order": np.arange(3000) + 40, "x": rng.normal(size=3000), "word": words})
+    (tmp_path / "parts").mkdir()
+    for part in range(3):
+        pyarrow.parquet.write_table(table.slice(1000 * part, 1000), tmp_path / "parts" / f"{part}.parquet")
+    words_given = ("--max-rows", 1500, "--out", tmp_path / "m", *QUICK)
+    code, out, err = run("fit", tmp_path / "parts", *words_given)
+    assert code == 0, err
+    assert "held-out rows: 150" in err
+    assert "of 2,850 rows take no part in the fit" in out
+    model = pushforward.FlowDensity.load(tmp_path / "m")
+    assert [(c.name, c.kind.label, c.kind.start) for c in model.plan_.left_out] == [("order", "index", 40)]
+    assert model.score_samples({"x": [0.0], "word": ["rare"]})[0] > -20
+    code, _, err = run("score", tmp_path / "m", tmp_path / "parts", "--out", tmp_path / "s.parquet")
+    assert code == 0, err
+    assert len(pyarrow.parquet.read_table(tmp_path / "s.parquet")) == 3000
+
+
 def test_a_target_gets_its_distribution_given_the_other_columns(run: Run, tmp_path: Path, shops_csv: Path) -> None:
     out = tmp_path / "m"
     code, said, err = run("fit", shops_csv, "--target", "income", "--columns", "size,town", "--out", out, *QUICK)

@@ -40,9 +40,10 @@ def fit(
 ) -> int:
     """Fit a model to data and save it, with the likelihood of rows that it has not seen.
 
-    A table in a file gets a FlowDensity: the density of all its columns, whatever they hold (see `pushforward
-    columns`), within --minutes; --target y gets a FlowRegressor, the distribution of y given the other columns. Of
-    their options are --kind, --target, --weight, --columns, --limit, --test, --minutes and --seed.
+    A table in a file, or a folder of its parts, gets a FlowDensity: the density of all its columns, whatever they hold
+    (see `pushforward columns`), within --minutes; --target y gets a FlowRegressor, the distribution of y given the
+    other columns. Of their options are --kind, --target, --weight, --columns, --limit, --max-rows, --test, --minutes
+    and --seed.
 
     Other data, and a table with any other option (--flow, --context, --steps, ...), get a plain flow and a report.
     Rows are split into training, validation and test rows: the test rows are the published ones if there are any,

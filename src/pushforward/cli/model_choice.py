@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pushforward.cli.progress import tell
 from pushforward.cli.run_file import Run
+from pushforward.data.row_sources import holds_parts
 from pushforward.errors import OptionError
 
 _TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 # Options that only a model of a table has, and those that it shares with a plain flow. All others are of plain flows.
-ONLY_OF_TABLES = ("kind", "target", "weight")
+ONLY_OF_TABLES = ("kind", "target", "weight", "max_rows")
 _SHARED = ("data", "out", "force", "minutes", "report", "columns", "limit", "test", "seed", "threads")
 
 
@@ -25,7 +28,7 @@ def is_of_table(run: Run) -> bool:
             f"{_flag(tables[0])} is an option of the model of a table, {_flag(flows[0])} one of a plain flow; "
             "leave one of them out"
         )
-    is_table = run.data is not None and run.data.lower().endswith(_TABLES)
+    is_table = run.data is not None and (run.data.lower().endswith(_TABLES) or holds_parts(Path(run.data).expanduser()))
     if tables and not is_table and not (run.data or ".npy").lower().endswith(".npy"):
         raise OptionError(f"{_flag(tables[0])}: a table in a file expected ({', '.join(_TABLES)}), got {run.data}")
     if is_table and flows:

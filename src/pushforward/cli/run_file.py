@@ -64,6 +64,14 @@ class Run:
     weight: Annotated[
         str | None, Parameter(group=DATA, help="model of a table: the column with the weights of the rows.")
     ] = None
+    max_rows: Annotated[
+        int | None,
+        Parameter(
+            group=DATA,
+            help="model of a table: rows held in memory; of a larger file a random part is fitted. Default: as many as "
+            "have 24 million cells.",
+        ),
+    ] = None
     preparation: Annotated[Preparation, Parameter(name="*", group=DATA, show_default=False)] = field(
         default_factory=Preparation
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -13,17 +13,20 @@ from typing import Any
 import numpy as np
 import pyarrow
 
+from pushforward.array_types import Array
 from pushforward.cli.fit_facts import store_facts
 from pushforward.cli.held_out import HeldOut, density_scores, regression_scores, verdict
 from pushforward.cli.model_choice import reason_of
 from pushforward.cli.progress import show_fraction, tell
 from pushforward.cli.run_file import Run
-from pushforward.cli.table_rows import read_rows, require_columns, take
+from pushforward.cli.table_rows import open_rows, read_rows, require_columns, take
+from pushforward.data.row_sources import RowSource
 from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import read_table
 from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.drift import Marginals
+from pushforward.estimators.file_samples import FileSample, draw_sample, rows_in_memory, with_all_contents
 from pushforward.estimators.models.fit_table import Progress, default_seconds
 from pushforward.estimators.regressor import FlowRegressor
 from pushforward.estimators.table_estimator import table_weights
@@ -37,19 +40,36 @@ _JUDGES, _MEASURED = 50, 20_000
 
 
 @dataclass(frozen=True)
-class _Job:
-    """The input of a fit: training rows, held-out rows, the columns to model or to predict from, targets, kinds."""
+class _Columns:
+    """The columns to model or to predict from, the targets, and the kinds that the options name."""
 
-    train: Any
-    test: Any
     columns: tuple[str, ...]
     targets: tuple[str, ...]
     kinds: dict[str, str]
 
-    def plan(self) -> ColumnPlan:
-        """The plan of the columns, as the fit makes it."""
-        hints = {name: kind for name, kind in self.kinds.items() if name in self.columns}
-        return ColumnPlan.guess(self.train.select(self.columns), hints)
+    @property
+    def every(self) -> tuple[str, ...]:
+        return (*self.columns, *self.targets)
+
+    def plan(self, table: Any, of_targets: bool = False) -> ColumnPlan:
+        """The plan of the columns, or of the targets, as the fit makes it."""
+        names = self.targets if of_targets else self.columns
+        return ColumnPlan.guess(table.select(names), {n: kind for n, kind in self.kinds.items() if n in names})
+
+    def plans(self, table: Any) -> list[ColumnPlan]:
+        """The plan of the columns and, if there are some, that of the targets."""
+        return [self.plan(table), *([self.plan(table, of_targets=True)] if self.targets else [])]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The input of a fit: training rows with their weights, held-out rows, columns; note: on rows that are not used."""
+
+    train: Any
+    test: Any
+    names: _Columns
+    weights: Array | None = None
+    note: str = ""
 
 
 def run_table_fit(run: Run) -> int:
@@ -63,14 +83,15 @@ def run_table_fit(run: Run) -> int:
         raise OptionError(f"--minutes: a number above 0 expected, got {run.minutes:g}")
     job = _prepare(run, Path(source))
     seconds = None if run.minutes is None else 60 * run.minutes
-    limit = default_seconds(len(job.train), len(job.columns)) if seconds is None else seconds
+    limit = default_seconds(len(job.train), len(job.names.columns)) if seconds is None else seconds
     counts = f"training rows: {len(job.train):,}, held-out rows: {len(job.test):,}"
     tell(f"{counts}; time limit: about {limit:,.0f} s")
     started = time.monotonic()
     # The held-out rows here judge the fit, so that it need not hold out others.
-    settings = {"max_seconds": seconds, "kinds": job.kinds or None, "held_out": 0.0}
+    settings = {"max_seconds": seconds, "kinds": job.names.kinds or None, "held_out": 0.0}
     model = _fit(job, {**settings, "random_state": run.running.chosen_seed})
     elapsed = time.monotonic() - started
+    model.model_.notes.extend([job.note] if job.note else [])
     model.save(out, force=run.force)
     held_out = _scores(model, job) if len(job.test) else None
     judged = _verdict(model, job, run.running.chosen_seed) if len(job.test) >= _JUDGES else None
@@ -98,85 +119,97 @@ def run_table_fit(run: Run) -> int:
 
 def _prepare(run: Run, path: Path) -> _Job:
     """Read and split the rows, and print the plan of the columns."""
-    table, kinds = _table(run, path)
-    targets = run.target or ()
-    others = None if run.preparation.test is None else read_rows(Path(run.preparation.test), table.column_names)
-    columns = tuple(name for name in table.column_names if name not in targets)
-    if not columns:
-        raise DataError(f"{path}: no columns are left to predict {', '.join(targets)} from")
+    source = open_rows(path)
+    names = _chosen_columns(run, path, source.names)
+    others = None if run.preparation.test is None else read_rows(Path(run.preparation.test), names.every)
+    sample = _sample(run, source, names)
     tell(reason_of(run))
-    if others is not None:
-        job = _Job(table, others, columns, targets, kinds)
-        plan = job.plan()
+    if others is None:
+        job = _split(source, sample, names, run.running.chosen_seed)
     else:
-        job, plan = _split(table, columns, targets, kinds, run.running.chosen_seed)
-    print(plan.summary(max(60, get_terminal_size().columns)), flush=True)
+        train = with_all_contents(sample, source, names.every, names.plans)
+        job = _Job(train.counted(), others, names, train.weights, train.note)
+    print(names.plan(job.train).summary(max(60, get_terminal_size().columns)), flush=True)
     return job
 
 
-def _table(run: Run, path: Path) -> tuple[Any, dict[str, str]]:
-    """The table with the columns that the options name, and the kinds of columns that they give."""
-    kinds = dict(run.kind)
-    needed = [*(run.target or ()), *([] if run.weight is None else [run.weight])]
+def _chosen_columns(run: Run, path: Path, available: Sequence[str]) -> _Columns:
+    """The columns that the options name, among those that are available, and the kinds that they give."""
+    kinds, targets = dict(run.kind), run.target or ()
+    needed = [*targets, *([] if run.weight is None else [run.weight])]
     chosen = run.preparation.columns
-    table = read_rows(path, None if chosen is None else list(dict.fromkeys([*chosen, *needed])))
-    require_columns(path, table.column_names, [*needed, *kinds])
+    require_columns(path, available, [*(chosen or ()), *needed, *kinds])
     if run.weight is not None:
         if kinds.get(run.weight, "weight") != "weight":
             raise OptionError(f"column {run.weight!r} has two kinds, {kinds[run.weight]} and weight (of --weight)")
-        if run.weight in (run.target or ()):
+        if run.weight in targets:
             raise OptionError(f"column {run.weight!r} cannot be both --weight and --target")
         kinds[run.weight] = "weight"
-    limit = run.preparation.limit
-    if limit is not None and limit < len(table):
-        rng = np.random.default_rng(run.running.chosen_seed)
-        table = take(table, rng.permutation(len(table))[:limit])
-    return table, kinds
+    every = available if chosen is None else list(dict.fromkeys([*chosen, *needed]))
+    require_columns(path, every, list(kinds))
+    columns = tuple(name for name in every if name not in targets)
+    if not columns:
+        raise DataError(f"{path}: no columns are left to predict {', '.join(targets)} from")
+    return _Columns(columns, targets, kinds)
 
 
-def _split(
-    table: Any, columns: tuple[str, ...], targets: tuple[str, ...], kinds: dict[str, str], seed: int
-) -> tuple[_Job, ColumnPlan]:
-    """The job with a random tenth of the rows held out, and its plan.
+def _sample(run: Run, source: RowSource, names: _Columns) -> FileSample:
+    """The rows of the file, or a random part of them."""
+    limit, most = run.preparation.limit, run.max_rows
+    if most is not None and most < 1:
+        raise OptionError(f"--max-rows: a number of 1 or above expected, got {most}")
+    most = rows_in_memory(len(names.every)) if most is None else most
+    if limit is None or limit > most:
+        return draw_sample(source, names.every, most, run.running.chosen_seed)
+    return draw_sample(source, names.every, limit, run.running.chosen_seed).drawn
+
+
+def _split(source: RowSource, sample: FileSample, names: _Columns, seed: int) -> _Job:
+    """The job with a random tenth of the rows held out.
 
     Held-out rows with content that no training row has, such as a rare label, train too.
     """
-    order = np.random.default_rng(seed).permutation(len(table))
-    count = 0 if len(table) < _LEAST else min(_MOST_HELD_OUT, len(table) // 10)
-    job = _Job(take(table, order[count:]), take(table, order[:count]), columns, targets, kinds)
-    plan, test = job.plan(), job.test.select(columns)
-    impossible = plan.encode(test, places=[0.5] * plan.dequantised).impossible.numpy()
-    if not impossible.any():
-        return job, plan
-    problem = plan.problems(test, limit=1)[0]
-    tell(
-        f"note: {impossible.sum():,} held-out rows have content that no training row has, and train too (the first: "
-        f"{problem.value!r} in column {problem.column!r})"
-    )
-    train = pyarrow.concat_tables([job.train, job.test.filter(pyarrow.array(impossible))])
-    job = _Job(train, job.test.filter(pyarrow.array(~impossible)), columns, targets, kinds)
-    return job, job.plan()
+    drawn = np.flatnonzero(~sample.certain)
+    count = 0 if len(drawn) < _LEAST else min(_MOST_HELD_OUT, len(drawn) // 10)
+    held_out = np.sort(np.random.default_rng(seed).permutation(drawn)[:count])
+    everything = np.arange(len(sample.places))
+    train, test = sample.take(np.setdiff1d(everything, held_out)), sample.take(held_out)
+    plan, cells = names.plan(train.counted()), test.table.select(names.columns)
+    impossible = plan.encode(cells, places=plan.middles).impossible.numpy()
+    if impossible.any():
+        problem = plan.problems(cells, limit=1)[0]
+        tell(
+            f"note: {impossible.sum():,} held-out rows have content that no training row has, and train too (the "
+            f"first: {problem.value!r} in column {problem.column!r})"
+        )
+        held_out = held_out[~impossible]
+        train, test = sample.take(np.setdiff1d(everything, held_out)), sample.take(held_out)
+    if not sample.complete:
+        train = with_all_contents(train, source, names.every, names.plans)
+        test = test.take(np.flatnonzero(~train.has(test.places)))
+    note = replace(train, total=train.total - len(test.places)).note
+    return _Job(train.counted(), test.table, names, train.weights, note)
 
 
 def _fit(job: _Job, settings: dict[str, Any]) -> FlowDensity | FlowRegressor:
     with _told() as progress:
-        if not job.targets:
-            return FlowDensity(**settings).fit(job.train, progress=progress)
-        features, targets = job.train.select(job.columns), job.train.select(job.targets)
-        return FlowRegressor(**settings).fit(features, targets, progress=progress)
+        if not job.names.targets:
+            return FlowDensity(**settings).fit(job.train, sample_weight=job.weights, progress=progress)
+        features, targets = job.train.select(job.names.columns), job.train.select(job.names.targets)
+        return FlowRegressor(**settings).fit(features, targets, sample_weight=job.weights, progress=progress)
 
 
 def _scores(model: FlowDensity | FlowRegressor, job: _Job) -> HeldOut:
     if isinstance(model, FlowDensity):
         return density_scores(model, job.test)
-    return regression_scores(model, job.test.select(job.columns), job.test.select(job.targets))
+    return regression_scores(model, job.test.select(job.names.columns), job.test.select(job.names.targets))
 
 
 def _verdict(model: FlowDensity | FlowRegressor, job: _Job, seed: int) -> Verdict | None:
     """The verdict on the fit from the held-out rows that have a density; None for too few of them."""
     test = job.test
     for plan, columns in _parts(model, job):
-        possible = ~plan.encode(test.select(columns), places=[0.5] * plan.dequantised).impossible.numpy()
+        possible = ~plan.encode(test.select(columns), places=plan.middles).impossible.numpy()
         test = test.filter(pyarrow.array(possible))
     if len(test) < _JUDGES:
         return None
@@ -188,7 +221,7 @@ def _verdict(model: FlowDensity | FlowRegressor, job: _Job, seed: int) -> Verdic
 def _marginals(model: FlowDensity | FlowRegressor, job: _Job) -> list[Marginals]:
     """The distributions of the training columns of each plan."""
     train = _some(job.train, 0)
-    weights = table_weights(model.plan_, read_table(train.select(job.columns)))
+    weights = table_weights(model.plan_, read_table(train.select(job.names.columns)))
     return [
         Marginals.of(plan, plan.encode(train.select(columns), places=plan.middles), weights)
         for plan, columns in _parts(model, job)
@@ -198,8 +231,8 @@ def _marginals(model: FlowDensity | FlowRegressor, job: _Job) -> list[Marginals]
 def _parts(model: FlowDensity | FlowRegressor, job: _Job) -> list[tuple[ColumnPlan, tuple[str, ...]]]:
     """Each plan of a model with its columns of the table."""
     if isinstance(model, FlowDensity):
-        return [(model.plan_, job.columns)]
-    return [(model.plan_, job.columns), (model.target_plan_, job.targets)]
+        return [(model.plan_, job.names.columns)]
+    return [(model.plan_, job.names.columns), (model.target_plan_, job.names.targets)]
 
 
 def _some(table: Any, seed: int) -> Any:

@@ -12,6 +12,7 @@ import pyarrow
 from pushforward.array_types import Array
 from pushforward.cli.progress import tell
 from pushforward.data import arrow_tables
+from pushforward.data.row_sources import RowSource, open_source
 from pushforward.error_messages import did_you_mean
 from pushforward.errors import DataError
 
@@ -27,10 +28,18 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> Any:
     return content.table.select(list(columns))
 
 
+def open_rows(path: Path) -> RowSource:
+    """The rows of a file or folder, to be read in batches; notes about how they are read are printed."""
+    source = open_source(path)
+    for note in source.notes:
+        tell(f"note: {note}")
+    return source
+
+
 def read_row_blocks(path: Path, size: int) -> Iterator[Any]:
     """Arrow tables of at most ``size`` rows. Raises DataError for a file without rows."""
     rows = 0
-    for batch in arrow_tables.batches(path.expanduser(), size):
+    for batch in open_source(path).batches(size):
         rows += len(batch)
         yield pyarrow.Table.from_batches([batch])
     if not rows:

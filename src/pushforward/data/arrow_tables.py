@@ -36,15 +36,22 @@ class ArrowTable:
     notes: tuple[str, ...] = ()
 
 
-@dataclass
-class _Source:
-    """How the batches of a file are read: the names of its columns, and, for text, its layout and the types."""
+@dataclass(frozen=True)
+class TableFile:
+    """A file that is read in batches, as often as wanted: the names and types of its columns, and the layout of text.
+
+    notes: sentences about how it is read that the user should know.
+    """
 
     path: Path
     names: tuple[str, ...]
     layout: Layout | None = None
     types: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def batches(self, rows: int) -> Iterator[Any]:
+        """Record batches of at most ``rows`` rows; memory is bounded."""
+        return _batches(self, rows)
 
 
 def read_arrow(path: Path | str) -> ArrowTable:
@@ -59,9 +66,9 @@ def read_arrow(path: Path | str) -> ArrowTable:
 
     path = Path(path)
     size = file_size(path)
-    source = _open(path)
+    source = open_table(path)
     parts, total = [], 0
-    for batch in _batches(source, 1 << 16):
+    for batch in source.batches(1 << 16):
         total += batch.nbytes
         require_size(path, total)
         if total > 16 * expansion_limit(size):
@@ -77,12 +84,16 @@ def batches(path: Path | str, rows: int = 1 << 16) -> Iterator[Any]:
 
     Raises DataError for a file that cannot be read.
     """
-    return _batches(_open(Path(path)), rows)
+    return open_table(path).batches(rows)
 
 
-def _open(path: Path) -> _Source:
+def open_table(path: Path | str) -> TableFile:
+    """A file to be read in batches; text is read once for its types. Raises DataError for one that cannot be read."""
+    import pyarrow
+
+    path = Path(path)
     lower = path.name.lower()
-    file_size(path)
+    file_size(path, in_blocks=True)
     if lower.endswith(_TEXT):
         return _open_text(path)
     if lower.endswith(".parquet"):
@@ -91,11 +102,12 @@ def _open(path: Path) -> _Source:
         array = read_npy(path)
         if array.ndim > 2:
             raise DataError(f"{path}: a table (N, D) expected, got an array of shape {array.shape}")
-        return _Source(path, default_names(array.shape[1] if array.ndim == 2 else 1))
+        names = default_names(array.shape[1] if array.ndim == 2 else 1)
+        return TableFile(path, names, types=dict.fromkeys(names, pyarrow.from_numpy_dtype(array.dtype)))
     raise DataError(f"{path}: a table expected, in a file ending in {', '.join(ENDINGS)}")
 
 
-def _batches(source: _Source, rows: int) -> Iterator[Any]:
+def _batches(source: TableFile, rows: int) -> Iterator[Any]:
     import pyarrow
 
     if source.layout is not None:
@@ -114,7 +126,7 @@ def _batches(source: _Source, rows: int) -> Iterator[Any]:
         yield from _parquet_batches(source, rows)
 
 
-def _open_parquet(path: Path) -> _Source:
+def _open_parquet(path: Path) -> TableFile:
     import pyarrow.parquet
 
     with foreign(path, "a Parquet file"), pyarrow.parquet.ParquetFile(path) as file:
@@ -126,17 +138,18 @@ def _open_parquet(path: Path) -> _Source:
     if len(set(names)) < len(names):
         raise DataError(f"{path}: two columns have one name; every column needs a unique name")
     left_out = ", ".join(schema.names[i] for i in sorted(index))
-    return _Source(path, names, notes=(f"the index of pandas, {left_out}, is left out",) if index else ())
+    notes = (f"the index of pandas, {left_out}, is left out",) if index else ()
+    return TableFile(path, names, types={name: schema.field(name).type for name in names}, notes=notes)
 
 
-def _parquet_batches(source: _Source, rows: int) -> Iterator[Any]:
+def _parquet_batches(source: TableFile, rows: int) -> Iterator[Any]:
     with foreign(source.path, "a Parquet file"), open_parquet(source.path) as file:
         for batch in file.iter_batches(batch_size=rows, columns=list(source.names), use_threads=False):
             yield batch.select(list(source.names))
 
 
-def _open_text(path: Path) -> _Source:
-    size = file_size(path)
+def _open_text(path: Path) -> TableFile:
+    size = file_size(path, in_blocks=True)
     with foreign(path, "delimited text"):
         layout = find_layout(path, lambda: open_unpacked(path, size))
     if len(set(layout.names)) < len(layout.names):
@@ -150,7 +163,7 @@ def _open_text(path: Path) -> _Source:
         rows += len(batch)
     types = {ladder.name: ladder.type for ladder in ladders}
     notes = [*_header_notes(layout), *(ladder.note for ladder in ladders if ladder.note)]
-    return _Source(path, layout.names, layout, types, tuple(notes))
+    return TableFile(path, layout.names, layout, types, tuple(notes))
 
 
 def _header_notes(layout: Layout) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from scipy import stats
@@ -46,14 +45,13 @@ def averaged_scores(
 def blocks_of(table: Table) -> Iterator[Table]:
     """The rows of a table, some at a time; at least one block."""
     for start in range(0, max(1, table.rows), _BLOCK):
-        columns = {name: column.slice(start, _BLOCK) for name, column in table.columns.items()}
-        yield replace(table, columns=columns, rows=min(_BLOCK, table.rows - start))
+        yield table.part(start, _BLOCK)
 
 
 def rows_of(table: Table) -> Iterator[Table]:
     """Tables of one row each."""
     for row in range(table.rows):
-        yield replace(table, columns={n: column.slice(row, 1) for n, column in table.columns.items()}, rows=1)
+        yield table.part(row, 1)
 
 
 def _places(columns: int) -> list[list[float]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from pushforward.mixtures.gaussians import Block, Gaussians
 
 # Numbers that one block of rows holds.
-_BLOCK_SIZE = 4_000_000
+_BLOCK_SIZE = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from pushforward.mixtures.masked import MaskedBlock, conditional_draws
 from pushforward.mixtures.rows import patterns
 
 # Numbers that one block of rows holds for its features and its components.
-_BLOCK_SIZE = 4_000_000
+_BLOCK_SIZE = 1_000_000
 # Rows of a pattern of gaps below which many patterns are computed together.
 _FEW = 64
 # Smallest variance of a component, in units of the spread of all rows and of the rounding of each column's sums.

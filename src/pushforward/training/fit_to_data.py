@@ -44,8 +44,8 @@ from pushforward.units import Unit
 _HELD_OUT = 10
 # Statistics of averaged weights are recomputed over at most this many batches.
 _STATISTICS_BATCHES = 30
-# `initialise` computes moments from about this many values, if there are so many, and from at least this many rows.
-_INITIAL_VALUES, _INITIAL_ROWS = 1_000_000, 256
+# `initialise` computes moments from about this many values, if there are so many, in at least and at most so many rows.
+_INITIAL_VALUES, _INITIAL_ROWS, _MOST_INITIAL_ROWS = 1_000_000, 256, 1 << 14
 
 
 def fit(
@@ -215,7 +215,7 @@ class _GradientRun(GradientRun[FitResult]):
 
     def _initialise(self) -> None:
         """Data-dependent initialisation of transforms, from all training rows or, if those are large, from a sample."""
-        most = max(_INITIAL_ROWS, _INITIAL_VALUES // max(1, self.train.event_size))
+        most = max(_INITIAL_ROWS, min(_MOST_INITIAL_ROWS, _INITIAL_VALUES // max(1, self.train.event_size)))
         count = min(len(self.train), most)
         chosen = torch.arange(count)
         if self.train.weights is not None:
@@ -224,7 +224,7 @@ class _GradientRun(GradientRun[FitResult]):
         elif count < len(self.train):
             chosen = self.train.draws(count, torch.Generator().manual_seed(self.options.seed))
         x, context = self.train.take(chosen).on(self.flow)
-        with evaluation(self.flow):
+        with torch.no_grad(), evaluation(self.flow):
             self.flow.initialise(x, context, generator=torch.Generator(self.flow.device).manual_seed(self.options.seed))
 
     def _compute_once(self) -> None:

@@ -188,18 +188,23 @@ class ColumnPlan(Strict):
     def problems(self, table: Any, limit: int = _SHOWN_PROBLEMS) -> list[Problem]:
         """The first ``limit`` cells that make their rows impossible, column by column."""
         content = self._read(table, partial=False)
-        still = np.full(content.rows, 0.5)
         problems: list[Problem] = []
         for column in self.columns:
             if column.name not in content.columns or len(problems) >= limit:
                 continue
-            bad = (
-                ~_encode(column, content, still, False).possible if column.modelled else _contradicted(column, content)
-            )
+            bad = _impossible(column, content)
             for row in np.flatnonzero(bad)[: limit - len(problems)].tolist():
                 value = _plain(content.columns[column.name][row])
                 problems.append(Problem(column.name, row, value, _sentence(column, row, value)))
         return problems
+
+    def ruled_out(self, table: Any) -> Array:
+        """``(N,)``: the rows of a table with a cell that the plan rules out, or that its column cannot be read from."""
+        content = self._read(table, partial=False)
+        rows = np.zeros(content.rows, dtype=bool)
+        for column in self.columns:
+            rows |= _impossible_or_unreadable(column, content)
+        return rows
 
     @property
     def weight_column(self) -> str | None:
@@ -304,6 +309,26 @@ def _contradicted(column: LeftOutColumn, content: Table) -> Array:
         return column.contradicted(array, content.columns)
     except DataError as error:
         raise DataError(f"column {column.name!r}: {error}") from None
+
+
+def _impossible(column: Column, content: Table) -> Array:
+    """Which rows have a cell that a column rules out."""
+    if not column.modelled:
+        return _contradicted(column, content)
+    return ~_encode(column, content, np.full(content.rows, 0.5), False).possible
+
+
+def _impossible_or_unreadable(column: Column, content: Table) -> Array:
+    """`_impossible`, with cells that cannot be read, such as text among dates, found by halving the table."""
+    try:
+        return _impossible(column, content)
+    except DataError:
+        if content.rows == 1:
+            return np.ones(1, dtype=bool)
+    half = content.rows // 2
+    return np.concatenate(
+        [_impossible_or_unreadable(column, part) for part in (content.part(0, half), content.part(half))]
+    )
 
 
 def _sentence(column: Column, row: int, value: Any) -> str:

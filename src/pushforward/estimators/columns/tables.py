@@ -46,6 +46,12 @@ class Table:
     rows: int
     origin: Origin
 
+    def part(self, start: int, count: int | None = None) -> Table:
+        """At most ``count`` rows from row ``start``, by default all that follow."""
+        length = min(self.rows - start, self.rows if count is None else count)
+        columns = {name: column.slice(start, length) for name, column in self.columns.items()}
+        return Table(columns, length, self.origin)
+
 
 def taken(table: Table, places: Array) -> Table:
     """The rows numbered ``places``, in that order."""

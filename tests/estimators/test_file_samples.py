@@ -1,0 +1,110 @@
+"""Fits of files larger than memory: a random part of the rows, and a plan that holds for all of them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.csv
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+
+from pushforward import FlowDensity
+from pushforward.data.row_sources import open_source
+from pushforward.errors import DataError, OptionError, ReducedFitWarning
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.file_samples import draw_sample, read_sample
+
+ROWS, MOST = 30_000, 2_000
+
+
+def table_of_rare_contents() -> Any:
+    """A table in which a random part of the rows misses a label, a gap, an infinity, a time of day and extremes."""
+    rng = np.random.default_rng(0)
+    words = rng.choice(["a", "b"], ROWS).astype(object)
+    words[20_001] = "rare"
+    real, share, count = rng.normal(size=ROWS), rng.uniform(0.001, 0.999, ROWS), rng.integers(0, 9, ROWS)
+    real[20_002], real[20_003], share[20_004], count[20_005] = 1e9, np.inf, -0.5, 11
+    day = np.datetime_as_string(np.datetime64("2024-01-01") + rng.integers(0, 30, ROWS)).astype(object)
+    day[20_006] = "2024-05-05T12:30:00"
+    gap = rng.normal(size=ROWS)
+    gap[20_007] = np.nan
+    constant = np.full(ROWS, 7)
+    constant[20_008] = 8
+    columns = {"word": words, "real": real, "share": share, "count": count, "day": day, "gap": gap}
+    return pyarrow.table(
+        {
+            **{name: pyarrow.array(values, from_pandas=True) for name, values in columns.items()},
+            "constant": constant,
+            "twin": count + (np.arange(ROWS) == 20_009),
+            "number": np.arange(ROWS) + 5,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "t.parquet"
+    pyarrow.parquet.write_table(table_of_rare_contents(), path, row_group_size=7_000)
+    return path
+
+
+def test_the_plan_of_a_sample_holds_for_all_rows(parquet: Path) -> None:
+    sample = read_sample(open_source(parquet), lambda table: [ColumnPlan.guess(table)], MOST, 0)
+    plan, table = ColumnPlan.guess(sample.counted()), table_of_rare_contents()
+    assert not plan.encode(table, places=plan.middles).impossible.any()
+    assert MOST < len(sample.places) < MOST + 40
+    assert set(range(20_001, 20_010)) <= set(sample.places.tolist())
+    assert sample.table.equals(table.take(sample.places))
+    assert [column.kind.label for column in plan.left_out] == ["index"]
+    assert plan.columns[-1].kind.restore(2, {}, pyarrow.int64()).to_pylist() == [5, 6]
+    # A row taken for its content stands for itself, each of the others for as many as there are to one drawn.
+    weights = sample.weights
+    assert weights is not None
+    certain = int(sample.certain.sum())
+    assert weights[sample.certain] == pytest.approx(MOST / (ROWS - certain))
+    assert (weights[~sample.certain] == 1).all()
+
+
+def test_rows_are_drawn_with_equal_chances(parquet: Path) -> None:
+    places = np.concatenate([draw_sample(open_source(parquet), ["word"], MOST, seed).places for seed in range(20)])
+    counts, _ = np.histogram(places, bins=10, range=(0, ROWS))
+    assert np.abs(counts - 4_000).max() < 4 * np.sqrt(4_000)
+
+
+def test_a_density_of_a_large_file_has_every_content_and_tells_the_rows_it_leaves_out(parquet: Path) -> None:
+    model = FlowDensity(max_steps=3, architectures=())
+    with pytest.warns(ReducedFitWarning, match=r"29,[67]\d\d of 30,000 rows take no part"):
+        model.fit(parquet, max_rows=300)
+    assert any("take no part" in note for note in model.model_.notes)
+    assert model.plan_.rows == ROWS
+    table = table_of_rare_contents()
+    assert np.isfinite(model.score_samples(table.slice(20_000, 20))).all()
+    assert model.sample(3).schema.names == table.schema.names
+
+
+def test_all_rows_of_a_small_file_are_fitted_as_a_table_is(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pyarrow.table({"x": rng.normal(size=200), "word": ["a", "b"] * 100})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    (tmp_path / "parts").mkdir()
+    for part in range(2):
+        pyarrow.csv.write_csv(table.slice(100 * part, 100), tmp_path / "parts" / f"{part}.csv")
+    expected = FlowDensity(max_steps=3, architectures=()).fit(table).score_samples(table)
+    for source in (
+        tmp_path / "t.parquet",
+        str(tmp_path / "parts"),
+        pyarrow.dataset.dataset(tmp_path / "t.parquet"),
+    ):
+        model = FlowDensity(max_steps=3, architectures=()).fit(source)
+        assert model.score_samples(table) == pytest.approx(expected), source
+
+
+def test_a_file_that_cannot_be_fitted_is_refused_in_a_sentence(parquet: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        FlowDensity().fit(tmp_path / "nowhere.parquet")
+    with pytest.raises(OptionError, match="the weights of a file are one of its columns"):
+        FlowDensity().fit(parquet, sample_weight=np.ones(ROWS))
+    with pytest.raises(OptionError, match="max_rows: a number of rows of 1 or above"):
+        FlowDensity().fit(parquet, max_rows=0)
