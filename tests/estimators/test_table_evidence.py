@@ -14,8 +14,8 @@ from torch import Tensor
 from pushforward.estimators import FlowDensity
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.models.table_model import TableModel
-from pushforward.estimators.table_evidence import table_evidence
-from pushforward.evaluation.fit_quality import assess_fit
+from pushforward.estimators.table_evidence import table_evidence as evidence_and_rows
+from pushforward.evaluation.fit_quality import FitEvidence, assess_fit
 from pushforward.evaluation.verdict import State
 
 # A label, and a number that has a gap in a tenth of the rows; its mean follows the label.
@@ -48,6 +48,10 @@ class Truth:
 def model(targets: Sequence[int] = (0, 1), **faults: float) -> TableModel:
     blend: Any = Truth(**faults)
     return TableModel(SHAPES, targets, blend, blend)
+
+
+def table_evidence(*given: Any, **options: Any) -> FitEvidence:
+    return evidence_and_rows(*given, **options).fit
 
 
 def rows(count: int, seed: int) -> EncodedRows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow
@@ -43,6 +43,7 @@ from pushforward.estimators.saved_estimators import (
     FittedEstimator,
     Parameters,
     feature_names,
+    fit_marginals,
     fit_quality,
     load_estimator,
     restore_features,
@@ -52,6 +53,9 @@ from pushforward.estimators.scoring import averaged_scores, blocks_of, rows_of
 from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, table_weights
 from pushforward.estimators.training_rows import TrainingRows, checked_weights, counted, training_rows
 from pushforward.evaluation.fit_quality import FitQuality
+
+if TYPE_CHECKING:
+    from pushforward.reports import Report
 
 # Rows that `partial_fit` remembers, and that it draws for those that it does not.
 _MEMORY, _DRAWN = 200_000, 20_000
@@ -173,6 +177,36 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         fitted, judges = (self._training_rows(table, None, seed) for table in (train, held_out))
         return quality_of(self.model_, fitted, judges, self.plan_.names, seed)
 
+    def report(self, path: str | os.PathLike[str] | None = None, X: Any = None, *, name: str = "a table") -> Report:
+        """The report of the fit, as a page and as numbers: on the rows that it held out, or on new rows ``X``.
+
+        path: the file of the page, ending in ``.html``; the numbers go to the same folder. With ``X``, the report names
+        the columns that drifted from the rows of the fit; weights are those of the column of weights. name: of the
+        table. Raises OptionError without ``X`` if no rows were held out, or the model was loaded.
+        """
+        return self._report(path, X, type(self).__name__, name, ())
+
+    def _report(self, path: Any, X: Any, estimator: str, data: str, notes: tuple[str, ...]) -> Report:
+        from pushforward.estimators.report_rows import held_out_rows, new_rows
+        from pushforward.estimators.table_report import Subject, table_report
+
+        check_is_fitted(self)
+        seed, plans, marginals = self._seed(self.random_state), (self.plan_,), self._record.marginals
+        if X is None:
+            judged = held_out_rows(plans, self._record, self._row_scores, seed)
+        else:
+            content = checked_table(self, X, self._names, self._left_out)
+            weights = table_weights(self.plan_, content)
+            judged = new_rows(plans, [content], weights, marginals, self._row_scores, seed, [False])
+        subject = Subject(estimator, self.model_, plans, marginals, self.get_params(), seed, data, notes)
+        report = table_report(subject, judged)
+        if path is not None:
+            report.save(path)
+        return report
+
+    def _row_scores(self, tables: Sequence[Table]) -> RowScores:
+        return averaged_scores([(self.plan_, tables[0], False)], self.model_)
+
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
 
@@ -196,6 +230,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
             features=self.n_features_in_,
             feature_names=feature_names(self),
             quality=fit_quality(self),
+            marginals=fit_marginals(self),
         )
 
     def restore(self, fitted: FittedEstimator, model: TableModel) -> Self:

@@ -57,6 +57,7 @@ class Marginals(Strict):
 class Drift:
     """The change of one column. size: the largest difference of its distribution functions, or of the shares of sets of
     its states, from 0 to 1; p: of no change, for all columns together; before and after: its change in words.
+    by_states: whether the states changed more than the values.
     """
 
     column: str
@@ -64,6 +65,7 @@ class Drift:
     p: float
     before: str
     after: str
+    by_states: bool = False
 
     @property
     def significant(self) -> bool:
@@ -85,10 +87,11 @@ def drift(plan: ColumnPlan, fitted: Marginals, rows: EncodedRows, weights: Array
         by_values, p_values = _values_change(before, after, values[np.isfinite(values)])
         p = min(1.0, 2 * len(plan.names) * min(p_states, p_values))
         if by_values > by_states:
-            texts = [_median(plan, place, marginal) for marginal in (before, after)]
+            old, now = (_median(plan, place, marginal) for marginal in (before, after))
         else:
-            texts = _shares(plan, place, before.counts, after.counts)
-        changes.append(Drift(plan.names[place], max(by_states, by_values), p, *texts))
+            old, now = _shares(plan, place, before.counts, after.counts)
+        size = max(by_states, by_values)
+        changes.append(Drift(plan.names[place], size, p, old, now, by_values <= by_states))
     return sorted(changes, key=lambda change: -change.size)
 
 
@@ -126,7 +129,9 @@ def _values_change(before: Marginal, after: Marginal, values: Array) -> tuple[fl
 
 def _median(plan: ColumnPlan, place: int, marginal: Marginal) -> str:
     at = int(np.searchsorted(np.asarray(marginal.cdf), 0.5))
-    return f"median {_text(plan, place, 0, marginal.points[min(at, len(marginal.points) - 1)])}"
+    value = marginal.points[min(at, len(marginal.points) - 1)]
+    cell = plan.modelled[place].decode(np.array([0]), np.array([value]))[0].as_py()
+    return f"median {cell:.6g}" if isinstance(cell, float) else f"median {cell}"
 
 
 def _shares(plan: ColumnPlan, place: int, before: Sequence[int], after: Sequence[int]) -> list[str]:
@@ -134,13 +139,5 @@ def _shares(plan: ColumnPlan, place: int, before: Sequence[int], after: Sequence
     shares = np.asarray([before, after], dtype=np.float64)
     shares = shares / np.maximum(1, shares.sum(1, keepdims=True))
     state = int(np.abs(shares[0] - shares[1]).argmax())
-    column = plan.modelled[place]
-    gap = column.gaps and state == column.shape.states - 1
-    valued = column.kind.valued and state == 0
-    name = "gaps" if gap else "other values" if valued else _text(plan, place, state, 0.0)
+    name = plan.modelled[place].state_labels[state]
     return [f"{name} {share:.1%}" for share in shares[:, state]]
-
-
-def _text(plan: ColumnPlan, place: int, state: int, value: float) -> str:
-    cell = plan.modelled[place].decode(np.array([state]), np.array([value]))[0].as_py()
-    return f"{cell:.6g}" if isinstance(cell, float) else str(cell)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from pushforward.storage.files import read
 
 # The file of the scores of the training rows, and its largest size.
 _SCORES, _MOST_BYTES = "scores.safetensors", 1 << 34
+
+if TYPE_CHECKING:
+    from pushforward.reports import Report
 
 
 class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
@@ -109,6 +112,16 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         detector._scores, detector._levels = _ranks(Path(path) / _SCORES)
         detector.offset_ = detector._threshold()
         return detector
+
+    def report(self, path: str | os.PathLike[str] | None = None, X: Any = None, *, name: str = "a table") -> Report:
+        """The report of the density, see `FlowDensity.report`, with the number of outliers among new rows ``X``."""
+        check_is_fitted(self)
+        notes: tuple[str, ...] = ()
+        if X is not None:
+            outliers = self.predict(X) < 0
+            which = f"{outliers.sum():,} of {len(outliers):,} rows"
+            notes = (f"{which} are outliers: their log-density is below {self.offset_:.4g}",)
+        return self.density_._report(path, X, type(self).__name__, name, notes)
 
     def score_samples(self, X: Any) -> Array:
         """``(N,)``: the log-density of each row; the lower, the more abnormal."""

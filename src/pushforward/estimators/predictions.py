@@ -15,6 +15,8 @@ from pushforward.estimators.models.column_distribution import ColumnDistribution
 
 # Nodes of the Gauss-Hermite rule for moments, steps of bisection, quantiles for energies, numbers in a block.
 _NODES, _BISECTIONS, _LEVELS, _BLOCK = 16, 60, 128, 20_000_000
+# Levels in the middle of intervals of equal probability.
+_SPREAD = (np.arange(_LEVELS) + 0.5) / _LEVELS
 _PLACES = (0.125, 0.375, 0.625, 0.875)
 # The difference of two probabilities that is taken for rounding.
 _ROUNDING = 1e-12
@@ -106,11 +108,15 @@ class PredictedNumbers:
 
     def energy(self, y: Array | None = None) -> Array:
         """``(N,)``: the expected distance of two draws, or of a draw and ``y: (N,)``."""
-        levels = (np.arange(_LEVELS) + 0.5) / _LEVELS
-        quantiles = self.ppf(levels)
+        quantiles = self.ppf(_SPREAD)
         if y is not None:
             return np.asarray(np.abs(quantiles - y[:, None]).mean(1))
-        return np.asarray(2 * (quantiles * (2 * levels - 1)).mean(1))
+        return np.asarray(2 * (quantiles * (2 * _SPREAD - 1)).mean(1))
+
+    def crps(self, y: Array) -> Array:
+        """``(N,)``: continuous ranked probability scores of ``y: (N,)`` (Gneiting & Raftery, 2007)."""
+        quantiles = self.ppf(_SPREAD)
+        return np.asarray((np.abs(quantiles - y[:, None]) - quantiles * (2 * _SPREAD - 1)).mean(1))
 
     def _moment(self, function: Any) -> Array:
         points, masses = self._masses()

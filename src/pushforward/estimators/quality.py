@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pushforward.array_types import Array
+from pushforward.estimators.encoded import EncodedRows
 from pushforward.estimators.models.members import MixtureMember
 from pushforward.estimators.models.table_model import TableModel
-from pushforward.estimators.table_evidence import table_evidence
+from pushforward.estimators.table_evidence import TableEvidence, table_evidence
 from pushforward.estimators.training_rows import TrainingRows
 from pushforward.evaluation.fit_quality import FitQuality, assess_fit
 
@@ -15,21 +17,29 @@ def quality_of(
     model: TableModel, train: TrainingRows, held_out: TrainingRows, names: Sequence[str], seed: int
 ) -> FitQuality:
     """The measures of a model on held-out rows, and the verdict that they give. names: of the columns."""
-    members = model.blend.members
-    mixtures = [m for m in members if isinstance(m, MixtureMember)] if len(members) > 1 else []
-    held_out = held_out.unmerged(seed)
-    rows = held_out.rows
-    rivals = {m.name: (m.log_states(rows) + m.log_values(rows)).numpy() for m in mixtures}
+    return assess_fit(evidence_of(model, train, held_out.unmerged(seed), names, seed).fit, seed)
+
+
+def evidence_of(
+    model: TableModel, train: TrainingRows | None, held_out: TrainingRows, names: Sequence[str], seed: int
+) -> TableEvidence:
+    """The evidence on a model, beside its own mixture; without training rows, what compares with them is left out."""
     weights = held_out.weights.numpy()
     uniform = bool((weights == weights[0]).all())
-    evidence = table_evidence(
+    return table_evidence(
         model,
-        train.rows,
+        None if train is None else train.rows,
         held_out.rows,
         names=names,
-        train_weights=train.weights.numpy(),
-        rivals=rivals,
+        train_weights=None if train is None else train.weights.numpy(),
+        rivals=mixture_scores(model, held_out.rows),
         weights=None if uniform else weights,
         seed=seed,
     )
-    return assess_fit(evidence, seed)
+
+
+def mixture_scores(model: TableModel, rows: EncodedRows) -> dict[str, Array]:
+    """The log-densities ``(N,)`` of rows under the mixture in a blend; none if the blend is nothing else."""
+    members = model.blend.members
+    mixtures = [m for m in members if isinstance(m, MixtureMember)] if len(members) > 1 else []
+    return {m.name: (m.log_states(rows) + m.log_values(rows)).numpy() for m in mixtures}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -15,10 +16,11 @@ from pushforward.array_types import Array
 from pushforward.errors import ModelError, OptionError
 from pushforward.estimators.columns.arrow_types import to_numbers
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.columns.tables import Table, taken
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.input_tables import checked_table, target_table, training_table
 from pushforward.estimators.models.fit_table import Progress
+from pushforward.estimators.models.table_model import RowScores
 from pushforward.estimators.possible_cells import possible_cells
 from pushforward.estimators.predicted_angles import PredictedAngles
 from pushforward.estimators.predictions import PredictedNumbers
@@ -26,6 +28,7 @@ from pushforward.estimators.saved_estimators import (
     FittedEstimator,
     Parameters,
     feature_names,
+    fit_marginals,
     fit_quality,
     load_estimator,
     restore_features,
@@ -34,6 +37,11 @@ from pushforward.estimators.saved_estimators import (
 from pushforward.estimators.scoring import averaged_scores, blocks_of
 from pushforward.estimators.table_estimator import TableEstimator, table_weights
 from pushforward.estimators.training_rows import beside, checked_weights, counted
+
+if TYPE_CHECKING:
+    from pushforward.estimators.report_rows import JudgedRows
+    from pushforward.evaluation.predictive_scores import PredictedTarget
+    from pushforward.reports import Report
 
 # Encoded units beyond the training targets at which moments stop looking.
 _MARGIN = 1.0
@@ -86,6 +94,54 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         self._low, self._high = values.amin(0) - _MARGIN, values.amax(0) + _MARGIN
         return self
 
+    def report(
+        self, path: str | os.PathLike[str] | None = None, X: Any = None, y: Any = None, *, name: str = "a table"
+    ) -> Report:
+        """The report of the fit, as a page and as numbers: on the rows that it held out, or on new rows ``X``, ``y``.
+
+        path: the file of the page, ending in ``.html``; the numbers go to the same folder. With new rows, the report
+        names the columns that drifted from the rows of the fit. name: of the table. Raises OptionError without ``X`` if
+        no rows were held out, or the model was loaded.
+        """
+        from pushforward.estimators.report_rows import held_out_rows, new_rows
+        from pushforward.estimators.table_report import Subject, table_report
+
+        check_is_fitted(self)
+        seed, plans, marginals = self._seed(self.random_state), (self.plan_, self.target_plan_), self._record.marginals
+        if X is None:
+            judged = held_out_rows(plans, self._record, self._row_scores, seed)
+        else:
+            content = self._content(X)
+            tables, weights = [content, target_table(y, content.rows)[0]], table_weights(self.plan_, content)
+            judged = new_rows(plans, tables, weights, marginals, self._row_scores, seed, [True, False])
+        subject = Subject(type(self).__name__, self.model_, plans, marginals, self.get_params(), seed, name)
+        report = table_report(subject, self._with_predictions(judged, seed))
+        if path is not None:
+            report.save(path)
+        return report
+
+    def _with_predictions(self, judged: JudgedRows, seed: int) -> JudgedRows:
+        """The rows of a report with predictions for some of them, and the worst."""
+        from pushforward.estimators import target_predictions as predictions
+
+        rng = np.random.default_rng(seed)
+
+        def predicted(rows: Array) -> tuple[Table, list[PredictedTarget]]:
+            features, targets = (taken(table, rows) for table in judged.tables)
+            pairs = zip(self._distributions(self._encoded(features)), targets.columns.values(), strict=True)
+            return features, [predictions.predicted_target(each, to_numbers(y), rng) for each, y in pairs]
+
+        if not judged.scores.discrete.isfinite().any():
+            return judged
+        _, targets = predicted(predictions.random_rows(judged, seed))
+        worst = predictions.worst_rows(judged)
+        described = predictions.describe_worst(judged, worst, *predicted(worst))
+        return replace(judged, predicted=tuple(targets), worst=described)
+
+    def _row_scores(self, tables: Sequence[Table]) -> RowScores:
+        parts = [(self.plan_, tables[0], True), (self.target_plan_, tables[1], False)]
+        return averaged_scores(parts, self.model_, slopes=self._places)
+
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
 
@@ -99,6 +155,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
             features=self.n_features_in_,
             feature_names=feature_names(self),
             quality=fit_quality(self),
+            marginals=fit_marginals(self),
             target_plan=self.target_plan_,
             one_target=self._one_target,
             low=tuple(self._low.tolist()),

@@ -14,6 +14,8 @@ from pushforward.error_messages import first_problem
 from pushforward.errors import ModelError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.standard import Finite, Strict
+from pushforward.estimators.drift import Marginals
+from pushforward.estimators.fit_record import FitRecord
 from pushforward.estimators.models.saved import load_table, save_table
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.table_estimator import TableEstimator
@@ -55,7 +57,8 @@ class Parameters(Strict):
 class FittedEstimator(Strict):
     """The content of `estimator.json`. matrix: whether the training table was an array without names.
 
-    target_plan, one_target, low and high: of a `FlowRegressor`. quality: of the fit, if it held out rows.
+    target_plan, one_target, low and high: of a `FlowRegressor`. quality: of the fit, if it held out rows. marginals: of
+    the training columns of each plan.
     """
 
     format: Literal[1] = 1
@@ -69,6 +72,7 @@ class FittedEstimator(Strict):
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     quality: FitQuality | None = None
+    marginals: tuple[Marginals, ...] = ()
 
 
 def save_estimator(
@@ -105,7 +109,8 @@ def load_estimator(name: str, path: str | os.PathLike[str]) -> tuple[FittedEstim
 
 
 def restore_features(estimator: _Estimator, fitted: FittedEstimator) -> _Estimator:
-    """Set the attributes of scikit-learn on the columns of the fit, and the quality of the fit."""
+    """Set the attributes of scikit-learn on the columns of the fit, and the quality and the record of the fit."""
+    estimator._record = FitRecord(fitted.marginals)
     if fitted.quality is not None:
         estimator.quality_ = fitted.quality
     estimator.n_features_in_ = fitted.features
@@ -117,6 +122,11 @@ def restore_features(estimator: _Estimator, fitted: FittedEstimator) -> _Estimat
 def fit_quality(estimator: TableEstimator) -> FitQuality | None:
     """The quality of the fit, None where no rows were held out."""
     return vars(estimator).get("quality_")
+
+
+def fit_marginals(estimator: TableEstimator) -> tuple[Marginals, ...]:
+    """The distributions of the training columns of each plan."""
+    return estimator._record.marginals
 
 
 def feature_names(estimator: TableEstimator) -> tuple[str, ...] | None:

@@ -16,6 +16,7 @@ from pushforward.array_types import Array
 from pushforward.errors import OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.fit_record import FitRecord
 from pushforward.estimators.models.fit_table import Progress, fit_table
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.quality import quality_of
@@ -41,6 +42,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
     """
 
     quality_: FitQuality
+    _record: FitRecord
 
     def __init__(
         self,
@@ -106,6 +108,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
         )
         if "quality_" in vars(self):
             del self.quality_
+        self._record = FitRecord.of(plans, rows, held_out, seed)
         if len(held_out.rows):
             names = [name for plan in plans for name in plan.names]
             self.quality_ = quality_of(model, rows, held_out, names, seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,9 +19,24 @@ _SAMPLES = 4000
 _TRAIN_ROWS, _ROWS = 1000, 2000
 
 
+@dataclass(frozen=True, eq=False)
+class TableEvidence:
+    """Evidence with the encoded rows behind it: ``held_out`` row by row, and ``samples`` of the model."""
+
+    fit: FitEvidence
+    held_out: EncodedRows
+    samples: EncodedRows
+
+    @property
+    def log_samples(self) -> Array:
+        """``(K,)``: the log-densities of the samples."""
+        assert self.fit.log_samples is not None
+        return self.fit.log_samples
+
+
 def table_evidence(
     model: TableModel,
-    train: EncodedRows,
+    train: EncodedRows | None,
     held_out: EncodedRows,
     *,
     names: Sequence[str],
@@ -28,13 +44,14 @@ def table_evidence(
     rivals: Mapping[str, Array] | None = None,
     weights: Array | None = None,
     seed: int = 0,
-) -> FitEvidence:
+) -> TableEvidence:
     """The evidence on a model, from its training rows and from rows that took no part in the fit.
 
-    Both are encoded with a generator, so that integers lie anywhere in their cells, as those of samples do. names: of
-    the C columns. rivals: log-densities ``(M,)`` of the held-out rows under other densities, by name. weights: ``(M,)``
-    of the held-out rows; train_weights: ``(N,)`` of the training rows, which are drawn in proportion to them. A column
-    with several states gives two columns of numbers: its state, and its value where it has one.
+    Without training rows, what compares with them is left out. Both are encoded with a generator, so that integers lie
+    anywhere in their cells, as those of samples do. names: of the C columns. rivals: log-densities ``(M,)`` of the
+    held-out rows under other densities, by name. weights: ``(M,)`` of the held-out rows; train_weights: ``(N,)`` of the
+    training rows, which are drawn in proportion to them. A column with several states gives two columns of numbers: its
+    state, and its value where it has one.
     """
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     targets = list(model.targets)
@@ -48,24 +65,25 @@ def table_evidence(
         samples = model.sample(1, given=_without(held_out, targets), generator=generator)
     else:
         samples = model.sample(_SAMPLES, generator=generator)
-    if train_weights is not None:
-        # Held-out rows are drawn in proportion to their weights too.
-        train = train.take(torch.from_numpy(systematic(train_weights, len(train), rng)))
-    some = train.take(torch.from_numpy(rng.permutation(len(train))[:_TRAIN_ROWS]))
     matrix, labels = _matrix(held_out, targets, model.shapes, names)
-    return FitEvidence(
+    fit = FitEvidence(
         _scores(model, held_out),
-        _scores(model, some),
-        _scores(model, samples),
-        _matrix(train, targets, model.shapes, names)[0],
-        matrix,
-        _matrix(samples, targets, model.shapes, names)[0],
+        log_samples=_scores(model, samples),
+        held_out=matrix,
+        samples=_matrix(samples, targets, model.shapes, names)[0],
         context=_matrix(held_out, others, model.shapes, names)[0] if others else None,
-        train_context=_matrix(train, others, model.shapes, names)[0] if others else None,
         rivals={name: values[chosen] for name, values in (rivals or {}).items()},
         weights=None if weights is None else weights[chosen],
         names=labels,
     )
+    if train is not None:
+        if train_weights is not None:
+            # Held-out rows are drawn in proportion to their weights too.
+            train = train.take(torch.from_numpy(systematic(train_weights, len(train), rng)))
+        some = train.take(torch.from_numpy(rng.permutation(len(train))[:_TRAIN_ROWS]))
+        matrix, contexts = (_matrix(train, part, model.shapes, names)[0] for part in (targets, others or targets))
+        fit = replace(fit, log_train=_scores(model, some), train=matrix, train_context=contexts if others else None)
+    return TableEvidence(fit, held_out, samples)
 
 
 def _scores(model: TableModel, rows: EncodedRows) -> Array:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pushforward.array_types import Array
-from pushforward.reports.theme import DATA, FAINT, INK, MODEL, THIRD, legend, panel, svg
+from pushforward.reports.theme import DATA, FAINT, INK, MODEL, THIRD, legend, panel, short, svg
 from pushforward.units import Unit, better
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def pit_histogram(values: Array, name: str) -> str:
     ax.stairs(heights, edges, color=MODEL, fill=True, alpha=0.55)
     ax.stairs(heights, edges, color=MODEL, linewidth=1.0)
     ax.axhline(1, color=INK, linewidth=0.8, linestyle="--")
-    ax.set(xlim=(0, 1), xlabel=f"PIT of {_short(name)}", ylim=(0, max(1.6, float(heights.max()) * 1.1)))
+    ax.set(xlim=(0, 1), xlabel=f"PIT of {short(name)}", ylim=(0, max(1.6, float(heights.max()) * 1.1)))
     return svg(figure, f"PIT histogram of {name}")
 
 
@@ -126,13 +126,13 @@ def corner(data: Array, samples: Array, columns: Sequence[str]) -> str:
             if row == column:
                 _histograms(ax, data[:, row], samples[:, row], ranges[row])
             else:
-                _pair(ax, data[:, [column, row]], samples[:, [column, row]], (ranges[column], ranges[row]))
+                pair(ax, data[:, [column, row]], samples[:, [column, row]], (ranges[column], ranges[row]))
             ax.locator_params(nbins=3)
             ax.tick_params(labelbottom=row == count - 1, labelleft=column == 0 and row > 0)
             if row == count - 1:
-                ax.set_xlabel(_short(columns[column]))
+                ax.set_xlabel(short(columns[column]))
             if column == 0 and row > 0:
-                ax.set_ylabel(_short(columns[row]))
+                ax.set_ylabel(short(columns[row]))
     return svg(figure, "Corner plot of data and model, columns " + ", ".join(columns))
 
 
@@ -146,9 +146,10 @@ def _histograms(ax: Axes, data: Array, samples: Array, bounds: tuple[float, floa
     ax.spines["left"].set_visible(False)
 
 
-def _pair(
+def pair(
     ax: Axes, data: Array, samples: Array, bounds: tuple[tuple[float, float], tuple[float, float]], dots: int = 400
 ) -> None:
+    """Draw data ``(N, 2)`` as dots and samples ``(M, 2)`` as lines around 50, 80 and 95 % of them."""
     from scipy.ndimage import gaussian_filter
 
     shown = data[np.random.default_rng(0).permutation(len(data))[:dots]]
@@ -183,7 +184,7 @@ def density_map(
         (left, right), (low, high) = bounds
         # The square root shows regions of low density, which are black on a linear scale.
         ax.imshow(np.sqrt(height), origin="lower", extent=(left, right, low, high), aspect="auto", cmap="magma")
-    ax.set(xlabel=_short(names[0]), ylabel=_short(names[1]), xlim=bounds[0], ylim=bounds[1])
+    ax.set(xlabel=short(names[0]), ylabel=short(names[1]), xlim=bounds[0], ylim=bounds[1])
     return svg(figure, "The model's density")
 
 
@@ -194,7 +195,7 @@ def scatter(
     figure, [[ax]] = panel(3.6, 3.2)
     colour = DATA if what == "data" else MODEL
     ax.plot(points[:, 0], points[:, 1], linestyle="", marker=".", markersize=1.8, color=colour, alpha=0.7)
-    ax.set(xlabel=_short(names[0]), ylabel=_short(names[1]), xlim=bounds[0], ylim=bounds[1])
+    ax.set(xlabel=short(names[0]), ylabel=short(names[1]), xlim=bounds[0], ylim=bounds[1])
     return svg(figure, f"{what.capitalize()} in the plane")
 
 
@@ -210,7 +211,7 @@ def comparison(
     colours = [{"flow": MODEL, "truth": THIRD}.get(role, DATA) for role in roles]
     for place, mean, half, colour in zip(places, means, halves, colours, strict=True):
         ax.errorbar(mean, place, xerr=half, fmt="o", color=colour, markersize=5, linewidth=1.6, capsize=3)
-    ax.set_yticks(places, [_short(name, 28) for name in names])
+    ax.set_yticks(places, [short(name, 28) for name in names])
     ax.set(xlabel=f"{unit} ({better(unit)} is better)", ylim=(-0.6, len(names) - 0.4))
     ax.locator_params(axis="x", nbins=6)
     ax.grid(axis="x", color=FAINT, linewidth=0.6)
@@ -227,9 +228,3 @@ def _range(values: Array) -> tuple[float, float]:
     low, high = np.percentile(values, (0.1, 99.9))
     margin = 0.08 * (high - low) or max(0.5, 0.05 * abs(float(low)))
     return float(low - margin), float(high + margin)
-
-
-def _short(name: str, length: int = 18) -> str:
-    # matplotlib would read a dollar sign as the start of a formula.
-    name = name.replace("$", r"\$")
-    return name if len(name) <= length else name[: length - 1] + "…"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
-from pushforward.atomic_files import write_atomically
 from pushforward.data.splits import random_split
 from pushforward.data_frames import column_names
 from pushforward.diagnostics import CheckReport
@@ -31,8 +28,9 @@ from pushforward.evaluation.scores import latents, score
 from pushforward.evaluation.verdict import State, Verdict
 from pushforward.flow import Flow
 from pushforward.inputs import TensorLike, as_tensor
-from pushforward.reports.page import Measurements, render
+from pushforward.reports.flow_page import Measurements, render
 from pushforward.reports.report_data import DataFacts, facts_of
+from pushforward.reports.report_file import Report
 from pushforward.reports.report_json import (
     as_json,
     count_not_finite,
@@ -49,26 +47,6 @@ _MAX_ROWS = 10_000
 _TRAIN_ROWS = 1000
 _LATENT_VALUES = 4_000_000
 _ATTRIBUTE_ROWS = 500
-
-
-@dataclass(frozen=True)
-class Report:
-    """A report: a self-contained HTML page, and all its numbers as JSON values."""
-
-    html: str
-    numbers: dict[str, Any]
-
-    @property
-    def json(self) -> str:
-        """The numbers as JSON text."""
-        return json.dumps(self.numbers, indent=1, allow_nan=False) + "\n"
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to ``path`` and the numbers to the same folder, with the ending ``.json``."""
-        page = Path(path)
-        page.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(page, self.html.encode())
-        write_atomically(page.with_suffix(".json"), self.json.encode())
 
 
 def report(

@@ -106,12 +106,14 @@ def describe_run(flow: Flow, run: Mapping[str, Any], seed: int) -> dict[str, Any
         "trained_on": None,
         **run,
         "seed": seed,
-        "reported_with": {
-            "pushforward": __version__,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in _PACKAGES},
-        },
+        "reported_with": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that make a report."""
+    packages = {name: metadata.version(name) for name in _PACKAGES}
+    return {"pushforward": __version__, "python": platform.python_version(), **packages}
 
 
 def as_json(value: Any) -> Any:

@@ -7,8 +7,9 @@ from typing import Any
 
 from pushforward.data import DataSet, Split, split
 from pushforward.diagnostics import CheckReport
-from pushforward.reports.flow_report import Report, report
+from pushforward.reports.flow_report import report
 from pushforward.reports.report_data import facts_of_data_set
+from pushforward.reports.report_file import Report
 from pushforward.rows import rows_of
 from pushforward.storage import SavedModel
 

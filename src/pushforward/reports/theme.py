@@ -69,3 +69,10 @@ def svg(figure: Figure, label: str) -> str:
     head, body = text.split(">", 1)
     head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
     return f'{head} role="img" aria-label="{html.escape(label, quote=True)}">{body}'
+
+
+def short(name: str, length: int = 18) -> str:
+    """A name of at most ``length`` characters, which matplotlib shows as it is."""
+    # matplotlib would read a dollar sign as the start of a formula.
+    name = name.replace("$", r"\$")
+    return name if len(name) <= length else name[: length - 1] + "…"

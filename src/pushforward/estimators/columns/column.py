@@ -134,6 +134,22 @@ class ModelledColumn(_Column):
             )
         return compute.if_else(pyarrow.array(known), column, pyarrow.scalar(None, arrow))
 
+    @property
+    def state_labels(self) -> tuple[str, ...]:
+        """A text for each state: the label, the atom, "gaps", or "other values" for the state that has numbers."""
+        states = np.arange(int(self.kind.valued), self._gap)
+        cells = plain(self.decode(states, np.zeros(len(states)))).to_pylist()
+        labels = [f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells]
+        return (*["other values"] * self.kind.valued, *labels, *["gaps"] * self.gaps)
+
+    def on_axis(self, states: Array, values: Array) -> Array:
+        """``(N,)``: the numbers of encoded cells on the axis of charts, NaN where there is none."""
+        here = (states == 0) & np.isfinite(values)
+        numbers = np.full(len(states), np.nan)
+        if here.any():
+            numbers[here] = self.kind.on_axis(self.decode(states[here], values[here]))
+        return numbers
+
 
 class LeftOutColumn(_Column):
     """A column that is no part of the density."""

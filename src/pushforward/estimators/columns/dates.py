@@ -12,10 +12,17 @@ from pydantic import Field
 
 from pushforward.array_types import Array
 from pushforward.errors import DataError
-from pushforward.estimators.columns.arrow_types import counts_of_unit, from_counts, is_text, is_time, type_of
+from pushforward.estimators.columns.arrow_types import (
+    counts_of_unit,
+    from_counts,
+    is_text,
+    is_time,
+    to_numbers,
+    type_of,
+)
 from pushforward.estimators.columns.calendar import Calendar, Period, TimeChange
 from pushforward.estimators.columns.interval import Interval
-from pushforward.estimators.columns.kinds import Continuous
+from pushforward.estimators.columns.kinds import Axis, Continuous
 from pushforward.estimators.columns.standard import Strict
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(:\d\d(?:\.(\d{1,9}))?)?(Z?))?")
@@ -114,10 +121,22 @@ class Date(Continuous):
         return Calendar(unit=self.unit, change=self.change, periods=self.periods) if self.periods else None
 
     @property
-    def _step(self) -> str:
+    def axis(self) -> Axis:
+        return "date" if self.label == "date" else "hour"
+
+    def on_axis(self, array: Any) -> Array:
+        hours = to_numbers(self.times(array)) * (self._nanoseconds / 3_600e9)
+        return np.asarray(hours / 24 if self.axis == "date" else hours)
+
+    @property
+    def _nanoseconds(self) -> int:
+        """The length of the unit of the stored type."""
         units = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1, "day": 86_400 * 10**9}
-        unit = re.sub(r".*\[(\w+).*", r"\1", self.stored)
-        size = self.step * units[unit]
+        return units[re.sub(r".*\[(\w+).*", r"\1", self.stored)]
+
+    @property
+    def _step(self) -> str:
+        size = self.step * self._nanoseconds
         for name, length in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
             if size % (length * 10**9) == 0:
                 count = size // (length * 10**9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow
@@ -15,6 +15,8 @@ from pushforward.estimators.columns.arrow_types import is_number, is_text, to_nu
 from pushforward.estimators.columns.calendar import Calendar
 from pushforward.estimators.columns.circle import Circle
 from pushforward.estimators.columns.standard import Standard, Strict
+
+Axis = Literal["number", "date", "hour"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ class Kind(Strict):
     def calendar(self) -> Calendar | None:
         """The calendar of dates, which gives models their periodic features; None for other kinds."""
         return None
+
+    @property
+    def axis(self) -> Axis:
+        """The axis of charts of the numbers."""
+        return "number"
+
+    def on_axis(self, array: Any) -> Array:
+        """``(N,)`` float64: the cells of an Arrow array on that axis, NaN for null; dates as days since 1970."""
+        return to_numbers(array)
 
     @property
     @abstractmethod

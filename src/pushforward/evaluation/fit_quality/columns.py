@@ -78,20 +78,24 @@ def _quantiles(evidence: FitEvidence) -> list[dict[str, Any]]:
     """Extreme quantiles of every column, of the held-out rows with a 95 % interval and of the samples."""
     assert evidence.held_out is not None
     assert evidence.samples is not None
-    described = []
-    for number, (data, drawn) in enumerate(zip(evidence.held_out.T, evidence.samples.T, strict=True)):
-        data, drawn = np.sort(data[~np.isnan(data)]), drawn[~np.isnan(drawn)]
-        if len(data) and len(drawn):
-            levels = {
-                f"{level:g}": {
-                    "held_out": float(np.quantile(data, level)),
-                    "interval": _interval(data, level),
-                    "samples": float(np.quantile(drawn, level)),
-                }
-                for level in _QUANTILES
-            }
-            described.append({"column": evidence.column(number), **levels})
-    return described
+    columns = zip(evidence.held_out.T, evidence.samples.T, strict=True)
+    levels = [extreme_quantiles(data, drawn) for data, drawn in columns]
+    return [{"column": evidence.column(number), **each} for number, each in enumerate(levels) if each]
+
+
+def extreme_quantiles(data: Array, drawn: Array) -> dict[str, Any] | None:
+    """Extreme quantiles by level of values ``(N,)``, with a 95 % interval, and of samples; None without values."""
+    data, drawn = np.sort(data[~np.isnan(data)]), drawn[~np.isnan(drawn)]
+    if not len(data) or not len(drawn):
+        return None
+    return {
+        f"{level:g}": {
+            "held_out": float(np.quantile(data, level)),
+            "interval": _interval(data, level),
+            "samples": float(np.quantile(drawn, level)),
+        }
+        for level in _QUANTILES
+    }
 
 
 def _interval(ordered: Array, level: float) -> tuple[float | None, float | None]:

@@ -18,7 +18,8 @@ def in_the_mean(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding
     """The rival with the most significant advantage in the mean log-density."""
     worst: tuple[float, str, float] | None = None
     for name, values in evidence.rivals.items():
-        advantage = values - evidence.log_held_out
+        with np.errstate(invalid="ignore"):
+            advantage = values - evidence.log_held_out
         advantage = advantage[np.isfinite(advantage)]
         if len(advantage) < 2 or not np.isfinite(values).all():
             continue

@@ -1,0 +1,50 @@
+"""One column of two tables as charts and measures take it: numbers on an axis, and states with a label each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pushforward.array_types import Array
+
+Axis = Literal["number", "date", "hour"]
+_BINS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnView:
+    """A column of two tables of N and M rows.
+
+    states: ``(N,)`` and ``(M,)`` int, -1 where unknown. labels: of the states. numbers: ``(N,)`` and ``(M,)``, NaN
+    where a row has none; None for a column of labels alone, else state 0 has the numbers. axis: dates are days since
+    1970.
+    """
+
+    name: str
+    states: tuple[Array, Array]
+    labels: tuple[str, ...]
+    numbers: tuple[Array, Array] | None = None
+    axis: Axis = "number"
+
+    @property
+    def shares(self) -> Array:
+        """``(2, S)``: the fraction of each table in each state."""
+        counts = [np.bincount(s[s >= 0], minlength=len(self.labels)) for s in self.states]
+        return np.stack([count / max(1, count.sum()) for count in counts])
+
+    def codes(self, table: int) -> Array:
+        """``(N,)``: whole numbers for content that is alike, the numbers in bins of equal mass of the first table."""
+        states = self.states[table] + 1
+        if self.numbers is None:
+            return states
+        reference = self.numbers[0][np.isfinite(self.numbers[0])]
+        edges = np.unique(np.quantile(reference, np.arange(1, _BINS) / _BINS)) if len(reference) else np.empty(0)
+        bins = np.searchsorted(edges, np.nan_to_num(self.numbers[table]), side="right")
+        return np.where(np.isfinite(self.numbers[table]), len(self.labels) + 1 + bins, states)
+
+
+def finite(values: Array) -> Array:
+    """The finite numbers among values ``(N,)``."""
+    return values[np.isfinite(values)]
