@@ -109,14 +109,15 @@ SOURCES: dict[str, Source] = {
         dict.fromkeys(("reports", "age", "income", "share", "expenditure", "dependents", "months"), _POSITIVE)
         | {"majorcards": (0, 1), "active": _POSITIVE},
     ),
+    "wage": _rdataset("ISLR", "Wage", {"year": (2003, 2009), "age": (18, 80), "wage": _POSITIVE}, without=("logwage",)),
     "penguins": Source(
         _penguins,
         dict.fromkeys(("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"), _POSITIVE)
         | {"year": (2007, 2009)},
     ),
 }
-# Five tables with columns of several kinds: the first four from packages, the last from a file.
-MIXED = ("diamonds", "flights", "credit_card", "penguins", "california_housing")
+# Five tables with columns of several kinds, the small ones first: the last from a file, the others from packages.
+MIXED = ("penguins", "credit_card", "wage", "diamonds", "california_housing")
 
 
 @dataclass(frozen=True)

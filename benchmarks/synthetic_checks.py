@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from mixed_tables import Bounds
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import OrdinalEncoder
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ Array = np.ndarray
 _FEW, _ATOM = 20, 0.03
 # An atom or a gap is kept where its share differs by no more than this many standard errors and this part of itself.
 _ERRORS, _PART = 4.0, 0.1
-# Rows of each kind for the classifier.
-_MOST = 5_000
+# Rows of each kind for the classifier, and those whose nearest rows are looked for.
+_MOST, _NEAREST = 5_000, 1_000
 
 
 def broken_rows(synthetic: pd.DataFrame, real: pd.DataFrame, bounds: Bounds) -> dict[str, Array]:
@@ -105,3 +106,56 @@ def two_sample_auc(synthetic: pd.DataFrame, real: pd.DataFrame, seed: int) -> tu
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = (auc * (1 - auc) + (count - 1) * (q1 + q2 - 2 * auc**2)) / count**2
     return auc, math.sqrt(max(variance, 0.0))
+
+
+class Nearness(NamedTuple):
+    """How near synthetic rows are to those of the fit.
+
+    closer: the fraction nearer to a row of the fit than to each of as many held-out rows; 0.5 where none is copied.
+    distance: the median distance to the nearest row of the fit, divided by that of held-out rows; 1 is best. copies:
+    the fraction that equals a row of the fit.
+    """
+
+    closer: float
+    distance: float
+    copies: float
+
+
+def nearness(synthetic: pd.DataFrame, train: pd.DataFrame, held_out: pd.DataFrame, seed: int) -> Nearness:
+    """The distances of synthetic rows to the nearest row of the fit, beside those of rows held out of it.
+
+    Numbers are in standard deviations of the rows of the fit; another label, or a gap, counts 1.
+    """
+    count = min(len(train), len(held_out))
+    some = train.sample(count, random_state=seed)
+    drawn, held = (table.sample(min(len(table), _NEAREST), random_state=seed) for table in (synthetic, held_out))
+    rows, fitted, part, others, queries = _as_numbers(train, [drawn, train, some, held_out, held])
+    to_fitted, to_part, to_others = (_nearest(rows, table) for table in (fitted, part, others))
+    usual = _nearest(queries, fitted)
+    ties = 0.5 * float((to_part == to_others).mean())
+    return Nearness(
+        float((to_part < to_others).mean()) + ties,
+        float(np.median(to_fitted) / max(np.median(usual), 1e-12)),
+        float((to_fitted < 1e-9).mean()),
+    )
+
+
+def _nearest(rows: Array, others: Array) -> Array:
+    return np.asarray(NearestNeighbors(n_neighbors=1).fit(others).kneighbors(rows)[0][:, 0])
+
+
+def _as_numbers(train: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> list[Array]:
+    """The tables as matrices whose distances are those of `nearness`."""
+    parts: list[list[Array]] = [[] for _ in tables]
+    for name in train.columns:
+        if train[name].dtype.kind in "iuf":
+            middle, scale = float(train[name].mean()), float(train[name].std()) or 1.0
+            for matrix, table in zip(parts, tables, strict=True):
+                numbers = (np.asarray(table[name].astype(float)) - middle) / scale
+                matrix += [np.nan_to_num(numbers)[:, None], np.isnan(numbers)[:, None]]
+        else:
+            # Two rows of different labels differ in two indicators.
+            for label in train[name].astype(str).unique():
+                for matrix, table in zip(parts, tables, strict=True):
+                    matrix.append((table[name].astype(str) == label).to_numpy()[:, None] / math.sqrt(2))
+    return [np.concatenate(matrix, 1).astype(float) for matrix in parts]

@@ -8,8 +8,9 @@
 One JSON line for each finished cell (table, model, seed, seconds); cells that have theirs are skipped. Each model is
 fitted to the rows for fitting of a mixed table and draws as many rows as are held out. Figures: the share of rows that
 keep every bound, whole number and label, and have no gap where there are none; the share of the atoms and gaps whose
-frequency is kept; the number of columns with another type; and the AUC with which a classifier tells the synthetic rows
-from those held out. The model "train" is the reference: rows for fitting, drawn at random.
+frequency is kept; the number of columns with another type; the AUC with which a classifier tells the synthetic rows
+from those held out; and how near they are to rows of the fit, so that copies show. The model "train" is the reference:
+rows for fitting, drawn at random.
 """
 
 from __future__ import annotations
@@ -18,25 +19,28 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from cell_program import Cell, Figure, data_folder, numbers, parser_of, run_or_print, stopwatch
 from mixed_tables import MIXED, MixedTable, divided
-from synthetic_checks import broken_rows, changed_types, lost_masses, two_sample_auc
+from synthetic_checks import broken_rows, changed_types, lost_masses, nearness, two_sample_auc
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Draws rows of a table, given their number, the seed and the seconds for the fit.
+# Draws rows of a table, given their number, the seed, and the seconds or epochs of the fit.
 Synthesiser = Callable[["MixedTable", int, int, float], "pd.DataFrame"]
 FIGURES = (
     Figure("valid", "Rows that keep every bound, whole number, label and presence, %", digits=2),
     Figure("masses_kept", "Atoms and gaps whose frequency is kept, %", digits=0),
     Figure("types_changed", "Columns with another type", more_is_better=False, digits=0),
     Figure("auc", "AUC of the classifier two-sample test, 0.5 is best", more_is_better=False),
+    Figure("closer", "Rows nearer to one of the fit than to as many held-out rows, %; 50 is best", None, digits=1),
+    Figure("distance", "Median distance to the nearest row of the fit, by that of held-out rows", None, digits=2),
+    Figure("copies", "Rows that equal a row of the fit, %", more_is_better=False, digits=2),
     Figure("took", "Seconds of fit and sampling", more_is_better=False, digits=0),
 )
 
@@ -53,21 +57,21 @@ def flow(table: MixedTable, count: int, seed: int, seconds: float) -> pd.DataFra
     return FlowDensity(max_seconds=seconds, random_state=seed).fit(table.train).sample(count)
 
 
-def copula(table: MixedTable, count: int, seed: int, seconds: float) -> pd.DataFrame:
+def copula(table: MixedTable, count: int, seed: int, _: float) -> pd.DataFrame:
     """SDV's GaussianCopulaSynthesizer by its defaults."""
     from sdv.single_table import GaussianCopulaSynthesizer
 
     return _sdv(GaussianCopulaSynthesizer, table, count, seed)
 
 
-def ctgan(table: MixedTable, count: int, seed: int, seconds: float) -> pd.DataFrame:
-    """SDV's CTGANSynthesizer by its defaults, 300 epochs."""
+def ctgan(table: MixedTable, count: int, seed: int, epochs: float) -> pd.DataFrame:
+    """SDV's CTGANSynthesizer by its defaults but for the epochs, which are 300 by default."""
     from sdv.single_table import CTGANSynthesizer
 
-    return _sdv(CTGANSynthesizer, table, count, seed)
+    return _sdv(CTGANSynthesizer, table, count, seed, epochs=int(epochs))
 
 
-def _sdv(kind: Any, table: MixedTable, count: int, seed: int) -> pd.DataFrame:
+def _sdv(kind: Any, table: MixedTable, count: int, seed: int, **options: Any) -> pd.DataFrame:
     from sdv.metadata import Metadata
 
     np.random.seed(seed)
@@ -75,29 +79,31 @@ def _sdv(kind: Any, table: MixedTable, count: int, seed: int) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         rows = {"rows": table.train}
-        model = kind(Metadata.detect_from_dataframes(rows))
+        model = kind(Metadata.detect_from_dataframes(rows), **options)
         model.fit(rows)
         return model.sample(count)["rows"]
 
 
-def train(table: MixedTable, count: int, seed: int, seconds: float) -> pd.DataFrame:
+def train(table: MixedTable, count: int, seed: int, _: float) -> pd.DataFrame:
     """Rows for fitting, drawn at random without replacement."""
     return table.train.sample(count, random_state=seed, ignore_index=True)
 
 
-FLOW = "flow"
-SYNTHESISERS: dict[str, Synthesiser] = {FLOW: flow, "copula": copula, "ctgan": ctgan, "train": train}
+FLOW, CTGAN = "flow", "ctgan"
+SYNTHESISERS: dict[str, Synthesiser] = {FLOW: flow, "copula": copula, CTGAN: ctgan, "train": train}
 
 
-def do(cell: Cell) -> Mapping[str, Any]:
-    """Draw a synthetic table and check it."""
+def do(cell: Cell, epochs: int = 300) -> Mapping[str, Any]:
+    """Draw a synthetic table and check it. epochs: of CTGAN."""
     table = _table(cell["table"], cell["seed"])
+    limit = epochs if cell["model"] == CTGAN else cell["seconds"]
     with stopwatch() as took:
-        synthetic = SYNTHESISERS[cell["model"]](table, len(table.test), cell["seed"], cell["seconds"])
+        synthetic = SYNTHESISERS[cell["model"]](table, len(table.test), cell["seed"], limit)
     changed = changed_types(synthetic, table.train)
     faults = broken_rows(synthetic, table.train, table.bounds)
     lost, masses = lost_masses(synthetic, table.train)
     auc, error = two_sample_auc(synthetic, table.test, cell["seed"])
+    near = nearness(synthetic, table.train, table.test, cell["seed"])
     return {
         "valid": 100 - 100 * float(np.any(list(faults.values()), axis=0).mean()),
         "faults": {name: int(rows.sum()) for name, rows in faults.items()},
@@ -107,9 +113,13 @@ def do(cell: Cell) -> Mapping[str, Any]:
         "changed": changed,
         "auc": auc,
         "auc_error": error,
+        "closer": 100 * near.closer,
+        "distance": near.distance,
+        "copies": 100 * near.copies,
         "rows": len(table.train),
         "test_rows": len(table.test),
         "took": took(),
+        **({"epochs": epochs} if cell["model"] == CTGAN else {}),
     }
 
 
@@ -117,11 +127,13 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The command line; ``given`` stands in for the program's own."""
     parser = parser_of(__doc__, MIXED, tuple(SYNTHESISERS), "runs/table_synthesis.jsonl")
     parser.add_argument("--seconds", type=numbers, default=[60.0], help="times of FlowDensity, with commas; default 60")
+    parser.add_argument("--epochs", type=int, default=300, help="passes of CTGAN over the rows; default 300")
     return parser.parse_args(given)
 
 
 def main() -> int:
-    return run_or_print(parse_arguments(), FIGURES, do, timed=[FLOW])
+    arguments = parse_arguments()
+    return run_or_print(arguments, FIGURES, partial(do, epochs=arguments.epochs), timed=[FLOW])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from table_regression import LEVELS, pinball
 pd = pytest.importorskip("pandas")
 
 # These import pandas where they are used, so they can be imported without it, but not run.
-from synthetic_checks import broken_rows, changed_types, lost_masses, two_sample_auc  # noqa: E402
+from synthetic_checks import broken_rows, changed_types, lost_masses, nearness, two_sample_auc  # noqa: E402
 from table_explanations import swapped  # noqa: E402
 
 N = 400
@@ -53,6 +53,16 @@ def test_a_lost_atom_and_a_changed_type_are_named_and_seen_by_the_classifier() -
     assert lost[0].startswith("income 0: 0.2")
     assert changed_types(synthetic.astype({"rooms": float}), real) == ["rooms"]
     assert two_sample_auc(synthetic, real, 0)[0] > 0.55
+
+
+def test_copies_of_rows_of_the_fit_are_nearer_to_these_than_to_held_out_rows() -> None:
+    train, held_out, other = _table(0), _table(1), _table(2)
+    fair, copied = nearness(other, train, held_out, 0), nearness(train, train, held_out, 0)
+    assert fair.closer == pytest.approx(0.5, abs=0.1)
+    assert fair.distance == pytest.approx(1.0, abs=0.2)
+    assert fair.copies < 0.1
+    assert copied.closer > 0.9
+    assert copied.copies == 1
 
 
 def test_a_swap_changes_one_value_of_a_row_to_one_of_the_column() -> None:

@@ -32,6 +32,36 @@ def test_a_row_is_atypical_where_its_density_is_very_low_or_very_high(detector: 
     assert middle > 0.3
 
 
+def test_extreme_values_lower_the_score_whatever_group_of_training_rows_shares_them() -> None:
+    rng = np.random.default_rng(0)
+    usual, group = rng.normal(size=(380, 2)), 0.05 * rng.normal(size=(20, 2)) + 5
+    rows = np.concatenate([usual, group])
+    by_density = FlowOutlierDetector(max_steps=10, architectures=(), tails=0).fit(rows)
+    detector = FlowOutlierDetector(max_steps=10, architectures=()).fit(rows)
+    assert (by_density.predict(group) == 1).all()
+    below = [(each.score_samples(usual)[:, None] < each.score_samples(group)).mean() for each in (by_density, detector)]
+    assert below[0] > 0.5
+    assert below[1] < 0.3
+    assert by_density.score_samples(rows) == pytest.approx(by_density.density_.score_samples(rows))
+    assert detector.typicality(rows) == pytest.approx(by_density.typicality(rows))
+
+
+def test_a_unit_does_not_change_the_tails_of_a_column() -> None:
+    x = np.exp(np.random.default_rng(0).normal(size=(300, 1)))
+    tails = [
+        detector.score_samples(rows) - detector.density_.score_samples(rows)
+        for rows in (x, 1000 * x)
+        for detector in [FlowOutlierDetector(max_steps=2, architectures=()).fit(rows)]
+    ]
+    assert tails[0] == pytest.approx(tails[1], abs=1e-6)
+    assert tails[0].max() <= 0
+
+
+def test_a_weight_of_tails_below_zero_is_refused() -> None:
+    with pytest.raises(OptionError, match="tails"):
+        FlowOutlierDetector(tails=-1).fit(X)
+
+
 def test_a_contamination_that_is_no_share_is_refused() -> None:
     with pytest.raises(OptionError, match="contamination"):
         FlowOutlierDetector(contamination=0.7).fit(X)

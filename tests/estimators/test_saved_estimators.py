@@ -12,6 +12,7 @@ import pushforward
 from pushforward import estimators
 from pushforward.errors import ModelError, OptionError
 from pushforward.estimators import FlowDensity, FlowOutlierDetector, FlowRegressor, FlowTransformer
+from pushforward.estimators.ranks import Ranks
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_any_estimator_is_loaded_by_its_own_class(
 def test_scores_of_a_detector_that_are_none_are_refused(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(40, 2))
     detector = FlowOutlierDetector(max_steps=2, architectures=()).fit(x)
-    detector._scores = detector._scores[::-1].copy()
+    detector._scores = Ranks(detector._scores.scores[::-1].copy(), detector._scores.levels)
     detector.save(tmp_path / "m")
     with pytest.raises(ModelError, match=r"scores.safetensors: .* ascending order"):
         FlowOutlierDetector.load(tmp_path / "m")

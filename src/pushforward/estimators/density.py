@@ -264,7 +264,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
     def encode(self, X: Any) -> EncodedRows:
         """The encoded rows of a table, integers in the middle of their cells."""
         check_is_fitted(self)
-        content = checked_table(self, X, self._names)
+        content = checked_table(self, X, self._names, self._left_out)
         return self.plan_.encode(content, places=self.plan_.middles)
 
     def decode(self, rows: EncodedRows) -> Any:

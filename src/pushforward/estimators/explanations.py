@@ -33,18 +33,14 @@ def agreements(model: TableModel, rows: EncodedRows) -> Tensor:
     nothing = EncodedRows.unknown(model.shapes, 1)
     with one_thread():
         for column in range(len(model.shapes)):
-            alone = _conditional(model, nothing, column)
+            alone = model.column_given(nothing, column)
             for block in torch.arange(len(rows)).split(_BLOCK):
                 some = rows.take(block)
-                given = _conditional(model, hide(some, [column]), column)
+                given = model.column_given(hide(some, [column]), column)
                 states, values = some.states[:, column], some.values[:, column]
                 agreement = _log_density(given, states, values) - _log_wrong(alone, states, values)
                 nats[block, column] = agreement.where((states >= 0) & ~values.isnan(), 0.0)
     return nats.masked_fill(rows.impossible[:, None], 0.0)
-
-
-def _conditional(model: TableModel, given: EncodedRows, column: int) -> ColumnDistribution:
-    return model.blend.conditional(given, column) or model.chain.conditional(given, column)
 
 
 def _log_density(distribution: ColumnDistribution, states: Tensor, values: Tensor) -> Tensor:

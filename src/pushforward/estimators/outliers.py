@@ -1,4 +1,4 @@
-"""`FlowOutlierDetector`: rows of low density, and rows whose density is not typical."""
+"""`FlowOutlierDetector`: rows of low density or extreme values, and rows whose density is not typical."""
 
 from __future__ import annotations
 
@@ -8,40 +8,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as tensors_of
-from safetensors.torch import save as to_safetensors
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from pushforward.array_types import Array
-from pushforward.errors import ModelError, OptionError
+from pushforward.errors import OptionError
+from pushforward.estimators.column_tails import log_tails
 from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.ranks import Ranks, ranks_to_bytes, read_ranks
 from pushforward.estimators.saved_estimators import load_estimator, save_estimator
 from pushforward.estimators.table_estimator import JointEstimator
-from pushforward.storage.files import read
 
-# The file of the scores of the training rows, and its largest size.
-_SCORES, _MOST_BYTES = "scores.safetensors", 1 << 34
+# The file of the scores of the training rows.
+_SCORES = "scores.safetensors"
 
 if TYPE_CHECKING:
     from pushforward.reports import Report
 
 
 class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
-    """Outliers of a table: the rows with the lowest log-density.
+    """Outliers of a table: rows of low density or extreme values.
 
-    What a likelihood cannot tell: a density depends on the units, or on any other change of variables, so that no row
-    is an outlier in every scale. In many columns a row of the highest density may be far from every typical row;
-    `typicality` shows both ends. An anomaly in a dense region, such as a copied row, has no low density. And a model
-    that was fitted to rows with many alike outliers calls these normal.
+    The score of a row is its log-density, plus the log-probability that its columns, each alone, are at least as
+    extreme (`pushforward.estimators.column_tails`). The density sees values that are usual alone and not together. But
+    if outliers are among the training rows, the density may give groups of them a mode of their own; an extreme value
+    stays extreme.
 
-    contamination: the fraction of the training rows that `predict` calls outliers. Other parameters are those of
-    `JointEstimator`.
+    What a score cannot tell: a density depends on the units, or on any other change of variables, so that no row is an
+    outlier in every scale. In many columns a row of the highest density may be far from every typical row;
+    `typicality` shows both ends. An anomaly in a dense region, such as a copied row, has no low density. And outliers
+    that are many, alike and not extreme in any column are taken for normal rows.
+
+    contamination: the fraction of the training rows that `predict` calls outliers. tails: the weight of the extreme
+    values beside the log-density, 0 for the log-density alone. Other parameters are those of `JointEstimator`.
 
     ``density_``: the fitted `FlowDensity`; its ``explain`` names the columns that disagree with the rest of a row.
-    ``offset_``: the log-density below which a row is an outlier.
+    ``offset_``: the score below which a row is an outlier.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 2))
@@ -54,6 +56,7 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         self,
         *,
         contamination: float = 0.1,
+        tails: float = 1.0,
         max_seconds: float | None = None,
         max_steps: int | None = None,
         kinds: Mapping[str, str] | None = None,
@@ -72,25 +75,25 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
             verbose=verbose,
         )
         self.contamination = contamination
+        self.tails = tails
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit the density of ``X`` and the threshold. sample_weight: ``(N,)``, how often each row counts."""
         if not 0 < self.contamination <= 0.5:
             raise OptionError(f"contamination: a fraction above 0 and at most 0.5 expected, got {self.contamination}")
+        if not (self.tails >= 0 and np.isfinite(self.tails)):
+            raise OptionError(f"tails: a number of 0 or above expected, got {self.tails}")
         self.density_ = FlowDensity.like(self, self.architectures).fit(X, sample_weight=sample_weight)
         self.density_.share_features(self)
-        scores = self.density_.score_samples(X)
-        weights = self.density_.weights(X, sample_weight)
-        counts = np.ones(len(scores)) if weights is None else weights
-        order = np.argsort(scores, kind="stable")
-        self._scores, self._levels = scores[order], np.cumsum(counts[order]) / counts.sum()
-        self.offset_ = self._threshold()
+        densities, weights = self.density_.score_samples(X), self.density_.weights(X, sample_weight)
+        self._densities = Ranks.of(densities, weights)
+        self._scores = Ranks.of(densities + self._extremes(X), weights)
+        self.offset_ = self._scores.threshold(self.contamination)
         return self
 
-    def _threshold(self) -> float:
-        """The lowest score that is no outlier: a fraction ``contamination`` of the training rows lies below."""
-        place = int(np.searchsorted(self._levels, self.contamination + 1e-12, side="right"))
-        return float(self._scores[min(place, len(self._scores) - 1)])
+    def _extremes(self, X: Any) -> Array:
+        """``(N,)``: what is added to the log-densities."""
+        return np.asarray(self.tails * log_tails(self.density_.model_, self.density_.encode(X)).numpy())
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
@@ -98,8 +101,7 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         Raises OptionError if the folder is not empty.
         """
         check_is_fitted(self)
-        ranks = {"scores": torch.from_numpy(self._scores), "levels": torch.from_numpy(self._levels)}
-        files = {_SCORES: to_safetensors(ranks)}
+        files = {_SCORES: ranks_to_bytes({"score": self._scores, "density": self._densities})}
         save_estimator("FlowOutlierDetector", self.density_.stored(self), self.density_.model_, path, force, files)
 
     @classmethod
@@ -109,8 +111,8 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         detector = cls(**fitted.parameters.given)
         detector.density_ = FlowDensity.like(detector, detector.architectures).restore(fitted, model)
         detector.density_.share_features(detector)
-        detector._scores, detector._levels = _ranks(Path(path) / _SCORES)
-        detector.offset_ = detector._threshold()
+        detector._scores, detector._densities = (read_ranks(Path(path) / _SCORES, x) for x in ("score", "density"))
+        detector.offset_ = detector._scores.threshold(detector.contamination)
         return detector
 
     def report(self, path: str | os.PathLike[str] | None = None, X: Any = None, *, name: str = "a table") -> Report:
@@ -124,12 +126,12 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         return self.density_._report(path, X, type(self).__name__, name, notes)
 
     def score_samples(self, X: Any) -> Array:
-        """``(N,)``: the log-density of each row; the lower, the more abnormal."""
+        """``(N,)``: the log-density of each row plus the weight of its extreme values; the lower, the more abnormal."""
         check_is_fitted(self)
-        return self.density_.score_samples(X)
+        return np.asarray(self.density_.score_samples(X) + self._extremes(X))
 
     def decision_function(self, X: Any) -> Array:
-        """``(N,)``: the log-density minus the threshold; negative for outliers."""
+        """``(N,)``: the score minus the threshold; negative for outliers."""
         return np.asarray(self.score_samples(X) - self.offset_)
 
     def predict(self, X: Any) -> Array:
@@ -141,24 +143,5 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
 
         Near 0 where the density of a row is lower, or higher, than that of nearly all training rows.
         """
-        scores = self.score_samples(X)
-        levels = np.concatenate([[0.0], self._levels])
-        at_most = levels[np.searchsorted(self._scores, scores, side="right")]
-        at_least = 1 - levels[np.searchsorted(self._scores, scores, side="left")]
-        return np.asarray(np.minimum(1.0, 2 * np.minimum(at_most, at_least)))
-
-
-def _ranks(file: Path) -> tuple[Array, Array]:
-    """The scores of the training rows in their order, and the fractions of the rows up to each. Raises ModelError."""
-    try:
-        tensors = tensors_of(read(file, _MOST_BYTES))
-    except SafetensorError as error:
-        raise ModelError(f"{file}: {error}") from None
-    if tensors.keys() != {"scores", "levels"}:
-        raise ModelError(f"{file}: the tensors scores and levels expected, got {', '.join(sorted(tensors)) or 'none'}")
-    scores, levels = (tensors[name].double().numpy() for name in ("scores", "levels"))
-    if scores.ndim != 1 or scores.shape != levels.shape or not len(scores):
-        raise ModelError(f"{file}: as many levels as scores expected, got shapes {levels.shape} and {scores.shape}")
-    if not (scores[:-1] <= scores[1:]).all() or not (levels[:-1] <= levels[1:]).all():
-        raise ModelError(f"{file}: scores and levels in ascending order expected")
-    return scores, levels
+        check_is_fitted(self)
+        return self._densities.beyond(self.density_.score_samples(X))

@@ -28,7 +28,7 @@ _Estimator = TypeVar("_Estimator", bound=TableEstimator)
 
 
 class Parameters(Strict):
-    """The parameters of an estimator; architectures and contamination are None where it has none."""
+    """The parameters of an estimator; those without a default are None in an estimator that has none of the name."""
 
     max_seconds: Finite | None = None
     max_steps: int | None = None
@@ -38,6 +38,7 @@ class Parameters(Strict):
     random_state: int | None = None
     verbose: int = 0
     contamination: Finite | None = None
+    tails: Finite | None = None
 
     @classmethod
     def of(cls, estimator: TableEstimator) -> Parameters:
@@ -50,7 +51,7 @@ class Parameters(Strict):
     @property
     def given(self) -> dict[str, Any]:
         """The parameters by name."""
-        absent = {name for name in ("architectures", "contamination") if self.model_dump()[name] is None}
+        absent = {name for name in ("architectures", "contamination", "tails") if self.model_dump()[name] is None}
         return self.model_dump(exclude=absent)
 
 

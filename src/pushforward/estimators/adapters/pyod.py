@@ -13,7 +13,7 @@ from pushforward.estimators.outliers import FlowOutlierDetector
 
 
 class FlowDetector(BaseDetector):  # type: ignore[misc]
-    """PyOD's detector by minus the log-density of rows; parameters are those of `FlowOutlierDetector`.
+    """PyOD's detector by minus the scores of rows; parameters are those of `FlowOutlierDetector`.
 
     detector_: the fitted `FlowOutlierDetector`. decision_scores_, labels_, threshold_: as in PyOD.
 
@@ -27,6 +27,7 @@ class FlowDetector(BaseDetector):  # type: ignore[misc]
         self,
         *,
         contamination: float = 0.1,
+        tails: float = 1.0,
         max_seconds: float | None = None,
         max_steps: int | None = None,
         kinds: Mapping[str, str] | None = None,
@@ -36,6 +37,7 @@ class FlowDetector(BaseDetector):  # type: ignore[misc]
         verbose: int = 0,
     ) -> None:
         super().__init__(contamination=contamination)
+        self.tails = tails
         self.max_seconds = max_seconds
         self.max_steps = max_steps
         self.kinds = kinds
@@ -53,6 +55,6 @@ class FlowDetector(BaseDetector):  # type: ignore[misc]
         return self
 
     def decision_function(self, X: Any) -> Array:
-        """``(N,)``: minus the log-density; the higher, the more abnormal. At most 1e300, for rows that cannot be."""
+        """``(N,)``: minus the score; the higher, the more abnormal. At most 1e300, for rows that cannot be."""
         check_is_fitted(self, "detector_")
         return -self.detector_.score_samples(X).clip(min=-1e300)

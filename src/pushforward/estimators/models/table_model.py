@@ -14,6 +14,7 @@ from pushforward.errors import DataError
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows, joined
 from pushforward.estimators.models.blend import Blend
 from pushforward.estimators.models.column_chain import Chain
+from pushforward.estimators.models.column_distribution import ColumnDistribution
 from pushforward.threads import one_thread
 
 # Proposals for each draw that is resampled by importance.
@@ -87,6 +88,10 @@ class TableModel:
             return RowScores(torch.zeros(0).double(), torch.zeros(0).double())
         # A row of probability zero has no continuous part.
         return RowScores(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def column_given(self, given: EncodedRows, column: int) -> ColumnDistribution:
+        """The distribution of one column given the others, from the members that have it in closed form."""
+        return self.blend.conditional(given, column) or self.chain.conditional(given, column)
 
     def sample(self, n: int, *, given: EncodedRows | None = None, generator: torch.Generator) -> EncodedRows:
         """``n`` draws, or n draws for each row of ``given``, one after the other.
