@@ -103,6 +103,12 @@ SOURCES: dict[str, Source] = {
         },
         without=("year", "tailnum", "flight", "time_hour"),
     ),
+    "weather": _rdataset(
+        "nycflights13",
+        "weather",
+        dict.fromkeys(("wind_speed", "wind_gust", "precip", "visib"), _POSITIVE) | {"humid": (0, 100)},
+        without=("year", "month", "day", "hour"),
+    ),
     "credit_card": _rdataset(
         "AER",
         "CreditCard",

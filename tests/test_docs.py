@@ -31,7 +31,7 @@ from pushforward.flows import registry
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TINY = "0.05"
+TINY = "0.02"
 NUMBER = re.compile(r"[-+]?\d+\.\d+(?:e[-+]?\d+)?")
 
 
@@ -82,6 +82,7 @@ def same_output(expected: str, got: str) -> bool:
 
 def run_python(block: Block, namespace: dict[str, Any], name: str) -> None:
     code = re.sub(r"\bminutes=[\d.]+", f"minutes={TINY}", block.text)
+    code = re.sub(r"\bmax_seconds=[\d.]+", f"max_seconds={60 * float(TINY)}", code)
     # Empty lines before the code make line numbers in a traceback those of the page.
     compiled = compile("\n" * (block.line - 1) + code, name, "exec")
     printed = io.StringIO()

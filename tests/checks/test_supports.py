@@ -11,7 +11,7 @@ from pushforward.domain import Domain
 from pushforward.errors import DataError
 from pushforward.training.batches import checked_rows
 from registry import CHAINS, ENTRIES, Entry
-from subjects import subject
+from subjects import built, subject
 
 _ROWS = 12
 _CHECKED = [entry for entry in ENTRIES if entry.name not in CHAINS]
@@ -42,7 +42,7 @@ def _outside(domain: Domain) -> float | None:
 _BOUNDED = [
     entry
     for entry in _CHECKED
-    if any(_outside(p) is not None for d in [subject(entry, torch.float32).transform.domain] for p in d.parts or (d,))
+    if any(_outside(p) is not None for d in [built(entry.name).transform.domain] for p in d.parts or (d,))
 ]
 
 

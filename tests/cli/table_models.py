@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 
-QUICK = ("--minutes", "0.02")
+QUICK = ("--minutes", "0.01")
 
 
 def shops(rows: int = 240) -> pyarrow.Table:

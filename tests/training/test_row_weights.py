@@ -156,3 +156,20 @@ def test_contexts_are_standardised_by_weight() -> None:
     contexts = {"context": context, "validation_context": torch.zeros(5, 1)}
     fit(flow, x, validation=validation, weights=weights, steps=1, progress=False, **contexts)
     assert float(flow.context_scale.mean) == pytest.approx(7.5, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("weights", "rows"),
+    [(None, 8), ([0.25] * 8, 8), ([1, 1, 1, 3, 2, 0, 1, 1], 10), ([1.0, 0.7] * 4, None)],
+)
+def test_moments_are_taken_from_no_more_rows_than_the_weights_ask_for(
+    monkeypatch: pytest.MonkeyPatch, weights: list[float] | None, rows: int | None
+) -> None:
+    given: list[torch.Tensor] = []
+    monkeypatch.setattr(Flow, "initialise", lambda flow, x, *_, **__: given.append(x))
+    x = skewed(8)[0]
+    fit(gaussian(), x, validation=x, weights=weights, steps=1, progress=False)
+    assert len(given[0]) == rows if rows else len(given[0]) > 1000
+    times = [float((given[0] == row).all(1).float().mean()) for row in x]
+    expected = np.ones(8) if weights is None else np.asarray(weights)
+    np.testing.assert_allclose(times, expected / expected.sum(), atol=1e-3)

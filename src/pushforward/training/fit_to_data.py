@@ -216,16 +216,23 @@ class _GradientRun(GradientRun[FitResult]):
     def _initialise(self) -> None:
         """Data-dependent initialisation of transforms, from all training rows or, if those are large, from a sample."""
         most = max(_INITIAL_ROWS, min(_MOST_INITIAL_ROWS, _INITIAL_VALUES // max(1, self.train.event_size)))
-        count = min(len(self.train), most)
+        count = self._initial_rows(most)
         chosen = torch.arange(count)
-        if self.train.weights is not None:
-            # Many draws of a few rows repeat each almost exactly in proportion to its weight.
-            chosen = self.train.draws(most, torch.Generator().manual_seed(self.options.seed))
-        elif count < len(self.train):
+        if self.train.weights is not None or count < len(self.train):
             chosen = self.train.draws(count, torch.Generator().manual_seed(self.options.seed))
         x, context = self.train.take(chosen).on(self.flow)
         with torch.no_grad(), evaluation(self.flow):
             self.flow.initialise(x, context, generator=torch.Generator(self.flow.device).manual_seed(self.options.seed))
+
+    def _initial_rows(self, most: int) -> int:
+        """The number of draws, at most ``most``, that repeats each row in proportion to its weight."""
+        weights = self.train.weights
+        if weights is None:
+            return min(len(self.train), most)
+        times = weights / weights[weights > 0].min()
+        # Multiples of the least weight repeat rows exactly. Of other weights, many draws come near.
+        multiples = bool(((times - times.round()).abs() < 1e-6 * times.clamp(min=1)).all())
+        return min(int(times.round().sum()), most) if multiples else most
 
     def _compute_once(self) -> None:
         """Compute a loss without side effects: in evaluation mode, on a batch outside the training stream."""

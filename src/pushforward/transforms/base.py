@@ -195,9 +195,12 @@ class Chain(Transform):
         return z, log_term
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
+        before: tuple[Transform, NoiseValue] | None = None
         for transform, part in zip(self, part_noise(noise, len(self)), strict=True):
+            if before is not None:
+                x, _ = before[0].to_latent(x, context, before[1])
             transform.initialise(x, context, part)
-            x, _ = transform.to_latent(x, context, part)
+            before = transform, part
 
     def path_noise(self, x: Tensor, z: Tensor, context: Tensor | None = None, back: NoiseValue = None) -> NoiseValue:
         if self.noise_to_latent is None:
