@@ -27,7 +27,11 @@ def test_a_table_in_a_file_gets_a_density_of_its_columns(run: Run, tmp_path: Pat
     assert "(country)" in out
     assert "held-out (24 rows): mean log-density" in out
     model = pushforward.FlowDensity.load(tmp_path / "m")
-    assert (model.kinds, model.random_state, model.max_seconds) == ({"size": "positive"}, 3, pytest.approx(60 * float(QUICK[1])))
+    assert (model.kinds, model.random_state, model.max_seconds) == (
+        {"size": "positive"},
+        3,
+        pytest.approx(60 * float(QUICK[1])),
+    )
     facts = json.loads((tmp_path / "m" / "fit.json").read_text())
     assert facts["held_out"]["rows"] == 24
     assert facts["held_out"]["mean"] == pytest.approx(facts["held_out"]["discrete"] + facts["held_out"]["continuous"])
@@ -36,7 +40,9 @@ def test_a_table_in_a_file_gets_a_density_of_its_columns(run: Run, tmp_path: Pat
 def test_columns_limit_test_and_the_run_file_apply_to_a_table(run: Run, tmp_path: Path, shops_csv: Path) -> None:
     others = write_shops(tmp_path / "others.csv", shops(30))
     file = tmp_path / "run.toml"
-    file.write_text(f'minutes = {QUICK[1]}\nlimit = 100\ntest = "{others}"\nweight = "weight"\n[kind]\nstaff = "integer"\n')
+    file.write_text(
+        f'minutes = {QUICK[1]}\nlimit = 100\ntest = "{others}"\nweight = "weight"\n[kind]\nstaff = "integer"\n'
+    )
     words = ("--columns", "income,staff", "--threads", 1, "--no-report")
     code, _out, err = run("fit", shops_csv, "--config", file, "--out", tmp_path / "m", *words)
     assert code == 0, err

@@ -182,6 +182,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R² of the means. The column of weights of the fit counts rows, as ``sample_weight: (N,)`` does."""
+        check_is_fitted(self)
         weights = table_weights(self.plan_, self._content(X), sample_weight)
         return float(super().score(X, y, sample_weight=weights))
 
@@ -233,7 +234,8 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         return checked_table(self, X, [column.name for column in self.plan_.columns], left_out)
 
     def _checked(self, X: Any) -> Table:
-        return possible_cells(self.plan_, self._content(X))
+        content = self._content(X)
+        return possible_cells(self.plan_, content)
 
     def _encoded(self, content: Table) -> EncodedRows:
         return self.plan_.encode(content, places=self.plan_.middles, partial=True)
