@@ -108,3 +108,21 @@ def test_a_file_that_cannot_be_fitted_is_refused_in_a_sentence(parquet: Path, tm
         FlowDensity().fit(parquet, sample_weight=np.ones(ROWS))
     with pytest.raises(OptionError, match="max_rows: a number of rows of 1 or above"):
         FlowDensity().fit(parquet, max_rows=0)
+
+
+def test_files_folders_and_iterators_of_tables_are_scored_in_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    table = pyarrow.table({"x": rng.normal(size=60), "word": ["a", "b"] * 30})
+    model = FlowDensity(max_steps=1, architectures=()).fit(table)
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    monkeypatch.setattr("pushforward.estimators.input_tables._BLOCK", 25)
+    expected = model.score_samples(table)
+    assert model.score_samples(tmp_path / "t.parquet") == pytest.approx(expected, abs=1e-9)
+    assert model.score_samples(iter([table.slice(0, 10), table.slice(10)])) == pytest.approx(expected, abs=1e-9)
+    assert [len(block) for block in model.score_blocks(tmp_path)] == [25, 25, 10]
+    other = tmp_path / "other.csv"
+    other.write_text("z\n1\n")
+    with pytest.raises(DataError, match="the table has none of the columns x, word"):
+        model.score_samples(other)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-
 from pushforward.cli.parameters import Running
 from pushforward.cli.table_rows import require_columns
 from pushforward.errors import OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.columns.tables import Table, read_table
+from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.input_tables import block_table
 from pushforward.estimators.loading import load
 from pushforward.estimators.outliers import FlowOutlierDetector
 from pushforward.estimators.regressor import FlowRegressor
@@ -44,10 +43,4 @@ def density_of(path: Path, running: Running, command: str) -> FlowDensity:
 def rows_for(plan: ColumnPlan, block: Any, where: object) -> Table:
     """The columns of the plan in an Arrow table from a file. Raises DataError for a modelled column that it lacks."""
     require_columns(where, block.column_names, plan.names)
-    columns = {}
-    for column in plan.columns:
-        if column.name in block.column_names:
-            cells = block.column(column.name)
-            # A column without any value has no type in a text file.
-            columns[column.name] = cells.cast(column.arrow) if pyarrow.types.is_null(cells.type) else cells
-    return read_table(pyarrow.table(columns))
+    return block_table(block, plan)

@@ -34,7 +34,7 @@ from pushforward.estimators.events import Event
 from pushforward.estimators.explanations import agreements
 from pushforward.estimators.file_samples import read_sample
 from pushforward.estimators.imputation import filled, merged
-from pushforward.estimators.input_tables import checked_table, named, training_table
+from pushforward.estimators.input_tables import checked_table, named, stream_of_tables, training_table
 from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.models.table_model import RowScores, TableModel, WeightedDraws, proposals
 from pushforward.estimators.output_tables import TableForm, with_index_of
@@ -275,10 +275,15 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         """``(N,)``: the log-density of each row in the units of the table, -inf for a row that cannot be.
 
         The score of a row is the log-probability of its discrete part plus the log-density of its continuous part.
-        marginal: columns that ``X`` lacks, and gaps where training had none, are integrated out instead.
+        marginal: columns that ``X`` lacks, and gaps where training had none, are integrated out instead. ``X`` may be
+        the path of a file or folder, an Arrow dataset, or an iterator of tables; only the scores are held in memory.
         """
-        parts = self.score_parts(X, marginal=marginal)
-        return parts.discrete + parts.continuous
+        return np.concatenate(list(self.score_blocks(X, marginal=marginal)))
+
+    def score_blocks(self, X: Any, *, marginal: bool = False) -> Iterator[Array]:
+        """Iterator over `score_samples` of blocks of rows, in memory that does not grow with their number."""
+        for block in self._scores(X, marginal):
+            yield np.asarray(block.total.numpy())
 
     def score_parts(self, X: Any, *, marginal: bool = False) -> ScoreParts:
         """The discrete and the continuous part of `score_samples`."""
@@ -381,13 +386,14 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
 
     def _scores(self, X: Any, marginal: bool) -> Iterator[RowScores]:
         check_is_fitted(self)
-        if marginal and named(X):
-            content = given_table(X)
-            require_known(content.columns, self._names)
-        else:
-            content = checked_table(self, X, self._names, self._left_out)
-        for block in blocks_of(content):
-            yield averaged_scores([(self.plan_, block, marginal)], self.model_)
+        for table in stream_of_tables(X, self.plan_):
+            if marginal and named(table):
+                content = given_table(table)
+                require_known(content.columns, self._names)
+            else:
+                content = checked_table(self, table, self._names, self._left_out)
+            for block in blocks_of(content):
+                yield averaged_scores([(self.plan_, block, marginal)], self.model_)
 
     def _sample_given(self, row: Table, count: int, copies: int, generator: torch.Generator) -> EncodedRows:
         return self.model_.sample_given(encode_given(self.plan_, row, generator, copies), count, generator)

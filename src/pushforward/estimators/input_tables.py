@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +13,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
 
 from pushforward.array_types import Array
+from pushforward.data.row_sources import is_source, open_source
 from pushforward.errors import CellError, DataError
 from pushforward.estimators.columns.arrow_types import is_number
+from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table
+
+# Rows of a file that are read together.
+_BLOCK = 50_000
 
 
 def training_table(estimator: BaseEstimator, table: Any) -> Table:
@@ -54,6 +59,32 @@ def checked_table(estimator: BaseEstimator, table: Any, names: Sequence[str], op
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
         raise DataError(f"the table lacks the columns {shown}; it has {', '.join(list(content.columns)[:10])}")
     return replace(content, columns={name: content.columns[name] for name in names if name in content.columns})
+
+
+def stream_of_tables(tables: Any, plan: ColumnPlan) -> Iterator[Any]:
+    """The tables of an iterator, those of blocks of rows of a file, folder or Arrow dataset, or the one table given."""
+    if is_source(tables):
+        for batch in open_source(tables).batches(_BLOCK):
+            yield block_table(pyarrow.Table.from_batches([batch]), plan)
+    elif isinstance(tables, Iterator):
+        yield from tables
+    else:
+        yield tables
+
+
+def block_table(block: Any, plan: ColumnPlan) -> Table:
+    """The columns of a plan that a block of a file has; one without any value, which has no type, gets that of the fit.
+
+    Raises DataError if there are none.
+    """
+    columns = {}
+    for column in plan.columns:
+        if column.name in block.column_names:
+            cells = block.column(column.name)
+            columns[column.name] = cells.cast(column.arrow) if pyarrow.types.is_null(cells.type) else cells
+    if not columns:
+        raise DataError(f"the table has none of the columns {', '.join(plan.names[:10])}")
+    return read_table(pyarrow.table(columns))
 
 
 def target_table(y: Any, rows: int) -> tuple[Table, bool]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from pushforward.errors import DataError, ModelError, OptionError
+from pushforward.errors import DataError, ModelError, OptionError, ReducedFitWarning
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
 from pushforward.estimators.models.blend import Blend, mixing_weights
 from pushforward.estimators.models.fit_table import default_seconds, fit_table
@@ -221,3 +221,12 @@ def test_a_blend_keeps_a_member_that_integrates_unknown_content_out() -> None:
     chain = ChainMember(model.chain)
     blend = Blend.choose([chain], [Only(model.chain), chain], table(50))
     assert [member.marginal for member in blend.values.members] == [False, True]
+
+
+def test_members_that_many_columns_leave_out_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = EncodedRows.of(torch.zeros(60, 3, dtype=torch.int64), torch.randn(60, 3, dtype=torch.float64))
+    monkeypatch.setattr("pushforward.estimators.models.fit_table._LONGEST_CHAIN", 2)
+    with pytest.warns(ReducedFitWarning, match="3 columns are many: the nets are left out, a mixture scores values"):
+        model = fit_table(rows, [ColumnShape()] * 3, steps=1, architectures=())
+    assert [note for note in model.notes if "columns are many" in note]
+    assert [member.kind for member in model.blend.values.members] == ["mixture"]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pushforward import flows, processors
-from pushforward.errors import DataError, DegenerateDataWarning
+from pushforward.errors import DataError, DegenerateDataWarning, ReducedFitWarning
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.models.blend import Blend
 from pushforward.estimators.models.column_chain import Chain
@@ -201,6 +201,7 @@ class _Job:
         if not self.few:
             states += [conditionals] if len(chain.state_parts) <= _LONGEST_CHAIN else []
             values += [conditionals] if len(chain.parts) <= _LONGEST_CHAIN else []
+            self._tell_left_out(chain)
             values += [FlowMember(flow, name, self._block(), chain) for name, flow in trained]
         else:
             self.notes.append(f"{len(self.rows)} rows are too few to hold some out: the model is a Gaussian")
@@ -211,6 +212,14 @@ class _Job:
         blend = Blend.choose(states, values, rows, weights)
         chain.nets[:] = nets
         return TableModel(self.shapes, self.targets, blend, chain, self.notes)
+
+    def _tell_left_out(self, chain: Chain) -> None:
+        """Warn that nets and flows are left out of the blend, wholly or for values, because the columns are many."""
+        nets, of_flows = len(chain.parts) > _LONGEST_CHAIN, context_size(self.shapes) > _MOST_CONTEXT
+        if nets or (of_flows and self.architectures):
+            out = " and ".join(["the nets"] * nets + ["the flows"] * (of_flows and len(self.architectures) > 0))
+            self.notes.append(f"{len(self.shapes):,} columns are many: {out} are left out, a mixture scores values")
+            warnings.warn(self.notes[-1], ReducedFitWarning, stacklevel=2)
 
     def _mixture(
         self, shapes: Sequence[ColumnShape], fraction: float, columns: Sequence[int] | None = None
