@@ -15,6 +15,7 @@ from small_models import Run
 from table_models import QUICK, shops, write_shops
 
 import pushforward
+from pushforward.estimators.table_estimator import record_marginals
 
 
 def read(text: str) -> pyarrow.Table:
@@ -138,6 +139,8 @@ def test_the_report_names_the_columns_that_drifted(run: Run, tmp_path: Path, den
     code, out, err = run("report", density, shops_csv, "--out", tmp_path / "r")
     assert code == 0, err
     assert "no column drifted: none of 6 differs" in out
+    assert re.search(r"^numerics: good$", out, re.MULTILINE)
+    assert "<h2>Drift</h2>" in (tmp_path / "r" / "report.html").read_text()
     table = shops()
     towns = ["Lyon" if town == "Lyon" or i % 2 else "Nice" for i, town in enumerate(table["town"].to_pylist())]
     table = table.set_column(3, "town", [towns])
@@ -156,14 +159,18 @@ def test_the_report_of_a_regressor_and_its_refusals(run: Run, tmp_path: Path, re
     assert code == 0, err
     assert "scores (240 rows)" in out
     assert "--test does not apply to the model of a table" in run("report", regressor, shops_csv, "--test", "a")[2]
-    pushforward.FlowRegressor.load(regressor).save(tmp_path / "m")
+    assert json.loads((regressor / "report.json").read_text())["predictions"][0]["name"] == "income"
+    old = pushforward.FlowRegressor.load(regressor)
+    record_marginals(old, ())
+    old.save(tmp_path / "m")
     assert "has no record of its training columns" in run("report", tmp_path / "m", shops_csv)[2]
 
 
 def test_the_verdict_is_printed_where_enough_rows_are_held_out(run: Run, tmp_path: Path, shops_csv: Path) -> None:
     others = write_shops(tmp_path / "others.csv", shops(100))
-    for words in ((), ("--target", "income")):
-        code, out, err = run("fit", shops_csv, "--test", others, "--out", tmp_path / "m", "--force", *words, *QUICK)
+    for words in (("--minutes", "0.01"), ("--target", "income", *QUICK)):
+        code, out, err = run("fit", shops_csv, "--test", others, "--out", tmp_path / "m", "--force", *words)
         assert code == 0, err
+        assert ("report:" in out) is ("--no-report" not in words)
         assert re.search(r"^fit: (good|use with care|do not use)$", out, re.MULTILINE)
         assert re.search(r"^fit +(good|use with care|do not use)", run("info", tmp_path / "m")[1], re.MULTILINE)

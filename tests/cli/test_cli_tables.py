@@ -87,7 +87,7 @@ def test_ids_go_on_from_one_block_of_samples_to_the_next(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = pyarrow.table({"id": range(1, 61), "x": np.random.default_rng(0).normal(size=60), "y": ["a", "b"] * 30})
-    assert run("fit", write_shops(tmp_path / "ids.csv", table), "--out", tmp_path / "m", "--no-report", *QUICK)[0] == 0
+    assert run("fit", write_shops(tmp_path / "ids.csv", table), "--out", tmp_path / "m", *QUICK)[0] == 0
     monkeypatch.setattr("pushforward.cli.table_sampling._BLOCK", 7)
     monkeypatch.setattr("pushforward.cli.table_sampling._GIVEN_BLOCK", 7)
     for words in ((), ("--given", "y=a")):
@@ -130,7 +130,6 @@ def test_few_rows_are_not_held_out(run: Run, tmp_path: Path) -> None:
         (("--weight", "weight", "--kind", "weight=real"), "column 'weight' has two kinds, real and weight"),
         (("--weight", "income", "--target", "income"), "cannot be both --weight and --target"),
         (("--minutes", "0"), "--minutes: a number above 0 expected, got 0"),
-        (("--report",), "--report: a model of a table has no page"),
     ],
 )
 def test_options_that_do_not_fit_a_table_are_one_sentence(

@@ -1,4 +1,4 @@
-"""What `pushforward fit` stores beside the model of a table: facts about the fit, and the columns' distributions."""
+"""What `pushforward fit` stores beside the model of a table: facts about the fit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ _FACTS, _MARGINALS = "fit.json", "marginals.json"
 _MAX_FILE = 1 << 28
 
 
-def store_facts(folder: Path, facts: dict[str, Any], marginals: list[Marginals]) -> None:
-    """Store facts and the distributions of the columns of each plan with a saved model."""
+def store_facts(folder: Path, facts: dict[str, Any]) -> None:
+    """Store facts with a saved model."""
     storage.add_file(folder, _FACTS, json.dumps({"format": 1, **facts}, indent=1).encode() + b"\n")
-    content = json.dumps([each.model_dump() for each in marginals]).encode()
-    storage.add_file(folder, _MARGINALS, content)
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -31,7 +29,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def read_marginals(folder: Path) -> list[Marginals]:
-    """The distributions of the columns of each plan; none for a model that Python saved. Raises ModelError."""
+    """The distributions of the columns of each plan, which old versions stored beside the model. Raises ModelError."""
     if not (folder / _MARGINALS).exists():
         return []
     try:

@@ -24,8 +24,8 @@ def report(
 
     For the data of the fit, the test rows of its split are scored; other data get a new split.
 
-    For the model of a table: which columns of the file differ from the training rows beyond chance, and how well the
-    model scores the rows, in text and in report.json.
+    For the model of a table: how well the model fits the rows of the file, and which of their columns differ from the
+    training rows beyond chance. `fit` makes the report on the rows that it holds out.
     """
     from pushforward.atomic_files import require_place
     from pushforward.cli.reading import read_for

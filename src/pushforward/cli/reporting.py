@@ -36,8 +36,8 @@ def save_report(model: SavedModel, data: DataSet, *, seed: int, out: Path | None
         model, data, history=read_history(model.path), seed=seed, progress=lambda step: tell(f"report: {step}")
     )
     if out is None:
-        storage.add_file(model.path, "report.html", report.html.encode())
-        storage.add_file(model.path, "report.json", report.json.encode())
+        for name, content in report.files("report.html").items():
+            storage.add_file(model.path, name, content)
     else:
         report.save(out / "report.html")
     return report.numbers
@@ -73,7 +73,12 @@ def score_held_out(model: SavedModel, data: DataSet, *, seed: int) -> dict[str, 
 def print_conclusion(numbers: dict[str, Any]) -> None:
     """Print the held-out likelihood and the verdicts of a report."""
     print_held_out(numbers["likelihood"])
-    for subject, verdict in numbers["verdict"].items():
+    print_verdicts(numbers["verdict"])
+
+
+def print_verdicts(verdicts: dict[str, Any]) -> None:
+    """Print the verdict on each subject, and its reasons."""
+    for subject, verdict in verdicts.items():
         print(f"{subject}: {verdict['state']}")
         for reason in verdict["reasons"]:
             print(f"  - {reason}")

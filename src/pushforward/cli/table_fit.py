@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pyarrow
 
+from pushforward import storage
 from pushforward.array_types import Array
 from pushforward.cli.fit_facts import store_facts
 from pushforward.cli.held_out import HeldOut, density_scores, regression_scores, verdict
 from pushforward.cli.model_choice import reason_of
 from pushforward.cli.progress import show_fraction, tell
+from pushforward.cli.reporting import print_verdicts
 from pushforward.cli.run_file import Run
 from pushforward.cli.table_rows import open_rows, read_rows, require_columns, take
 from pushforward.data.row_sources import RowSource
@@ -25,12 +27,10 @@ from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import read_table
 from pushforward.estimators.density import FlowDensity
-from pushforward.estimators.drift import Marginals
 from pushforward.estimators.file_samples import FileSample, draw_sample, rows_in_memory, with_all_contents
 from pushforward.estimators.models.fit_table import Progress, default_seconds
 from pushforward.estimators.regressor import FlowRegressor
-from pushforward.estimators.table_estimator import table_weights
-from pushforward.evaluation.verdict import Verdict
+from pushforward.estimators.table_estimator import hold_out
 from pushforward.storage.files import require_free
 
 # Held-out rows: a tenth, at most so many; none of fewer rows than the least.
@@ -77,8 +77,6 @@ def run_table_fit(run: Run) -> int:
     source, out = run.required()
     require_free(out, run.force)
     run.running.start()
-    if run.report:
-        raise OptionError("--report: a model of a table has no page; `pushforward report DIR FILE` compares rows")
     if run.minutes is not None and not run.minutes > 0:
         raise OptionError(f"--minutes: a number above 0 expected, got {run.minutes:g}")
     job = _prepare(run, Path(source))
@@ -94,15 +92,15 @@ def run_table_fit(run: Run) -> int:
     model.model_.notes.extend([job.note] if job.note else [])
     model.save(out, force=run.force)
     held_out = _scores(model, job) if len(job.test) else None
-    judged = _verdict(model, job, run.running.chosen_seed) if len(job.test) >= _JUDGES else None
+    judged = _judge(run, model, job, out) if len(job.test) >= _JUDGES else {}
     facts = {
         "data": Path(source).name,
         "rows": len(job.train),
         "seconds": round(elapsed, 1),
         "held_out": None if held_out is None else held_out.numbers,
-        "verdict": None if judged is None else judged.to_json(),
+        "verdict": judged.get("fit"),
     }
-    store_facts(out, facts, _marginals(model, job))
+    store_facts(out, facts)
     print(f"saved {out} after {elapsed:.1f} s; {model.model_.members_in_words}")
     for note in model.model_.notes:
         print(f"note: {note}")
@@ -110,10 +108,9 @@ def run_table_fit(run: Run) -> int:
         print(f"held-out: none of fewer than {_LEAST} rows; --test FILE scores others")
     else:
         print("\n".join(held_out.lines))
-    if judged is not None:
-        print(f"fit: {judged.to_json()['state']}")
-        for reason in judged.to_json()["reasons"]:
-            print(f"  - {reason}")
+    print_verdicts(judged)
+    if judged and run.report is not False:
+        print(f"report: {out / 'report.html'}")
     return 0
 
 
@@ -205,27 +202,24 @@ def _scores(model: FlowDensity | FlowRegressor, job: _Job) -> HeldOut:
     return regression_scores(model, job.test.select(job.names.columns), job.test.select(job.names.targets))
 
 
-def _verdict(model: FlowDensity | FlowRegressor, job: _Job, seed: int) -> Verdict | None:
-    """The verdict on the fit from the held-out rows that have a density; None for too few of them."""
-    test = job.test
+def _judge(run: Run, model: FlowDensity | FlowRegressor, job: _Job, out: Path) -> dict[str, Any]:
+    """The verdicts by subject, from the held-out rows that have a density, and the report; none of too few rows."""
+    test, seed = job.test, run.running.chosen_seed
     for plan, columns in _parts(model, job):
         possible = ~plan.encode(test.select(columns), places=plan.middles).impossible.numpy()
         test = test.filter(pyarrow.array(possible))
     if len(test) < _JUDGES:
-        return None
-    train, test = (_some(table, seed) for table in (job.train, test))
-    tables = ([read_table(rows.select(columns)) for _, columns in _parts(model, job)] for rows in (train, test))
-    return verdict(model, next(tables), next(tables), seed)
-
-
-def _marginals(model: FlowDensity | FlowRegressor, job: _Job) -> list[Marginals]:
-    """The distributions of the training columns of each plan."""
-    train = _some(job.train, 0)
-    weights = table_weights(model.plan_, read_table(train.select(job.names.columns)))
-    return [
-        Marginals.of(plan, plan.encode(train.select(columns), places=plan.middles), weights)
-        for plan, columns in _parts(model, job)
-    ]
+        return {}
+    if run.report is False:
+        rows = _some(job.train, seed), test
+        tables = ([read_table(part.select(columns)) for _, columns in _parts(model, job)] for part in rows)
+        return {"fit": verdict(model, next(tables), next(tables), seed).to_json()}
+    hold_out(model, [(plan, read_table(test.select(columns))) for plan, columns in _parts(model, job)], seed)
+    tell("report: judging the fit and drawing the page")
+    report = model.report(name=Path(run.required()[0]).name)
+    for name, content in report.files("report.html").items():
+        storage.add_file(out, name, content)
+    return dict(report.numbers["verdict"])
 
 
 def _parts(model: FlowDensity | FlowRegressor, job: _Job) -> list[tuple[ColumnPlan, tuple[str, ...]]]:

@@ -20,7 +20,8 @@ from pushforward.estimators.models.table_model import RowScores
 from pushforward.estimators.training_rows import TrainingRows, beside
 from pushforward.evaluation.predictive_scores import PredictedTarget
 
-_MOST, _OF_TRAIN, _PROBLEMS = 10_000, 1000, 5
+# Rows whose columns are compared, rows that are scored, training rows that are scored, and problems that are told.
+_COMPARED, _MOST, _OF_TRAIN, _PROBLEMS = 100_000, 10_000, 1000, 5
 
 # The tables of the columns of each plan, to the scores of their rows in the units of the tables.
 Scorer = Callable[[Sequence[Table]], RowScores]
@@ -75,7 +76,7 @@ def new_rows(
     seed: int,
     partial: Sequence[bool],
 ) -> JudgedRows:
-    """Rows of tables that took no part in a fit, at most 10,000 of them, with the drift of their columns.
+    """Rows of tables that took no part in a fit, at most 10,000 of them, with the drift of the columns of 100,000.
 
     partial: for each plan, whether content that training rows cannot have is unknown, and not of density zero.
     """
@@ -85,20 +86,22 @@ def new_rows(
     numbers = np.arange(total)
     if weights is not None:
         numbers = numbers[weights > 0]
-    if len(numbers) > _MOST:
-        numbers = np.sort(np.random.default_rng(seed).permutation(numbers)[:_MOST])
+    numbers = _some(numbers, _COMPARED, seed)
+    compared = (taken(table, numbers) for table in tables)
+    parts = list(zip(plans, compared, partial, strict=True))
+    changes, problems = [], []
+    for (plan, table, unknown), fitted in zip(parts, marginals, strict=False):
+        middles = plan.encode(table, places=plan.middles, partial=unknown)
+        changes += drift(plan, fitted, middles, None if weights is None else weights[numbers])
+    for plan, table, unknown in parts:
+        if not unknown:
+            problems += [problem.sentence for problem in plan.problems(table, limit=_PROBLEMS)]
+    numbers = _some(numbers, _MOST, seed)
     tables = [taken(table, numbers) for table in tables]
     counts = np.ones(len(numbers)) if weights is None else weights[numbers]
     generator = torch.Generator().manual_seed(seed)
-    parts = list(zip(plans, tables, partial, strict=True))
-    rows = beside([plan.encode(table, generator=generator, partial=unknown) for plan, table, unknown in parts])
-    changes, problems = [], []
-    for number, (plan, table, unknown) in enumerate(parts):
-        if marginals:
-            middles = plan.encode(table, places=plan.middles, partial=unknown)
-            changes += drift(plan, marginals[number], middles, None if weights is None else counts)
-        if not unknown:
-            problems += [problem.sentence for problem in plan.problems(table, limit=_PROBLEMS)]
+    encoded = zip(plans, tables, partial, strict=True)
+    rows = beside([plan.encode(table, generator=generator, partial=unknown) for plan, table, unknown in encoded])
     return JudgedRows(
         tuple(tables),
         TrainingRows(rows, torch.from_numpy(counts), len(rows), torch.ones(len(rows), dtype=torch.float64)),
@@ -108,6 +111,10 @@ def new_rows(
         problems=tuple(problems),
         total=total,
     )
+
+
+def _some(numbers: Array, most: int, seed: int) -> Array:
+    return numbers if len(numbers) <= most else np.sort(np.random.default_rng(seed).permutation(numbers)[:most])
 
 
 def _tables(plans: Sequence[ColumnPlan], rows: EncodedRows) -> tuple[Table, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -16,6 +17,7 @@ from pushforward.array_types import Array
 from pushforward.errors import OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.drift import Marginals
 from pushforward.estimators.fit_record import FitRecord
 from pushforward.estimators.models.fit_table import Progress, fit_table
 from pushforward.estimators.models.table_model import TableModel
@@ -184,6 +186,17 @@ def table_weights(plan: ColumnPlan, table: Table, sample_weight: Any = None) -> 
         return weights
     given = checked_weights(sample_weight, table.rows)
     return given if weights is None else given * weights
+
+
+def hold_out(estimator: TableEstimator, plans: Sequence[tuple[ColumnPlan, Table]], seed: int) -> None:
+    """Keep rows of tables that took no part in a fit for its report. plans: those of the fit, with their tables."""
+    weights = table_weights(*plans[0])
+    estimator._record = replace(estimator._record, held_out=training_rows(plans, weights, seed))
+
+
+def record_marginals(estimator: TableEstimator, marginals: Sequence[Marginals]) -> None:
+    """Give an estimator the distributions of its training columns, which an old version stored beside the model."""
+    estimator._record = replace(estimator._record, marginals=tuple(marginals))
 
 
 def _say_nothing(progress: Progress) -> None:

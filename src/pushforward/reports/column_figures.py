@@ -106,7 +106,7 @@ def style_axis(ax: Axes, name: str, axis: Axis, direction: Literal["x", "y"] = "
     if axis == "date" and _DATES[0] < low and high < _DATES[1]:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-        locator = AutoDateLocator(minticks=3, maxticks=5)  # type: ignore[no-untyped-call]
+        locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
         own.set_major_locator(locator)
         own.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     elif own.get_scale() == "linear":

@@ -27,5 +27,9 @@ class Report:
         """Write the page to ``path`` and the numbers to the same folder, with the ending ``.json``."""
         page = Path(path)
         page.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(page, self.html.encode())
-        write_atomically(page.with_suffix(".json"), self.json.encode())
+        for name, content in self.files(page.name).items():
+            write_atomically(page.parent / name, content)
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """The page by its file ``name``, and the numbers by the same with the ending ``.json``."""
+        return {name: self.html.encode(), str(Path(name).with_suffix(".json")): self.json.encode()}

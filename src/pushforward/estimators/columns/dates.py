@@ -82,6 +82,8 @@ class IsoText(Strict):
 
     def write(self, times: Any) -> Any:
         """An Arrow array of text from times."""
+        if not len(times):
+            return pyarrow.array([], pyarrow.string())
         moments = np.asarray(times.to_numpy(zero_copy_only=False)).astype(f"datetime64[{self.unit}]")
         words = np.char.replace(np.datetime_as_string(moments), "T", self.separator)
         return pyarrow.array(np.char.add(words, self.zone) if self.zone else words)
