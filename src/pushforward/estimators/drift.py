@@ -25,7 +25,7 @@ _LEVEL = 0.01
 class Marginal(Strict):
     """The distribution of one column: the number of rows in each state, and quantiles of the values in state 0.
 
-    points: encoded values in ascending order; cdf: the share of the values that are at most each of them.
+    points: encoded values in ascending order; cdf: the fraction of the values that are at most each of them.
     """
 
     counts: tuple[Annotated[int, Field(ge=0)], ...]
@@ -55,8 +55,8 @@ class Marginals(Strict):
 
 @dataclass(frozen=True)
 class Drift:
-    """The change of one column. size: the largest difference of its distribution functions, or of the shares of sets of
-    its states, from 0 to 1; p: of no change, for all columns together; before and after: its change in words.
+    """The change of one column. size: the largest difference of its distribution functions, or of the fractions of sets
+    of its states, from 0 to 1; p: of no change, for all columns together; before and after: its change in words.
     by_states: whether the states changed more than the values.
     """
 
@@ -89,7 +89,7 @@ def drift(plan: ColumnPlan, fitted: Marginals, rows: EncodedRows, weights: Array
         if by_values > by_states:
             old, now = (_median(plan, place, marginal) for marginal in (before, after))
         else:
-            old, now = _shares(plan, place, before.counts, after.counts)
+            old, now = _fractions(plan, place, before.counts, after.counts)
         size = max(by_states, by_values)
         changes.append(Drift(plan.names[place], size, p, old, now, by_values <= by_states))
     return sorted(changes, key=lambda change: -change.size)
@@ -104,7 +104,7 @@ def _drawn(rows: EncodedRows, weights: Array | None) -> EncodedRows:
 
 
 def _cdf(values: Array, points: Array) -> Array:
-    """The share of sorted values that are at most each point."""
+    """The fraction of sorted values that are at most each point."""
     return np.searchsorted(values, points, side="right") / max(1, len(values))
 
 
@@ -114,8 +114,8 @@ def _states_change(before: Sequence[int], after: Sequence[int]) -> tuple[float, 
     table = table[:, table.sum(0) > 0]
     if table.shape[1] < 2 or not (table.sum(1) > 0).all():
         return 0.0, 1.0
-    shares = table / table.sum(1, keepdims=True)
-    return float(np.abs(shares[0] - shares[1]).sum() / 2), float(stats.chi2_contingency(table).pvalue)
+    fractions = table / table.sum(1, keepdims=True)
+    return float(np.abs(fractions[0] - fractions[1]).sum() / 2), float(stats.chi2_contingency(table).pvalue)
 
 
 def _values_change(before: Marginal, after: Marginal, values: Array) -> tuple[float, float]:
@@ -134,10 +134,10 @@ def _median(plan: ColumnPlan, place: int, marginal: Marginal) -> str:
     return f"median {cell:.6g}" if isinstance(cell, float) else f"median {cell}"
 
 
-def _shares(plan: ColumnPlan, place: int, before: Sequence[int], after: Sequence[int]) -> list[str]:
-    """The shares of the state that changed most."""
-    shares = np.asarray([before, after], dtype=np.float64)
-    shares = shares / np.maximum(1, shares.sum(1, keepdims=True))
-    state = int(np.abs(shares[0] - shares[1]).argmax())
+def _fractions(plan: ColumnPlan, place: int, before: Sequence[int], after: Sequence[int]) -> list[str]:
+    """The fractions of the state that changed most."""
+    fractions = np.asarray([before, after], dtype=np.float64)
+    fractions = fractions / np.maximum(1, fractions.sum(1, keepdims=True))
+    state = int(np.abs(fractions[0] - fractions[1]).argmax())
     name = plan.modelled[place].state_labels[state]
-    return [f"{name} {share:.1%}" for share in shares[:, state]]
+    return [f"{name} {fraction:.1%}" for fraction in fractions[:, state]]

@@ -43,7 +43,7 @@ def density(sales: pyarrow.Table) -> FlowDensity:
 
 @pytest.mark.parametrize("width", [1, 24])
 def test_a_time_change_is_a_monotone_map_with_its_derivative(width: int) -> None:
-    change = TimeChange(offset=2 * width, width=width, shares=(0.3, 0.001, 0.2, 0.499))
+    change = TimeChange(offset=2 * width, width=width, fractions=(0.3, 0.001, 0.2, 0.499))
     steps = np.sort(RNG.uniform(-9, 30, 500)) * width
     times, log_slopes = change.encode(steps)
     assert (np.diff(times) > 0).all()
@@ -118,9 +118,9 @@ def test_a_saved_density_of_dates_scores_alike(density: FlowDensity, sales: pyar
 def test_office_hours_are_found_among_the_hours_of_the_week() -> None:
     hours = working_days(4000).astype("M8[h]") + RNG.integers(9, 17, 4000)
     kind = ColumnPlan.guess({"when": hours, "x": RNG.normal(size=4000)}).modelled[0].kind
-    assert len(kind.change.shares) == 168
-    shares = np.array(kind.change.shares).reshape(7, 24)
-    assert shares[:5, 9:17].sum() > 0.98
+    assert len(kind.change.fractions) == 168
+    fractions = np.array(kind.change.fractions).reshape(7, 24)
+    assert fractions[:5, 9:17].sum() > 0.98
 
 
 def test_evenly_spaced_dates_keep_their_time() -> None:

@@ -9,7 +9,7 @@ from pushforward.estimators.columns.hints import Hint
 from pushforward.estimators.columns.standard import Distinct
 
 # The fraction of the rows, the number of rows, and how much commoner than other values an atom is.
-_SHARE, _ROWS, _RATIO = 0.01, 10, 5.0
+_FRACTION, _ROWS, _RATIO = 0.01, 10, 5.0
 _MOST = 10
 # Values at which quantities end: rows at such an end need not be many.
 _ENDS = (0.0, 1.0, 100.0)
@@ -31,12 +31,12 @@ def find_atoms(distinct: Distinct, hint: Hint, whole_type: bool) -> tuple[float,
     chosen = np.zeros(len(values), dtype=bool)
     if hint.word in ("positive", "bounded") and not whole_type:
         chosen |= np.isin(values, [bound for bound in (hint.low, hint.high) if bound is not None])
-    fewest = max(_SHARE * distinct.rows, _ROWS)
+    fewest = max(_FRACTION * distinct.rows, _ROWS)
     chosen[_outstanding(np.where(finite, counts, 0), fewest)] = True
     if not whole_type:
         ends = np.zeros(len(values), dtype=bool)
         ends[[0, -1]] = np.isin(values[[0, -1]], _ENDS)
-        chosen |= ends & (counts >= max(_SHARE * distinct.rows, 2)) & (counts > np.median(counts))
+        chosen |= ends & (counts >= max(_FRACTION * distinct.rows, 2)) & (counts > np.median(counts))
     places = np.flatnonzero(~chosen & finite)
     for place, around in ((places[:1], places[1:4]), (places[-1:], places[-4:-1])):
         if len(around) and counts[place[0]] >= max(fewest, _RATIO * np.median(counts[around])):
@@ -54,9 +54,9 @@ def _outstanding(counts: Array, fewest: float) -> Array:
     return order[:0]
 
 
-def share_of_atoms(distinct: Distinct, atoms: tuple[float, ...]) -> str:
+def fractions_of_atoms(distinct: Distinct, atoms: tuple[float, ...]) -> str:
     """The fraction of the rows at each atom, as the end of a reason."""
     if not atoms:
         return ""
-    shares = [(atom, distinct.counts[distinct.values == atom].sum() / distinct.rows) for atom in atoms]
-    return "; " + ", ".join(f"{share:.1%} of rows are {atom:g}" for atom, share in shares[:4])
+    fractions = [(atom, distinct.counts[distinct.values == atom].sum() / distinct.rows) for atom in atoms]
+    return "; " + ", ".join(f"{fraction:.1%} of rows are {atom:g}" for atom, fraction in fractions[:4])

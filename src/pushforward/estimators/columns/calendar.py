@@ -12,7 +12,7 @@ from torch import Tensor
 from pushforward.array_types import Array
 from pushforward.estimators.columns.standard import Distinct, Standard, Strict
 
-_Share = Annotated[float, Field(gt=0, le=1)]
+_Fraction = Annotated[float, Field(gt=0, le=1)]
 # Days of each period, the harmonics of its features, and the parts in which its dates have to differ.
 _PERIODS = ((1.0, 4, 24), (7.0, 3, 7), (365.2425, 2, 12))
 # A period has features where the dates span so many of it: of years, one.
@@ -27,10 +27,10 @@ class TimeChange(Strict):
     """A piecewise-linear change of time: each part of a cycle lasts as long as it has rows.
 
     In the changed time, dates that avoid weekends or nights have a density without gaps. offset: the place in the
-    cycle of step 0. width: of a part, in steps. shares: the fractions of the rows in the parts of a cycle.
+    cycle of step 0. width: of a part, in steps. fractions: the fractions of the rows in the parts of a cycle.
 
     >>> import numpy as np
-    >>> change = TimeChange(offset=0, width=1, shares=(0.5, 0.25, 0.25))
+    >>> change = TimeChange(offset=0, width=1, fractions=(0.5, 0.25, 0.25))
     >>> times, log_slopes = change.encode(np.array([0.0, 1.0, 3.0]))
     >>> times.tolist(), np.exp(log_slopes).tolist(), change.decode(times).tolist()
     ([0.75, 1.875, 3.75], [1.5, 0.75, 1.5], [0.0, 1.0, 3.0])
@@ -38,22 +38,22 @@ class TimeChange(Strict):
 
     offset: Annotated[int, Field(ge=0, lt=2**62)]
     width: Annotated[int, Field(ge=1, lt=2**62)]
-    shares: Annotated[tuple[_Share, ...], Field(min_length=2, max_length=1_000)]
+    fractions: Annotated[tuple[_Fraction, ...], Field(min_length=2, max_length=1_000)]
 
     @property
     def parts(self) -> str:
         """The word for the parts of the cycle."""
-        return {7: "days of the week", 24: "hours of the day"}.get(len(self.shares), "hours of the week")
+        return {7: "days of the week", 24: "hours of the day"}.get(len(self.fractions), "hours of the week")
 
     @property
     def _edges(self) -> Array:
         """The ends of the parts as fractions of the cycle in the changed time, from 0 to 1."""
-        ends = np.cumsum(self.shares)
+        ends = np.cumsum(self.fractions)
         return np.append(0.0, ends / ends[-1])
 
     def encode(self, steps: Array) -> tuple[Array, Array]:
         """The changed times of ``steps: (N,)`` and the log of their derivatives, both ``(N,)``."""
-        edges, count = self._edges, len(self.shares)
+        edges, count = self._edges, len(self.fractions)
         # A step lasts from half before its number to half after it.
         parts = (steps + 0.5 + self.offset) / self.width
         cycles = np.floor(parts / count)
@@ -65,7 +65,7 @@ class TimeChange(Strict):
 
     def decode(self, times: Array) -> Array:
         """The inverse of `encode`: steps ``(N,)``."""
-        edges, count = self._edges, len(self.shares)
+        edges, count = self._edges, len(self.fractions)
         turns = times / (count * self.width)
         cycles = np.floor(turns)
         within = np.clip(turns - cycles, 0.0, 1.0)
@@ -148,12 +148,12 @@ def find_time_change(distinct: Distinct, since_monday: int, day: int, step: int)
         rows = np.bincount(part_of, weights=distinct.counts, minlength=count)
         exposure = _exposure(offset, last + 1, width, count)
         rates = (rows + _ADDED) / exposure
-        shares = rates / rates.sum()
-        gain = float((rows * np.log(shares * count)).sum() / distinct.rows)
+        fractions = rates / rates.sum()
+        gain = float((rows * np.log(fractions * count)).sum() / distinct.rows)
         # Rows of one date tell together what one row tells.
         gain -= 0.5 * (count - 1) * np.log(len(distinct)) / len(distinct)
         if gain > best_gain:
-            best, best_gain = TimeChange(offset=offset, width=width, shares=tuple(shares.tolist())), gain
+            best, best_gain = TimeChange(offset=offset, width=width, fractions=tuple(fractions.tolist())), gain
     return best
 
 

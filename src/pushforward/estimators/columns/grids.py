@@ -11,8 +11,8 @@ from pushforward.estimators.columns.standard import Distinct
 
 # Floats beyond this are not taken for integers.
 _LARGEST = 2.0**40
-# Values that are no integers lie on a grid if each is repeated so often on average, if this share of its cells is
-# taken, and if there are so many values that it is no chance.
+# Values that are no integers lie on a grid if each is repeated so often on average, if this fraction of its cells
+# is taken, and if the values are too many for a coincidence.
 _REPEATS, _TAKEN, _FEWEST = 2.0, 0.05, 6
 # Rows, and different whole numbers, enough to say that all are multiples of 10 or 1,000.
 _MANY_ROWS, _MANY_NUMBERS = 50, 10

@@ -9,7 +9,7 @@ import numpy as np
 
 from pushforward.array_types import Array
 from pushforward.errors import DataError
-from pushforward.estimators.columns.atoms import find_atoms, share_of_atoms
+from pushforward.estimators.columns.atoms import find_atoms, fractions_of_atoms
 from pushforward.estimators.columns.categories import Category
 from pushforward.estimators.columns.continuous import MAX_KNOWN, Bounded, Grid, Periodic, Real
 from pushforward.estimators.columns.grids import Steps, find_grid, whole_steps
@@ -60,7 +60,7 @@ def numeric_kind(name: str, distinct: Distinct, hint: Hint, *, limits: Limits | 
         return NumericGuess(Category(labels=tuple(distinct.values.tolist())), (), reason)
     atoms = find_atoms(distinct, hint, limits is not None)
     rest = distinct.where(~np.isin(distinct.values, atoms))
-    said = share_of_atoms(distinct, atoms)
+    said = fractions_of_atoms(distinct, atoms)
     if not len(rest):
         return NumericGuess(Category(labels=tuple(distinct.values[finite].tolist())), _infinite(distinct), "few values")
     kind, reason = _rest(name, rest, atoms, hint, limits, single)
