@@ -9,7 +9,7 @@ import pyarrow
 import pytest
 
 import pushforward
-from pushforward import estimators
+from pushforward import estimators, storage
 from pushforward.errors import ModelError, OptionError
 from pushforward.estimators import FlowDensity, FlowOutlierDetector, FlowRegressor, FlowTransformer
 from pushforward.estimators.ranks import Ranks
@@ -146,3 +146,25 @@ def test_a_loaded_estimator_has_the_verdict_of_its_fit(tmp_path: Path) -> None:
     for found, expected in zip(again.quality_.findings, density.quality_.findings, strict=True):
         assert (found.measure, found.refuse) == (expected.measure, expected.refuse)
         assert found.p_value == pytest.approx(expected.p_value)
+
+
+def test_partial_fits_go_on_after_loading(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    parts = [pyarrow.table({"x": rng.normal(at, 1, 60), "word": ["a", "b"] * 30}) for at in (-3, 3)]
+    density = FlowDensity(max_steps=3, architectures=()).partial_fit(parts[0])
+    density.save(tmp_path / "m")
+    again = FlowDensity.load(tmp_path / "m")
+    expected = density.partial_fit(parts[1]).score_samples(parts[0])
+    np.testing.assert_array_equal(again.partial_fit(parts[1]).score_samples(parts[0]), expected)
+    FlowDensity(max_steps=1, architectures=()).fit(parts[0]).save(tmp_path / "m", force=True)
+    assert not (tmp_path / "m" / "rows.safetensors").exists()
+    assert FlowDensity.load(tmp_path / "m")._memory is None
+
+
+def test_remembered_rows_of_other_columns_are_refused(tmp_path: Path) -> None:
+    for width in (1, 2):
+        x = np.random.default_rng(0).normal(size=(30, width))
+        FlowDensity(max_steps=1, architectures=()).partial_fit(x).save(tmp_path / str(width))
+    storage.add_file(tmp_path / "2", "rows.safetensors", (tmp_path / "1" / "rows.safetensors").read_bytes())
+    with pytest.raises(ModelError, match="rows of 2 columns with a weight for each expected"):
+        FlowDensity.load(tmp_path / "2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -39,6 +40,7 @@ from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.models.table_model import RowScores, TableModel, WeightedDraws, proposals
 from pushforward.estimators.output_tables import TableForm, with_index_of
 from pushforward.estimators.quality import quality_of
+from pushforward.estimators.remembered_rows import ROWS, read_rows, rows_to_bytes
 from pushforward.estimators.saved_estimators import (
     FittedEstimator,
     Parameters,
@@ -142,8 +144,8 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Go on with more rows: the nets from where they are, the mixture and the flows anew.
 
-        The plan of the columns is that of the first call. The estimator remembers rows, at most 200,000 at random; for
-        those of an earlier `fit` or of a loaded model, rows that the model draws stand in.
+        The plan of the columns is that of the first call. The estimator remembers rows, at most 200,000 at random, also
+        in a saved model; for those of an earlier `fit`, rows that the model draws stand in.
         """
         seed = self._seed(self.random_state)
         if "model_" not in vars(self):
@@ -210,16 +212,23 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
 
-        Raises OptionError if the folder is not empty.
+        The rows that `partial_fit` remembers are saved too. Raises OptionError if the folder is not empty.
         """
         check_is_fitted(self)
-        save_estimator("FlowDensity", self.stored(self), self.model_, path, force)
+        fitted, files = self.stored(self), {}
+        if self._memory is not None:
+            fitted = fitted.model_copy(update={"remembered": self._memory.distinct})
+            files[ROWS] = rows_to_bytes(self._memory)
+        save_estimator("FlowDensity", fitted, self.model_, path, force, files)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """The estimator in the folder ``path``, without executing anything from it. Raises ModelError."""
         fitted, model = load_estimator("FlowDensity", path)
-        return cls(**fitted.parameters.given).restore(fitted, model)
+        density = cls(**fitted.parameters.given).restore(fitted, model)
+        if fitted.remembered:
+            density._memory = read_rows(Path(path), model.shapes, fitted.remembered)
+        return density
 
     def stored(self, estimator: TableEstimator) -> FittedEstimator:
         """The content of `estimator.json` for an estimator that rests on this density."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from pushforward.error_messages import first_problem
 from pushforward.errors import ModelError
@@ -59,7 +59,8 @@ class FittedEstimator(Strict):
     """The content of `estimator.json`. matrix: whether the training table was an array without names.
 
     target_plan, one_target, low and high: of a `FlowRegressor`. quality: of the fit, if it held out rows. marginals: of
-    the training columns of each plan.
+    the training columns of each plan. remembered: the number of different rows that `FlowDensity.partial_fit`
+    remembers.
     """
 
     format: Literal[1] = 1
@@ -74,6 +75,7 @@ class FittedEstimator(Strict):
     high: tuple[float, ...] = ()
     quality: FitQuality | None = None
     marginals: tuple[Marginals, ...] = ()
+    remembered: Annotated[int, Field(ge=0)] = 0
 
 
 def save_estimator(
