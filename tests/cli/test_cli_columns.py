@@ -1,6 +1,7 @@
 """`columns`: the kinds of a table's columns, on the command line."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,15 @@ def test_wrong_words_end_in_one_sentence(run: Run, table: Path, words: list[str]
 
 def test_a_missing_file(run: Run, tmp_path: Path) -> None:
     assert run("columns", tmp_path / "none.csv")[0] == 3
+
+
+def test_columns_of_a_large_folder_are_guessed_from_a_part_and_hold_for_all(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "1.csv").write_text("word,x\n" + "".join(f"common,{i / 8}\n" for i in range(300)))
+    (tmp_path / "2.csv").write_text("word,x\n" + "common,-1e6\nrare,2.5\n")
+    monkeypatch.setattr("pushforward.estimators.file_samples.rows_in_memory", lambda columns: 60)
+    code, out, err = run("columns", tmp_path)
+    assert code == 0, err
+    assert re.search(r"note: guessed from 6\d of 302 rows, and checked against all", err)
+    assert "text of 2 labels" in out

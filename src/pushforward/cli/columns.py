@@ -22,7 +22,12 @@ Kinds = Annotated[
 
 
 def columns(
-    table: Annotated[Path, Parameter(help="a file ending in .csv, .tsv (also with .gz), .parquet or .npy.")],
+    table: Annotated[
+        Path,
+        Parameter(
+            help="a file ending in .csv, .tsv (also with .gz), .parquet or .npy, of any size, or a folder of parts."
+        ),
+    ],
     /,
     *,
     kind: Kinds = (),
@@ -40,13 +45,14 @@ def columns(
     from shutil import get_terminal_size
 
     from pushforward.cli.progress import tell
-    from pushforward.data.arrow_tables import read_arrow
+    from pushforward.cli.table_rows import open_rows
     from pushforward.estimators.columns.hints import parse_assignments
     from pushforward.estimators.columns.plan import ColumnPlan
+    from pushforward.estimators.file_samples import read_sample
 
     kinds = parse_assignments(kind)
-    content = read_arrow(table)
-    for note in content.notes:
-        tell(f"note: {note}")
-    plan = ColumnPlan.guess(content.table, kinds)
+    sample = read_sample(open_rows(table), lambda rows: [ColumnPlan.guess(rows, kinds)], None, 0)
+    if not sample.complete:
+        tell(f"note: guessed from {len(sample.places):,} of {sample.total:,} rows, and checked against all")
+    plan = ColumnPlan.guess(sample.counted(), kinds)
     print(plan.to_json() if json else plan.summary(max(60, get_terminal_size().columns)))
