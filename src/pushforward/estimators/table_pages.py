@@ -27,6 +27,8 @@ from pushforward.reports.pair_figures import pair_chart
 from pushforward.reports.theme import DATA, THIRD
 
 _COLUMNS, _PAIRS, _DRIFTED, _PAIRED_COLUMNS = 24, 6, 12, 40
+# The least dependence of a pair that is shown.
+_DEPENDENT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +94,14 @@ class Charted:
 
     @cached_property
     def strongest(self) -> list[tuple[int, int, float]]:
-        """The most dependent pairs among the first columns."""
-        return strongest_pairs([view.codes(0) for view in self.views[:_PAIRED_COLUMNS]], _PAIRS)
+        """The most dependent pairs among the first columns, without those that hardly depend on each other."""
+        pairs = strongest_pairs([view.codes(0) for view in self.views[:_PAIRED_COLUMNS]], _PAIRS)
+        return [pair for pair in pairs if pair[2] >= _DEPENDENT]
+
+    @property
+    def drifted(self) -> list[Drift]:
+        """The changes of the columns that drifted most."""
+        return [change for change in self.drift if change.significant][:_DRIFTED]
 
 
 def charts_of(content: Charted) -> dict[str, Any]:
@@ -137,7 +145,7 @@ def _drifted(content: Charted) -> list[str]:
     records = [marginal for marginals in content.records for marginal in marginals.columns]
     names = [column.name for column in modelled]
     charts = []
-    for change in [change for change in content.drift if change.significant][:_DRIFTED]:
+    for change in content.drifted:
         place = names.index(change.column)
         view = marginal_view(modelled[place], records[place], content.rows, place)
         cdf = np.asarray(records[place].cdf)

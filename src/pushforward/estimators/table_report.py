@@ -26,6 +26,9 @@ from pushforward.reports.page import page
 from pushforward.reports.report_file import Report
 from pushforward.reports.report_json import as_json, versions
 
+# Nats at a row from which on two densities differ.
+_SAME = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -55,14 +58,14 @@ def table_report(subject: Subject, judged: JudgedRows) -> Report:
     evidence = evidence_of(model, judged.train, judged.rows, subject.columns, seed)
     quality = assess_fit(evidence.fit, seed)
     checks = check_table(model, subject.plans, evidence)
-    even = _of_equal_weight(evidence, seed)
+    even, mixture = _of_equal_weight(evidence, seed), _mixture(evidence)
     charted = Charted(
         model=model,
         plans=subject.plans,
         records=subject.marginals,
         shown=even,
         log_densities=(evidence.fit.log_held_out, evidence.log_samples),
-        mixture=next(iter(evidence.fit.rivals.values()), None),
+        mixture=None if mixture is None else evidence.fit.rivals[mixture["name"]],
         rows=judged.rows.rows,
         quality=quality,
         drift=judged.drift or [],
@@ -76,7 +79,7 @@ def table_report(subject: Subject, judged: JudgedRows) -> Report:
             "summary": _summary(judged, quality.verdict),
             "data": _data(subject, judged),
             "held_out": _scores(judged, evidence),
-            "mixture": _mixture(evidence),
+            "mixture": mixture,
             "members": [
                 {"name": name, "weight_for_states": states, "weight_for_values": values}
                 for name, states, values in model.members
@@ -91,6 +94,7 @@ def table_report(subject: Subject, judged: JudgedRows) -> Report:
             "predictions": [each.to_json() for each in judged.predicted],
             "worst": judged.worst,
             "drift": None if judged.drift is None else [_drifted(change) for change in judged.drift],
+            "drift_shown": [change.column for change in charted.drifted],
             "check": checks.to_json(),
             "run": {
                 "estimator": subject.name,
@@ -153,7 +157,8 @@ def _mixture(evidence: TableEvidence) -> dict[str, Any] | None:
         with np.errstate(invalid="ignore"):
             difference = evidence.fit.log_held_out - values
         difference = difference[np.isfinite(difference)]
-        if len(difference):
+        # A model that is its mixture has nothing to compare.
+        if np.abs(difference).max(initial=0.0) > _SAME:
             better = float((difference > 0).mean())
             return {"name": name, "difference": summarise(difference).to_json(), "better": better}
     return None

@@ -53,7 +53,7 @@ def bars(view: ColumnView, names: _Two = ("data", "samples"), colours: _Two = (D
     for table, offset in ((0, 0.19), (1, -0.19)):
         ax.barh(places + offset, 100 * shares[table], height=0.36, color=colours[table], alpha=0.75)
     ax.set_yticks(places, [short(label, 20) for label in labels])
-    ax.set(xlabel=f"% of rows, {short(view.name, 24)}", ylim=(-0.6, len(labels) - 0.4))
+    ax.set(xlabel="% of rows", ylim=(-0.6, len(labels) - 0.4))
     ax.locator_params(axis="x", nbins=5)
     return svg(figure, f"Shares of {view.name}: {names[0]} and {names[1]}")
 

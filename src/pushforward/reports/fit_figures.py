@@ -38,6 +38,7 @@ def row_by_row(own: Array, other: Array, name: str) -> list[str]:
     ax2.stairs(100 * heights / len(differences), edges, color=MODEL, fill=True, alpha=0.55)
     ax2.axvline(0, color=INK, linewidth=0.8, linestyle="--")
     ax2.set(xlabel=f"model minus {name}, nats", ylabel="% of rows")
+    ax2.locator_params(axis="x", nbins=4)
     return [svg(figure, f"Log-densities of rows under the model and the {name}"), svg(second, f"Model minus {name}")]
 
 
@@ -65,13 +66,13 @@ def coverage_chart(levels: Sequence[float], fractions: Sequence[float], rows: in
     excess = 100 * (np.asarray(fractions) - np.asarray(levels))
     ax.plot(100 * np.asarray(levels), excess, color=MODEL, marker="o", markersize=4, linewidth=1.2)
     reach = 1.2 * max(float(half.max()), float(np.abs(excess).max(initial=0)), 1.0)
-    ax.set(xlim=(0, 100), ylim=(-reach, reach), xlabel=f"level, %, {name}", ylabel="coverage − level, %")
+    ax.set(xlim=(0, 100), ylim=(-reach, reach), xlabel="level, %", ylabel="coverage − level, %")
     return svg(figure, f"Coverage by level, {name}")
 
 
 def interval_chart(name: str, actual: Array, mean: Array, low: Array, high: Array) -> str:
     """Values against predicted means, with the median ends of their 90 % intervals among rows of a similar mean."""
-    figure, [[ax]] = panel(4.6, 3.0)
+    figure, [[ax]] = panel(3.4, 2.7)
     order = np.argsort(mean, kind="stable")
     bins = [part for part in np.array_split(order, min(_BINS, max(1, len(order) // 8))) if len(part)]
     x = [float(np.median(mean[part])) for part in bins]
@@ -82,8 +83,9 @@ def interval_chart(name: str, actual: Array, mean: Array, low: Array, high: Arra
     limits = bounds(mean)
     ax.plot(limits, limits, color=INK, linewidth=0.8, linestyle="--", label="mean")
     ax.set(xlim=limits, ylim=bounds(np.concatenate([actual, *ends])))
-    ax.set(xlabel=f"predicted mean of {short(name)}", ylabel=short(name))
-    ax.locator_params(nbins=6)
+    ax.set(xlabel="predicted mean", ylabel=short(name))
+    ax.locator_params(nbins=4)
+    ax.ticklabel_format(useOffset=False, scilimits=(-4, 6))
     legend(ax)
     return svg(figure, f"{name} and its 90 % intervals against the predicted mean")
 
@@ -94,6 +96,6 @@ def width_chart(name: str, widths: Array) -> str:
     bins = int(np.clip(math.sqrt(len(widths)), 8, 40))
     heights, edges = np.histogram(widths, bins, bounds(widths))
     ax.stairs(100 * heights / max(1, len(widths)), edges, color=MODEL, fill=True, alpha=0.55)
-    ax.set(xlabel=f"width of the 90 % interval of {short(name)}", ylabel="% of rows")
-    ax.locator_params(axis="x", nbins=5)
+    ax.set(xlabel="width of the 90 % interval", ylabel="% of rows")
+    ax.locator_params(axis="x", nbins=4)
     return svg(figure, f"Widths of the 90 % intervals of {name}")
