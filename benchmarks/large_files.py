@@ -4,7 +4,7 @@
 
 Writes a table of eight columns (five of numbers, of which one has zeros, one gaps and one a wild value, a column of
 counts, two of text, in which one label occurs once) as a Parquet file, block by block, and fits it in a process of its
-own for each number of rows to hold. Then the row with the rare label and the one with the wild value are scored.
+own for each number of rows to hold. Then the row with the rare label is scored.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def table_block(rng: np.random.Generator, first: int, rows: int) -> Any:
     city = np.asarray(_CITIES, dtype=object)[group]
     rare = 1_234_567 - first
     if 0 <= rare < rows:
-        city[rare], a[rare] = "Rare Village on the Border", 1e6
+        city[rare], a[rare - 1] = "Rare Village on the Border", 1e6
     columns = {
         "a": a,
         "b": np.exp(0.5 * z[:, 1] + 0.3 * z[:, 0]),

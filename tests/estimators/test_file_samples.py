@@ -126,3 +126,25 @@ def test_files_folders_and_iterators_of_tables_are_scored_in_blocks(
     other.write_text("z\n1\n")
     with pytest.raises(DataError, match="the table has none of the columns x, word"):
         model.score_samples(other)
+
+
+def test_columns_of_every_type_are_sampled(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 1_000, 90)
+    labels = [pyarrow.array([f"{part}", "b", "c"] * 10).dictionary_encode() for part in range(3)]
+    table = pyarrow.table(
+        {
+            "label": pyarrow.chunked_array(labels),
+            "wait": pyarrow.array(whole, pyarrow.duration("s")),
+            "day": pyarrow.array(whole.astype(np.int32)).cast(pyarrow.date32()),
+            "price": pyarrow.array(whole.astype(np.float64)).cast(pyarrow.decimal128(12, 2)),
+            "half": rng.normal(size=90).astype(np.float16),
+            "list": [[1, 2]] * 90,
+            "none": pyarrow.nulls(90),
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet", row_group_size=30)
+    sample = read_sample(open_source(tmp_path / "t.parquet"), lambda rows: [ColumnPlan.guess(rows)], 40, 0)
+    plan = ColumnPlan.guess(sample.counted())
+    assert plan.names == ("label", "wait", "day", "price", "half")
+    assert not plan.encode(table, places=plan.middles).impossible.any()

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow
-import pyarrow.compute as compute
 
 from pushforward.array_types import Array
 from pushforward.data.row_sources import RowSource
@@ -215,23 +214,22 @@ class _Extremes:
     """The least and the largest value of each column of numbers or times, and the rows that have them."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], tuple[Any, Any, int]] = {}
+        # By column, and 1 for its largest value or -1 for its least: that value times the number, a table of the row
+        # that has it, and the number of that row.
+        self._rows: dict[tuple[str, int], tuple[float, Any, int]] = {}
         self._total = 0
 
     def add(self, block: Any, first: int) -> None:
         """Take further rows into account."""
         self._total += len(block)
         for name in block.column_names:
-            column = block.column(name)
-            if not (is_number(column.type) or is_time(column.type)):
-                continue
-            finite = compute.if_else(compute.is_finite(column), column, None) if is_number(column.type) else column
-            found = compute.min_max(finite)
-            for end, better in (("min", compute.less), ("max", compute.greater)):
-                best = self._rows.get((name, end))
-                if found[end].is_valid and (best is None or better(found[end], best[0]).as_py()):
-                    row = compute.index(finite, found[end]).as_py()
-                    self._rows[name, end] = (found[end], block.slice(row, 1).take([0]), first + row)
+            values = _numbers(block.column(name))
+            for sign in (-1, 1):
+                signed = np.where(np.isfinite(values), sign * values, -np.inf)
+                row = int(signed.argmax()) if len(signed) else 0
+                best = self._rows[name, sign][0] if (name, sign) in self._rows else -np.inf
+                if len(signed) and signed[row] > best:
+                    self._rows[name, sign] = (float(signed[row]), block.slice(row, 1).take([0]), first + row)
 
     def beyond(self, sample: FileSample) -> FileSample:
         """The sample with the rows that have values beyond all of its own."""
@@ -242,11 +240,17 @@ class _Extremes:
         """Columns of different whole numbers without a gap between them, and the first number of each."""
         found = {}
         for name in sample.table.column_names:
-            low, high = (self._rows.get((name, end)) for end in ("min", "max"))
-            if low is None or high is None or not is_number(sample.table.schema.field(name).type):
+            if (name, 1) not in self._rows or not is_number(sample.table.schema.field(name).type):
                 continue
-            values = to_numbers(sample.table.column(name).combine_chunks())
+            low, high = -self._rows[name, -1][0], self._rows[name, 1][0]
+            values = _numbers(sample.table.column(name))
             whole = bool((values == np.floor(values)).all())
-            if whole and high[0].as_py() - low[0].as_py() == self._total - 1 and len(np.unique(values)) == len(values):
-                found[name] = int(low[0].as_py())
+            if whole and high - low == self._total - 1 and len(np.unique(values)) == len(values):
+                found[name] = int(low)
         return found
+
+
+def _numbers(column: Any) -> Array:
+    """``(N,)``: the numbers of a column, or the counts of the unit of times; no numbers for any other column."""
+    known = is_number(column.type) or is_time(column.type)
+    return to_numbers(column.combine_chunks()) if known else np.zeros(0)
