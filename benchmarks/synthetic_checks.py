@@ -30,7 +30,8 @@ def broken_rows(synthetic: pd.DataFrame, real: pd.DataFrame, bounds: Bounds) -> 
     """For each kind of fault, ``(N,)`` bool: the rows that have it in some column.
 
     bound: a value outside what its column can be. whole: a fraction in a column of whole numbers. label: a text or one
-    of few values that the real column has not. gap: no value in a column without gaps.
+    of few values that the real column has not, but for whole numbers with bounds. gap: no value in a column without
+    gaps.
     """
     faults = {name: np.zeros(len(synthetic), bool) for name in ("bound", "whole", "label", "gap")}
     for name in real.columns:
@@ -38,7 +39,8 @@ def broken_rows(synthetic: pd.DataFrame, real: pd.DataFrame, bounds: Bounds) -> 
         there = new.notna().to_numpy()
         if len(old) == len(real):
             faults["gap"] |= ~there
-        if _is_list(old):
+        counts = name in bounds and old.dtype.kind in "iuf" and bool((old % 1 == 0).all())
+        if _is_list(old) and not counts:
             faults["label"] |= there & ~new.isin(set(old)).to_numpy()
             continue
         numbers = np.asarray(new.astype(float))

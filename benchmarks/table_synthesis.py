@@ -51,10 +51,11 @@ def _table(name: str, seed: int) -> MixedTable:
 
 
 def flow(table: MixedTable, count: int, seed: int, seconds: float) -> pd.DataFrame:
-    """`pushforward.estimators.FlowDensity`."""
+    """`pushforward.estimators.FlowDensity`, with the kinds of columns whose bound the rows do not show."""
     from pushforward.estimators import FlowDensity
 
-    return FlowDensity(max_seconds=seconds, random_state=seed).fit(table.train).sample(count)
+    model = FlowDensity(max_seconds=seconds, kinds=table.kinds or None, random_state=seed)
+    return model.fit(table.train).sample(count)
 
 
 def copula(table: MixedTable, count: int, seed: int, _: float) -> pd.DataFrame:
@@ -79,7 +80,12 @@ def _sdv(kind: Any, table: MixedTable, count: int, seed: int, **options: Any) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         rows = {"rows": table.train}
-        model = kind(Metadata.detect_from_dataframes(rows), **options)
+        metadata = Metadata.detect_from_dataframes(rows)
+        for name, column in list(metadata.tables["rows"].columns.items()):
+            # Coordinates would be replaced by random places, as personal data.
+            if table.train[name].dtype.kind in "iuf" and column["sdtype"] not in ("numerical", "categorical"):
+                metadata.update_column(table_name="rows", column_name=name, sdtype="numerical")
+        model = kind(metadata, **options)
         model.fit(rows)
         return model.sample(count)["rows"]
 
