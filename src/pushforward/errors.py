@@ -58,6 +58,10 @@ class UnknownCellWarning(UserWarning):
     """Cells that the training rows rule out, such as an unseen label, are taken as unknown."""
 
 
+class ColumnWarning(UserWarning):
+    """A column of a table has content that may be a mistake: infinities, one wild value, or numbers in text."""
+
+
 class PrecisionWarning(UserWarning):
     """Values were rounded to the precision of the flow's weights by more than they vary."""
 

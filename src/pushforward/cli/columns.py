@@ -55,4 +55,6 @@ def columns(
     if not sample.complete:
         tell(f"note: guessed from {len(sample.places):,} of {sample.total:,} rows, and checked against all")
     plan = ColumnPlan.guess(sample.counted(), kinds)
+    for remark in plan.remarks:
+        tell(f"note: {remark}")
     print(plan.to_json() if json else plan.summary(max(60, get_terminal_size().columns)))

@@ -18,12 +18,12 @@ from pushforward.array_types import Array
 from pushforward.cli.fit_facts import store_facts
 from pushforward.cli.held_out import HeldOut, density_scores, regression_scores, verdict
 from pushforward.cli.model_choice import reason_of
-from pushforward.cli.progress import show_fraction, tell
+from pushforward.cli.progress import show_fraction, tell, tell_warnings
 from pushforward.cli.reporting import print_verdicts
 from pushforward.cli.run_file import Run
 from pushforward.cli.table_rows import open_rows, read_rows, require_columns, take
 from pushforward.data.row_sources import RowSource
-from pushforward.errors import DataError, OptionError
+from pushforward.errors import ColumnWarning, DataError, OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import read_table
 from pushforward.estimators.density import FlowDensity
@@ -189,7 +189,7 @@ def _split(source: RowSource, sample: FileSample, names: _Columns, seed: int) ->
 
 
 def _fit(job: _Job, settings: dict[str, Any]) -> FlowDensity | FlowRegressor:
-    with _told() as progress:
+    with _told() as progress, tell_warnings(ColumnWarning):
         if not job.names.targets:
             return FlowDensity(**settings).fit(job.train, sample_weight=job.weights, progress=progress)
         features, targets = job.train.select(job.names.columns), job.train.select(job.names.targets)

@@ -127,7 +127,8 @@ def _rows(path: Path, open_file: _Open, delimiter: str) -> Iterator[tuple[int, l
                 yield reader.line_num, cells
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}: text in UTF-8 expected, but byte {error.start} of a block is not ({error})"
+            f"{path}: text in UTF-8 expected, but it holds {error.object[error.start : error.start + 1]!r}; "
+            "save the file as UTF-8"
         ) from error
     except csv.Error as error:
         raise DataError(f"{path}: cannot be read as delimited text (line {reader.line_num}: {error})") from error

@@ -52,7 +52,7 @@ from pushforward.estimators.saved_estimators import (
     save_estimator,
 )
 from pushforward.estimators.scoring import averaged_scores, blocks_of, rows_of
-from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, table_weights
+from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, table_weights, warn_of
 from pushforward.estimators.training_rows import TrainingRows, checked_weights, counted, training_rows
 from pushforward.evaluation.fit_quality import FitQuality
 
@@ -134,6 +134,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         content = training_table(self, X)
         weights = None if sample_weight is None else checked_weights(sample_weight, content.rows)
         plan = ColumnPlan.guess(counted(content, weights), self.kinds).require_columns()
+        warn_of(plan)
         weights = table_weights(plan, content, weights)
         plan = plan.model_copy(update={"rows": plan.rows if rows is None else rows})
         self.plan_, self._form = plan, TableForm(content.origin, not named(X))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +11,15 @@ import numpy as np
 import pyarrow
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_array, validate_data
 
 from pushforward.array_types import Array
 from pushforward.data.row_sources import is_source, open_source
-from pushforward.errors import CellError, DataError
+from pushforward.errors import CellError, DataError, PushforwardError
 from pushforward.estimators.columns.arrow_types import is_number
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.columns.tables import Table, read_table
+from pushforward.estimators.columns.tables import Table, is_frame, read_table
 
 # Rows of a file that are read together.
 _BLOCK = 50_000
@@ -29,12 +31,14 @@ def training_table(estimator: BaseEstimator, table: Any) -> Table:
     DataFrames, Arrow tables and mappings of arrays have names; arrays are checked as scikit-learn does.
     """
     if not named(table):
-        matrix = validate_data(estimator, _array(table), dtype=None, ensure_all_finite="allow-nan")
+        with _as_data_error():
+            matrix = validate_data(estimator, _array(table), dtype=None, ensure_all_finite="allow-nan")
         _check_cells(matrix)
         return read_table(matrix, [f"x{i}" for i in range(matrix.shape[1])])
     content = read_table(table)
-    if _has_frame(table):
-        validate_data(estimator, table, skip_check_array=True)
+    if is_frame(table):
+        with _as_data_error():
+            validate_data(estimator, table, skip_check_array=True)
     else:
         estimator.feature_names_in_ = np.asarray(list(content.columns), dtype=object)
         estimator.n_features_in_ = len(content.columns)
@@ -44,16 +48,19 @@ def training_table(estimator: BaseEstimator, table: Any) -> Table:
 def checked_table(estimator: BaseEstimator, table: Any, names: Sequence[str], optional: Sequence[str] = ()) -> Table:
     """The columns ``names`` of a table for a fitted estimator, in the order of the fit.
 
-    optional: those that a mapping of arrays may lack; a DataFrame has all, as scikit-learn expects.
+    optional: those that the table may lack.
     """
     if not named(table):
-        matrix = validate_data(
-            estimator, _array(table), reset=False, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=0
-        )
+        with _as_data_error():
+            matrix = validate_data(
+                estimator, _array(table), reset=False, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=0
+            )
         return read_table(matrix, names)
-    if _has_frame(table):
-        validate_data(estimator, table, reset=False, skip_check_array=True)
     content = read_table(table)
+    absent = [name for name in names if name not in content.columns]
+    if is_frame(table) and not (absent and set(absent) <= set(optional)):
+        with _as_data_error():
+            validate_data(estimator, table, reset=False, skip_check_array=True)
     missing = [name for name in names if name not in content.columns and name not in optional]
     if missing:
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
@@ -97,7 +104,10 @@ def target_table(y: Any, rows: int) -> tuple[Table, bool]:
     one = not named(y)
     if one:
         name = getattr(y, "name", None)
-        matrix = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
+        if np.asarray(y).dtype.kind in "US":
+            raise DataError("y: a number in each row expected, got text")
+        with _as_data_error():
+            matrix = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
         one = matrix.ndim == 1
         matrix = matrix[:, None] if one else matrix
         names = [str(name or "y")] if matrix.shape[1] == 1 else [f"y{i}" for i in range(matrix.shape[1])]
@@ -120,7 +130,7 @@ def named(table: Any) -> bool:
         return True
     if isinstance(table, (list, tuple)):
         return bool(table) and isinstance(table[0], Mapping)
-    return _has_frame(table)
+    return is_frame(table)
 
 
 def _check_cells(matrix: Array) -> None:
@@ -132,11 +142,15 @@ def _check_cells(matrix: Array) -> None:
             raise CellError(f"row {row}, column {column}: argument must be a string or a number, got {cell!r:.40}")
 
 
-def _has_frame(table: Any) -> bool:
-    import narwhals
-
-    frame = narwhals.from_native(table, pass_through=True)
-    return isinstance(frame, (narwhals.DataFrame, narwhals.LazyFrame))
+@contextmanager
+def _as_data_error() -> Iterator[None]:
+    """The refusals of scikit-learn as those of this package, in the same words."""
+    try:
+        yield
+    except (PushforwardError, NotFittedError):
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from None
 
 
 def _array(table: Any) -> Any:

@@ -35,7 +35,7 @@ from pushforward.estimators.saved_estimators import (
     save_estimator,
 )
 from pushforward.estimators.scoring import averaged_scores, blocks_of
-from pushforward.estimators.table_estimator import TableEstimator, table_weights
+from pushforward.estimators.table_estimator import TableEstimator, table_weights, warn_of
 from pushforward.estimators.training_rows import beside, checked_weights, counted
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         target_hints = {name: hints.pop(name) for name in targets.columns if name in hints}
         self.plan_ = ColumnPlan.guess(counted(content, weights), hints)
         self.target_plan_ = _target_plan(counted(targets, weights), target_hints)
+        warn_of(self.plan_, self.target_plan_)
         weights = table_weights(self.plan_, content, weights)
         plans = [(self.plan_, content), (self.target_plan_, targets)]
         self.model_ = self._fit_model(plans, weights, self._places, progress=progress)

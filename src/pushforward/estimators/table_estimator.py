@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
@@ -14,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from pushforward.array_types import Array
-from pushforward.errors import OptionError
+from pushforward.errors import ColumnWarning, OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.drift import Marginals
@@ -197,6 +198,12 @@ def hold_out(estimator: TableEstimator, plans: Sequence[tuple[ColumnPlan, Table]
 def record_marginals(estimator: TableEstimator, marginals: Sequence[Marginals]) -> None:
     """Give an estimator the distributions of its training columns, which an old version stored beside the model."""
     estimator._record = replace(estimator._record, marginals=tuple(marginals))
+
+
+def warn_of(*plans: ColumnPlan) -> None:
+    """Warn of columns with content that may be a mistake."""
+    for remark in (remark for plan in plans for remark in plan.remarks):
+        warnings.warn(remark, ColumnWarning, stacklevel=3)
 
 
 def _say_nothing(progress: Progress) -> None:

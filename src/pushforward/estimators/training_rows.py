@@ -75,6 +75,8 @@ def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | No
         used = np.flatnonzero(weights > 0)
         if not len(used):
             raise DataError("every row has the weight 0; at least one row above 0 is needed")
+        if len(used) == 1:
+            raise DataError("1 row has a weight above 0, which shows no distribution; more rows are needed")
         plans, weights = [(plan, taken(table, used)) for plan, table in plans], _scaled(weights[used])
     parts = [plan.encode(table, places=plan.middles) for plan, table in plans]
     _refuse_impossible(plans, parts)
@@ -124,8 +126,10 @@ def _scaled(weights: Array) -> Array:
 
     Such weights, as 1 / N, are no numbers of rows, beside which a prior counts. Whole ones never have such a sum.
     """
-    total = weights.sum()
-    return weights if total >= (1 - _ROUNDING) * len(weights) else weights * (total / (weights**2).sum())
+    if weights.sum() >= (1 - _ROUNDING) * len(weights):
+        return weights
+    weights = weights / weights.max()  # whose squares do not underflow
+    return np.asarray(weights * (weights.sum() / (weights**2).sum()))
 
 
 def _distinct(content: Array) -> tuple[Array, Array]:

@@ -15,10 +15,10 @@ from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.arrow_types import flags, is_number, is_text
 from pushforward.estimators.columns.kinds import Cells, Kind, numbers_of
 
-MAX_LABELS = 1_000
+MAX_LABELS, MAX_LETTERS = 1_000, 10_000
 
 _Number = StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
-Label = StrictBool | _Number | Annotated[StrictStr, Field(max_length=10_000)]
+Label = StrictBool | _Number | Annotated[StrictStr, Field(max_length=MAX_LETTERS)]
 
 
 class Category(Kind):
@@ -74,10 +74,15 @@ class Category(Kind):
         cells = Cells.blank(len(states))
         return Cells(np.maximum(states, 0), cells.values, cells.log_slopes, states >= 0)
 
+    @property
+    def _whole_labels(self) -> Any:
+        """The labels that are whole numbers, unsigned where one is beyond the range of int64."""
+        return pyarrow.array(self.labels, pyarrow.uint64() if max(map(int, self.labels)) >= 2**63 else pyarrow.int64())
+
     def _places(self, array: Any) -> Array:
         """The place of each cell among the labels, -1 for another label."""
         if type(self.labels[0]) is int and pyarrow.types.is_integer(array.type):
-            labels = pyarrow.array(self.labels)
+            labels = self._whole_labels
             with contextlib.suppress(pyarrow.ArrowInvalid):
                 return _index_in(array.cast(labels.type), labels)
         if self.numeric:
@@ -96,7 +101,8 @@ class Category(Kind):
 
     def decode(self, states: Array, values: Array, arrow: Any) -> Any:
         plain = arrow.value_type if pyarrow.types.is_dictionary(arrow) else arrow
-        labels = pyarrow.array(self.labels).cast(plain, safe=False)
+        labels = self._whole_labels if type(self.labels[0]) is int else pyarrow.array(self.labels)
+        labels = labels.cast(plain, safe=False)
         chosen = labels.take(pyarrow.array(np.clip(states, 0, len(self.labels) - 1)))
         return chosen.dictionary_encode().cast(arrow) if pyarrow.types.is_dictionary(arrow) else chosen
 

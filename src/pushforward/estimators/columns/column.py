@@ -23,9 +23,10 @@ from pushforward.estimators.columns.arrow_types import (
 from pushforward.estimators.columns.categories import Category
 from pushforward.estimators.columns.continuous import Bounded, Grid, Periodic, Real
 from pushforward.estimators.columns.dates import Date
-from pushforward.estimators.columns.kinds import Cells
+from pushforward.estimators.columns.kinds import Cells, numbers_of
 from pushforward.estimators.columns.left_out import Constant, Copy, Empty, Ignored, RowNumber, Weight
 from pushforward.estimators.columns.standard import Strict
+from pushforward.estimators.columns.tables import MAX_NAME
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape
 
 MAX_ATOMS = 20
@@ -35,11 +36,15 @@ AnyOmission = Annotated[Constant | Copy | Empty | RowNumber | Weight | Ignored, 
 
 
 class _Column(Strict):
-    """A column of the training table. name and type: its own; reason: of its kind, in words. Abstract."""
+    """A column of the training table. Abstract.
 
-    name: Annotated[str, Field(max_length=10_000)]
+    name and type: its own. reason: of its kind, in words. remark: a sentence about content that may be a mistake.
+    """
+
+    name: Annotated[str, Field(max_length=MAX_NAME)]
     type: Annotated[str, Field(max_length=200)]
     reason: Annotated[str, Field(max_length=2_000)]
+    remark: Annotated[str, Field(max_length=2_000)] = ""
 
     @field_validator("type")
     @classmethod
@@ -108,8 +113,8 @@ class ModelledColumn(_Column):
     def _atoms_in(self, array: Any, missing: Array) -> Array:
         """The place of each cell among the atoms, -1 for other values."""
         places = np.full(len(array), -1)
-        if self.atoms and is_number(array.type):
-            numbers = to_numbers(array)
+        if self.atoms and (is_number(array.type) or is_text(array.type)):
+            numbers = to_numbers(array) if is_number(array.type) else _numbers_in_text(array)
             for place, atom in enumerate(self.atoms):
                 single = np.float64(np.float32(atom)) if pyarrow.types.is_float32(array.type) else atom
                 places[(numbers == single) & ~missing] = place
@@ -173,6 +178,12 @@ class LeftOutColumn(_Column):
 
 
 Column = ModelledColumn | LeftOutColumn
+
+
+def _numbers_in_text(array: Any) -> Array:
+    """``(N,)``: the numbers that text holds, NaN for an empty cell. Raises DataError for other text."""
+    empty = compute.equal(array, pyarrow.scalar("", array.type))
+    return numbers_of(compute.if_else(empty, pyarrow.scalar(None, array.type), array))
 
 
 def missing_cells(array: Any) -> Array:

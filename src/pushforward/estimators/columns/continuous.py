@@ -18,7 +18,7 @@ from pushforward.estimators.columns.kinds import Continuous, numbers_of
 from pushforward.estimators.columns.standard import Finite
 
 # Integers of this size are exact in double precision.
-_MOST_CELLS = 2.0**52
+MOST_CELLS = 2.0**52
 MAX_KNOWN, MAX_SKIPPED = 1_000, 20
 
 Step = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -210,7 +210,7 @@ class Grid(Continuous):
         cells = np.rint(self._cells(self.closed_up.inside(self.closed_up.decode(points), np.float64)))
         ranks = np.asarray(self.skipped) - np.arange(len(self.skipped))
         cells = cells + np.searchsorted(ranks, cells, side="right")
-        x = self._numbers(np.clip(cells, -_MOST_CELLS, _MOST_CELLS))
+        x = self._numbers(np.clip(cells, -MOST_CELLS, MOST_CELLS))
         for bound, nearer in zip((*self._ends, self.least), (np.maximum, np.minimum, np.maximum), strict=True):
             x = x if bound is None else nearer(x, bound)
         return from_numbers(x + 0.0, arrow)  # + 0.0: no negative zero

@@ -23,7 +23,7 @@ from pushforward.estimators.columns.arrow_types import (
     type_of,
 )
 from pushforward.estimators.columns.calendar import find_periods, find_time_change
-from pushforward.estimators.columns.categories import MAX_LABELS, Category
+from pushforward.estimators.columns.categories import MAX_LABELS, MAX_LETTERS, Category
 from pushforward.estimators.columns.column import Column, LeftOutColumn, ModelledColumn, missing_cells
 from pushforward.estimators.columns.dates import Date, IsoText
 from pushforward.estimators.columns.hints import Hint
@@ -31,6 +31,7 @@ from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.left_out import Constant, Empty, Ignored, RowNumber, Weight
 from pushforward.estimators.columns.numeric import numeric_kind, suited
 from pushforward.estimators.columns.standard import Distinct, Standard
+from pushforward.estimators.columns.written_numbers import remark_on_text
 
 _ID_NAME = re.compile(r"(?i)(.*[_\W])?(id|uuid|guid|key|index|idx|rowid|row|rownum|nr|no)|.*[a-z]I[dD]")
 _INDEX_NAME = re.compile(r"__index_level_\d+__|Unnamed: \d+(_level_\d+)?|index|")
@@ -89,6 +90,9 @@ def guess_column(name: str, column: Any, hint: Hint, *, numbered: bool = True) -
         )
     if is_number(arrow) and hint.word not in ("category", "date"):
         return _numeric(content, hint, numbered)
+    if is_text(arrow) and compute.max(compute.utf8_length(content.array)).as_py() > MAX_LETTERS:
+        reason = f"text of more than {MAX_LETTERS:,} letters is not modelled"
+        return _left_out(content, reason, Ignored())
     if hint.word in ("", "category", "date"):
         if hint.word != "category" and (date := _date(content, hint)) is not None:
             return date
@@ -122,8 +126,12 @@ def _weights(content: Content) -> LeftOutColumn:
     if not (is_number(content.array.type) or pyarrow.types.is_boolean(content.array.type)):
         raise DataError(f"column {content.name!r}: weights are numbers, got {content.array.type}")
     weights = to_numbers(content.array)
-    if content.gaps or not (np.isfinite(weights) & (weights >= 0)).all() or not weights.sum() > 0:
-        raise DataError(f"column {content.name!r}: a weight of 0 or above in every row expected, and one above 0")
+    wrong = weights[~(np.isfinite(weights) & (weights >= 0))]
+    if content.gaps or len(wrong):
+        example = f"{wrong[0]:g}" if len(wrong) else "a gap"
+        raise DataError(f"column {content.name!r}: a weight of 0 or above in every row expected, got {example}")
+    if not weights.any():
+        raise DataError(f"column {content.name!r}: every weight is 0; at least one above 0 is needed")
     return _left_out(content, "as you said", Weight())
 
 
@@ -138,6 +146,11 @@ def _numeric(content: Content, hint: Hint, numbered: bool) -> Column:
     numbers = to_numbers(content.array)
     distinct = Distinct.of(numbers)
     if len(distinct) == 1 and not content.gaps and not hint.word and np.isfinite(distinct.values[0]):
+        if not pyarrow.types.is_floating(content.array.type) and len(content.array.unique()) > 1:
+            raise DataError(
+                f"column {content.name!r} has numbers that double precision cannot tell apart; subtract a number from "
+                "all, or say ignore"
+            )
         value = content.array[0].as_py()
         return _constant(content, value if isinstance(value, (int, bool)) else float(value))
     if numbered and not hint.text and not content.gaps and (found := _numbers_rows(content, numbers, distinct)):
@@ -153,7 +166,13 @@ def _numeric(content: Content, hint: Hint, numbered: bool) -> Column:
         # Exactly, as large integers are not in float64.
         kind = Category(labels=tuple(sorted(content.array.unique().to_pylist())))
     return ModelledColumn(
-        name=content.name, type=content.type, kind=kind, atoms=guess.atoms, gaps=content.gaps > 0, reason=reason
+        name=content.name,
+        type=content.type,
+        kind=kind,
+        atoms=guess.atoms,
+        gaps=content.gaps > 0,
+        reason=reason,
+        remark=guess.remark,
     )
 
 
@@ -272,6 +291,15 @@ def _resolution(offsets: Array, stored: str) -> int:
 
 def _labels(content: Content, hint: Hint) -> Column:
     """The plan of a column of text, booleans, or other values as categories."""
+    column = _labels_or_text(content, hint)
+    if hint.word or not is_text(content.array.type):
+        return column
+    counted = compute.value_counts(content.array)
+    counts = counted.field("counts").to_numpy(zero_copy_only=False)
+    return column.model_copy(update={"remark": remark_on_text(counted.field("values"), counts)})
+
+
+def _labels_or_text(content: Content, hint: Hint) -> Column:
     array, asked = content.array, hint.word == "category"
     counted = compute.value_counts(array if not is_time(array.type) else array.cast(pyarrow.string()))
     values, counts = counted.field("values"), counted.field("counts").to_numpy(zero_copy_only=False)

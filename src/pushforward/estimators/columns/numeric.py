@@ -11,7 +11,7 @@ from pushforward.array_types import Array
 from pushforward.errors import DataError
 from pushforward.estimators.columns.atoms import find_atoms, fractions_of_atoms
 from pushforward.estimators.columns.categories import Category
-from pushforward.estimators.columns.continuous import MAX_KNOWN, Bounded, Grid, Periodic, Real
+from pushforward.estimators.columns.continuous import MAX_KNOWN, MOST_CELLS, Bounded, Grid, Periodic, Real
 from pushforward.estimators.columns.grids import Steps, find_grid, whole_steps
 from pushforward.estimators.columns.hints import Hint
 from pushforward.estimators.columns.interval import Interval
@@ -34,16 +34,19 @@ _NEAR = 2.0
 _WIDTHS = (0.25, 0.5, 1.0)
 # Deviations from the median of a value that is named.
 _WILD = 1_000
+# How much farther from the median than every other value one is that may be a mistake.
+_APART = 30
 _FEW_INTEGERS, _FEW_NUMBERS = 40, 20
 
 
 @dataclass(frozen=True)
 class NumericGuess:
-    """A kind, the atoms beside it, and the reason."""
+    """A kind, the atoms beside it, the reason, and a remark about content that may be a mistake."""
 
     kind: Any
     atoms: tuple[float, ...]
     reason: str
+    remark: str = ""
 
 
 def numeric_kind(name: str, distinct: Distinct, hint: Hint, *, limits: Limits | None, single: bool) -> NumericGuess:
@@ -64,7 +67,21 @@ def numeric_kind(name: str, distinct: Distinct, hint: Hint, *, limits: Limits | 
     if not len(rest):
         return NumericGuess(Category(labels=tuple(distinct.values[finite].tolist())), _infinite(distinct), "few values")
     kind, reason = _rest(name, rest, atoms, hint, limits, single)
-    return NumericGuess(kind, atoms, reason + said)
+    return NumericGuess(kind, atoms, reason + said, _remark(distinct, rest))
+
+
+def _remark(distinct: Distinct, rest: Distinct) -> str:
+    """A remark about infinities, or about a few values far from all others; empty without any."""
+    infinite = int(distinct.counts[~np.isfinite(distinct.values)].sum())
+    if infinite:
+        rows = "1 row is" if infinite == 1 else f"{infinite:,} rows are"
+        return f"{rows} infinite, which gets a probability of its own; make it a gap if it stands for no number"
+    deviations = np.abs(rest.values - rest.quantiles((0.5,))[0]) / Standard.of(rest).scale
+    ordered = np.sort(deviations)
+    if len(rest) < 3 or ordered[-1] < _WILD or ordered[-1] < _APART * ordered[-2]:
+        return ""
+    value = rest.values[int(np.argmax(deviations))]
+    return f"the value {value:g} is {ordered[-1]:.1g} deviations from the median, far from all others; is it a mistake?"
 
 
 def _infinite(distinct: Distinct) -> tuple[float, ...]:
@@ -102,6 +119,8 @@ def _rest(
         grid = find_grid(rest, single)
     if hint.word == "real":
         return Real(unit=Standard.of(rest)), "as you said"
+    if grid is not None and np.abs(rest.values).max() > MOST_CELLS:
+        return Real(unit=Standard.of(rest)), "whole numbers beyond 2^52, which double precision rounds"
     interval, reason = _interval(name, rest, atoms, hint, None if grid is None else grid.step)
     if grid is not None:
         return _grid(rest, grid, atoms, interval, reason, limits)

@@ -98,7 +98,8 @@ class ColumnPlan(Strict):
             raise DataError("the table has 1 sample, which shows no distribution; more rows are needed")
         shown = ", ".join(f"{column.name!r} ({column.kind.label})" for column in self.left_out[:5])
         more = f" and {len(self.left_out) - 5} more" if len(self.left_out) > 5 else ""
-        raise DataError(f"no column is left for a density, all are left out: {shown}{more}; give one a kind")
+        why = f" ({self.remarks[0]})" if self.remarks else ""
+        raise DataError(f"no column is left for a density, all are left out: {shown}{more}; give one a kind{why}")
 
     @property
     def modelled(self) -> tuple[ModelledColumn, ...]:
@@ -205,6 +206,11 @@ class ColumnPlan(Strict):
         for column in self.columns:
             rows |= _impossible_or_unreadable(column, content)
         return rows
+
+    @property
+    def remarks(self) -> list[str]:
+        """A sentence about each column with content that may be a mistake."""
+        return [f"column {column.name!r}: {column.remark}" for column in self.columns if column.remark]
 
     @property
     def weight_column(self) -> str | None:

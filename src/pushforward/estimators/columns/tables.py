@@ -23,7 +23,7 @@ _NULLABLE = {
     "Float64": "double",
     "boolean": "bool",
 }
-_MAX_COLUMNS = 100_000
+_MAX_COLUMNS, MAX_NAME = 100_000, 10_000
 
 
 class Origin(Strict):
@@ -111,19 +111,33 @@ def _origin(frame: Any) -> Origin:
     return Origin.model_validate({"library": known, "numbered": numbered, "nullable": nullable})
 
 
-def _frame(table: Any) -> Any | None:
+def is_frame(table: Any) -> bool:
+    """Whether a table is a DataFrame of any library. Raises DataError for one with equal names."""
     import narwhals
-    import narwhals.exceptions
 
-    try:
-        frame = narwhals.from_native(table, allow_series=True, pass_through=True)
-    except narwhals.exceptions.DuplicateError as error:
-        raise DataError(" ".join(str(error).split())) from None
+    return isinstance(_wrapped(table), (narwhals.DataFrame, narwhals.LazyFrame))
+
+
+def _frame(table: Any) -> Any | None:
+    """The DataFrame as narwhals wraps it, a series as one column; None for other tables."""
+    import narwhals
+
+    frame = _wrapped(table)
     if isinstance(frame, narwhals.LazyFrame):
         frame = frame.collect()
     if isinstance(frame, narwhals.Series):
         frame = frame.to_frame()
     return frame if isinstance(frame, narwhals.DataFrame) else None
+
+
+def _wrapped(table: Any) -> Any:
+    import narwhals
+    import narwhals.exceptions
+
+    try:
+        return narwhals.from_native(table, allow_series=True, pass_through=True)
+    except narwhals.exceptions.DuplicateError as error:
+        raise DataError(f"every column needs a name of its own: {' '.join(str(error).split())}") from None
 
 
 def _matrix(table: Any) -> Any:
@@ -164,6 +178,9 @@ def _from_rows(rows: Sequence[Any]) -> Any:
 def _named(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for name, values in pairs:
+        if len(str(name)) > MAX_NAME:
+            start = f"{len(str(name)):,} letters, {str(name)[:20]!r} and so on"
+            raise DataError(f"a column has a name of {start}; at most {MAX_NAME:,} letters are expected")
         if str(name) in columns:
             raise DataError(f"two columns are named {str(name)!r}; every column needs a name of its own")
         columns[str(name)] = _array(str(name), values)
