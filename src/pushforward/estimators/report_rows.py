@@ -21,7 +21,7 @@ from pushforward.estimators.training_rows import TrainingRows, beside
 from pushforward.evaluation.predictive_scores import PredictedTarget
 
 # Rows whose columns are compared, rows that are scored, training rows that are scored, and problems that are told.
-_COMPARED, _MOST, _OF_TRAIN, _PROBLEMS = 100_000, 10_000, 1000, 5
+_COMPARED, _MOST, _OF_TRAIN, _PROBLEMS = 100_000, 3000, 500, 5
 
 # The tables of the columns of each plan, to the scores of their rows in the units of the tables.
 Scorer = Callable[[Sequence[Table]], RowScores]
@@ -76,7 +76,7 @@ def new_rows(
     seed: int,
     partial: Sequence[bool],
 ) -> JudgedRows:
-    """Rows of tables that took no part in a fit, at most 10,000 of them, with the drift of the columns of 100,000.
+    """Rows of tables that took no part in a fit, at most 3,000 of them, with the drift of the columns of 100,000.
 
     partial: for each plan, whether content that training rows cannot have is unknown, and not of density zero.
     """
