@@ -1,7 +1,7 @@
 """Hostile tables: each ends in a fit, or in one sentence about what is wrong.
 
     python benchmarks/hostile_tables.py                                # all, about ten minutes
-    python benchmarks/hostile_tables.py --tables "no rows,UTF-16"      # two of them
+    python benchmarks/hostile_tables.py --tables "no rows;UTF-16"      # two of them
     python benchmarks/hostile_tables.py --markdown                     # the outcomes as a Markdown table
 
 A table in memory goes through an estimator: fit, score, save and load with equal scores, samples, samples given a
@@ -171,7 +171,7 @@ def _run(words: Sequence[object]) -> tuple[int, str, str]:
 def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The command line; ``given`` stands in for the program's own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", default=None, help="names of tables, with commas; default: all")
+    parser.add_argument("--tables", default=None, help="names of tables, with semicolons; default: all")
     parser.add_argument("--markdown", action="store_true", help="print the outcomes as a Markdown table")
     parser.add_argument("--remarks", action="store_true", help="print what is said beside each fit")
     chosen = parser.parse_args(given)
@@ -180,11 +180,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 
 def _known(parser: argparse.ArgumentParser, text: str) -> list[str]:
-    """The names in a text; a name may hold commas itself."""
-    names: list[str] = []
-    for part in text.split(","):
-        joined = f"{names[-1]},{part}" if names and names[-1] not in CASES else part
-        names = [*names[:-1], joined] if joined != part else [*names, part]
+    names = text.split(";")
     for name in names:
         if name not in CASES:
             parser.error(f"there is no table {name!r}")
