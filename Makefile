@@ -17,7 +17,9 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 # Made afresh or brought up to date when what is to be installed changes.
-$(STAMP): pyproject.toml constraints.txt scripts/environment.sh
+KERNELS := setup.py $(wildcard src/pushforward/kernels/csrc/*)
+
+$(STAMP): pyproject.toml constraints.txt scripts/environment.sh $(KERNELS)
 	@PYTHON="$(PYTHON)" sh scripts/environment.sh
 	@touch $@
 

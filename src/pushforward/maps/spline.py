@@ -16,13 +16,15 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
+from pushforward.kernels import SplineOptions, spline, takes_spline
 from pushforward.maps.knots import along, bin_of, check_bins, knot_slope, own_bin
 from pushforward.maps.map import Map
 from pushforward.option_checks import above_zero, between_zero_and_one
 
 Tails: TypeAlias = Literal["linear", "box", "circular"]
 Interval: TypeAlias = "tuple[Tensor | float, Tensor | float]"
-_TAILS: tuple[Tails, ...] = ("linear", "box", "circular")
+# Numbered as the kernel numbers them: linear, none (a circle), box.
+_TAILS: tuple[Tails, ...] = ("linear", "circular", "box")
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,20 @@ class RationalQuadraticSpline(Map):
         self, v: Tensor, params: Tensor, source: Interval, target: Interval, back: bool = False
     ) -> tuple[Tensor, Tensor]:
         """The spline, or its inverse with ``back``, from one interval to the other, and the tails outside."""
+        if not self.learned_interval and takes_spline(v, params, self.bins):
+            return spline(
+                v, params, self._options(), back, lambda v, params: self._reference(v, params, source, target, back)
+            )
+        return self._reference(v, params, source, target, back)
+
+    def _options(self) -> SplineOptions:
+        tails, minima = _TAILS.index(self.tails), (self.min_width, self.min_height, self.min_slope)
+        return SplineOptions(self.bins, self._slopes, tails, self.low, self.high, *minima)
+
+    def _reference(
+        self, v: Tensor, params: Tensor, source: Interval, target: Interval, back: bool
+    ) -> tuple[Tensor, Tensor]:
+        """`_through` in torch's own operations."""
         t = (v - source[0]) / source[1]
         inner = t.clamp(0, 1)
         if self.tails == "box":

@@ -1,0 +1,31 @@
+// Compiled once for each set of instructions: INSTRUCTIONS is its name and WIDTH that of a vector in bytes.
+#include "interface.h"
+#include "spline.h"
+
+namespace pushforward {
+namespace INSTRUCTIONS {
+namespace {
+
+template <class T> Spline<T> spline(const Options& o) {
+  return {o.bins, o.slopes, T(o.low), T(o.high), T(o.min_width), T(o.min_height), T(o.min_slope), T(o.offset), int(o.tails)};
+}
+
+template <class T, bool back> void run_values(const Options& o, const Arrays& a, int64_t begin, int64_t end) {
+  values<T, back>(spline<T>(o), (const T*)a.values, (const T*)a.params, {a.outer, a.step}, a.inner, begin, end, (T*)a.out,
+                  (T*)a.log_slope);
+}
+
+template <class T, bool back> void run_gradients(const Options& o, const Arrays& a, int64_t begin, int64_t end) {
+  gradients<T, back>(spline<T>(o), (const T*)a.values, (const T*)a.params, {a.outer, a.step}, (const T*)a.grad_out,
+                     (const T*)a.grad_log_slope, a.inner, begin, end, (T*)a.out, (T*)a.grad_params);
+}
+
+}  // namespace
+
+extern const Kernels kernels = {
+    {{run_values<float, false>, run_values<float, true>}, {run_values<double, false>, run_values<double, true>}},
+    {{run_gradients<float, false>, run_gradients<float, true>},
+     {run_gradients<double, false>, run_gradients<double, true>}}};
+
+}  // namespace INSTRUCTIONS
+}  // namespace pushforward
