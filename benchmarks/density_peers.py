@@ -47,7 +47,7 @@ _WIDE, _WIDTH = 1e-3, 3.0
 # Widths of kernels as multiples of Scott's, and probabilities of another state, of which validation chooses.
 _WIDTHS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 _OTHER_STATE = (1e-4, 0.01, 0.1, 0.3)
-_BLOCK = 500
+_BLOCK = 25
 
 
 @dataclass(frozen=True)
@@ -163,26 +163,27 @@ def kernels(x: Array, s: Array, x_validation: Array, s_validation: Array, *, sec
     n, d = x.shape
     factor = np.linalg.cholesky(np.cov(x.T).reshape(d, d) + 1e-9 * np.eye(d))
     scott = n ** (-1 / (d + 4))
-    centres = torch.tensor(np.linalg.solve(factor, x.T).T)
-    states = torch.tensor(s)
+    # In single precision and in blocks that stay in the cache: the distances of all pairs of rows are what takes time.
+    centres = _single(np.linalg.solve(factor, x.T).T)
+    states = _single(s)
 
     def density(width: float, other: float) -> Conditional:
         h = width * scott
         normaliser = d * math.log(h) + 0.5 * d * math.log(2 * math.pi) + np.log(np.diag(factor)).sum()
 
         def log_density(x: Array, s: Array) -> Array:
-            z = torch.tensor(np.linalg.solve(factor, x.T).T)
+            z = _single(np.linalg.solve(factor, x.T).T)
             out = []
             for first in range(0, len(z), _BLOCK):
                 part = slice(first, first + _BLOCK)
-                weights = math.log(1 / other - 1) * (torch.tensor(s[part]) @ states.T)
+                weights = math.log(1 / other - 1) * (_single(s[part]) @ states.T)
                 kernel = -0.5 * (torch.cdist(z[part], centres) / h).square()
                 out.append((weights + kernel).logsumexp(1) - weights.logsumexp(1))
-            return torch.cat(out).numpy() - normaliser
+            return torch.cat(out).double().numpy() - normaliser
 
         return log_density
 
-    some = np.random.default_rng(seed).permutation(len(x_validation))[:1000]
+    some = np.random.default_rng(seed).permutation(len(x_validation))[:500]
     choices = [(w, o) for w in _WIDTHS for o in (_OTHER_STATE if s.shape[1] else (0.5,))]
     wide = student.logpdf(x_validation[some] / _WIDTH, 3).sum(1) - d * math.log(_WIDTH)
 
