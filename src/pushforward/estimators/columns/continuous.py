@@ -13,6 +13,7 @@ from pushforward.array_types import Array
 from pushforward.errors import OptionError
 from pushforward.estimators.columns.arrow_types import from_numbers
 from pushforward.estimators.columns.circle import Circle
+from pushforward.estimators.columns.frequencies import FrequencyScale
 from pushforward.estimators.columns.interval import Interval
 from pushforward.estimators.columns.kinds import Continuous, numbers_of
 from pushforward.estimators.columns.standard import Finite
@@ -99,6 +100,7 @@ class Grid(Continuous):
     ascending order, of values with a mass of their own; the others close up, so that the line has no cell without
     probability. least: the smallest possible value, to which decoded values are raised. digits: decimal places to which
     values were rounded after they were scaled. known: such values of the training table, which are given back exactly.
+    frequencies: a change of scale within the interval, where some values are far commoner than their neighbours.
     """
 
     kind: Literal["integer"] = "integer"
@@ -109,6 +111,7 @@ class Grid(Continuous):
     least: Finite | None = None
     interval: Interval = Interval()
     skipped: Annotated[tuple[int, ...], Field(max_length=MAX_SKIPPED)] = ()
+    frequencies: FrequencyScale | None = None
 
     @property
     def noisy(self) -> bool:
@@ -120,7 +123,8 @@ class Grid(Continuous):
 
     @property
     def treatment(self) -> str:
-        return "dequantised" + ("" if self.interval.open else f", {self.interval.map_name}")
+        frequent = "" if self.frequencies is None else " by frequency"
+        return f"dequantised{frequent}" + ("" if self.interval.open else f", {self.interval.map_name}")
 
     @property
     def expected(self) -> str:
@@ -163,6 +167,10 @@ class Grid(Continuous):
         possible = self.to_line(pyarrow.array(values), np.full(len(values), 0.5))[2]
         return tuple(np.unique(np.rint(self._cells(values[possible]))).astype(np.int64).tolist())
 
+    def cells(self, x: Array) -> Array:
+        """The numbers of the cells of values of the grid, whole."""
+        return np.asarray(np.rint(self._cells(x)))
+
     def squeezed(self, x: Array) -> Array:
         """Values of the grid moved down by the cells that are skipped below them."""
         return np.asarray(x - self.step * np.searchsorted(self.skipped, np.rint(self._cells(x))))
@@ -192,12 +200,24 @@ class Grid(Continuous):
         if self.least is not None:
             possible &= x >= self.least - self.step / 2
         centres = np.where(possible, np.rint(cells), 0)
-        moved = self.offset * self._coarse + (centres + noise - 0.5) * self.step
+        moved = self._moved(centres + noise - 0.5)
         points, log_slopes = np.zeros(len(x)), np.zeros(len(x))
         possible &= ~np.isin(centres, self.skipped)
         safe = self.closed_up.inside(moved - self.step * np.searchsorted(self.skipped, centres), np.float64)
-        points[possible], log_slopes[possible] = self.closed_up.encode(safe[possible])
+        points[possible], log_slopes[possible] = self.scaled(safe[possible])
         return points, log_slopes, possible
+
+    def scaled(self, x: Array) -> tuple[Array, Array]:
+        """Points on the real line and log-slopes of dequantised values, without the cells that are skipped."""
+        if self.frequencies is None:
+            return self.closed_up.encode(x)
+        places, frequency_slopes = self.frequencies.encode(self._cells(x))
+        points, log_slopes = self.closed_up.encode(self.closed_up.inside(self._moved(places), np.float64))
+        return points, log_slopes + frequency_slopes
+
+    def _moved(self, cells: Array) -> Array:
+        """The inverse of `_cells`."""
+        return np.asarray(self.offset * self._coarse + cells * self.step)
 
     @property
     def closed_up(self) -> Interval:
@@ -207,7 +227,8 @@ class Grid(Continuous):
         return self.interval.model_copy(update={"high": self.interval.high - self.step * len(self.skipped)})
 
     def from_line(self, points: Array, arrow: Any) -> Any:
-        cells = np.rint(self._cells(self.closed_up.inside(self.closed_up.decode(points), np.float64)))
+        cells = self._cells(self.closed_up.inside(self.closed_up.decode(points), np.float64))
+        cells = np.rint(cells if self.frequencies is None else self.frequencies.decode(cells))
         ranks = np.asarray(self.skipped) - np.arange(len(self.skipped))
         cells = cells + np.searchsorted(ranks, cells, side="right")
         x = self._numbers(np.clip(cells, -MOST_CELLS, MOST_CELLS))

@@ -12,6 +12,7 @@ from pushforward.errors import DataError
 from pushforward.estimators.columns.atoms import find_atoms, fractions_of_atoms
 from pushforward.estimators.columns.categories import Category
 from pushforward.estimators.columns.continuous import MAX_KNOWN, MOST_CELLS, Bounded, Grid, Periodic, Real
+from pushforward.estimators.columns.frequencies import find_frequency_scale
 from pushforward.estimators.columns.grids import Steps, find_grid, whole_steps
 from pushforward.estimators.columns.hints import Hint
 from pushforward.estimators.columns.interval import Interval
@@ -266,14 +267,19 @@ def _grid(
     squeezed = Distinct(kind.squeezed(rest.values), rest.counts)
     form = {"form": (best := suited(kind.closed_up, squeezed)).form, "scale": best.scale}
     kind = kind.model_copy(update={"interval": interval.model_copy(update=form)})
-    kind = kind.model_copy(update={"unit": Standard.of(_on_line(squeezed, kind.closed_up, grid.step))})
+    kind = kind.model_copy(
+        update={"frequencies": find_frequency_scale(Distinct(kind.cells(squeezed.values), rest.counts))}
+    )
+    spread = squeezed.spread(grid.step) if len(squeezed) <= _COARSE else squeezed
+    kind = kind.model_copy(update={"unit": Standard.of(Distinct(kind.scaled(spread.values)[0], spread.counts))})
     if grid.step == 1:
         base = "type integer" if limits else "all whole numbers"
     elif grid.step > 1 and grid.step == np.floor(grid.step) and grid.offset == 0:
         base = f"all multiples of {grid.step:,.0f}"
     else:
         base = f"repeated values at steps of {grid.step:.4g}"
-    return kind, f"{base}, {len(rest):,} different" + (f"; {reason}" if reason else "")
+    reason += "" if kind.frequencies is None else "; some values are commoner than those around them"
+    return kind, f"{base}, {len(rest):,} different" + (f"; {reason.removeprefix('; ')}" if reason else "")
 
 
 def _closed(interval: Interval, rest: Distinct, grid: Steps, limits: Limits | None) -> Interval:
