@@ -79,12 +79,17 @@ def write_table(path: Path, rows: int) -> float:
     return size / 2**20
 
 
-def main() -> None:
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line; ``given`` stands in for the program's own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--max-rows", type=int, nargs="+", default=[50_000, 200_000], help="0: the default of the fit")
     parser.add_argument("--seconds", type=float, default=30.0)
-    arguments = parser.parse_args()
+    return parser.parse_args(given)
+
+
+def main() -> None:
+    arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.parquet"
         size = write_table(path, arguments.rows)

@@ -38,12 +38,17 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main() -> None:
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line; ``given`` stands in for the program's own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--columns", type=int, default=230)
     parser.add_argument("--seconds", type=float, default=None, help="the time limit of the fit")
-    arguments = parser.parse_args()
+    return parser.parse_args(given)
+
+
+def main() -> None:
+    arguments = parse_arguments()
     table = wide_table(arguments.rows, arguments.columns)
     base, clock = _peak(), time.monotonic()
 

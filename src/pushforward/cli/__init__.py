@@ -20,8 +20,8 @@ _HELP = (
 
 EXIT_CODES = """Exit codes: 0 success; 1 an internal or system error (disk full, no permission); 2 wrong usage or
 options; 3 data that cannot be found, read or used; 4 a saved model that is incomplete, changed or unknown; 5 numerics:
-training kept diverging, or a check failed; 130 interrupted before anything was saved. Ctrl-C during the `fit` of a flow
-ends training after the current step and saves the best model so far; of a table, it saves nothing."""
+training kept diverging, or a check failed; 130 interrupted before anything was saved. Ctrl-C during `fit`
+ends training early and saves the best model so far; a second one stops at once."""
 
 THREADS = """Threads: at most $OMP_NUM_THREADS or, if it is unset, the number of processors that the process may use
 (affinity, CPU quota). Training uses fewer threads if its work is too small for more. Threads wait without spinning,

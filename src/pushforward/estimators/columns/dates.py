@@ -153,7 +153,8 @@ class Date(Continuous):
         counts = np.asarray(counts_of_unit(self.times(array)).to_numpy(zero_copy_only=False))
         # In integers: nanoseconds since 1970 exceed the precision of float64.
         steps = (counts - self.origin) / self.step
-        possible = self.interval.contains(steps)
+        # A time between two steps of the training table, such as an hour among days, is none of its values.
+        possible = self.interval.contains(steps) & ((counts - self.origin) % self.step == 0)
         moved = self.interval.inside(np.where(possible, steps + noise - 0.5, 0.0), np.float64)
         if self.change is not None:
             return *self.change.encode(moved), possible

@@ -116,7 +116,7 @@ def _rest(
     if hint.word == "integer" and not _whole(rest.values):
         value = rest.values[rest.values != np.floor(rest.values)][0]
         raise DataError(f"column {name!r} has {value:g}, where the kind {hint.text} takes whole numbers")
-    if grid is None and hint.word == "":
+    if grid is None and hint.word in ("", "positive", "bounded"):
         grid = find_grid(rest, single)
     if hint.word == "real":
         return Real(unit=Standard.of(rest)), "as you said"
@@ -294,8 +294,9 @@ def _closed(interval: Interval, rest: Distinct, grid: Steps, limits: Limits | No
         high = limits[1] + 0.5
     if limits is not None and low is None and limits[0] >= rest.values[0] - near:
         low = limits[0] - 0.5
-    if low is None and rest.values[0] >= 0 and grid.offset == 0:
-        low = -half
+    if low is None and rest.values[0] >= 0:
+        # The least value of the grid that is not negative.
+        low = grid.offset + np.ceil(-grid.offset / grid.step - 1e-6) * grid.step - half
         if high is None:
             return Interval(low=low, form="softplus", scale=half)
     return Interval(low=low, high=high)
