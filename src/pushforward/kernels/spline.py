@@ -6,6 +6,7 @@ import ctypes
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -52,11 +53,13 @@ class SplineOptions:
     min_height: float
     min_slope: float
 
-    def packed(self) -> Any:
-        """The options as the library takes them."""
-        numbers = (self.low, self.high, self.min_width, self.min_height, self.min_slope)
-        offset = math.log(math.expm1(1 - self.min_slope))
-        return ctypes.byref(_Options(self.bins, self.slopes, self.tails, *numbers, offset))
+
+@lru_cache(maxsize=256)
+def _packed(options: SplineOptions) -> Any:
+    """The options as the library takes them."""
+    numbers = (options.low, options.high, options.min_width, options.min_height, options.min_slope)
+    offset = math.log(math.expm1(1 - options.min_slope))
+    return ctypes.byref(_Options(options.bins, options.slopes, options.tails, *numbers, offset))
 
 
 # Of values and params: value and log-slope, the same computation in torch's operations.
@@ -116,7 +119,7 @@ def _values(values: Tensor, params: Tensor, options: SplineOptions, inverse: boo
     arrays = _Arrays(
         values.data_ptr(), params.data_ptr(), None, None, out.data_ptr(), log_slope.data_ptr(), None, *_layout(params)
     )
-    _library().pushforward_spline(options.packed(), ctypes.byref(arrays), *_call(values, inverse))
+    _library().pushforward_spline(_packed(options), ctypes.byref(arrays), *_call(values, inverse))
     return out, log_slope
 
 
@@ -130,7 +133,7 @@ def _gradients(
     grad_params[2 * options.bins + options.slopes :].zero_()
     pointers = (t.data_ptr() for t in (values, params, grad_out, grad_log_slope))
     arrays = _Arrays(*pointers, grad_values.data_ptr(), None, grad_params.data_ptr(), *_layout(params))
-    _library().pushforward_spline_gradients(options.packed(), ctypes.byref(arrays), *_call(values, inverse))
+    _library().pushforward_spline_gradients(_packed(options), ctypes.byref(arrays), *_call(values, inverse))
     return grad_values, grad_params
 
 

@@ -123,6 +123,10 @@ class RationalQuadraticSpline(Map):
         self._slopes = bins + 1 if tails == "box" or learned_interval else bins if tails == "circular" else bins - 1
         self.n_params = 2 * bins + self._slopes + (4 if learned_interval else 1 if tails == "circular" else 0)
         self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
+        number, minima = _TAILS.index(tails), (self.min_width, self.min_height, self.min_slope)
+        # The kernel's interval is the same for all elements.
+        fixed = None if learned_interval else SplineOptions(bins, self._slopes, number, self.low, self.high, *minima)
+        self._kernel = fixed
 
     def extra_repr(self) -> str:
         return f"bins={self.bins}, [{self.low:g}, {self.high:g}], tails={self.tails}"
@@ -146,15 +150,11 @@ class RationalQuadraticSpline(Map):
         self, v: Tensor, params: Tensor, source: Interval, target: Interval, back: bool = False
     ) -> tuple[Tensor, Tensor]:
         """The spline, or its inverse with ``back``, from one interval to the other, and the tails outside."""
-        if not self.learned_interval and takes_spline(v, params, self.bins):
+        if self._kernel is not None and takes_spline(v, params, self.bins):
             return spline(
-                v, params, self._options(), back, lambda v, params: self._reference(v, params, source, target, back)
+                v, params, self._kernel, back, lambda v, params: self._reference(v, params, source, target, back)
             )
         return self._reference(v, params, source, target, back)
-
-    def _options(self) -> SplineOptions:
-        tails, minima = _TAILS.index(self.tails), (self.min_width, self.min_height, self.min_slope)
-        return SplineOptions(self.bins, self._slopes, tails, self.low, self.high, *minima)
 
     def _reference(
         self, v: Tensor, params: Tensor, source: Interval, target: Interval, back: bool
