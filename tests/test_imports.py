@@ -14,7 +14,7 @@ SOURCE = Path(pushforward.__file__).parent
 LAYERS = (
     "version errors error_messages data_frames domain domain_values support events noise likelihood held_flags "
     "precision differentiation module_state array_types atomic_files preparation channel_moments option_checks "
-    "triangular coordinate_blocks inputs context_scale processors threads",
+    "triangular coordinate_blocks inputs row_blocks context_scale processors threads",
     "maps nets kernels data mixtures",
     "transforms bases structure density",
     "objectives",

@@ -18,6 +18,7 @@ from pushforward.inputs import Inputs, TensorLike, as_rows, as_tensor, inner
 from pushforward.module_state import InitialisedByData
 from pushforward.noise import NoiseValue, generator_of
 from pushforward.precision import evaluation
+from pushforward.row_blocks import TO_DATA, TO_LATENT, in_blocks
 from pushforward.transforms.base import Direction, Inverse, Transform
 
 # Beyond this a finite input may overflow on its way to the latent; a density that is not finite then is zero, as it is
@@ -81,7 +82,9 @@ class Density(nn.Module, ABC):
         inputs = self.prepare(x, context, noise=noise, generator=generator, seed=seed)
         if self.training and torch.is_grad_enabled():
             self._warn_of_missing_initialisation(inputs.x.shape[0])
-        return self.log_density(inputs)
+        if self.training:  # normalisations may take the moments of all rows
+            return self.log_density(inputs)
+        return in_blocks(lambda *block: (self.log_density(Inputs(*block)),), inputs, TO_LATENT)[0]
 
     def log_density(self, inputs: Inputs) -> Tensor:
         """Log-density in nats, (B,), of a batch that `prepare` returned; see `log_prob`.
@@ -92,8 +95,9 @@ class Density(nn.Module, ABC):
         >>> flow.log_density(flow.prepare(torch.zeros(3, 2))).shape
         torch.Size([3])
         """
-        x, context, noise = inputs
-        z, log_term = self.transform.to_latent(x, context, noise)
+        x, context, _ = inputs
+        # Normalisations in training mode take the moments of all rows.
+        z, log_term = self.transform.to_latent(*inputs)
         value = self.base.log_prob(z, context) + log_term
         values = x.reshape(x.shape[0], -1) if x.shape[0] else x.new_zeros(0, 1)
         far, infinite = (values.abs() > _OVERFLOW).any(1), values.isinf().any(1)
@@ -312,5 +316,5 @@ class Density(nn.Module, ABC):
             count, context, temperature=temperature, generator=generator, dtype=self.dtype, device=self.device
         )
         noise = noise_source.draw(self.transform.noise_to_data, count, self.dtype, self.device, generator)
-        x, log_term = self.transform.to_data(z, context, noise)
+        x, log_term = in_blocks(self.transform.to_data, Inputs(z, context, noise), TO_DATA)
         return x, self.base.log_prob(z, context) - log_term

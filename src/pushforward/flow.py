@@ -23,6 +23,7 @@ from pushforward.likelihood import Kind, Likelihood, combined
 from pushforward.noise import NoiseValue, has_role, key_of
 from pushforward.objectives import MakeObjective, MaximumLikelihood, Objective
 from pushforward.precision import evaluation
+from pushforward.row_blocks import TO_DATA, TO_LATENT, in_blocks
 from pushforward.structure import structure
 from pushforward.threads import PassThreads
 from pushforward.transforms.base import Transform
@@ -167,7 +168,7 @@ class Flow(Density):
         """
         with evaluation(self):
             inputs = self.prepare(x, context, noise=noise, generator=generator, seed=seed)
-            return self.transform.to_latent(*inputs)[0]
+            return in_blocks(self.transform.to_latent, inputs, TO_LATENT)[0]
 
     def decode(
         self,
@@ -188,7 +189,7 @@ class Flow(Density):
         """
         with evaluation(self):
             inputs = self.prepare(z, context, noise=noise, generator=generator, seed=seed, direction="to_data")
-            return self.transform.to_data(*inputs)[0]
+            return in_blocks(self.transform.to_data, inputs, TO_DATA)[0]
 
     @deprecated("Flow.latent is now Flow.encode")
     def latent(self, x: TensorLike, context: TensorLike | None = None, **more: Any) -> Tensor:
