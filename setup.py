@@ -28,7 +28,9 @@ class SharedLibrary(build_ext):
     """A shared library that Python does not know, from one object for each set of instructions."""
 
     def get_ext_filename(self, fullname: str) -> str:
-        return str(Path(*fullname.split("."))) + (".dll" if platform.system() == "Windows" else ".so")
+        # A name with a dot, so that nothing takes it for a module of Python.
+        package = Path(*fullname.split(".")[:-1])
+        return str(package / ("compiled.kernels" + (".dll" if platform.system() == "Windows" else ".so")))
 
     def get_export_symbols(self, ext: Extension) -> list[str]:
         return []

@@ -6,9 +6,9 @@ from pathlib import Path
 import pushforward.cli
 
 FOLDER = Path(pushforward.cli.__file__).parent
-# The commands `fit` and `report`, and the job that they share.
-DRAWING = {"reporting"}
-CALLERS = {"fitting", "report"}
+# The commands `fit` and `report`, the job that they share, and the report of a model of a table.
+DRAWING = {"reporting", "table_report"}
+CALLERS = {"fitting", "report", "table_fit", "table_report"}
 
 
 def imported(path: Path) -> set[str]:

@@ -42,7 +42,7 @@ def is_source(table: Any) -> bool:
 
 def holds_parts(path: Path) -> bool:
     """Whether a folder holds the parts of a table, in files or in subfolders such as ``year=2024``."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # False, where Path.is_dir raises, of a name that is too long
         return False
     return any(p.name.lower().endswith(ENDINGS) if p.is_file() else "=" in p.name for p in path.iterdir())
 
@@ -56,7 +56,7 @@ def open_source(source: Any) -> RowSource:
     if _is_dataset(source):
         return _DatasetRows.of("the dataset", source)
     path = Path(source).expanduser()
-    return _folder(path) if path.is_dir() else open_table(path)
+    return _folder(path) if os.path.isdir(path) else open_table(path)
 
 
 def _is_dataset(table: Any) -> bool:

@@ -21,7 +21,7 @@ def library() -> ctypes.CDLL | None:
     setting = os.environ.get(_SETTING, "compiled")
     if setting not in ("compiled", "reference"):
         raise OptionError(f"${_SETTING} is compiled (the default) or reference, not {setting!r}")
-    path = Path(__file__).with_name("_library" + (".dll" if platform.system() == "Windows" else ".so"))
+    path = Path(__file__).with_name("compiled.kernels" + (".dll" if platform.system() == "Windows" else ".so"))
     if setting == "reference" or not path.exists():
         return None
     try:
