@@ -1,4 +1,4 @@
-"""Hostile tables: each ends in a fit, or in one sentence about what is wrong.
+"""A fit of each hostile table, or the one sentence that refuses it.
 
     python benchmarks/hostile_tables.py                                # all, about ten minutes
     python benchmarks/hostile_tables.py --tables "no rows;UTF-16"      # two of them
@@ -156,7 +156,9 @@ def _through_commands(case: Case, folder: Path, outcome: Outcome) -> None:
         outcome.require(code in (2, 3) and "Traceback" not in err, f"{words[0]} ends with {code}")
         outcome.sentence = said[-1].replace(f"{folder}/", "") if said else ""
         outcome.require(bool(outcome.sentence), f"{words[0]} says nothing")
-        outcome.require(words[0] in ("columns", "fit"), f"{words[0]} refuses what was fitted: {outcome.sentence}")
+        outcome.require(
+            words[0] in ("columns", "fit"), f"the command {words[0]} refuses a fitted table: {outcome.sentence}"
+        )
         return
 
 
@@ -173,7 +175,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", default=None, help="names of tables, with semicolons; default: all")
     parser.add_argument("--markdown", action="store_true", help="print the outcomes as a Markdown table")
-    parser.add_argument("--remarks", action="store_true", help="print what is said beside each fit")
+    parser.add_argument("--remarks", action="store_true", help="print the warnings and notes of each fit")
     chosen = parser.parse_args(given)
     chosen.tables = list(CASES) if chosen.tables is None else _known(parser, chosen.tables)
     return chosen

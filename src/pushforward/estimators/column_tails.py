@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pushforward.estimators.encoded import EncodedRows
-from pushforward.estimators.models.mixture_head import MixtureHead
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.threads import one_thread
 
@@ -28,8 +27,7 @@ def log_tails(model: TableModel, rows: EncodedRows) -> Tensor:
             states, values = rows.states[:, column], rows.values[:, column]
             total += alone.log_states[0, states.clamp(min=0)].where(states >= 0, 0.0)
             if alone.value is not None:
-                head = MixtureHead(*(part.expand(len(rows), -1) for part in alone.value))
-                below, above = head.log_tails(values.nan_to_num())
+                below, above = alone.value.expand(len(rows)).log_tails(values.nan_to_num())
                 tail = (torch.minimum(below, above) + math.log(2)).clamp(max=0.0)
                 total += tail.where((states == 0) & ~values.isnan(), 0.0)
     return total.masked_fill(rows.impossible, -torch.inf)

@@ -10,7 +10,6 @@ from torch import Tensor
 from pushforward.estimators.encoded import EncodedRows
 from pushforward.estimators.models.column_distribution import ColumnDistribution
 from pushforward.estimators.models.members import hide
-from pushforward.estimators.models.mixture_head import MixtureHead
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.threads import one_thread
 
@@ -49,8 +48,7 @@ def _log_density(distribution: ColumnDistribution, states: Tensor, values: Tenso
     own = log_states.gather(1, states.clamp(min=0)[:, None])[:, 0]
     if value is None:
         return own
-    each = MixtureHead(*(part.expand(len(states), -1) for part in value))
-    return own + each.log_density(values.nan_to_num()).where(states == 0, 0.0)
+    return own + value.expand(len(states)).log_density(values.nan_to_num()).where(states == 0, 0.0)
 
 
 def _log_wrong(alone: ColumnDistribution, states: Tensor, values: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class FlowOutlierDetector(OutlierMixin, JointEstimator):  # type: ignore[misc]
         return self
 
     def _extremes(self, X: Any) -> Array:
-        """``(N,)``: what is added to the log-densities."""
+        """``(N,)``: the term that is added to the log-densities."""
         return np.asarray(self.tails * log_tails(self.density_.model_, self.density_.encode(X)).numpy())
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:

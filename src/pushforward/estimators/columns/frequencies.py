@@ -111,7 +111,7 @@ class _Pieces:
         masses = np.bincount(between, minlength=len(lengths)).astype(np.float64)
         masses[own] += common.counts
         even = lengths * _around(masses, _WIDE) / _around(lengths, _WIDE)
-        # What is taken from the common values goes to all cells, in proportion to the density around them.
+        # The discounted rows go to all cells, in proportion to the density around them.
         masses[own] -= _DISCOUNT
         return cls(starts, masses + (_DISCOUNT * len(common) / even.sum()) * even, even)
 

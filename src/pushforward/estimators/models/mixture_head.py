@@ -33,6 +33,10 @@ class MixtureHead(NamedTuple):
         logits, means, raw = params.chunk(3, -1)
         return cls(logits.log_softmax(-1), means, LOG_SCALE(raw))
 
+    def expand(self, rows: int) -> MixtureHead:
+        """One mixture ``(1, K)`` as that of each of so many rows."""
+        return MixtureHead(*(part.expand(rows, -1) for part in self))
+
     def log_density(self, value: Tensor) -> Tensor:
         """The log-density of ``value: (...)``."""
         scaled = (value[..., None] - self.means) * (-self.log_scales).exp()
