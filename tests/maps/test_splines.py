@@ -265,7 +265,7 @@ def test_slopes_of_a_wild_net_are_limited() -> None:
         (lambda: RationalQuadraticSpline(bound=0.0), "bound must be a finite number above 0, got 0"),
         (lambda: RationalQuadraticSpline(bound=math.inf), "bound must be a finite number above 0, got inf"),
         (lambda: RationalQuadraticSpline(min_slope=1.0), "min_slope must lie between 0 and 1, got 1"),
-        (lambda: RationalQuadraticSpline(tails="round"), "'round' are not known; expected one of linear, circular"),  # type: ignore[arg-type]
+        (lambda: RationalQuadraticSpline(tails="round"), "'round' are not known; expected one of linear, box"),  # type: ignore[arg-type]
         (lambda: RationalQuadraticSpline(tails="box", learned_interval=True), "learned_interval goes with linear"),
         (lambda: RationalQuadraticSpline(domain=Domain("real", 0, 1)), "take no domain"),
         (lambda: RationalQuadraticSpline(tails="box", domain=Domain("real", 0)), "an interval with finite ends"),

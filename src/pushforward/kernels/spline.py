@@ -31,7 +31,7 @@ class _Arrays(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("values", "params", "grad_out", "grad_log_slope")),
         *((name, ctypes.c_void_p) for name in ("out", "log_slope", "grad_params")),
-        *((name, ctypes.c_int64) for name in ("count", "inner", "outer", "step")),
+        *((name, ctypes.c_int64) for name in ("count", "step")),
     )
 
 
@@ -40,8 +40,8 @@ class SplineOptions:
     """A spline of K ``bins`` from the interval [low, high] onto itself.
 
     slopes: number of raw slopes at knots, K - 1 (slope 1 at the two outer knots), K (the last knot has the first one's)
-    or K + 1. tails: 0, the identity outside [-high, high]; 1, none, for values that lie inside; 2, none, and the
-    log-slope outside is -inf. min_width, min_height: of a bin, as fractions of the interval; min_slope: at a knot.
+    or K + 1. tails: 0, the identity outside [-high, high]; 1, none, and the log-slope outside is -inf; 2, none,
+    for values that lie inside. min_width, min_height: of a bin, as fractions of the interval; min_slope: at a knot.
     """
 
     bins: int
@@ -153,7 +153,6 @@ def _in_rows(params: Tensor) -> Tensor:
     return params if params[0].is_contiguous() else params.contiguous()
 
 
-def _layout(params: Tensor) -> tuple[int, int, int, int]:
-    """Count of elements, elements of a row, and the steps from row to row and from parameter to parameter."""
-    count = params[0].numel()
-    return count, max(1, count), 0, params.stride(0)
+def _layout(params: Tensor) -> tuple[int, int]:
+    """Count of elements, and the step from parameter to parameter."""
+    return params[0].numel(), params.stride(0)

@@ -23,8 +23,8 @@ from pushforward.option_checks import above_zero, between_zero_and_one
 
 Tails: TypeAlias = Literal["linear", "box", "circular"]
 Interval: TypeAlias = "tuple[Tensor | float, Tensor | float]"
-# Numbered as the kernel numbers them: linear, none (a circle), box.
-_TAILS: tuple[Tails, ...] = ("linear", "circular", "box")
+# The kernel has the same numbers for them.
+_TAILS: tuple[Tails, ...] = ("linear", "box", "circular")
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ class RationalQuadraticSpline(Map):
         self.start = nn.Buffer(torch.zeros(self.n_params), persistent=False)
         number, minima = _TAILS.index(tails), (self.min_width, self.min_height, self.min_slope)
         # The kernel's interval is the same for all elements.
-        fixed = None if learned_interval else SplineOptions(bins, self._slopes, number, self.low, self.high, *minima)
-        self._kernel = fixed
+        options = SplineOptions(bins, self._slopes, number, self.low, self.high, *minima)
+        self._kernel = None if learned_interval else options
 
     def extra_repr(self) -> str:
         return f"bins={self.bins}, [{self.low:g}, {self.high:g}], tails={self.tails}"

@@ -11,13 +11,13 @@ template <class T> Spline<T> spline(const Options& o) {
 }
 
 template <class T, bool back> void run_values(const Options& o, const Arrays& a, int64_t begin, int64_t end) {
-  values<T, back>(spline<T>(o), (const T*)a.values, (const T*)a.params, {a.outer, a.step}, a.inner, begin, end, (T*)a.out,
+  values<T, back>(spline<T>(o), (const T*)a.values, (const T*)a.params, a.step, begin, end, (T*)a.out,
                   (T*)a.log_slope);
 }
 
 template <class T, bool back> void run_gradients(const Options& o, const Arrays& a, int64_t begin, int64_t end) {
-  gradients<T, back>(spline<T>(o), (const T*)a.values, (const T*)a.params, {a.outer, a.step}, (const T*)a.grad_out,
-                     (const T*)a.grad_log_slope, a.inner, begin, end, (T*)a.out, (T*)a.grad_params);
+  gradients<T, back>(spline<T>(o), (const T*)a.values, (const T*)a.params, a.step, (const T*)a.grad_out,
+                     (const T*)a.grad_log_slope, begin, end, (T*)a.out, (T*)a.grad_params);
 }
 
 }  // namespace

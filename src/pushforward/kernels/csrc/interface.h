@@ -5,18 +5,18 @@
 extern "C" {
 
 // A rational-quadratic spline. slopes: number of raw slopes at knots, K - 1 (the outer ones are 1), K (a circle) or
-// K + 1. offset: log(exp(1 - min_slope) - 1). tails: 0 the identity outside [-high, high]; 1 none, the input lies in the
-// interval; 2 none, and outside the interval the log-slope is -inf.
+// K + 1. offset: log(exp(1 - min_slope) - 1). tails: 0 the identity outside [-high, high]; 1 none, and outside the
+// interval the log-slope is -inf; 2 none, the input lies in the interval.
 struct pushforward_spline_options {
   int64_t bins, slopes, tails;
   double low, high, min_width, min_height, min_slope, offset;
 };
 
-// Arrays of `count` elements in rows of `inner`; parameter p of element (o, i) lies at o * outer + p * step + i.
+// Arrays of `count` elements; parameter p of element i lies at p * step + i.
 struct pushforward_spline_arrays {
   const void *values, *params, *grad_out, *grad_log_slope;
   void *out, *log_slope, *grad_params;
-  int64_t count, inner, outer, step;
+  int64_t count, step;
 };
 
 }

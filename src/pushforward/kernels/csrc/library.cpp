@@ -52,7 +52,7 @@ void run(const Run run, const Options& options, const Arrays& arrays, int thread
 
 EXPORT const char* pushforward_instructions() { return pushforward::choice().name; }
 
-EXPORT int64_t pushforward_interface() { return 1; }
+EXPORT int64_t pushforward_interface() { return 2; }
 
 EXPORT void pushforward_spline(const pushforward_spline_options* options, const pushforward_spline_arrays* arrays,
                                int is_double, int inverse, int threads) {

@@ -11,14 +11,7 @@ template <class T> struct Spline {
   int64_t bins, slopes;           // slopes: K - 1, K or K + 1 raw slopes at knots
   T low, high;                    // the interval in x and in y
   T min_width, min_height, min_slope, offset;  // offset: log(exp(1 - min_slope) - 1)
-  int tails;                      // 0 linear, 1 none: the caller has wrapped the input; 2 box
-};
-
-// Where the parameters of an element are: parameter p of the element (o, i) lies at o * outer + p * step + i.
-struct Layout { int64_t outer, step; };
-
-template <class T> struct Softmax {
-  V<T> part[kMostBins];
+  int tails;                      // 0 linear, 1 box, 2 none: the caller has wrapped the input
 };
 
 template <class T> INLINE V<T> get(const T* p, int n) { return n == Vector<T>::lanes ? load<T>(p) : load_some<T>(p, n); }
@@ -63,11 +56,13 @@ INLINE void find(const Spline<T>& s, const T* p, int64_t step, int n, V<T> t, bo
   const T share = T(1) - T(bins) * least;
   const V<T> key = t >= T(1) ? all<T>(T(INFINITY)) : t;
   V<T> sum{}, bx{}, by{}, qx = px[0], qy = py[0], index{};
-  V<T> raw_first{}, raw_last{};
+  // The raw slopes at the two ends of the bin. Outer knots without a parameter have 0, which is a slope of 1.
   const T* knots = p + 2 * bins * step;
-  const bool inner = s.slopes == bins - 1, closed = s.slopes == bins;
-  if (!inner) raw_first = get<T>(knots, n);
-  raw_last = get<T>(knots + (inner ? 0 : 1) * step, n);
+  const auto knot = [&](int k) {
+    if (s.slopes == bins - 1) return k == 0 || k == bins ? V<T>{} : get<T>(knots + (k - 1) * step, n);
+    return get<T>(knots + (s.slopes == bins && k == bins ? 0 : k) * step, n);
+  };
+  V<T> raw_first = knot(0), raw_last = knot(1), after = raw_last;
   for (int k = 1; k < bins; ++k) {
     sum += own[k - 1];
     const I<T> ended = key >= T(k) * least + share * sum;
@@ -76,15 +71,10 @@ INLINE void find(const Spline<T>& s, const T* p, int64_t step, int n, V<T> t, bo
     qx = ended ? px[k] : qx;
     qy = ended ? py[k] : qy;
     index = ended ? all<T>(T(k)) : index;
-    // The raw slopes at knots k and k + 1.
-    const V<T> here = raw_last;
-    V<T> next = here;
-    if (inner) { if (k < bins - 1) next = get<T>(knots + k * step, n); else next = V<T>{}; }
-    else next = get<T>(knots + ((closed && k == bins - 1) ? 0 : k + 1) * step, n);
-    (void)here;
-    const V<T> begin = inner ? get<T>(knots + (k - 1) * step, n) : get<T>(knots + k * step, n);
+    const V<T> begin = after;
+    after = knot(k + 1);
     raw_first = ended ? begin : raw_first;
-    raw_last = ended ? next : raw_last;
+    raw_last = ended ? after : raw_last;
   }
   b.index = index; b.before_x = bx; b.before_y = by; b.part_x = qx; b.part_y = qy;
   const I<T> end = index == T(bins - 1);
@@ -124,22 +114,21 @@ template <class T> INLINE V<T> solve(const Bin<T>& b, V<T> u) {
 }
 
 template <class T, bool back>
-static void values(const Spline<T>& s, const T* v, const T* params, Layout at, int64_t inner, int64_t begin, int64_t end, T* out,
+static void values(const Spline<T>& s, const T* v, const T* params, int64_t step, int64_t begin, int64_t end, T* out,
                    T* log_slope) {
   V<T> px[kMostBins], py[kMostBins];
   const int lanes = Vector<T>::lanes;
   const T length = s.high - s.low;
   for (int64_t e = begin; e < end;) {
-    const int64_t o = e / inner, i = e % inner;
-    const int n = int(std::min<int64_t>(std::min<int64_t>(lanes, end - e), inner - i));
-    const T* p = params + o * at.outer + i;
-    softmax<T>(p, at.step, s.bins, n, px);
-    softmax<T>(p + s.bins * at.step, at.step, s.bins, n, py);
+    const int n = int(std::min<int64_t>(lanes, end - e));
+    const T* p = params + e;
+    softmax<T>(p, step, s.bins, n, px);
+    softmax<T>(p + s.bins * step, step, s.bins, n, py);
     const V<T> x = get<T>(v + e, n);
     V<T> t = unit<T>((x - s.low) / length);
-    if (s.tails == 2) t = x >= s.high ? all<T>(T(1)) : t;
+    if (s.tails == 1) t = x >= s.high ? all<T>(T(1)) : t;
     Bin<T> b;
-    find<T>(s, p, at.step, n, t, back, px, py, b, false);
+    find<T>(s, p, step, n, t, back, px, py, b, false);
     V<T> u, l;
     place<T>(b, back ? solve<T>(b, t) : along<T>(t, b.left, b.width));
     u = back ? b.left + b.width * b.xi : b.bottom + b.height * (b.above / b.total);
@@ -150,7 +139,7 @@ static void values(const Spline<T>& s, const T* v, const T* params, Layout at, i
       const I<T> inside = (x < s.high) & (x > -s.high);
       y = inside ? y : x;
       l = inside ? l : V<T>{};
-    } else if (s.tails == 2) {
+    } else if (s.tails == 1) {
       y = x >= s.high ? all<T>(s.high) : minimum<T>(maximum<T>(y, all<T>(s.low)), all<T>(s.high));
       l = (x < s.low) | (x > s.high) ? all<T>(-T(INFINITY)) : l;
     }
@@ -164,33 +153,31 @@ static void values(const Spline<T>& s, const T* v, const T* params, Layout at, i
 // Gradients of `values`, recomputed from the inputs. In the inverse direction ``v`` is the input and ``out`` the value,
 // whose derivatives are those of the implicit function.
 template <class T, bool back>
-static void gradients(const Spline<T>& s, const T* v, const T* params, Layout at, const T* grad_out, const T* grad_log,
-                      int64_t inner, int64_t begin, int64_t end, T* grad_v, T* grad_params) {
+static void gradients(const Spline<T>& s, const T* v, const T* params, int64_t step, const T* grad_out, const T* grad_log,
+                      int64_t begin, int64_t end, T* grad_v, T* grad_params) {
   V<T> px[kMostBins], py[kMostBins];
   const int lanes = Vector<T>::lanes, bins = s.bins;
   const T length = s.high - s.low;
   const T sx = T(1) - T(bins) * s.min_width, sy = T(1) - T(bins) * s.min_height;
   const bool inner_knots = s.slopes == bins - 1, closed = s.slopes == bins;
   for (int64_t e = begin; e < end;) {
-    const int64_t o = e / inner, i = e % inner;
-    const int n = int(std::min<int64_t>(std::min<int64_t>(lanes, end - e), inner - i));
-    const int64_t place_of = o * at.outer + i;
-    const T* p = params + place_of;
-    softmax<T>(p, at.step, bins, n, px);
-    softmax<T>(p + bins * at.step, at.step, bins, n, py);
+    const int n = int(std::min<int64_t>(lanes, end - e));
+    const T* p = params + e;
+    softmax<T>(p, step, bins, n, px);
+    softmax<T>(p + bins * step, step, bins, n, py);
     const V<T> x = get<T>(v + e, n);
     const V<T> scaled = (x - s.low) / length;
     V<T> t = unit<T>(scaled);
     I<T> active = (scaled >= T(0)) & (scaled <= T(1));
-    if (s.tails == 2) t = x >= s.high ? all<T>(T(1)) : t;
+    if (s.tails == 1) t = x >= s.high ? all<T>(T(1)) : t;
     const I<T> inside = s.tails == 0 ? (x < s.high) & (x > -s.high) : (x == x) | (x != x);
     Bin<T> b;
-    find<T>(s, p, at.step, n, t, back, px, py, b, true);
+    find<T>(s, p, step, n, t, back, px, py, b, true);
     place<T>(b, back ? solve<T>(b, t) : along<T>(t, b.left, b.width));
     V<T> gu = get<T>(grad_out + e, n) * length, gl = get<T>(grad_log + e, n);
     const V<T> outside_gradient = get<T>(grad_out + e, n);
     if (s.tails == 0) { gu = inside ? gu : V<T>{}; gl = inside ? gl : V<T>{}; }
-    if (s.tails == 2) gl = (x < s.low) | (x > s.high) ? V<T>{} : gl;
+    if (s.tails == 1) gl = (x < s.low) | (x > s.high) ? V<T>{} : gl;
     const V<T> xi = b.xi, r = b.rest, both = b.both, A = b.above, Q = b.total, S = b.steep;
     const V<T> turn = T(1) - T(2) * xi;
     const V<T> A1 = T(2) * xi + b.first * turn, Q1 = A1 - T(2) * r + b.last * turn;
@@ -238,18 +225,18 @@ static void gradients(const Spline<T>& s, const T* v, const T* params, Layout at
     // Softmax: the gradient less its mean, times the softmax.
     const V<T> bx = sx * gleft, qx = sx * gw, by = sy * gbottom, qy = sy * gh;
     const V<T> mx = bx * b.before_x + qx * b.part_x, my = by * b.before_y + qy * b.part_y;
-    T* g = grad_params + place_of;
+    T* g = grad_params + e;
     for (int k = 0; k < bins; ++k) {
       const I<T> is = b.index == T(k), ended = b.index > T(k);
-      put<T>(g + k * at.step, px[k] * ((is ? qx : (ended ? bx : V<T>{})) - mx), n);
-      put<T>(g + (bins + k) * at.step, py[k] * ((is ? qy : (ended ? by : V<T>{})) - my), n);
+      put<T>(g + k * step, px[k] * ((is ? qx : (ended ? bx : V<T>{})) - mx), n);
+      put<T>(g + (bins + k) * step, py[k] * ((is ? qy : (ended ? by : V<T>{})) - my), n);
     }
-    T* knots = g + 2 * bins * at.step;
+    T* knots = g + 2 * bins * step;
     for (int k = 0; k < s.slopes; ++k) {
       const int knot = inner_knots ? k + 1 : k;
       const I<T> begins = b.index == T(knot);
       const I<T> ends = closed && knot == 0 ? b.index == T(bins - 1) : b.index == T(knot - 1);
-      put<T>(knots + k * at.step, (begins ? gf : V<T>{}) + (ends ? gg : V<T>{}), n);
+      put<T>(knots + k * step, (begins ? gf : V<T>{}) + (ends ? gg : V<T>{}), n);
     }
     e += n;
   }
