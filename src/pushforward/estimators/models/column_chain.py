@@ -31,13 +31,14 @@ class Chain:
         self.nets = list(nets)
         self.shapes, self.targets = nets[0].shapes, nets[0].targets
         self.state_parts: list[Part] = [("state", j) for j in nets[0].state_targets]
-        self.parts: list[Part] = self.state_parts + [("value", j) for j in nets[0].value_targets]
+        self.value_parts: list[Part] = [("value", j) for j in nets[0].value_targets]
+        self.parts = self.state_parts + self.value_parts
 
     @torch.no_grad()
     def log_terms(self, rows: EncodedRows, parts: Sequence[Part] | None = None, before: Sequence[Part] = ()) -> Tensor:
         """``(N, len(parts))``: the log-probability of each part given those before it, 0 where it is not known.
 
-        parts: consecutive parts of the chain, by default all. The first is given all columns outside the targets,
+        parts: parts of the chain in its order, by default all. The first is given all columns outside the targets,
         the parts ``before``, and, for values, all states.
         """
         parts = self.parts if parts is None else list(parts)

@@ -77,8 +77,8 @@ class ColumnNet(nn.Module):
         self._with_states = [j for j, shape in enumerate(shapes) if shape.states > 1]
         self._with_values = [j for j, shape in enumerate(shapes) if shape.value]
         self.state_targets = [j for j in self._with_states if j in self.targets]
-        # Values that every row has come first, so that a flow of them may take their place in the chain; and of these
-        # the dates, whose periods the others may follow.
+        # Values that every row has come first, which gaps in the others then leave as they are; and of these the dates,
+        # whose periods the others may follow.
         self.value_targets = sorted(
             (j for j in self._with_values if j in self.targets),
             key=lambda j: (shapes[j].states > 1, shapes[j].calendar is None),

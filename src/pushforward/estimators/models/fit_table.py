@@ -22,6 +22,7 @@ from pushforward.estimators.models.blend import Blend
 from pushforward.estimators.models.column_chain import Chain
 from pushforward.estimators.models.column_net import ColumnNet
 from pushforward.estimators.models.fit_columns import ColumnNetOptions, fit_columns
+from pushforward.estimators.models.folds import FEW, Folds
 from pushforward.estimators.models.members import (
     ChainMember,
     FlowMember,
@@ -31,6 +32,7 @@ from pushforward.estimators.models.members import (
     ValueMember,
     context_size,
     discrete_columns,
+    has_values,
     state_context,
 )
 from pushforward.estimators.models.mixture import MixedMixture
@@ -42,12 +44,10 @@ from pushforward.training.random_state import own_random_state
 
 _T = TypeVar("_T")
 
-# With fewer rows nothing is held out: the mixture has one component, and the nets keep the columns' marginals.
-_FEW = 20
 # With fewer rows nets are narrower and batches smaller.
 _SMALL = 2000
-# One row in so many validates, but at least and at most so many rows; so many of them weigh the members.
-_VALIDATION, _LEAST_VALIDATION, _MOST_VALIDATION, _BLEND_ROWS = 10, 20, 20_000, 5000
+# Validation rows that weigh the members, at most.
+_BLEND_ROWS = 5000
 # Fraction of the time for the mixture, for that of the states alone, and for all training.
 _MIXTURE_TIME, _STATES_TIME, _TRAINING_TIME = 0.4, 0.05, 0.9
 _MOST_CONTEXT = 512
@@ -55,8 +55,10 @@ _MOST_CONTEXT = 512
 _BEYOND = 1e9
 # A score by the chain rule needs a pass of the net for each part: with more parts it is left out of the blend.
 _LONGEST_CHAIN = 150
-# Nets in an ensemble, and passes over the rows of the training of one.
-_MOST_NETS, _EPOCHS = 4, 120
+# A flow has columns of which all have values in at least such a fraction of the rows.
+_WHOLE_ROWS = 0.6
+# Passes over the rows of the training of one net.
+_EPOCHS = 120
 # Without a time limit there is a net for so many of the steps.
 _STEPS_OF_NET = 100
 
@@ -92,8 +94,8 @@ def fit_table(
 
     targets: numbers of the columns that are modelled given the others; by default all. seconds: the time limit; by
     default `default_seconds`. steps: the limit of the steps of each net and flow; without ``seconds`` it replaces the
-    time limit, and equal seeds give equal models. architectures: of the flows for the columns in which every row has a
-    value.
+    time limit, and equal seeds give equal models. architectures: of the flows for the columns that have values in most
+    rows.
     """
     for name in architectures:
         flows.describe(name)
@@ -126,36 +128,19 @@ class _Limit:
         return most if self.seconds is not None else max(1, min(most, (self.steps or 0) // _STEPS_OF_NET))
 
 
-@dataclass(frozen=True, eq=False)
-class _Split:
-    """Training rows and validation rows with their weights."""
-
-    rows: EncodedRows
-    weights: Tensor
-    validation: EncodedRows
-    validation_weights: Tensor
-
-
-class _Folds:
-    """Splits of rows into training and validation rows: the validation rows of different folds are different.
-
-    Of few rows nothing is held out: they validate themselves.
-    """
-
-    def __init__(self, rows: EncodedRows, weights: Tensor, seed: int) -> None:
-        self.rows, self.weights = rows, weights
-        self.order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
-        count = max(len(rows) // _VALIDATION, min(len(rows) // 3, _LEAST_VALIDATION))
-        self.held_out = 0 if len(rows) < _FEW else min(_MOST_VALIDATION, count)
-        self.count = _MOST_NETS if self.held_out else 1
-
-    def split(self, fold: int) -> _Split:
-        """The split whose validation rows are those of a fold."""
-        start, end = fold * self.held_out, (fold + 1) * self.held_out
-        train, validation = torch.cat([self.order[:start], self.order[end:]]), self.order[start:end]
-        validation = validation if self.held_out else train
-        rows, weights = self.rows, self.weights
-        return _Split(rows.take(train), weights[train], rows.take(validation), weights[validation])
+def block_of_flow(rows: EncodedRows, shapes: Sequence[ColumnShape]) -> list[int]:
+    """The columns of a flow: those that have values in most rows, as long as enough rows have all of them."""
+    valued = [j for j, shape in enumerate(shapes) if shape.value]
+    # With many columns only those without gaps: the rows with one would have to pass the nets column by column.
+    least = _WHOLE_ROWS if len(valued) <= _LONGEST_CHAIN else 1.0
+    there = (rows.states == 0)[:, valued]
+    block, whole = list[int](), torch.ones(len(rows), dtype=torch.bool)
+    for place in there.double().mean(0).argsort(descending=True, stable=True).tolist():
+        whole = whole & there[:, place]
+        if float(whole.double().mean()) < least:
+            break
+        block.append(valued[place])
+    return sorted(block)
 
 
 class _Job:
@@ -180,11 +165,12 @@ class _Job:
         self.limit = limit
         self.started, self.stop, self.notes = clock(), threading.Event(), list[str]()
         weights = torch.ones(len(rows), dtype=torch.float64) if weights is None else weights
-        self.few, self.small = len(rows) < _FEW, len(rows) < _SMALL
-        self.folds = _Folds(rows, weights, seed)
+        self.few, self.small = len(rows) < FEW, len(rows) < _SMALL
+        self.folds = Folds(rows, weights, seed)
         self.first = first = self.folds.split(0)
         self.rows, self.weights = first.rows, first.weights
         self.validation, self.validation_weights = first.validation, first.validation_weights
+        self.block = block_of_flow(self.rows, shapes)
 
     def run(self) -> TableModel:
         """Train the members and weigh them."""
@@ -202,7 +188,7 @@ class _Job:
             states += [conditionals] if len(chain.state_parts) <= _LONGEST_CHAIN else []
             values += [conditionals] if len(chain.parts) <= _LONGEST_CHAIN else []
             self._tell_left_out(chain)
-            values += [FlowMember(flow, name, self._block(), chain) for name, flow in trained]
+            values += [FlowMember(flow, name, self.block, chain) for name, flow in trained]
         else:
             self.notes.append(f"{len(self.rows)} rows are too few to hold some out: the model is a Gaussian")
         self.tell(Progress("weights of the members", _TRAINING_TIME))
@@ -309,12 +295,8 @@ class _Job:
 
     def _flows_to_train(self) -> tuple[str, ...]:
         joint = len(self.targets) == len(self.shapes)
-        usable = joint and not self.few and len(self._block()) > 1 and context_size(self.shapes) <= _MOST_CONTEXT
-        return self.architectures if usable else ()
-
-    def _block(self) -> list[int]:
-        """The columns in which every row has a value, and nothing else."""
-        return [j for j, shape in enumerate(self.shapes) if shape.states == 1]
+        usable = joint and not self.few and len(self.block) > 1 and context_size(self.shapes) <= _MOST_CONTEXT
+        return self.architectures if usable and bool(has_values(self.validation, self.block).any()) else ()
 
     def _train_nets(self, first: int, stride: int, seconds: float) -> list[ColumnNet]:
         """Nets for the folds ``first``, ``first + stride``, ... while time is left: few rows are soon learned."""
@@ -363,24 +345,25 @@ class _Job:
         return net
 
     def _built(self, name: str) -> Flow:
-        """An untrained flow of the columns in which every row has a value, given the states of the others."""
+        """An untrained flow of the block, given the states of all columns."""
         hidden = (64, 64) if self.small else (128, 128)
         # Weights are drawn from the global generator, which other fits may use meanwhile.
         with own_random_state(torch.device("cpu"), self.seed, compiled=True):
-            return flows.build(name, (len(self._block()),), context_dim=context_size(self.shapes), hidden=hidden)
+            return flows.build(name, (len(self.block),), context_dim=context_size(self.shapes), hidden=hidden)
 
     def _train_flow(self, name: str, flow: Flow, seconds: float) -> Flow | None:
         lower_threads(1)
-        block = self._block()
+        of_rows, of_validation = (has_values(rows, self.block) for rows in (self.rows, self.validation))
+        rows, validation = self.rows.take(of_rows), self.validation.take(of_validation)
         try:
             result = fit(
                 flow,
-                self.rows.values[:, block].float(),
-                validation=self.validation.values[:, block].float(),
-                context=state_context(self.rows, self.shapes),
-                validation_context=state_context(self.validation, self.shapes),
-                weights=self.weights,
-                validation_weights=self.validation_weights,
+                rows.values[:, self.block].float(),
+                validation=validation.values[:, self.block].float(),
+                context=state_context(rows, self.shapes),
+                validation_context=state_context(validation, self.shapes),
+                weights=self.weights[of_rows],
+                validation_weights=self.validation_weights[of_validation],
                 batch_size=64 if self.small else 256,
                 lr=5e-3,
                 ema=0.99,

@@ -172,7 +172,7 @@ class ChainMember(StateMember, ValueMember):
         return self.chain.log_terms(rows, self.chain.state_parts).sum(1)
 
     def log_values(self, rows: EncodedRows) -> Tensor:
-        return self.chain.log_terms(rows, self.chain.parts[len(self.chain.state_parts) :]).sum(1)
+        return self.chain.log_terms(rows, self.chain.value_parts).sum(1)
 
     def draw_states(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         return self.chain.draw(given, generator, parts=self.chain.state_parts)[0]
@@ -185,9 +185,11 @@ class ChainMember(StateMember, ValueMember):
 
 
 class FlowMember(ValueMember):
-    """A flow of the values that every row has, given the states; nets of conditional densities do the rest.
+    """A flow of the values of a block of columns, given the states; nets of conditional densities do the rest.
 
-    It scores rows whose states and values of the flow are known, and draws values of which none is given.
+    block: the numbers of the columns. The flow is the density of rows in which they all have values, which their states
+    tell; that of other rows is by the nets alone. The member scores rows whose states are known, and whose values of
+    the flow are, and draws values of which none is given.
     """
 
     kind = "flow"
@@ -198,14 +200,20 @@ class FlowMember(ValueMember):
         self.name = architecture
 
     def log_values(self, rows: EncodedRows) -> Tensor:
-        rest = [part for part in self.chain.parts if part[0] == "value" and part[1] not in self.block]
-        terms = self.chain.log_terms(rows, rest, before=[("value", j) for j in self.block]).sum(1)
-        values = rows.values[:, self.block]
-        usable = (rows.states != UNKNOWN).all(1) & values.isfinite().all(1)
-        context = state_context(rows, self.chain.shapes)
-        of_block = torch.full((len(rows),), torch.nan, dtype=torch.float64)
-        of_block[usable] = self._log_prob(values[usable], None if context is None else context[usable])
-        return of_block + terms
+        log_values = torch.full((len(rows),), torch.nan, dtype=torch.float64)
+        known, of_flow = (rows.states != UNKNOWN).all(1), has_values(rows, self.block)
+        of_nets = known & ~of_flow
+        log_values[of_nets] = self.chain.log_terms(rows.take(of_nets), self.chain.value_parts).sum(1)
+        of_flow = known & of_flow & rows.values[:, self.block].isfinite().all(1)
+        log_values[of_flow] = self._log_values(rows.take(of_flow))
+        return log_values
+
+    def _log_values(self, rows: EncodedRows) -> Tensor:
+        """``(N,)``: the log-densities of rows that have all values of the block."""
+        block = [part for part in self.chain.value_parts if part[1] in self.block]
+        rest = [part for part in self.chain.value_parts if part not in block]
+        terms = self.chain.log_terms(rows, rest, before=block).sum(1)
+        return self._log_prob(rows.values[:, self.block], state_context(rows, self.chain.shapes)) + terms
 
     @torch.no_grad()
     def _log_prob(self, values: Tensor, context: Tensor | None) -> Tensor:
@@ -219,15 +227,19 @@ class FlowMember(ValueMember):
 
     @torch.no_grad()
     def draw_values(self, rows: EncodedRows, generator: torch.Generator) -> EncodedRows:
-        context = state_context(rows, self.chain.shapes)
+        of_flow = has_values(rows, self.block).nonzero()[:, 0]
+        context = state_context(rows.take(of_flow), self.chain.shapes)
         if context is None:
-            drawn = self.flow.sample(len(rows), generator=generator)
+            drawn = self.flow.sample(len(of_flow), generator=generator)
         else:
             blocks = [self.flow.sample(1, part, generator=generator).flatten(0, 1) for part in context.split(_BATCH)]
             drawn = torch.cat(blocks)
         values = rows.values.clone()
-        values[:, self.block] = drawn.double()
+        values[of_flow[:, None], torch.tensor(self.block)] = drawn.double()
         return self.chain.draw(replace(rows, values=values), generator)[0]
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return {"block": list(self.block)}, {}
 
     def save_parts(self, folder: Path, force: bool) -> None:
         storage.save(self.flow, folder / self.name, force=force)
@@ -254,6 +266,11 @@ def with_states(given: EncodedRows, states: Tensor, shapes: Sequence[ColumnShape
     return replace(
         given, states=torch.where(unknown, states, given.states), values=torch.where(unknown, follows, given.values)
     )
+
+
+def has_values(rows: EncodedRows, columns: Sequence[int]) -> Tensor:
+    """``(N,)`` bool: whether all these columns, which have values in state 0, are in state 0."""
+    return (rows.states[:, list(columns)] == 0).all(1)
 
 
 def state_context(rows: EncodedRows, shapes: Sequence[ColumnShape]) -> Tensor | None:

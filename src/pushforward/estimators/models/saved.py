@@ -61,7 +61,7 @@ class _Net(_Strict):
 
 
 class _Member(_Strict):
-    """A member of the blend and its weights; a flow lies in the folder ``name``. content: JSON values of a mixture."""
+    """A member of the blend and its weights; a flow lies in the folder ``name``. content: JSON values of its own."""
 
     kind: Kind
     states: Annotated[float, Field(ge=0, le=1)]
@@ -207,7 +207,11 @@ def _member(
     if member.kind == "states":
         of_states = [ColumnShape(shapes[j].states, value=False) for j in discrete_columns(shapes)]
         return StatesMember(MixedMixture.from_state(content, own, of_states), shapes)
-    block = [j for j, shape in enumerate(shapes) if shape.states == 1]
+    # Older models do not store the block, which was that of the columns in which every row has a value.
+    block = content.get("block", [j for j, shape in enumerate(shapes) if shape.states == 1])
+    numbers = isinstance(block, list) and all(type(j) is int for j in block)
+    if not numbers or block != sorted({j for j, shape in enumerate(shapes) if shape.value}.intersection(block)):
+        raise ModelError(f"{folder / CONFIG}: ascending numbers of columns with values expected, got {str(block)[:80]}")
     flow = storage.load(folder / member.name)
     if flow.event_shape != (len(block),):
         raise ModelError(f"{folder / member.name}: a flow of {len(block)} columns expected, got {flow.event_shape}")
