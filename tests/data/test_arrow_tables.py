@@ -102,7 +102,7 @@ def test_the_index_of_pandas_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "x,y\n1,2\n3\n", "a row has 1 values, 2 expected"),
+        ("a.csv", 'x,y\n1,"2\n"\n\n3\n', r"number of cells is 1 in row 2 \(line 5\), '3', but 2 in the first line"),
         ("a.csv", "x,x\n1,2\n", "two columns are named 'x'"),
         ("a.csv", b"x,y\n1,\xff\n", "UTF-?8"),
         ("a.csv", "", "empty"),

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from pushforward.data.arrays import read_npy
 from pushforward.data.columns import default_names
 from pushforward.data.reading import expansion_limit, file_size, foreign, is_gzip, open_unpacked, require_size
-from pushforward.data.tables import MISSING, Layout, find_layout, index_columns, open_parquet
+from pushforward.data.tables import Layout, find_layout, index_columns, line_of_row, open_parquet
+from pushforward.data.text_checks import MISSING, require_closed_quotes
 from pushforward.errors import DataError
 
 _BLOCK = 4 << 20
@@ -150,8 +152,13 @@ def _parquet_batches(source: TableFile, rows: int) -> Iterator[Any]:
 
 def _open_text(path: Path) -> TableFile:
     size = file_size(path, in_blocks=True)
+
+    def open_file() -> BufferedReader:
+        return open_unpacked(path, size, in_blocks=True)
+
     with foreign(path, "delimited text"):
-        layout = find_layout(path, lambda: open_unpacked(path, size))
+        layout = find_layout(path, open_file)
+        remark = require_closed_quotes(path, open_file, layout.row_form)
     if len(set(layout.names)) < len(layout.names):
         twice = next(name for i, name in enumerate(layout.names) if name in layout.names[:i])
         raise DataError(f"{path}: two columns are named {twice!r}; every column needs a unique name")
@@ -162,7 +169,7 @@ def _open_text(path: Path) -> TableFile:
             ladder.climb(batch.column(i), rows)
         rows += len(batch)
     types = {ladder.name: ladder.type for ladder in ladders}
-    notes = [*_header_notes(layout), *(ladder.note for ladder in ladders if ladder.note)]
+    notes = [*([remark] if remark else []), *_header_notes(layout), *(ladder.note for ladder in ladders if ladder.note)]
     return TableFile(path, layout.names, layout, types, tuple(notes))
 
 
@@ -217,12 +224,21 @@ def _text_batches(path: Path, layout: Layout, names: tuple[str, ...]) -> Iterato
                 yield from reader
     except DataError:
         if wrong:
-            number = f" {wrong[0].number}" if wrong[0].number else ""
-            raise DataError(
-                f"{path}: a row has {wrong[0].actual_columns} values, {wrong[0].expected_columns} expected, in "
-                f"line{number}: {wrong[0].text[:60]!r}"
-            ) from None
+            raise _wrong_row(path, layout, wrong[0]) from None
         raise
+
+
+def _wrong_row(path: Path, layout: Layout, row: Any) -> DataError:
+    """The error of a row that pyarrow refuses. Its number counts the header and cells in several lines as one."""
+    where = f"the row {row.text[:60]!r}"
+    if row.number is not None:
+        number = row.number - layout.header
+        line = line_of_row(path, lambda: open_unpacked(path, file_size(path), in_blocks=True), layout, number - 1)
+        where = f"row {number} (line {line}), {row.text[:60]!r}"
+    return DataError(
+        f"{path}: the number of cells is {row.actual_columns} in {where}, but {row.expected_columns} in the first "
+        "line; every row needs a cell for each column"
+    )
 
 
 class _Ladder:

@@ -18,9 +18,9 @@ from pushforward.array_types import Array
 from pushforward.data.columns import MAX_COLUMNS, Choice, choose, default_names, finish
 from pushforward.data.dataset import DataSet
 from pushforward.data.reading import expansion_limit, file_size, foreign, open_unpacked, require_size
+from pushforward.data.text_checks import MISSING, RowForm, number_columns, require_closed_quotes, require_utf_8
 from pushforward.errors import DataError
 
-MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "-nan", "null", "NULL", "None", "?")
 _LINE_LIMIT = 1 << 20
 _FORM = "delimited text"
 # Rows of a piece: by Python's csv, and of Parquet, where bytes of a column are read ahead.
@@ -50,7 +50,8 @@ class Blocks:
 class Layout:
     """The layout of a text file: its delimiter, whether it starts with a header, and the column names.
 
-    unnamed: the columns without a name in the header. first: the cells of the first row.
+    unnamed: the columns without a name in the header. first: the cells of the first row. numbers: the columns of
+    numbers and dates in the first rows.
     """
 
     delimiter: str
@@ -58,6 +59,12 @@ class Layout:
     names: tuple[str, ...]
     unnamed: tuple[int, ...] = ()
     first: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+
+    @property
+    def row_form(self) -> RowForm:
+        """The form of the rows below the header."""
+        return RowForm(self.delimiter, len(self.names), self.numbers)
 
 
 def read_csv(path: Path, columns: Sequence[str] | None = None, context: Sequence[str] | None = None) -> DataSet:
@@ -82,12 +89,18 @@ def csv_blocks(
 
     with foreign(path, _FORM):
         layout = find_layout(path, open_file)
+        require_closed_quotes(path, open_file, layout.row_form)
     choice = choose(str(path), layout.names, columns, context, named=layout.header, unnamed=layout.unnamed)
 
     def line_of(row: int) -> int | None:
-        return next(islice(_rows(path, open_file, layout.delimiter), row + layout.header, None), (None, []))[0]
+        return line_of_row(path, open_file, layout, row)
 
     return Blocks(choice, _csv_matrices(path, open_file, layout, choice), line_of)
+
+
+def line_of_row(path: Path, open_file: _Open, layout: Layout, row: int) -> int | None:
+    """The line of the file in which a row (counted from 0) ends; None beyond the last row."""
+    return next(islice(_rows(path, open_file, layout.delimiter), row + layout.header, None), (None, []))[0]
 
 
 def _csv_matrices(path: Path, open_file: _Open, layout: Layout, choice: Choice) -> Iterator[Array]:
@@ -136,17 +149,22 @@ def _rows(path: Path, open_file: _Open, delimiter: str) -> Iterator[tuple[int, l
 
 def find_layout(path: Path, open_file: _Open) -> Layout:
     """The layout of delimited text, from its first rows; raises DataError."""
+    with open_file() as file:
+        require_utf_8(path, file.read(4))
     first: dict[str, list[list[str]]] = {}
-    failure = DataError(f"{path}: there are no rows in it")
+    failures: dict[str, DataError] = {}
     for candidate in ",;\t":
         try:
             rows = [cells for _, cells in islice(_rows(path, open_file, candidate), 20)]
         except DataError as error:
-            failure = error  # with the wrong delimiter a wide row may be one field that is too long for csv
+            failures[candidate] = error  # with the wrong delimiter a wide row may be one field that is too long for csv
         else:
             first |= {candidate: rows} if rows else {}
+    if all(len(rows[0]) == 1 for rows in first.values()):
+        for candidate in failures:  # a field that is too long may also be one without a closing quote
+            require_closed_quotes(path, open_file, RowForm(candidate, 0))
     if not first:
-        raise failure
+        raise next(iter(failures.values()), DataError(f"{path}: the table has no rows"))
     # A delimiter with the same count in every row beats a frequent one: "1,5;2,5" has decimal commas.
     widths = {d: [len(cells) for cells in rows] for d, rows in first.items()}
     even = [d for d, counts in widths.items() if len(set(counts)) == 1 and counts[0] > 1]
@@ -155,10 +173,10 @@ def find_layout(path: Path, open_file: _Open) -> Layout:
     if len(rows[0]) > MAX_COLUMNS:
         raise DataError(f"{path}: {len(rows[0]):,} columns, at most {MAX_COLUMNS:,} are read")
     if not _is_header(rows):
-        return Layout(delimiter, False, default_names(len(rows[0])), first=tuple(rows[0]))
+        return Layout(delimiter, False, default_names(len(rows[0])), (), tuple(rows[0]), number_columns(rows))
     names = tuple(cell.strip() or f"x{i}" for i, cell in enumerate(rows[0]))
     unnamed = tuple(i for i, cell in enumerate(rows[0]) if not cell.strip())
-    return Layout(delimiter, True, names, unnamed, tuple(rows[0]))
+    return Layout(delimiter, True, names, unnamed, tuple(rows[0]), number_columns(rows[1:]))
 
 
 def _is_header(rows: list[list[str]]) -> bool:
