@@ -12,6 +12,7 @@ from pushforward.estimators.models import latents
 from pushforward.estimators.models.column_chain import Chain
 from pushforward.estimators.models.column_net import ColumnNet
 from pushforward.estimators.models.fit_columns import ColumnNetOptions, draw_masks, fit_columns
+from pushforward.estimators.models.recalibration import Recalibration
 
 # A real column, three labels, a real column with zeros, and one with a gap.
 SHAPES = (ColumnShape(), ColumnShape(3, value=False), ColumnShape(2), ColumnShape(2))
@@ -37,9 +38,9 @@ def net(seed: int = 0, **options: object) -> ColumnNet:
     return made.eval()
 
 
-@pytest.fixture
-def chain() -> Chain:
-    return Chain([net(0), net(1)])
+@pytest.fixture(params=[{}, {0: Recalibration(deviations=0.3, widths=0.7), 3: Recalibration(widths=2.0)}])
+def chain(request: pytest.FixtureRequest) -> Chain:
+    return Chain([net(0), net(1)], request.param)
 
 
 def grid(count: int = 400) -> tuple[torch.Tensor, float]:

@@ -17,6 +17,7 @@ from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows, jo
 from pushforward.estimators.models.column_distribution import ColumnDistribution, mixed
 from pushforward.estimators.models.column_net import ColumnNet, Known, Part
 from pushforward.estimators.models.mixture_head import MixtureHead
+from pushforward.estimators.models.recalibration import Recalibration, recalibration
 
 _BLOCK = 4096
 
@@ -25,10 +26,12 @@ class Chain:
     """The parts of a row in the order of the chain rule, and passes over them.
 
     nets: an ensemble of nets with the same shapes and targets; each conditional density is the mean of theirs.
+    recalibrations: of the mixtures of values, by column.
     """
 
-    def __init__(self, nets: Sequence[ColumnNet]) -> None:
+    def __init__(self, nets: Sequence[ColumnNet], recalibrations: Mapping[int, Recalibration] | None = None) -> None:
         self.nets = list(nets)
+        self.recalibrations = dict(recalibrations or {})
         self.shapes, self.targets = nets[0].shapes, nets[0].targets
         self.state_parts: list[Part] = [("state", j) for j in nets[0].state_targets]
         self.value_parts: list[Part] = [("value", j) for j in nets[0].value_targets]
@@ -54,8 +57,7 @@ class Chain:
             known.reveal(part, complete)
         terms = torch.zeros(len(rows), len(parts), dtype=torch.float64)
         for place, part in enumerate(parts):
-            each = torch.stack([self._term(net, rows, known, part) for net in self.nets])
-            terms[:, place] = _mean(each).where(complete.has(part), 0.0)
+            terms[:, place] = _mean(self._terms(rows, known, part)).where(complete.has(part), 0.0)
             known.reveal(part, complete)
         return terms
 
@@ -66,12 +68,37 @@ class Chain:
         values[:, self.nets[0].value_targets] = False
         return Known(states, values)
 
-    def _term(self, net: ColumnNet, rows: EncodedRows, known: Known, part: Part) -> Tensor:
-        params = net.params(rows, known, part)
+    def _terms(self, rows: EncodedRows, known: Known, part: Part) -> Tensor:
+        """``(nets, N)``: the log-probability of one part given the known contents, by each net."""
+        params = self._params(rows, part, known)
         kind, j = part
         if kind == "state":
-            return params.log_softmax(1).gather(1, rows.states[:, j].clamp(min=0)[:, None])[:, 0]
-        return MixtureHead.of(params.double()).log_density(torch.nan_to_num(rows.values[:, j]))
+            places = rows.states[:, j].clamp(min=0)[:, None].expand(len(params), -1, 1)
+            return params.log_softmax(2).gather(2, places)[..., 0]
+        value = torch.nan_to_num(rows.values[:, j]).expand(params.shape[:2])
+        return self._heads(params, j).log_density(value)
+
+    def _heads(self, params: Tensor, column: int) -> MixtureHead:
+        """The mixtures of a value by each net, recalibrated, from parameters ``(nets, N, P)``."""
+        heads = MixtureHead.of(params.double())
+        factors = self.recalibrations.get(column)
+        return heads if factors is None else factors.of(heads)
+
+    @torch.no_grad()
+    def recalibrate(self, rows: EncodedRows, weights: Tensor) -> None:
+        """Choose recalibrations of all values by rows, with weights, that none of the nets has seen."""
+        complete = Known.of(rows, self.shapes)
+        known = self.outside_targets(complete)
+        for part in self.parts:
+            kind, j = part
+            some = complete.has(part).nonzero()[:, 0]
+            if kind == "value" and len(some):
+                given = Known(known.states[some], known.values[some])
+                heads = MixtureHead.of(self._params(rows.take(some), part, given).double())
+                factors = recalibration(heads, rows.values[some, j], weights[some])
+                if factors is not None:
+                    self.recalibrations[j] = factors
+            known.reveal(part, complete)
 
     @torch.no_grad()
     def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution:
@@ -91,13 +118,14 @@ class Chain:
         if not shape.value:
             return ColumnDistribution(log_states, None)
         states[:, column], values[:, column] = 0, torch.nan
-        params = self._params(replace(given, states=states, values=values), ("value", column)).double()
-        heads = [MixtureHead.of(each) for each in params]
+        params = self._params(replace(given, states=states, values=values), ("value", column))
+        of_nets = self._heads(params, column)
+        heads = [MixtureHead(*(part[net] for part in of_nets)) for net in range(len(params))]
         return ColumnDistribution(log_states, mixed(heads, torch.full((len(heads), 1), -math.log(len(heads))).double()))
 
-    def _params(self, rows: EncodedRows, part: Part) -> Tensor:
-        """``(nets, N, P)``: the parameters of one part given all that the rows know."""
-        known = Known.of(rows, self.shapes)
+    def _params(self, rows: EncodedRows, part: Part, known: Known | None = None) -> Tensor:
+        """``(nets, N, P)``: the parameters of one part given the known contents, by default all that the rows know."""
+        known = Known.of(rows, self.shapes) if known is None else known
         return torch.stack([net.params(rows, known, part) for net in self.nets])
 
     @torch.no_grad()
@@ -137,8 +165,7 @@ class Chain:
             which = (complete.has(part) & ~known.has(part)).nonzero()[:, 0]
             if len(which):
                 some, seen = drawn.take(which), Known(known.states[which], known.values[which])
-                each = torch.stack([self._term(net, some, seen, part) for net in self.nets])
-                total[which] += _mean(each)
+                total[which] += _mean(self._terms(some, seen, part))
             known.reveal(part, complete)
         return total
 
@@ -168,7 +195,7 @@ class Chain:
                 if self.shapes[j].value:
                     rows.values[which, j] = torch.where(drawn == 0, torch.nan, 0.0).double()
             else:
-                value, log_term = _draw_value(params, generator)
+                value, log_term = _draw_value(self._heads(params, j), generator)
                 rows.values[which, j] = value
             log_q[which] += log_term
         return rows, log_q
@@ -181,23 +208,24 @@ def _with_single_states(given: EncodedRows, shapes: Sequence[ColumnShape]) -> En
     return replace(given, states=states, values=torch.where(unknown, torch.nan, given.values))
 
 
-def _members(params: Tensor, generator: torch.Generator | None) -> Tensor:
-    """A random net's parameters for each row: a draw with them is one from the mean of the nets' densities."""
-    count, rows = params.shape[:2]
-    return params[torch.randint(count, (rows,), generator=generator), torch.arange(rows)]
+def _chosen(each: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """A random net for each row of ``(nets, N, ...)``, and the row: a draw of its density is one of the nets' mean."""
+    nets, rows = each.shape[:2]
+    return torch.randint(nets, (rows,), generator=generator), torch.arange(rows)
 
 
 def _draw_state(params: Tensor, allowed: Tensor | None, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     if allowed is not None:
         params = params + torch.where(allowed, 0.0, -torch.inf)
-    drawn = torch.multinomial(_members(params, generator).softmax(1), 1, generator=generator)
+    of_members = params[_chosen(params, generator)]
+    drawn = torch.multinomial(of_members.softmax(1), 1, generator=generator)
     return drawn[:, 0], _mean(params.log_softmax(2).gather(2, drawn.expand(len(params), -1, 1))[..., 0])
 
 
-def _draw_value(params: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    params = params.double()
-    value = MixtureHead.of(_members(params, generator)).sample(generator)
-    return value, _mean(MixtureHead.of(params).log_density(value.expand(len(params), -1)))
+def _draw_value(heads: MixtureHead, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    chosen = _chosen(heads.means, generator)
+    value = MixtureHead(*(part[chosen] for part in heads)).sample(generator)
+    return value, _mean(heads.log_density(value.expand(heads.means.shape[:2])))
 
 
 def _mean(log_terms: Tensor) -> Tensor:

@@ -39,8 +39,15 @@ class ColumnDistribution:
         """
         state_weights, value_weights = (_normalised(each) for each in (state_weights, value_weights))
         log_states = (torch.stack([part.log_states for part in parts]) + state_weights[:, None, None]).logsumexp(0)
-        heads = [part.value for part in parts if part.value is not None]
-        return cls(log_states, mixed(heads, value_weights[:, None].expand(-1, len(log_states))) if heads else None)
+        pairs = [
+            (part.value, weight) for part, weight in zip(parts, value_weights, strict=True) if part.value is not None
+        ]
+        # Components of no weight would only slow down whatever is computed of the mixture.
+        heads = [(value, weight) for value, weight in pairs if weight > -torch.inf]
+        if not heads:
+            return cls(log_states, None)
+        log_weights = torch.stack([weight for _, weight in heads])[:, None].expand(-1, len(log_states))
+        return cls(log_states, mixed([value for value, _ in heads], log_weights))
 
 
 def _normalised(log_weights: Tensor) -> Tensor:

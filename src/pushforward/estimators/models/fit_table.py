@@ -166,7 +166,7 @@ class _Job:
         self.started, self.stop, self.notes = clock(), threading.Event(), list[str]()
         weights = torch.ones(len(rows), dtype=torch.float64) if weights is None else weights
         self.few, self.small = len(rows) < FEW, len(rows) < _SMALL
-        self.folds = Folds(rows, weights, seed)
+        self.folds = Folds(rows, weights, seed, conditional=len(self.targets) < len(shapes))
         self.first = first = self.folds.split(0)
         self.rows, self.weights = first.rows, first.weights
         self.validation, self.validation_weights = first.validation, first.validation_weights
@@ -179,8 +179,13 @@ class _Job:
         if self.small:
             # Scores then do not depend on the rows that are scored together, at a price that few rows can pay.
             nets, trained = [net.double() for net in nets], [(name, flow.double()) for name, flow in trained]
-        # The weights are chosen with the net that has not seen the validation rows.
-        chain = Chain(nets[:1])
+        # The weights are chosen with the net that has not seen the validation rows, or with all, by rows for all.
+        rows, weights = self.folds.recalibrating
+        chain = Chain(nets if len(rows) else nets[:1])
+        if len(rows):
+            chain.recalibrate(rows, weights)
+        else:
+            rows, weights = self.validation, self.validation_weights
         joint, conditionals = MixtureMember(mixture, self.targets), ChainMember(chain)
         states: list[StateMember] = [joint, *of_states]
         values: list[ValueMember] = [joint]
@@ -192,7 +197,6 @@ class _Job:
         else:
             self.notes.append(f"{len(self.rows)} rows are too few to hold some out: the model is a Gaussian")
         self.tell(Progress("weights of the members", _TRAINING_TIME))
-        rows, weights = self.validation, self.validation_weights
         if len(rows) > _BLEND_ROWS:
             rows, weights = rows.take(torch.arange(_BLEND_ROWS)), weights[:_BLEND_ROWS]
         blend = Blend.choose(states, values, rows, weights)

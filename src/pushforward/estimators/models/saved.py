@@ -37,6 +37,7 @@ from pushforward.estimators.models.members import (
     discrete_columns,
 )
 from pushforward.estimators.models.mixture import MixedMixture
+from pushforward.estimators.models.recalibration import Recalibration
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.storage.allocation import AllocationLimit
 from pushforward.storage.files import CONFIG, WEIGHTS, read_object, require_free, verify, write_model
@@ -82,6 +83,7 @@ class TableConfig(_Strict):
     targets: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=_MOST_COLUMNS)]
     net: _Net
     members: Annotated[list[_Member], Field(min_length=1, max_length=20)]
+    recalibrations: Annotated[dict[Annotated[int, Field(ge=0)], Recalibration], Field(max_length=_MOST_COLUMNS)] = {}
     notes: list[str]
     estimator: dict[str, Any]
 
@@ -124,6 +126,7 @@ def save_table(
             count=len(model.chain.nets), hidden=net.last.in_features, blocks=len(net.blocks), components=net.components
         ),
         members=members,
+        recalibrations=model.chain.recalibrations,
         notes=model.notes,
         estimator=dict(estimator or {}),
     )
@@ -153,7 +156,7 @@ def load_table(path: str | os.PathLike[str]) -> tuple[TableModel, dict[str, Any]
         raise ModelError(f"{folder / WEIGHTS}: {error}") from None
     pairs = enumerate(zip(config.states, config.values, strict=True))
     shapes = tuple(ColumnShape(n, v, config.calendars.get(j)) for j, (n, v) in pairs)
-    chain = Chain(_nets(folder, config, shapes, tensors))
+    chain = Chain(_nets(folder, config, shapes, tensors), config.recalibrations)
     members = [(each, _member(folder, config, each, shapes, chain, tensors)) for each in config.members]
     states = [(member, each.states) for each, member in members if each.states and isinstance(member, StateMember)]
     values = [(member, each.values) for each, member in members if each.values and isinstance(member, ValueMember)]
