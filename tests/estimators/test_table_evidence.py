@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from pushforward.estimators import FlowDensity
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
+from pushforward.estimators.models.column_distribution import ColumnDistribution
+from pushforward.estimators.models.mixture_head import MixtureHead
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.table_evidence import table_evidence as evidence_and_rows
 from pushforward.evaluation.fit_quality import FitEvidence, assess_fit
@@ -29,20 +33,32 @@ class Truth:
 
     gaps: float = 0.1
     slope: float = 2.0
+    width: float = 1.0
+    shift: float = 0.0
+
+    def normal(self, label: Tensor) -> torch.distributions.Normal:
+        return torch.distributions.Normal(self.slope * label + self.shift, self.width)
 
     def score(self, rows: EncodedRows) -> tuple[Tensor, Tensor]:
         label, gap = rows.states.double().T
         states = -math.log(3) + torch.where(gap == 1, math.log(self.gaps), math.log(1 - self.gaps))
-        value = torch.distributions.Normal(self.slope * label, 1.0).log_prob(rows.values[:, 1])
+        value = self.normal(label).log_prob(rows.values[:, 1])
         return states + torch.where(gap == 1, 0.0, value), states
 
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         label = given.states[:, 0]
         label = torch.where(label < 0, torch.randint(0, 3, label.shape, generator=generator), label)
         gap = (torch.rand(label.shape, generator=generator) < self.gaps).long()
-        value = self.slope * label + torch.randn(label.shape, generator=generator).double()
+        noise = torch.randn(label.shape, generator=generator).double()
+        value = self.slope * label + self.shift + self.width * noise
         values = torch.stack([torch.zeros_like(value), torch.where(gap == 1, 0.0, value)], 1)
         return EncodedRows.of(torch.stack([label, gap], 1), values)
+
+    def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution:
+        """The distribution of the number given the label."""
+        normal = self.normal(given.states[:, :1].double())
+        log_states = torch.tensor([1 - self.gaps, self.gaps], dtype=torch.float64).log().expand(len(given), 2)
+        return ColumnDistribution(log_states, MixtureHead(torch.zeros_like(normal.loc), normal.loc, normal.scale.log()))
 
 
 def model(targets: Sequence[int] = (0, 1), **faults: float) -> TableModel:
@@ -80,6 +96,29 @@ def test_a_model_of_a_target_is_judged_given_the_other_columns() -> None:
     assert assess_fit(right).verdict.state is State.GOOD
     wrong = table_evidence(model([1], slope=0.5), rows(800, 1), rows(500, 2), names=NAMES)
     assert assess_fit(wrong).verdict.state is not State.GOOD
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        ({"width": 1.3}, r"the predictive distribution of size is too wide: .* hold 6\d and 9\d %"),
+        ({"width": 0.7}, r"the predictive distribution of size is too narrow: .* hold \d\d and 8\d %"),
+        ({"shift": 0.4}, "the predictive distribution of size is off: up to 1"),
+        ({"gaps": 0.3}, "the predictive distribution of .*size is off"),
+    ],
+)
+def test_a_predictive_distribution_that_is_too_wide_too_narrow_or_shifted_is_named(
+    faults: dict[str, float], reason: str
+) -> None:
+    quality = assess_fit(table_evidence(model([1], **faults), rows(800, 1), rows(2000, 2), names=NAMES))
+    assert quality.verdict.state is not State.GOOD
+    assert any(re.match(reason, each) for each in quality.verdict.reasons), quality.verdict.reasons
+
+
+def test_right_predictive_distributions_are_good_for_any_seed() -> None:
+    given = model([1]), rows(800, 1)
+    states = [assess_fit(table_evidence(*given, rows(1000, 10 + i), names=NAMES), i).verdict.state for i in range(20)]
+    assert states.count(State.GOOD) >= 19
 
 
 def test_an_impossible_row_has_density_zero() -> None:

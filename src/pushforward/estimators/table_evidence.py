@@ -61,8 +61,9 @@ def table_evidence(
         chosen = np.sort(rng.permutation(len(held_out))[:_ROWS])
     numbers = torch.from_numpy(chosen)
     held_out = held_out.take(numbers)
+    given = _without(held_out, targets)
     if model.conditional:
-        samples = model.sample(1, given=_without(held_out, targets), generator=generator)
+        samples = model.sample(1, given=given, generator=generator)
     else:
         samples = model.sample(_SAMPLES, generator=generator)
     matrix, labels = _matrix(held_out, targets, model.shapes, names)
@@ -73,6 +74,7 @@ def table_evidence(
         samples=_matrix(samples, targets, model.shapes, names)[0],
         context=_matrix(held_out, others, model.shapes, names)[0] if others else None,
         rivals={name: values[chosen] for name, values in (rivals or {}).items()},
+        pit=_pit(model, held_out, given, generator) if model.conditional else None,
         weights=None if weights is None else weights[chosen],
         names=labels,
     )
@@ -89,6 +91,17 @@ def table_evidence(
 def _scores(model: TableModel, rows: EncodedRows) -> Array:
     total = model.log_prob(rows).total
     return np.asarray(torch.where(rows.impossible, -torch.inf, total).numpy())
+
+
+def _pit(model: TableModel, rows: EncodedRows, given: EncodedRows, generator: torch.Generator) -> Array:
+    """Transforms of the states and values of the targets, in the columns of `_matrix`, given the other columns."""
+    parts = []
+    for column in model.targets:
+        predicted = model.column_given(given, column)
+        of_states, of_both = predicted.pit(rows.states[:, column], rows.values[:, column], generator)
+        shape = model.shapes[column]
+        parts += [of_states] * (shape.states > 1) + [of_both] * shape.value
+    return torch.stack(parts, 1).numpy()
 
 
 def _without(rows: EncodedRows, columns: Sequence[int]) -> EncodedRows:

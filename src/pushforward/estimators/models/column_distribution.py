@@ -24,6 +24,20 @@ class ColumnDistribution:
         value = None if self.value is None else MixtureHead(*(part[rows] for part in self.value))
         return type(self)(self.log_states[rows], value)
 
+    def pit(self, states: Tensor, values: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Probability integral transforms ``(N,)`` of states, and of states and values in this order.
+
+        Those of a right distribution are uniform: a state, which has a mass, gets a random one between its two limits.
+        """
+        below = self.log_states.exp().cumsum(1)
+        first, last = (torch.cat([torch.zeros(len(below), 1), below], 1)[:, i:][:, : below.shape[1]] for i in (0, 1))
+        low, high = (each.gather(1, states[:, None])[:, 0] for each in (first, last))
+        within = torch.rand(len(below), dtype=torch.float64, generator=generator)
+        of_states = low + (high - low) * within
+        if self.value is not None:
+            within = torch.where(states == 0, self.value.log_tails(values)[0].exp(), within)
+        return of_states, low + (high - low) * within
+
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """Those of all ``parts``, one after the other."""

@@ -15,6 +15,8 @@ from pushforward.evaluation.fit_quality.p_values import Excess, band, excess_amo
 
 # Fractions of the pooled values that count as a tail.
 _TAILS = (0.002, 0.005, 0.02)
+# Levels of central intervals whose coverage is told.
+_INTERVALS = (0.5, 0.8, 0.9, 0.95)
 _QUANTILES = (0.001, 0.005, 0.995, 0.999)
 
 
@@ -30,9 +32,10 @@ def marginals(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     distances = np.array([kolmogorov(column) for column in pit.T])
     worst = int(distances.argmax())
     p_value = min(1.0, len(distances) * uniform_p_value(distances[worst], len(pit), draws))
+    which = "the marginal of" if evidence.pit is None else "the predictive distribution of"
     reason = (
-        f"the marginal of {evidence.column(worst)} is off: up to {100 * distances[worst]:.0f} % of the held-out rows "
-        "lie on the wrong side of a quantile"
+        f"{which} {evidence.column(worst)} is off: up to {100 * distances[worst]:.0f} % of the held-out rows lie on "
+        "the wrong side of a quantile"
     )
     values = {
         "column": evidence.column(worst),
@@ -40,6 +43,25 @@ def marginals(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
         "simultaneous_band": band(len(pit), 0.05, len(distances), draws),
     }
     return [Finding("marginals", reason, p_value, float(distances[worst]), 0.04, 0.2, values)]
+
+
+def widths(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
+    """The column whose central intervals given the contexts have the wrong coverage, at all levels at once."""
+    if evidence.pit is None:
+        return []
+    # The level of the smallest central interval that holds the value is uniform if the distribution is right.
+    levels = np.abs(2 * evidence.pit - 1)
+    distances = np.array([kolmogorov(column) for column in levels.T])
+    worst = int(distances.argmax())
+    p_value = min(1.0, len(distances) * uniform_p_value(distances[worst], len(levels)))
+    wide = float(levels[:, worst].mean()) < 0.5
+    covered = {f"{level:g}": float((levels[:, worst] <= level).mean()) for level in _INTERVALS}
+    reason = (
+        f"the predictive distribution of {evidence.column(worst)} is too {'wide' if wide else 'narrow'}: its central "
+        f"intervals of 50 and 90 % hold {100 * covered['0.5']:.0f} and {100 * covered['0.9']:.0f} % of held-out rows"
+    )
+    values = {"column": evidence.column(worst), "distances": distances.tolist(), "levels": covered}
+    return [Finding("widths", reason, p_value, float(distances[worst]), 0.04, 0.2, values)]
 
 
 def tails(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:

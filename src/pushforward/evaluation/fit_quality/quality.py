@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pushforward.evaluation.fit_quality.classifier import two_samples
-from pushforward.evaluation.fit_quality.columns import marginals, tails
+from pushforward.evaluation.fit_quality.columns import marginals, tails, widths
 from pushforward.evaluation.fit_quality.densities import coverage, gap, impossible
 from pushforward.evaluation.fit_quality.evidence import FitEvidence
 from pushforward.evaluation.fit_quality.findings import Finding
@@ -30,6 +30,7 @@ _MEASURES: tuple[_Measure, ...] = (
     in_the_mean,
     coverage,
     marginals,
+    widths,
     joint_pit,
     two_samples,
     tails,
