@@ -37,6 +37,17 @@ def uses_plain_formulas() -> bool:
     return torch.compiler.is_compiling() or is_transformed()
 
 
+def takes_operators() -> bool:
+    """Whether an operator of our own can compute: not inside torch.func or forward mode, in a program that is exported,
+    which has to run without this package, or under a mode that records or replaces torch's operations.
+    """
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return False
+    if torch.compiler.is_compiling():
+        return not torch.compiler.is_exporting()
+    return not torch._C._is_tracing() and torch._C._len_torch_dispatch_stack() == 0
+
+
 def forward_levels() -> int:
     """The number of nested forward-mode transformations of torch.func."""
     stack = torch._C._functorch.get_interpreter_stack() or ()

@@ -1,11 +1,13 @@
 """Fused operators for the CPU, in C++, each beside the same computation in torch's operations.
 
 A kernel computes what takes torch dozens of passes over memory in one. The formulas in torch remain the reference: they
-serve every other device and dtype, compilation, torch.func and second derivatives.
+serve every other device and dtype, exported programs, torch.func and second derivatives. A compiled graph calls an
+operator of torch.
 ``PUSHFORWARD_KERNELS=reference`` in the environment turns the kernels off.
 """
 
 from pushforward.kernels.library import instructions
-from pushforward.kernels.spline import MOST_BINS, SplineOptions, spline, takes_spline
+from pushforward.kernels.spline import MOST_BINS, spline, takes_spline
+from pushforward.kernels.spline_calls import SplineOptions
 
 __all__ = ["MOST_BINS", "SplineOptions", "instructions", "spline", "takes_spline"]

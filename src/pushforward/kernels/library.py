@@ -8,6 +8,8 @@ import platform
 from functools import lru_cache
 from pathlib import Path
 
+import torch
+
 from pushforward.errors import OptionError
 
 # The interface that this version of the package calls; a library of another one is from another installation.
@@ -31,6 +33,12 @@ def library() -> ctypes.CDLL | None:
     loaded.pushforward_interface.restype = ctypes.c_int64
     loaded.pushforward_instructions.restype = ctypes.c_char_p
     return loaded if loaded.pushforward_interface() == _INTERFACE else None
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def has_kernels() -> bool:
+    """Whether there is a library to call."""
+    return library() is not None
 
 
 def instructions() -> str | None:

@@ -1,0 +1,79 @@
+"""The kernel of the spline as operators of torch, which a compiled graph calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pushforward.errors import OptionError
+from pushforward.kernels.spline_calls import SplineOptions, gradients, values_and_log_slopes
+
+_OPTIONS = (
+    "int bins, int slopes, int tails, float low, float high, float min_width, float min_height, float min_slope, "
+    "bool inverse"
+)
+_LIBRARY = torch.library.Library("pushforward", "DEF")
+_LIBRARY.define(f"spline(Tensor values, Tensor params, {_OPTIONS}) -> (Tensor, Tensor)")
+_LIBRARY.define(
+    "spline_gradients(Tensor values, Tensor params, Tensor grad_out, Tensor grad_log_slope, "
+    f"{_OPTIONS}) -> (Tensor, Tensor)"
+)
+
+
+def spline_operator(values: Tensor, params: Tensor, options: SplineOptions, inverse: bool) -> tuple[Tensor, Tensor]:
+    """The spline by ``torch.ops.pushforward.spline``, which has first derivatives only."""
+    sizes = (options.bins, options.slopes, options.tails, options.low, options.high)
+    minima = (options.min_width, options.min_height, options.min_slope)
+    out: tuple[Tensor, Tensor] = torch.ops.pushforward.spline(values, params, *sizes, *minima, inverse)
+    return out
+
+
+def _spline(values: Tensor, params: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
+    return values_and_log_slopes(values, params, SplineOptions(*options[:-1]), options[-1])
+
+
+def _spline_gradients(
+    values: Tensor, params: Tensor, grad_out: Tensor, grad_log_slope: Tensor, *options: Any
+) -> tuple[Tensor, Tensor]:
+    return gradients(values, params, grad_out, grad_log_slope, SplineOptions(*options[:-1]), options[-1])
+
+
+def _fake_spline(values: Tensor, params: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
+    return _rows_like(values), _rows_like(values)
+
+
+def _fake_gradients(
+    values: Tensor, params: Tensor, grad_out: Tensor, grad_log_slope: Tensor, *options: Any
+) -> tuple[Tensor, Tensor]:
+    return _rows_like(values), _rows_like(params)
+
+
+def _rows_like(values: Tensor) -> Tensor:
+    return torch.empty_like(values, memory_format=torch.contiguous_format)
+
+
+def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs[:2])
+    ctx.options = inputs[2:]
+
+
+def _backward(ctx: Any, grad_out: Tensor, grad_log_slope: Tensor) -> tuple[Tensor | None, ...]:
+    grads = torch.ops.pushforward.spline_gradients(*ctx.saved_tensors, grad_out, grad_log_slope, *ctx.options)
+    return *grads, *(None for _ in ctx.options)
+
+
+def _refuse(ctx: Any, *gradients: Tensor) -> Any:
+    raise OptionError(
+        "the operator torch.ops.pushforward.spline has no second derivatives; take them from the map of "
+        "pushforward.maps.RationalQuadraticSpline, outside torch.compile"
+    )
+
+
+_LIBRARY.impl("spline", _spline, "CPU")
+_LIBRARY.impl("spline_gradients", _spline_gradients, "CPU")
+torch.library.register_fake("pushforward::spline", _fake_spline, lib=_LIBRARY)
+torch.library.register_fake("pushforward::spline_gradients", _fake_gradients, lib=_LIBRARY)
+torch.library.register_autograd("pushforward::spline", _backward, setup_context=_keep_inputs, lib=_LIBRARY)
+torch.library.register_autograd("pushforward::spline_gradients", _refuse, lib=_LIBRARY)
