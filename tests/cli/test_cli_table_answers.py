@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -15,6 +16,7 @@ from small_models import Run
 from table_models import QUICK, shops, write_shops
 
 import pushforward
+from pushforward.estimators import density as density_module
 from pushforward.estimators.table_estimator import record_marginals
 
 
@@ -135,9 +137,21 @@ def test_info_shows_the_plan_the_members_and_the_time(run: Run, density: Path, r
     assert json.loads(run("info", density, "--json")[1])["kind"] == "table"
 
 
-def test_the_report_names_the_columns_that_drifted(run: Run, tmp_path: Path, density: Path, shops_csv: Path) -> None:
+def test_the_report_names_the_columns_that_drifted(
+    run: Run, tmp_path: Path, density: Path, shops_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    averages: list[int] = []
+    averaged = density_module.averaged_scores
+
+    def counting(parts: Any, model: Any) -> Any:
+        averages.append(parts[0][1].rows)
+        return averaged(parts, model)
+
+    monkeypatch.setattr(density_module, "averaged_scores", counting)
     code, out, err = run("report", density, shops_csv, "--out", tmp_path / "r")
     assert code == 0, err
+    assert averages == [240]  # scored once
+    assert re.search(r"scores \(240 rows\): mean log-density -[\d.]+ \+- [\d.]+ nats a row \(discrete part -", out)
     assert "no column drifted: none of 6 differs" in out
     assert re.search(r"^numerics: good$", out, re.MULTILINE)
     assert "<h2>Drift</h2>" in (tmp_path / "r" / "report.html").read_text()
@@ -154,10 +168,23 @@ def test_the_report_names_the_columns_that_drifted(run: Run, tmp_path: Path, den
     assert [change["column"] for change in numbers["columns"] if change["p"] < 0.01] == ["income", "town"]
 
 
+@pytest.mark.parametrize("words", [("score",), ("predict", "--target", "town"), ("impute",), ("report",)])
+def test_refused_cells_are_told_with_the_name_of_the_file(
+    run: Run, tmp_path: Path, density: Path, words: tuple[str, ...]
+) -> None:
+    table = shops(3)
+    wrong = write_shops(tmp_path / "wrong.csv", table.set_column(1, "income", [["much", "more", "most"]]))
+    code, _, err = run(words[0], density, wrong, *words[1:])
+    assert code == 3
+    assert f"{wrong}: " in err
+    assert "column 'income'" in err
+
+
 def test_the_report_of_a_regressor_and_its_refusals(run: Run, tmp_path: Path, regressor: Path, shops_csv: Path) -> None:
     code, out, err = run("report", regressor, shops_csv)
     assert code == 0, err
-    assert "scores (240 rows)" in out
+    assert re.search(r"scores \(240 rows\): mean log-density .* nats a row, of income", out), out
+    assert re.search(r"the 90% interval of income holds [\d.]+% of them", out), out
     assert "--test does not apply to the model of a table" in run("report", regressor, shops_csv, "--test", "a")[2]
     assert json.loads((regressor / "report.json").read_text())["predictions"][0]["name"] == "income"
     old = pushforward.FlowRegressor.load(regressor)

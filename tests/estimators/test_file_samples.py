@@ -149,3 +149,13 @@ def test_columns_of_every_type_are_sampled(tmp_path: Path) -> None:
     plan = ColumnPlan.guess(sample.counted())
     assert plan.names == ("label", "wait", "day", "price", "half")
     assert not plan.encode(table, places=plan.middles).impossible.any()
+
+
+def test_errors_and_remarks_name_the_file(tmp_path: Path) -> None:
+    empty, typo = tmp_path / "empty.csv", tmp_path / "typo.csv"
+    empty.write_text("x,y\n")
+    with pytest.raises(DataError, match=r"empty.csv: the table has no rows"):
+        FlowDensity().fit(empty)
+    typo.write_text("x,y\n" + "".join(f"{i % 7 / 7},{i}\n" for i in range(40)) + "1.5O,2\n")
+    with pytest.warns(ColumnWarning, match="typo.csv: column 'x' is read as text, because of '1.5O' in row 41"):
+        FlowDensity(max_steps=1, architectures=(), kinds={"x": "category"}).fit(typo)

@@ -22,6 +22,7 @@ from pushforward.cli.progress import show_fraction, tell, tell_warnings
 from pushforward.cli.reporting import print_verdicts
 from pushforward.cli.run_file import Run
 from pushforward.cli.table_rows import open_rows, read_rows, require_columns, take
+from pushforward.data.reading import naming
 from pushforward.data.row_sources import RowSource
 from pushforward.errors import ColumnWarning, DataError, OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
@@ -91,7 +92,8 @@ def run_table_fit(run: Run) -> int:
     elapsed = time.monotonic() - started
     model.model_.notes.extend([job.note] if job.note else [])
     model.save(out, force=run.force)
-    held_out = _scores(model, job) if len(job.test) else None
+    with naming(run.preparation.test or source):
+        held_out = _scores(model, job) if len(job.test) else None
     judged = _judge(run, model, job, out) if len(job.test) >= _JUDGES else {}
     facts = {
         "data": Path(source).name,

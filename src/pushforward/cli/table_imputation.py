@@ -15,6 +15,7 @@ from pushforward.cli.progress import show_progress, tell
 from pushforward.cli.table_models import density_of, rows_for
 from pushforward.cli.table_rows import read_row_blocks
 from pushforward.cli.typed_output import TYPED, open_typed
+from pushforward.data.reading import naming
 from pushforward.errors import OptionError
 
 _BLOCK, _NUMBERS = 20_000, ("row", "draw")
@@ -31,7 +32,8 @@ def run_impute(path: Path, file: Path, *, out: Path | None, draws: int, force: b
     with open_typed(out) as write, show_progress("imputing", None) as advance:
         for block in read_row_blocks(file, max(1, _BLOCK // draws)):
             content = rows_for(model.plan_, block, file)
-            completed = model.impute(content, draws, random_state=random)
+            with naming(file):
+                completed = model.impute(content, draws, random_state=random)
             tables = list(_whole(block, [completed] if draws == 1 else completed))
             gaps = _gaps(block, model.plan_.names)
             remaining = _gaps(tables[0], model.plan_.names)

@@ -18,6 +18,7 @@ from pushforward.cli.progress import show_progress
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.table_rows import read_row_blocks, require_columns
 from pushforward.cli.typed_output import TYPED, open_typed
+from pushforward.data.reading import naming
 from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.arrow_types import to_numbers
 from pushforward.estimators.columns.tables import read_table
@@ -114,9 +115,10 @@ def _regression(
 ) -> dict[str, Any]:
     features = rows_for(model.plan_, block, file)
     names = model.target_plan_.names
-    means = model.predict(features).reshape(len(block), -1)
     levels = (*wanted.levels, *wanted.ends)
-    values = model.predict_quantiles(features, levels).reshape(len(block), len(names), -1) if levels else None
+    with naming(file):
+        means = model.predict(features).reshape(len(block), -1)
+        values = model.predict_quantiles(features, levels).reshape(len(block), len(names), -1) if levels else None
     columns: dict[str, Any] = {}
     for place, name in enumerate(names):
         columns[f"{name}_mean"] = means[:, place]
@@ -141,7 +143,8 @@ def _conditional(
     if not known:
         raise DataError(f"{file}: none of the columns to predict {target!r} from, {', '.join(plan.names)}, is there")
     given = read_table(block.select(known))
-    rows = encode_given(plan, given, generator, copies=wanted.draws)
+    with naming(file):
+        rows = encode_given(plan, given, generator, copies=wanted.draws)
     draws = model.model_.draws_given(rows, wanted.draws, generator, repeated=True)
     table = plan.decode(draws.rows, library="pyarrow")
     every = {name: table.column(name).combine_chunks() for name in table.column_names}

@@ -10,11 +10,12 @@ import numpy as np
 from pushforward import storage
 from pushforward.atomic_files import require_place
 from pushforward.cli.fit_facts import read_facts, read_marginals
-from pushforward.cli.held_out import HeldOut, density_scores, regression_scores
+from pushforward.cli.held_out import HeldOut, reported_scores
 from pushforward.cli.parameters import Running
 from pushforward.cli.reporting import print_verdicts
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.table_rows import read_rows, require_columns, take
+from pushforward.data.reading import naming
 from pushforward.errors import OptionError
 from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.regressor import FlowRegressor
@@ -38,8 +39,9 @@ def run_table_report(path: Path, file: Path, *, out: Path | None, running: Runni
     if len(table) > _MOST_ROWS:
         table = take(table, np.random.default_rng(running.chosen_seed).permutation(len(table))[:_MOST_ROWS])
         print(f"the report is on {_MOST_ROWS:,} random rows of {file}")
-    scores, report = _measured(model, table, file)
+    report = _report(model, table, file)
     numbers = report.numbers
+    scores = reported_scores(numbers)
     print("\n".join([*_sentences(numbers["drift"]), *_scores(scores, read_facts(path))]))
     print_verdicts(numbers["verdict"])
     report = Report(report.html, {**numbers, "rows": len(table), "scores": scores.numbers, "columns": numbers["drift"]})
@@ -51,13 +53,15 @@ def run_table_report(path: Path, file: Path, *, out: Path | None, running: Runni
     print(f"report: {(out or path) / 'report.html'}")
 
 
-def _measured(model: FlowDensity | FlowRegressor, table: Any, file: Path) -> tuple[HeldOut, Report]:
+def _report(model: FlowDensity | FlowRegressor, table: Any, file: Path) -> Report:
     rows = rows_for(model.plan_, table, file)
     if isinstance(model, FlowDensity):
-        return density_scores(model, rows, "scores"), model.report(X=rows, name=file.name)
+        with naming(file):
+            return model.report(X=rows, name=file.name)
     require_columns(file, table.column_names, model.target_plan_.names)
     targets = table.select([column.name for column in model.target_plan_.columns])
-    return regression_scores(model, rows, targets, "scores"), model.report(X=rows, y=targets, name=file.name)
+    with naming(file):
+        return model.report(X=rows, y=targets, name=file.name)
 
 
 def _sentences(changes: list[dict[str, Any]]) -> list[str]:

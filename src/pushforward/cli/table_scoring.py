@@ -15,6 +15,7 @@ from pushforward.cli.progress import show_progress, tell
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.table_rows import read_row_blocks, require_columns
 from pushforward.cli.typed_output import TYPED, open_typed
+from pushforward.data.reading import naming
 from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table
@@ -58,7 +59,8 @@ def _density_scores(
 ) -> tuple[Array, dict[str, Array]]:
     """The scores of a block, and the columns of its output."""
     rows = _known(model, block, name) if marginal else rows_for(model.plan_, block, name)
-    parts = model.score_parts(rows, marginal=marginal)
+    with naming(name):
+        parts = model.score_parts(rows, marginal=marginal)
     total = parts.discrete + parts.continuous
     columns: dict[str, Any] = {"discrete": parts.discrete, "continuous": parts.continuous, "log_density": total}
     if explain:
@@ -98,7 +100,9 @@ def lowest_columns(model: FlowDensity, rows: Table) -> dict[str, Any]:
 def _target_scores(model: FlowRegressor, block: Any, name: str) -> tuple[Array, dict[str, Array]]:
     targets = [column.name for column in model.target_plan_.columns]
     require_columns(name, block.column_names, targets)
-    total = model.log_density(rows_for(model.plan_, block, name), block.select(targets))
+    rows = rows_for(model.plan_, block, name)
+    with naming(name):
+        total = model.log_density(rows, block.select(targets))
     return total, {"log_density": total}
 
 

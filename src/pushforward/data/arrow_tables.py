@@ -51,6 +51,11 @@ class TableFile:
     types: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def where(self) -> str:
+        """The path, for messages."""
+        return str(self.path)
+
     def batches(self, rows: int) -> Iterator[Any]:
         """Record batches of at most ``rows`` rows; memory is bounded."""
         return _batches(self, rows)

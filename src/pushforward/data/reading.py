@@ -48,6 +48,15 @@ def foreign(path: Path | str, form: str) -> Iterator[None]:
         raise DataError(f"{path}: cannot be read as {form}; it is damaged or has another format ({reason})") from error
 
 
+@contextmanager
+def naming(where: object) -> Iterator[None]:
+    """Context manager in which a DataError about the content of a file names the file."""
+    try:
+        yield
+    except DataError as error:
+        raise type(error)(f"{where}: {error}") from error
+
+
 def file_size(path: Path, *, in_blocks: bool = False) -> int:
     """Size in bytes of the regular file `path`.
 

@@ -17,8 +17,14 @@ from pushforward.errors import DataError
 class RowSource(Protocol):
     """Rows of named columns that are read in batches, as often as wanted.
 
-    notes: sentences about how they are read that the user should know.
+    where: the file, the folder or the dataset, for messages. notes: sentences about how the rows are read that the user
+    should know.
     """
+
+    @property
+    def where(self) -> str:
+        """The place of the rows, for messages."""
+        ...
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,7 +78,7 @@ def _folder(path: Path) -> RowSource:
     if all(file.name.lower().endswith(".parquet") for file in files):
         with foreign(path, "a folder of Parquet files"):
             return _DatasetRows.of(str(path), _parquet_parts(path, files))
-    return _Parts.of(files)
+    return _Parts.of(str(path), files)
 
 
 def _parquet_parts(folder: Path, files: list[Path]) -> Any:
@@ -130,17 +136,18 @@ class _DatasetRows:
 class _Parts:
     """The rows of several files with the same columns, one file after the other."""
 
+    where: str
     files: tuple[TableFile, ...]
     types: Mapping[str, Any]
 
     @classmethod
-    def of(cls, paths: list[Path]) -> _Parts:
+    def of(cls, where: str, paths: list[Path]) -> _Parts:
         files = tuple(open_table(path) for path in paths)
         for file in files:
             if file.names != files[0].names:
                 raise DataError(_other_columns(file.path, file.names, files[0].path, files[0].names))
         types = {name: _common_type([file.types[name] for file in files]) for name in files[0].names}
-        return cls(tuple(file if file.layout is None else replace(file, types=types) for file in files), types)
+        return cls(where, tuple(file if file.layout is None else replace(file, types=types) for file in files), types)
 
     @property
     def names(self) -> tuple[str, ...]:

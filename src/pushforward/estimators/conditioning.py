@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,7 +17,10 @@ from pushforward.errors import DataError, OptionError, ShapeError
 from pushforward.estimators.columns.arrow_types import is_number, is_time, plain, to_numbers
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table, taken
-from pushforward.estimators.encoded import EncodedRows
+from pushforward.estimators.encoded import EncodedRows, joined
+from pushforward.estimators.imputation import merged
+from pushforward.estimators.models.table_model import TableModel, proposals
+from pushforward.estimators.scoring import rows_of
 
 
 class Estimate(NamedTuple):
@@ -52,6 +55,31 @@ def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator, copie
     return plan.encode(taken(table, places), generator=generator, partial=True)
 
 
+def sampled(plan: ColumnPlan, model: TableModel, given: Any, count: int, generator: torch.Generator) -> EncodedRows:
+    """``count`` encoded rows that a model draws, or as many for each row of ``given``, one after the other."""
+    if given is None:
+        return model.sample(count, generator=generator)
+    rows, table = encode_given(plan, given, generator), given_table(given)
+    if not dequantised(plan, table):
+        return model.sample(count, given=rows, generator=generator)
+    copies = proposals(count, table.rows)
+    several = (encode_given(plan, row, generator, copies) for row in rows_of(table))
+    return joined([model.sample_given(row, count, generator) for row in several] or [rows])
+
+
+def as_given(given: Any, drawn: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """The given cells, each ``count`` times, in the types of the drawn columns; a gap among them is drawn."""
+    if given is None:
+        return {}
+    table = given_table(given)
+    places = np.repeat(np.arange(table.rows), count)
+    return {
+        name: merged(table.columns[name].take(places).cast(array.type, safe=False), array)
+        for name, array in drawn.items()
+        if name in table.columns
+    }
+
+
 def dequantised(plan: ColumnPlan, table: Table) -> bool:
     """Whether a table has a column that noise makes continuous."""
     return any(column.kind.noisy and column.name in table.columns for column in plan.modelled)
@@ -67,12 +95,14 @@ def given_table(given: Any) -> Table:
     return read_table(given)
 
 
-def require_known(names: Iterable[str], known: Sequence[str]) -> None:
-    """Raise OptionError for a name that is none of the ``known`` columns."""
-    for name in names:
-        if name not in known:
-            advice = did_you_mean(name, known) or f"there are {', '.join(known[:10])}"
+def known_columns(table: Any, names: Sequence[str]) -> Table:
+    """The columns of a table. Raises OptionError for one that is none of ``names``."""
+    content = given_table(table)
+    for name in content.columns:
+        if name not in names:
+            advice = did_you_mean(name, names) or f"there are {', '.join(names[:10])}"
             raise OptionError(f"there is no column {name!r} in the density; {advice}")
+    return content
 
 
 def _check_modelled(plan: ColumnPlan, name: str) -> None:

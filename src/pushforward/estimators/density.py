@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow
@@ -16,31 +16,31 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from pushforward.array_types import Array
-from pushforward.data.row_sources import is_source, open_source
+from pushforward.data.row_sources import is_source
 from pushforward.errors import OptionError, ReducedFitWarning
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.conditioning import (
     Estimate,
-    dequantised,
+    as_given,
     encode_given,
     estimate,
-    given_table,
     joint_cdf,
+    known_columns,
     quantiles_of,
-    require_known,
+    sampled,
 )
-from pushforward.estimators.encoded import EncodedRows, joined
+from pushforward.estimators.encoded import EncodedRows
 from pushforward.estimators.events import Event
 from pushforward.estimators.explanations import agreements
 from pushforward.estimators.file_samples import read_sample
-from pushforward.estimators.imputation import filled, merged
-from pushforward.estimators.input_tables import checked_table, named, stream_of_tables, training_table
+from pushforward.estimators.imputation import filled
+from pushforward.estimators.input_tables import checked_table, named, stream_of_tables, training_source, training_table
 from pushforward.estimators.models.fit_table import Progress
-from pushforward.estimators.models.table_model import RowScores, TableModel, WeightedDraws, proposals
+from pushforward.estimators.models.table_model import RowScores, TableModel, WeightedDraws
 from pushforward.estimators.output_tables import TableForm, with_index_of
 from pushforward.estimators.quality import quality_of
-from pushforward.estimators.remembered_rows import ROWS, read_rows, rows_to_bytes
+from pushforward.estimators.remembered_rows import ROWS, drawn_rows, read_rows, rows_to_bytes
 from pushforward.estimators.saved_estimators import (
     FittedEstimator,
     Parameters,
@@ -51,7 +51,7 @@ from pushforward.estimators.saved_estimators import (
     restore_features,
     save_estimator,
 )
-from pushforward.estimators.scoring import averaged_scores, blocks_of, rows_of
+from pushforward.estimators.scoring import ScoreParts, averaged_scores, blocks_of
 from pushforward.estimators.table_estimator import JointEstimator, TableEstimator, table_weights, warn_of
 from pushforward.estimators.training_rows import TrainingRows, checked_weights, counted, training_rows
 from pushforward.evaluation.fit_quality import FitQuality
@@ -59,15 +59,8 @@ from pushforward.evaluation.fit_quality import FitQuality
 if TYPE_CHECKING:
     from pushforward.reports import Report
 
-# Rows that `partial_fit` remembers, and that it draws for those that it does not.
-_MEMORY, _DRAWN = 200_000, 20_000
-
-
-class ScoreParts(NamedTuple):
-    """The parts of the scores of N rows: log-probability ``discrete``, log-density ``continuous``, ``(N,)`` each."""
-
-    discrete: Array
-    continuous: Array
+# Rows that `partial_fit` remembers.
+_MEMORY = 200_000
 
 
 class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
@@ -116,7 +109,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         if sample_weight is not None:
             raise OptionError("sample_weight: the weights of a file are one of its columns: kinds={'NAME': 'weight'}")
         seed = self._seed(self.random_state)
-        sample = read_sample(open_source(X), lambda table: [ColumnPlan.guess(table, self.kinds)], max_rows, seed)
+        sample = read_sample(training_source(X), lambda table: [ColumnPlan.guess(table, self.kinds)], max_rows, seed)
         self._fit_table(sample.counted(), sample.weights, progress, sample.total)
         if sample.note:
             self.model_.notes.append(sample.note)
@@ -154,7 +147,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
             self._memory = self._training_rows(X, sample_weight, seed)
             return self
         more = self._training_rows(X, sample_weight, seed)
-        memory = (self._memory or self._drawn_memory(seed)).and_more(more, _MEMORY, seed)
+        memory = (self._memory or drawn_rows(self.model_, self.plan_.rows, seed)).and_more(more, _MEMORY, seed)
         self.model_ = self._fit_rows([self.plan_], memory, None, self.architectures, start=self.model_)
         self._memory = memory
         return self
@@ -162,13 +155,6 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
     def _training_rows(self, X: Any, sample_weight: Any, seed: int) -> TrainingRows:
         content = checked_table(self, X, self._names)
         return training_rows([(self.plan_, content)], table_weights(self.plan_, content, sample_weight), seed)
-
-    def _drawn_memory(self, seed: int) -> TrainingRows:
-        """Rows of the model in place of the rows of its fit, with their weight."""
-        count = min(_DRAWN, self.plan_.rows)
-        rows = self.model_.sample(count, generator=torch.Generator().manual_seed(seed))
-        weights = torch.full((count,), self.plan_.rows / count, dtype=torch.float64)
-        return TrainingRows(rows, weights, count, weights)
 
     def assess(self, held_out: Any, train: Any) -> FitQuality:
         """The quality of the fit on a table of new rows; ``train``: the table of the fit, or a part of it.
@@ -322,16 +308,8 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         generator = self._generator(random_state)
-        rows = None if given is None else encode_given(self.plan_, given, generator)
-        if given is not None and rows is not None and dequantised(self.plan_, table := given_table(given)):
-            copies = proposals(n_samples, table.rows)
-            draws = joined([self._sample_given(row, n_samples, copies, generator) for row in rows_of(table)] or [rows])
-        else:
-            draws = self.model_.sample(n_samples, given=rows, generator=generator)
-        drawn = self._columns(draws, first_row)
-        if given is not None:
-            drawn |= _as_given(given_table(given), drawn, n_samples)
-        return self._form.table(drawn, self._names)
+        drawn = self._columns(sampled(self.plan_, self.model_, given, n_samples, generator), first_row)
+        return self._form.table(drawn | as_given(given, drawn, n_samples), self._names)
 
     def probability(self, event: str, *, given: Any = None, draws: int = 10_000, random_state: Any = None) -> Estimate:
         """The probability of an event such as ``"income > 100000 and sold"``, with its standard error.
@@ -384,7 +362,8 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         content = checked_table(self, X, self._names, self._left_out)
         generator = self._generator(random_state)
         nats = agreements(self.model_, self.plan_.encode(content, generator=generator))
-        return with_index_of(_numbers_table(TableForm(content.origin, not named(X)), self.plan_.names, nats), X)
+        columns = {name: pyarrow.array(nats[:, place].numpy()) for place, name in enumerate(self.plan_.names)}
+        return with_index_of(TableForm(content.origin, not named(X)).table(columns), X)
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -398,15 +377,11 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         for table in stream_of_tables(X, self.plan_):
             if marginal and named(table):
-                content = given_table(table)
-                require_known(content.columns, self._names)
+                content = known_columns(table, self._names)
             else:
                 content = checked_table(self, table, self._names, self._left_out)
             for block in blocks_of(content):
                 yield averaged_scores([(self.plan_, block, marginal)], self.model_)
-
-    def _sample_given(self, row: Table, count: int, copies: int, generator: torch.Generator) -> EncodedRows:
-        return self.model_.sample_given(encode_given(self.plan_, row, generator, copies), count, generator)
 
     def _draws(self, given: Any, count: int, random_state: Any) -> WeightedDraws:
         check_is_fitted(self)
@@ -421,17 +396,3 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
     def _columns(self, rows: EncodedRows, first_row: int = 0) -> dict[str, Any]:
         table = self.plan_.decode(rows, library="pyarrow", first_row=first_row)
         return {name: table.column(name).combine_chunks() for name in table.column_names}
-
-
-def _as_given(given: Table, drawn: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """The given cells, each ``count`` times, in the types of the drawn columns; a gap among them is drawn."""
-    places = np.repeat(np.arange(given.rows), count)
-    return {
-        name: merged(given.columns[name].take(places).cast(array.type, safe=False), array)
-        for name, array in drawn.items()
-        if name in given.columns
-    }
-
-
-def _numbers_table(form: TableForm, names: Sequence[str], numbers: Tensor) -> Any:
-    return form.table({name: pyarrow.array(numbers[:, place].numpy()) for place, name in enumerate(names)})

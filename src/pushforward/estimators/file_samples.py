@@ -23,8 +23,8 @@ from pushforward.estimators.columns.plan import ColumnPlan
 _BLOCK = 1 << 14
 # Cells of the rows of a file that a fit holds, of which each takes about 150 bytes, and the fewest rows.
 _CELLS, _FEWEST = 24_000_000, 20_000
-# In one pass over the file at most one row joins for so many rows of the sample, or so many rows.
-_SHARE, _MOST_JOINING = 4, 1_000
+# In one pass over the file at most so many rows join, or a fourth of the rows of the sample.
+_MOST_JOINING, _SAMPLE_ROWS_PER_JOINING = 1_000, 4
 
 Plans = Callable[[Any], Sequence[ColumnPlan]]
 
@@ -126,7 +126,7 @@ def draw_sample(source: RowSource, columns: Sequence[str], most: int, seed: int)
         drawn.add(block, first)
         extremes.add(block, first)
     if not drawn.total:
-        raise DataError("the table has no rows")
+        raise DataError(f"{source.where}: the table has no rows")
     sample = drawn.sample()
     if not sample.complete:
         sample = extremes.beyond(sample)
@@ -150,7 +150,7 @@ def _ruled_out(
     sample: FileSample, source: RowSource, columns: Sequence[str], plans: Sequence[ColumnPlan]
 ) -> tuple[Any, Array]:
     """Rows of the file that plans rule out, and their numbers; not all of many."""
-    most = max(_MOST_JOINING, len(sample.places) // _SHARE)
+    most = max(_MOST_JOINING, len(sample.places) // _SAMPLE_ROWS_PER_JOINING)
     parts, places = [sample.table.slice(0, 0)], np.zeros(0, dtype=np.int64)
     for first, block in _blocks(source, columns):
         wrong = np.zeros(len(block), dtype=bool)
@@ -179,14 +179,14 @@ class _Drawn:
     """Rows drawn at random without replacement: those with the lowest of random keys."""
 
     def __init__(self, most: int, seed: int) -> None:
-        self.most, self.chance, self.total = most, np.random.default_rng(seed), 0
+        self.most, self.rng, self.total = most, np.random.default_rng(seed), 0
         self._tables: list[Any] = []
         self._keys, self._places = np.zeros(0), np.zeros(0, dtype=np.int64)
         self._limit = np.inf
 
     def add(self, block: Any, first: int) -> None:
         """Draw among the rows of a block too."""
-        keys = self.chance.random(len(block))
+        keys = self.rng.random(len(block))
         low = np.flatnonzero(keys < self._limit)
         self.total += len(block)
         self._tables.append(block.take(pyarrow.array(low)))

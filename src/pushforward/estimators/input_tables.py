@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,8 +16,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_array, validate_data
 
 from pushforward.array_types import Array
-from pushforward.data.row_sources import is_source, open_source
-from pushforward.errors import CellError, DataError, PushforwardError
+from pushforward.data.row_sources import RowSource, is_source, open_source
+from pushforward.errors import CellError, ColumnWarning, DataError, PushforwardError
 from pushforward.estimators.columns.arrow_types import is_number
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, is_frame, read_table
@@ -43,6 +44,14 @@ def training_table(estimator: BaseEstimator, table: Any) -> Table:
         estimator.feature_names_in_ = np.asarray(list(content.columns), dtype=object)
         estimator.n_features_in_ = len(content.columns)
     return content
+
+
+def training_source(path: Any) -> RowSource:
+    """The rows of a file, folder or Arrow dataset for a fit; notes about how they are read are warnings."""
+    source = open_source(path)
+    for note in source.notes:
+        warnings.warn(f"{source.where}: {note}", ColumnWarning, stacklevel=3)
+    return source
 
 
 def checked_table(estimator: BaseEstimator, table: Any, names: Sequence[str], optional: Sequence[str] = ()) -> Table:

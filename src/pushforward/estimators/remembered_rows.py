@@ -1,4 +1,4 @@
-"""The rows that `FlowDensity.partial_fit` remembers, as a file of a saved estimator."""
+"""The rows that `FlowDensity.partial_fit` remembers: as a file of a saved estimator, or drawn from a model."""
 
 from __future__ import annotations
 
@@ -12,9 +12,20 @@ from torch import Tensor
 
 from pushforward.errors import ModelError
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
+from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.training_rows import TrainingRows
 
 ROWS = "rows.safetensors"
+# Rows that are drawn for those that nothing remembers.
+_DRAWN = 20_000
+
+
+def drawn_rows(model: TableModel, fitted: int, seed: int) -> TrainingRows:
+    """Rows that a model draws in place of the rows of its fit, with the weight of all ``fitted`` rows."""
+    count = min(_DRAWN, fitted)
+    rows = model.sample(count, generator=torch.Generator().manual_seed(seed))
+    weights = torch.full((count,), fitted / count, dtype=torch.float64)
+    return TrainingRows(rows, weights, count, weights)
 
 
 def rows_to_bytes(memory: TrainingRows) -> bytes:

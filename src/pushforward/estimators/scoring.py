@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from scipy import stats
 
+from pushforward.array_types import Array
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.models.table_model import RowScores, TableModel
@@ -17,6 +19,13 @@ from pushforward.estimators.training_rows import beside
 _BLOCK, _PLACES = 100_000, 4
 # The same for several columns, as powers of two, and how many columns are few.
 _FEW_LOG, _MANY_LOG, _FEW_COLUMNS = 4, 5, 3
+
+
+class ScoreParts(NamedTuple):
+    """The parts of the scores of N rows: log-probability ``discrete``, log-density ``continuous``, ``(N,)`` each."""
+
+    discrete: Array
+    continuous: Array
 
 
 def averaged_scores(
