@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -50,7 +50,8 @@ _SMALL = 2000
 _BLEND_ROWS = 5000
 # Fraction of the time for the mixture, for that of the states alone, and for all training.
 _MIXTURE_TIME, _STATES_TIME, _TRAINING_TIME = 0.4, 0.05, 0.9
-_MOST_CONTEXT = 512
+# A flow is left out if its context, which has a place for each state, is wider; narrower nets overfit a wide one less.
+_MOST_CONTEXT, _WIDE_CONTEXT = 512, 100
 # Seconds beyond any limit of time.
 _BEYOND = 1e9
 # A score by the chain rule needs a pass of the net for each part: with more parts it is left out of the blend.
@@ -350,10 +351,16 @@ class _Job:
 
     def _built(self, name: str) -> Flow:
         """An untrained flow of the block, given the states of all columns."""
-        hidden = (64, 64) if self.small else (128, 128)
+        width = context_size(self.shapes)
+        wide = width > _WIDE_CONTEXT
+        wanted: dict[str, Any] = {"hidden": (64, 64) if self.small or wide else (128, 128), "bins": 16 if wide else 8}
+        recipe = flows.describe(name).vectors
+        options: dict[str, Any] = (
+            {} if recipe is None else {k: v for k, v in wanted.items() if k in recipe.options.model_fields}
+        )
         # Weights are drawn from the global generator, which other fits may use meanwhile.
         with own_random_state(torch.device("cpu"), self.seed, compiled=True):
-            return flows.build(name, (len(self.block),), context_dim=context_size(self.shapes), hidden=hidden)
+            return flows.build(name, (len(self.block),), context_dim=width, **options)
 
     def _train_flow(self, name: str, flow: Flow, seconds: float) -> Flow | None:
         lower_threads(1)
