@@ -32,19 +32,19 @@ from pushforward.data import load, split, toys
 from pushforward.transforms import Continuous
 
 KEY = ("toy", "seconds", "seed", "options")
-SHARES = (1 / 20, 1 / 10, 1 / 5)
+FRACTIONS = (1 / 20, 1 / 10, 1 / 5)
 # In two dimensions a backward pass through the solver's steps is faster than an adjoint equation.
 CHANGED = {"ffjord": {"adjoint": False}, "flow_matching": {}}
 
 
-def fitted(name: str, cell: Mapping[str, Any], share: float = 1.0) -> tuple[pushforward.Flow, int]:
-    """The flow of that name after its share of the cell's time on the toy, and its steps."""
+def fitted(name: str, cell: Mapping[str, Any], fraction: float = 1.0) -> tuple[pushforward.Flow, int]:
+    """The flow of that name after its fraction of the cell's time on the toy, and its steps."""
     data = load(cell["toy"])
     rows, x = split(data, cell["seed"]), torch.tensor(data.x, dtype=torch.float32)
     torch.manual_seed(cell["seed"])
     flow = flows.build(name, data.event_shape, **cell["flow_options"][name])
     told = {"training": cell["training"][name], "seed": cell["seed"]}
-    result = train(flow, (x[rows.train], x[rows.validation]), told, cell["seconds"] * share / 60)
+    result = train(flow, (x[rows.train], x[rows.validation]), told, cell["seconds"] * fraction / 60)
     return flow, result.steps
 
 
@@ -111,17 +111,17 @@ def toy_cell(cell: Mapping[str, Any], probes: int) -> dict[str, Any]:
     flow, steps = fitted("ffjord", cell)
     reached = float(flow.likelihood(x).value.double().mean())
     found: dict[str, Any] = {"ffjord": true - reached, "ffjord_steps": steps, "matching": []}
-    for share in SHARES:
-        other, steps = fitted("flow_matching", cell, share)
+    for fraction in FRACTIONS:
+        other, steps = fitted("flow_matching", cell, fraction)
         gap = true - float(other.likelihood(x).value.double().mean())
-        found["matching"].append({"share": share, "gap": gap, "steps": steps, "evaluations": evaluations(other)})
+        found["matching"].append({"share": fraction, "gap": gap, "steps": steps, "evaluations": evaluations(other)})
     return {**found, **accuracy(flow, x, probes)}
 
 
 def markdown(lines: list[dict[str, Any]], probes: int) -> str:
     """Two tables: what was reached when, and how exact the likelihoods are."""
-    share = "".join(f" flow_matching, {line['share']:g} of it |" for line in lines[0]["matching"])
-    reached = [f"| toy | ffjord |{share} reached at |", "|---|" + "---|" * (len(lines[0]["matching"]) + 2)]
+    columns = "".join(f" flow_matching, {line['share']:g} of it |" for line in lines[0]["matching"])
+    reached = [f"| toy | ffjord |{columns} reached at |", "|---|" + "---|" * (len(lines[0]["matching"]) + 2)]
     for line in lines:
         cells = "".join(f" {one['gap']:.3f} ({one['steps']:,} steps) |" for one in line["matching"])
         at = [one["share"] for one in line["matching"] if one["gap"] <= line["ffjord"]]

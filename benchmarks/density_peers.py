@@ -42,7 +42,7 @@ Conditional = Callable[[Array, Array], Array]
 JOINT_MIXTURE = "joint-mixture"
 # Draws of the noise in place of absent values, for the score of a row.
 _DRAWS = 8
-# The share of the wide density and its width in deviations of a column.
+# The fraction of the wide density and its width in deviations of a column.
 _WIDE, _WIDTH = 1e-3, 3.0
 # Widths of kernels as multiples of Scott's, and probabilities of another state, of which validation chooses.
 _WIDTHS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -61,9 +61,9 @@ class Rows:
     def __len__(self) -> int:
         return len(self.values)
 
-    def filled(self, chance: np.random.Generator) -> tuple[Array, Array]:
+    def filled(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """The values with noise where there are none, and the log-density of that noise, ``(N,)``."""
-        noise = np.where(self.there, 0.0, chance.standard_normal(self.values.shape))
+        noise = np.where(self.there, 0.0, rng.standard_normal(self.values.shape))
         taken = np.where(self.there, 0.0, -0.5 * noise**2 - 0.5 * math.log(2 * math.pi))
         return np.where(self.there, self.values, noise), taken.sum(1)
 
@@ -85,7 +85,7 @@ class PeerDensity:
         """Fit the peer of that name; one row in ten is for its validation."""
         parts = [torch.tensor(p) for p in train_test_split(np.arange(len(rows)), test_size=0.1, random_state=seed)]
         self.notes: dict[str, Any] = {}
-        self.shapes, self.chance = shapes, np.random.default_rng(seed)
+        self.shapes, self.rng = shapes, np.random.default_rng(seed)
         self.discrete = [c for c, shape in enumerate(shapes) if shape.states > 1]
         tables = [ColumnShape(shapes[c].states, value=False) for c in self.discrete]
         train, validation = (rows.take(part).columns(self.discrete) for part in parts)
@@ -93,7 +93,7 @@ class PeerDensity:
         plain = [arrays(rows.take(part), shapes) for part in parts]
         there = np.where(plain[0].there, plain[0].values, np.nan)
         self.centre, self.scale = np.nanmean(there, 0), np.maximum(np.nanstd(there, 0), 1e-12)
-        filled = [self._standard(part).filled(self.chance)[0] for part in plain]
+        filled = [self._standard(part).filled(self.rng)[0] for part in plain]
         self.values = PEERS[name](filled[0], plain[0].states, filled[1], plain[1].states, seconds=seconds, seed=seed)
 
     def log_prob(self, rows: EncodedRows) -> RowScores:
@@ -101,7 +101,7 @@ class PeerDensity:
         plain = arrays(rows, self.shapes)
         scores = []
         for _ in range(1 if plain.there.all() else _DRAWS):
-            values, taken = self._standard(plain).filled(self.chance)
+            values, taken = self._standard(plain).filled(self.rng)
             wide = student.logpdf(values / _WIDTH, 3).sum(1) - values.shape[1] * math.log(_WIDTH)
             scores.append(_mixed(self.values(values, plain.states), wide) - taken)
         values = logsumexp(scores, axis=0) - math.log(len(scores))

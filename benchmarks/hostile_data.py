@@ -67,9 +67,9 @@ def _wild(value: float) -> Any:
     return column
 
 
-def _spiky(share: float, *atoms: float) -> Any:
+def _spiky(fraction: float, *atoms: float) -> Any:
     u = _rng(5).random(N)
-    return np.where(u < share, np.asarray(atoms)[_rng(6).integers(0, len(atoms), N)], np.abs(_x()) + 0.1)
+    return np.where(u < fraction, np.asarray(atoms)[_rng(6).integers(0, len(atoms), N)], np.abs(_x()) + 0.1)
 
 
 IN_MEMORY: dict[str, Case] = {

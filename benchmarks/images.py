@@ -118,7 +118,7 @@ def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
     for group in dict.fromkeys(key[:3] for key in newest):
         data, device, minutes = group
         found = [line for key, line in newest.items() if key[:3] == group]
-        marks = [minutes * share for share in _LINES]
+        marks = [minutes * fraction for fraction in _LINES]
         head = ["flow", "dequantisation", "kind, k = 1", "parameters", *(f"{mark:g} min" for mark in marks), "test"]
         rows = [head, ["---"] * len(head)]
         for line in sorted(found, key=lambda line: line["bits"]):

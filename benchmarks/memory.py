@@ -41,12 +41,12 @@ _SCORING: dict[str, tuple[Callable[[Path, Path, Path], tuple[object, ...]], tupl
 
 def write_rows(path: Path, rows: int, seed: int = 0) -> None:
     """A file of ``rows`` rows of two columns, written in blocks."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     schema = pyarrow.schema([("a", pyarrow.float64()), ("b", pyarrow.float64())])
     make: Callable[..., Any] = pyarrow.csv.CSVWriter if path.suffix == ".csv" else pyarrow.parquet.ParquetWriter
     with make(path, schema) as writer:
         for start in range(0, rows, _BLOCK):
-            block = chance.normal(size=(2, min(_BLOCK, rows - start)))
+            block = rng.normal(size=(2, min(_BLOCK, rows - start)))
             writer.write_table(pyarrow.table({"a": block[0], "b": block[1]}))
 
 

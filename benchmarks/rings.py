@@ -2,11 +2,11 @@
 
     python benchmarks/rings.py --out runs/rings
 
-Circles of radii 1 and 3 with normal noise of 0.1 across, either with equal chance; true density in closed form;
+Circles of radii 1 and 3 with normal noise of 0.1 across, either with equal probability; true density in closed form;
 and between radii 1.5 and 2.5, five standard deviations from either, three in ten million of the mass. A continuous
 bijection of one bump cannot put nothing there (Cornish, Caterini, Deligiannidis & Doucet, "Relaxing bijectivity
 constraints with continuously indexed normalising flows", 2020, theorem 2.1). The mass in the gap is counted two ways:
-as the share of 200,000 samples, and as the integral of the likelihood over it, of a bound with ``--samples`` draws,
+as the fraction of 200,000 samples, and as the integral of the likelihood over it, of a bound with ``--samples`` draws,
 which therefore falls short. Flows are those of ``pushforward fit``, for equal time of the processor; affine steps
 throughout, so that what is compared is what the extra dimensions and the index give. With ``--steps`` it is so many
 steps of training in the place of equal time, and ``--flow-options`` makes other flows, as in
@@ -80,14 +80,14 @@ def fit_cell(cell: dict[str, Any]) -> tuple[pushforward.Flow, dict[str, Any]]:
     flow = flows.build(cell["flow"], (2,), **cell["flow_options"])
     result = train(flow, (train_rows, validation), cell, None if cell["seconds"] is None else cell["seconds"] / 60)
     sampled = torch.cat([flow.sample(10_000).detach().norm(dim=1) for _ in range(_SAMPLED // 10_000)])
-    share = float(((sampled > GAP[0]) & (sampled < GAP[1])).double().mean())
+    fraction = float(((sampled > GAP[0]) & (sampled < GAP[1])).double().mean())
     points, area = gap_points()
     within = flow.likelihood(points, samples=cell["samples"] or 1)
     learned = flow.likelihood(test, samples=cell["samples"] or 1)
     missed = log_density(test.double().numpy()) - learned.value.double().numpy()
     return flow, {
-        "mass_sampled": share,
-        "mass_sampled_error": math.sqrt(share * (1 - share) / len(sampled)),
+        "mass_sampled": fraction,
+        "mass_sampled_error": math.sqrt(fraction * (1 - fraction) / len(sampled)),
         "mass_integrated": float((within.value.exp() * area).sum()),
         "gap_nats": float(missed.mean()),
         "gap_nats_error": float(missed.std(ddof=1) / math.sqrt(len(missed))),

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = np.ndarray
-# A column with fewer different values than this is a list of values; in others, a value above this share is an atom.
+# A column with fewer different values than this is a list of values; in others, a value above this fraction is an atom.
 _FEW, _ATOM = 20, 0.03
-# An atom or a gap is kept where its share differs by no more than this many standard errors and this part of itself.
+# An atom or a gap is kept where its fraction differs by no more than this many standard errors and this part of itself.
 _ERRORS, _PART = 4.0, 0.1
 # Rows of each kind for the classifier, and those whose nearest rows are looked for.
 _MOST, _NEAREST = 5_000, 1_000
@@ -60,15 +60,15 @@ def changed_types(synthetic: pd.DataFrame, real: pd.DataFrame) -> list[str]:
 
 
 def lost_masses(synthetic: pd.DataFrame, real: pd.DataFrame) -> tuple[list[str], int]:
-    """The atoms and gaps whose share is not kept, and the number of all atoms and gaps."""
+    """The atoms and gaps whose fraction is not kept, and the number of all atoms and gaps."""
     lost, counted = [], 0
-    for name, value, share in _masses(real):
+    for name, value, fraction in _masses(real):
         column = synthetic[name]
         found = float((column.isna() if value is None else column == value).mean())
-        error = math.sqrt(share * (1 - share) * (1 / len(real) + 1 / len(synthetic)))
+        error = math.sqrt(fraction * (1 - fraction) * (1 / len(real) + 1 / len(synthetic)))
         counted += 1
-        if abs(found - share) > _ERRORS * error + _PART * share:
-            lost.append(f"{name} {'gap' if value is None else f'{value:g}'}: {share:.3f}, {found:.3f}")
+        if abs(found - fraction) > _ERRORS * error + _PART * fraction:
+            lost.append(f"{name} {'gap' if value is None else f'{value:g}'}: {fraction:.3f}, {found:.3f}")
     return lost, counted
 
 
@@ -78,8 +78,10 @@ def _masses(real: pd.DataFrame) -> Iterator[tuple[str, Any, float]]:
         if column.isna().any():
             yield name, None, float(column.isna().mean())
         if not _is_list(column.dropna()):
-            shares = column.value_counts(normalize=True, dropna=False)
-            yield from ((name, value, share) for value, share in shares[shares > _ATOM].items() if value == value)
+            fractions = column.value_counts(normalize=True, dropna=False)
+            yield from (
+                (name, value, fraction) for value, fraction in fractions[fractions > _ATOM].items() if value == value
+            )
 
 
 def _is_list(column: pd.Series) -> bool:

@@ -25,7 +25,7 @@ from pushforward.errors import DataError
 
 Array = np.ndarray
 
-# A column in which one value has more than this share of the rows is discrete, or as good as that.
+# A column in which one value has more than this fraction of the rows is discrete, or as good as that.
 ATOM = 0.01
 # The rows' division and all noise come from this seed: a table is the same for every model and every run.
 SEED = 0
@@ -99,8 +99,8 @@ def prepare(name: str, folder: Path, floor: float = FLOOR) -> Table:
     x, notes = cleaned(name, raw, recipe)
     parts = split(table_set(name, x, [f"x{i}" for i in range(x.shape[1])]), SEED)
     mean, scale = x[parts.train].mean(0), x[parts.train].std(0)
-    chance = np.random.default_rng([SEED, 1])
-    smooth = (x - mean) / scale + floor * chance.standard_normal(x.shape)
+    rng = np.random.default_rng([SEED, 1])
+    smooth = (x - mean) / scale + floor * rng.standard_normal(x.shape)
     return Table(name, smooth[parts.train], smooth[parts.validation], smooth[parts.test], floor, tuple(notes))
 
 
@@ -112,16 +112,16 @@ def cleaned(name: str, x: Array, recipe: Recipe) -> tuple[Array, list[str]]:
     if not recipe.rows_of_zeros:
         x = _keep(x, (x != 0).any(1), "rows of zeros removed", notes)
     if not recipe.atoms:
-        shares = np.array([largest_atom(column) for column in x.T])
-        discrete = np.flatnonzero(shares > ATOM)
+        fractions = np.array([largest_atom(column) for column in x.T])
+        discrete = np.flatnonzero(fractions > ATOM)
         if len(discrete) == x.shape[1]:
             raise DataError(
                 f"{name}: no column is left, for each has a value that more than {ATOM:.0%} of the rows share "
-                f"(the least frequent: {shares.min():.1%})"
+                f"(the least frequent: {fractions.min():.1%})"
             )
         if len(discrete):
             notes.append(f"columns {', '.join(map(str, discrete))} left out: an atom above {ATOM:.0%}")
-        x = x[:, shares <= ATOM]
+        x = x[:, fractions <= ATOM]
     if recipe.spread_steps:
         steps = np.array([resolution(column) for column in x.T])
         x = x + steps * (np.random.default_rng([SEED, 0]).random(x.shape) - 0.5)
@@ -138,7 +138,7 @@ def first_of_each(x: Array) -> Array:
 
 
 def largest_atom(column: Array) -> float:
-    """The share of the rows that the most frequent value has."""
+    """The fraction of the rows that the most frequent value has."""
     return float(np.unique(column, return_counts=True)[1].max() / len(column))
 
 

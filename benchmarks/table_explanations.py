@@ -113,9 +113,9 @@ def swapped(rows: pd.DataFrame, columns: Sequence[str], seed: int) -> tuple[pd.D
 
     The rows keep their index.
     """
-    chance = np.random.default_rng(seed)
-    chosen = chance.choice(np.asarray(columns, dtype=object), len(rows))
-    donors = chance.permutation(len(rows))
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(np.asarray(columns, dtype=object), len(rows))
+    donors = rng.permutation(len(rows))
     result = rows.copy()
     for name in columns:
         places = np.flatnonzero(chosen == name)

@@ -8,7 +8,7 @@
 One JSON line for each finished cell (table, model, split, seed, seconds); cells that have theirs are skipped. The
 splits are the ten published ones of the sets. Figures over the rows held out: the negative log-likelihood in nats, in
 the units of the target; the CRPS, twice the mean pinball loss of thirty quantiles at equal steps, divided by the
-standard deviation of the target; the share of rows inside the interval of 90 % between two of these quantiles; and
+standard deviation of the target; the fraction of rows inside the interval of 90 % between two of these quantiles; and
 seconds.
 """
 

@@ -6,11 +6,11 @@
     python benchmarks/table_synthesis.py --markdown --out runs/table_synthesis.jsonl          # the finished cells
 
 One JSON line for each finished cell (table, model, seed, seconds); cells that have theirs are skipped. Each model is
-fitted to the rows for fitting of a mixed table and draws as many rows as are held out. Figures: the share of rows that
-keep every bound, whole number and label, and have no gap where there are none; the share of the atoms and gaps whose
-frequency is kept; the number of columns with another type; the AUC with which a classifier tells the synthetic rows
-from those held out; and how near they are to rows of the fit, so that copies show. The model "train" is the reference:
-rows for fitting, drawn at random.
+fitted to the rows for fitting of a mixed table and draws as many rows as are held out. Figures: the fraction of rows
+that keep every bound, whole number and label, and have no gap where there are none; the fraction of the atoms and gaps
+whose frequency is kept; the number of columns with another type; the AUC with which a classifier tells the synthetic
+rows from those held out; and how near they are to rows of the fit, so that copies show. The model "train" is the
+reference: rows for fitting, drawn at random.
 """
 
 from __future__ import annotations

@@ -73,9 +73,9 @@ def test_a_flow_for_other_data_is_left_out_with_the_reason() -> None:
 
 
 def test_the_mixture_finds_the_number_of_components_and_its_score() -> None:
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     centres = np.array([[-8.0, 0.0], [8.0, 0.0], [0.0, 8.0], [0.0, -8.0], [0.0, 0.0]])
-    x = centres[chance.integers(0, 5, 3000)] + chance.standard_normal((3000, 2))
+    x = centres[rng.integers(0, 5, 3000)] + rng.standard_normal((3000, 2))
     found = mixture.fit_mixture(x[:2000], x[2000:2500], 20.0, 0)
     assert found.model.n_components == 5
     truth = -np.log(5) - np.log(2 * np.pi) - 1

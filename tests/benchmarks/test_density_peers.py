@@ -17,10 +17,10 @@ SHAPES = (ColumnShape(), ColumnShape(3, value=False), ColumnShape(2))
 
 def _rows(count: int) -> EncodedRows:
     """A value that depends on a label of three, and a standard normal value that one row in three lacks."""
-    chance = torch.Generator().manual_seed(0)
-    label = torch.randint(0, 3, (count,), generator=chance)
-    gap = (torch.rand(count, generator=chance) < 1 / 3).long()
-    first, last = torch.randn(2, count, generator=chance).double()
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(0, 3, (count,), generator=generator)
+    gap = (torch.rand(count, generator=generator) < 1 / 3).long()
+    first, last = torch.randn(2, count, generator=generator).double()
     zeros = torch.zeros(count)
     return EncodedRows.of(
         torch.stack([zeros.long(), label, gap], 1), torch.stack([first + 2 * label, zeros, last * (gap == 0)], 1)

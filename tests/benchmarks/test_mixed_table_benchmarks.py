@@ -17,10 +17,10 @@ N = 400
 
 
 def _table(seed: int):  # type: ignore[no-untyped-def]
-    chance = np.random.default_rng(seed)
-    income = np.where(chance.random(N) < 0.25, 0.0, chance.exponential(10, N))
-    town = chance.choice(["north", "south"], N)
-    rooms = chance.integers(1, 200, N)
+    rng = np.random.default_rng(seed)
+    income = np.where(rng.random(N) < 0.25, 0.0, rng.exponential(10, N))
+    town = rng.choice(["north", "south"], N)
+    rooms = rng.integers(1, 200, N)
     return pd.DataFrame({"income": income, "town": town, "rooms": rooms})
 
 

@@ -261,8 +261,8 @@ def test_without_a_report_the_numbers_are_those_of_one(run: Run, folder: Path, t
 
 
 def test_columns_without_density_are_named_before_training(run: Run, tmp_path: Path) -> None:
-    chance = np.random.default_rng(0)
-    columns = {"mass": chance.normal(size=100), "kind": chance.integers(0, 2, 100).astype(float)}
+    rng = np.random.default_rng(0)
+    columns = {"mass": rng.normal(size=100), "kind": rng.integers(0, 2, 100).astype(float)}
     file = write_csv(tmp_path / "kinds.csv", columns)
     code, _, err = run("fit", file, "--out", tmp_path / "model", *SMALL)
     assert code == 0
@@ -284,8 +284,8 @@ def test_bounds_of_columns_are_kept_by_samples(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run.toml").write_text('[option]\nbounds = ["share:0:1", "mass:0:"]\n')
-    chance = np.random.default_rng(0)
-    columns = {"mass": chance.exponential(size=200), "age": chance.normal(size=200), "share": chance.beta(0.5, 1, 200)}
+    rng = np.random.default_rng(0)
+    columns = {"mass": rng.exponential(size=200), "age": rng.normal(size=200), "share": rng.beta(0.5, 1, 200)}
     file = write_csv(tmp_path / "x.csv", columns)
     code, _, err = run("fit", file, "--out", tmp_path / "m", "--flow", "maf", *words, *SMALL)
     assert code == 0, err
@@ -297,8 +297,8 @@ def test_bounds_of_columns_are_kept_by_samples(
 
 @pytest.mark.parametrize(("word", "said"), [("share", "COLUMN:LOW:HIGH"), ("shore:0:1", "did you mean share")])
 def test_bounds_of_no_column_are_exit_code_2(run: Run, tmp_path: Path, word: str, said: str) -> None:
-    chance = np.random.default_rng(0)
-    file = write_csv(tmp_path / "x.csv", {"share": chance.uniform(size=50), "mass": chance.normal(size=50)})
+    rng = np.random.default_rng(0)
+    file = write_csv(tmp_path / "x.csv", {"share": rng.uniform(size=50), "mass": rng.normal(size=50)})
     code, _, err = run("fit", file, "--out", tmp_path / "m", "--option", f"bounds={word}", *SMALL)
     assert code == 2
     assert said in err

@@ -26,8 +26,8 @@ def plain(features: int = 3) -> Flow:
 
 
 def images(rows: int = 4) -> torch.Tensor:
-    chance = torch.Generator().manual_seed(0)
-    return torch.randint(0, 17, (rows, 1, 8, 8), generator=chance, dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 17, (rows, 1, 8, 8), generator=generator, dtype=torch.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def test_a_sweep_of_contexts_has_a_column_for_each() -> None:
 
 
 def test_the_direction_is_the_difference_of_the_mean_latents() -> None:
-    chance = np.random.default_rng(0)
-    having, lacking = (Rows(torch.as_tensor(chance.normal(size=(n, 3)).astype(np.float32))) for n in (700, 30))
+    rng = np.random.default_rng(0)
+    having, lacking = (Rows(torch.as_tensor(rng.normal(size=(n, 3)).astype(np.float32))) for n in (700, 30))
     direction = attribute_direction(plain(), having, lacking)
     expected = having.x.mean(0) - lacking.x.mean(0)
     torch.testing.assert_close(direction, expected, atol=1e-6, rtol=1e-5)

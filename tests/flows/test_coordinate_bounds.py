@@ -18,8 +18,8 @@ _BOUNDS = {0: (0.1, 1.1), 1: (None, -3.0)}
 
 def bounded_rows(n: int, seed: int = 0) -> torch.Tensor:
     """Many rows near the bounds of two coordinates, and a real coordinate."""
-    chance = torch.Generator().manual_seed(seed)
-    uniform, normal = torch.rand(n, generator=chance), torch.randn(n, 2, generator=chance)
+    generator = torch.Generator().manual_seed(seed)
+    uniform, normal = torch.rand(n, generator=generator), torch.randn(n, 2, generator=generator)
     return torch.stack([0.1 + (0.02 + 0.97 * uniform) ** 3, -3 - normal[:, 0].exp(), normal[:, 1].clamp(-3, 3)], 1)
 
 

@@ -54,7 +54,7 @@ def test_block_autoregressive_net_is_section_3_of_its_paper() -> None:
                 matrix[block] = np.exp(raw[block] / (1 + np.abs(raw[block]) / 10)) if i == j else raw[block]
         length = np.exp(w[f"layers.{layer}.log_length"]) / np.linalg.norm(matrix, axis=1)
         matrices.append(matrix * length[:, None])
-    share = 1 / (1 + np.exp(-7 * np.tanh(w["raw_gate"] / 7)))
+    gate = 1 / (1 + np.exp(-7 * np.tanh(w["raw_gate"] / 7)))
     latents, log_dets = [], []
     for row in x:
         h, jacobian = row, np.eye(features)
@@ -64,6 +64,6 @@ def test_block_autoregressive_net_is_section_3_of_its_paper() -> None:
             if layer < len(matrices) - 1:
                 h = np.tanh(h)
                 jacobian = (1 - h**2)[:, None] * jacobian
-        latents.append(share * h + (1 - share) * row)
-        log_dets.append(np.linalg.slogdet(share * jacobian + (1 - share) * np.eye(features))[1])
+        latents.append(gate * h + (1 - gate) * row)
+        log_dets.append(np.linalg.slogdet(gate * jacobian + (1 - gate) * np.eye(features))[1])
     _assert_both_ways(made, x, np.array(latents), np.array(log_dets))

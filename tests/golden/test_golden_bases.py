@@ -40,13 +40,13 @@ def test_learned_normal_is_a_normal_density() -> None:
 @golden("base: Gaussian mixture")
 def test_gaussian_mixture_is_the_weighted_sum_of_normal_densities() -> None:
     made, w, z = _made("base: Gaussian mixture")
-    shares = np.exp(w["logits"]) / np.exp(w["logits"]).sum()
+    weights = np.exp(w["logits"]) / np.exp(w["logits"]).sum()
     density = np.zeros(len(z))
-    for k, share in enumerate(shares):
+    for k, weight in enumerate(weights):
         factor = np.diag(1 / _scale(w["raw_scale"][k]))
         factor[1, 0] = w["below.entries"][k, 0]
         covariance = np.linalg.inv(factor.T @ factor)
-        density += share * multivariate_normal(w["means"][k], (covariance + covariance.T) / 2).pdf(z)
+        density += weight * multivariate_normal(w["means"][k], (covariance + covariance.T) / 2).pdf(z)
     _assert_log_density(made.flow.base, z, np.log(density))
 
 

@@ -47,8 +47,8 @@ def _attention(h: Array, w: dict[str, Array], name: str, heads: int) -> Array:
     seen = []
     for query, key, value in zip(*parts, strict=True):
         logits = query.T @ key / math.sqrt(len(query))
-        shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        seen.append(value @ shares.T)
+        weights = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        seen.append(value @ weights.T)
     gated = w[f"{name}.gated.weight"] @ np.concatenate(seen) + w[f"{name}.gated.bias"][:, None]
     return h + _gate(gated)
 
@@ -77,10 +77,10 @@ def test_coupling_is_section_3_2_of_the_paper_with_the_net_of_section_3_3() -> N
         params = _net(np.concatenate([image * mask, mask]), given, w) + start[:, None, None]
         for place in ((0, 1), (0, 3)):
             logits, means, raw_scales, (raw_a, b) = np.split(params[:, place[0], place[1]], [k, 2 * k, 3 * k])
-            shares = np.exp(logits) / np.exp(logits).sum()
+            weights = np.exp(logits) / np.exp(logits).sum()
             scales, a = raw_scales / (1 + abs(raw_scales) / 5), raw_a / (1 + abs(raw_a) / 5)
             u = (image[0][place] - means) * np.exp(-scales)
-            mass, density = (shares * expit(u)).sum(), (shares * expit(u) * expit(-u) * np.exp(-scales)).sum()
+            mass, density = (weights * expit(u)).sum(), (weights * expit(u) * expit(-u) * np.exp(-scales)).sum()
             wanted[row, 0][place] = logit(mass) * np.exp(a) + b
             terms[row] += math.log(density) - math.log(mass) - math.log1p(-mass) + a
     z, log_term = made.transform.to_latent(x, context)

@@ -174,18 +174,18 @@ def test_a_sliced_step_moves_along_its_directions_only() -> None:
 
 def test_normal_scores_are_those_of_a_known_distribution() -> None:
     # Two normals of the same weight: what the curve should be is ndtri of their distribution function.
-    def share(x: Array) -> Array:
+    def cdf(x: Array) -> Array:
         return 0.5 * norm.cdf(x, -2, 0.5) + 0.5 * norm.cdf(x, 2, 1)
 
     fine = np.linspace(-8, 8, 100_001)
-    quantiles = np.interp((np.arange(4000) + 0.5) / 4000, share(fine), fine)
+    quantiles = np.interp((np.arange(4000) + 0.5) / 4000, cdf(fine), fine)
     knots = normal_scores(torch.from_numpy(quantiles)[:, None], 20)
     x, y = knots.x[0].numpy(), knots.y[0].numpy()
     assert knots.bends.all()
-    np.testing.assert_allclose(y, norm.ppf(share(x)), atol=0.05)
+    np.testing.assert_allclose(y, norm.ppf(cdf(x)), atol=0.05)
     density = 0.5 * norm.pdf(x, -2, 0.5) + 0.5 * norm.pdf(x, 2, 1)
     inner = slice(1, -1)
-    wanted = (density / norm.pdf(norm.ppf(share(x))))[inner]
+    wanted = (density / norm.pdf(norm.ppf(cdf(x))))[inner]
     np.testing.assert_allclose(knots.slopes[0].numpy()[inner], wanted, atol=0.1)
 
 

@@ -115,8 +115,8 @@ def _cubic(x: mpmath.mpf, raw: Numbers) -> Point:
         # Between the least and 3 less the least, in units of the chord; 1 for a raw 0.
         for end, r in ((0, raw[8]), (4, raw[9])):
             start = (1 - _LEAST) / (3 - 2 * _LEAST)
-            share = 1 / (1 + (1 - start) / start * mpmath.exp(-r))
-            d[end] = s[min(end, 3)] * (_LEAST + (3 - 2 * _LEAST) * share)
+            fraction = 1 / (1 + (1 - start) / start * mpmath.exp(-r))
+            d[end] = s[min(end, 3)] * (_LEAST + (3 - 2 * _LEAST) * fraction)
         xs, ys = _knots(w), _knots(h)
         k = _bin(t, xs)
         u = t - xs[k]

@@ -131,8 +131,8 @@ def _posterior(made: Subject, shown: Array, noise: Array) -> tuple[Array, Array]
     out = mlp(w, "transform.net.net.", shown, silu).reshape(len(shown), 2, -1)
     raw = w["transform.weight"][:, None] + out.swapaxes(0, 1)
     shift, log_scale = raw[0], soft_clamp(raw[1], 5)
-    share = np.array([[0.5 * (1 + math.erf(e / math.sqrt(2))) for e in row] for row in noise])
-    y = np.log(share / (1 - share))
+    fraction = np.array([[0.5 * (1 + math.erf(e / math.sqrt(2))) for e in row] for row in noise])
+    y = np.log(fraction / (1 - fraction))
     # The map leads from values to noise: y = u exp(s) + t.
     return (y - shift) * np.exp(-log_scale), (_log_sigmoid(y) + _log_sigmoid(-y) + log_scale).sum(1)
 

@@ -116,8 +116,8 @@ def test_dequantised_integers_have_the_density_of_the_recipe() -> None:
     wanted = []
     for row, part in zip(x, u, strict=True):
         total = mpmath.mpf(0)
-        for value, share in zip(row, part, strict=True):
-            y = (mpmath.mpf(float(value)) + mpmath.mpf(float(share))) / levels
+        for value, fraction in zip(row, part, strict=True):
+            y = (mpmath.mpf(float(value)) + mpmath.mpf(float(fraction))) / levels
             s = mpmath.mpf("0.05") + (1 - 2 * mpmath.mpf("0.05")) * y
             z = mpmath.log(s / (1 - s))
             total += -(z**2) / 2 - mpmath.log(2 * mpmath.pi) / 2

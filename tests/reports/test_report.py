@@ -236,8 +236,8 @@ def test_clamped_values_are_counted_by_end():
     data = images()
     found = clamping(build(data), rows_of(build(data), data, np.arange(60)), 0, 400)
     # At the start latents are logistic: after the logit's inverse uniform, of which 5 % lie beyond each end.
-    for share in (found.low, found.high):
-        assert abs(share - 0.05) < 4 * math.sqrt(0.05 * 0.95 / (400 * 16))
+    for fraction in (found.low, found.high):
+        assert abs(fraction - 0.05) < 4 * math.sqrt(0.05 * 0.95 / (400 * 16))
     assert found.rows > 0.5
     assert clamping(build(table()), rows_of(build(table()), table(), np.arange(9)), 0) is None
 

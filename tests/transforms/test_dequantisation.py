@@ -147,13 +147,13 @@ def test_normal_and_logistic_noise_of_one_rank_are_found_from_each_other(dtype: 
 
 
 def test_clamping_is_counted_for_both_kinds_alike() -> None:
-    shares = []
+    fractions = []
     for kind in ("uniform", "variational"):
         torch.manual_seed(0)
         flow = flows.build("nice", (2,), levels=4, dequantisation=kind, hidden=(4,), base="logistic")
-        shares.append(clamped_fractions(flow, 200))
-    assert shares[0] == shares[1]
-    assert min(shares[0]) > 0
+        fractions.append(clamped_fractions(flow, 200))
+    assert fractions[0] == fractions[1]
+    assert min(fractions[0]) > 0
 
 
 def test_a_flow_says_which_bound_it_gives() -> None:

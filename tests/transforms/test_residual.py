@@ -155,8 +155,8 @@ def test_rows_go_on_with_the_probability_that_they_are_weighted_by(survival: flo
     count = geometric(torch.rand(n, 2, generator=torch.Generator().manual_seed(0)), survival)
     for least in range(12):
         wanted = survival**least
-        share = float((count >= least).double().mean())
-        assert abs(share - wanted) <= 4 * math.sqrt(wanted * (1 - wanted) / n) + 1e-12
+        fraction = float((count >= least).double().mean())
+        assert abs(fraction - wanted) <= 4 * math.sqrt(wanted * (1 - wanted) / n) + 1e-12
 
 
 def test_counts_are_the_same_in_every_dtype_and_have_no_end_at_24() -> None:

@@ -71,13 +71,13 @@ def test_samples_of_an_absolute_value_have_the_distribution_of_its_density() -> 
     made = _made("absolute value, learned sign")
     points, cell = _grid(60, 600_000, 1)
     with torch.no_grad():
-        share = (made.flow.log_prob(points).exp() * cell).cumsum(0)
-    assert float(share[-1]) == pytest.approx(1, abs=1e-3)
+        cdf = (made.flow.log_prob(points).exp() * cell).cumsum(0)
+    assert float(cdf[-1]) == pytest.approx(1, abs=1e-3)
     for x in _round_trip(made, 4000):
         index = ((x[:, 0] + 60) / cell).long().clamp(0, len(points) - 1)
-        assert kstest(share[index].numpy(), "uniform").pvalue > 0.01
+        assert kstest(cdf[index].numpy(), "uniform").pvalue > 0.01
     # Both sides of 0 are there, and not as likely as each other.
-    assert abs(float(share[len(points) // 2]) - 0.5) > 0.01
+    assert abs(float(cdf[len(points) // 2]) - 0.5) > 0.01
 
 
 @pytest.mark.parametrize("name", ["slice", "sort", "stochastic permutation"])
@@ -149,8 +149,8 @@ def test_categories_of_independent_numbers_have_their_known_probabilities(binary
     assert found.standard_error.max() < 0.02
     assert (flow.likelihood(x.expand(200, 3).T.reshape(-1)).value.reshape(3, 200).mean(1) < wanted).all()
     drawn = flow.sample(4000, generator=torch.Generator().manual_seed(0))
-    shares = torch.stack([(drawn == i).double().mean() for i in range(3)])
-    assert (shares - wanted.exp()).abs().max() < 4 * 0.5 / math.sqrt(4000)
+    fractions = torch.stack([(drawn == i).double().mean() for i in range(3)])
+    assert (fractions - wanted.exp()).abs().max() < 4 * 0.5 / math.sqrt(4000)
     for value in (-1.0, 3.0, 0.5):
         assert flow.log_prob(torch.tensor([value]).double()) == -math.inf
     assert flow.log_prob(torch.tensor([math.nan]).double()).isnan()
@@ -201,8 +201,8 @@ def test_pooling_is_torchs_and_the_largest_comes_back_anywhere() -> None:
     assert torch.equal(z, F.max_pool2d(x, 2))
     flow = Flow(StandardNormal((1, 1, 1)), MaxPool2d((1, 2, 2))).double()
     drawn = flow.sample(4000, generator=torch.Generator().manual_seed(0))
-    shares = torch.bincount(drawn.flatten(1).argmax(1), minlength=4) / 4000
-    assert (shares - 0.25).abs().max() < 4 * math.sqrt(0.25 * 0.75 / 4000)
+    fractions = torch.bincount(drawn.flatten(1).argmax(1), minlength=4) / 4000
+    assert (fractions - 0.25).abs().max() < 4 * math.sqrt(0.25 * 0.75 / 4000)
 
 
 def test_a_half_normal_and_an_exponential_integrate_to_one() -> None:

@@ -181,8 +181,8 @@ def _labels(column: Any, states: Array, log_weights: torch.Tensor) -> dict[str, 
     labels = column.decode(np.arange(count), np.zeros(count)).to_pylist()
     names = ["gap" if label is None else str(label) for label in labels]
     best = column.decode(probabilities.argmax(1), np.zeros(len(weights)))
-    shares = {f"P({column.name}={name})": probabilities[:, state] for state, name in enumerate(names)}
-    return {f"{column.name}_mode": best, **shares}
+    fractions = {f"P({column.name}={name})": probabilities[:, state] for state, name in enumerate(names)}
+    return {f"{column.name}_mode": best, **fractions}
 
 
 def _probability(event: Event, columns: dict[str, Any], log_weights: torch.Tensor) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def marginal_view(column: ModelledColumn, marginal: Marginal, rows: EncodedRows,
     """The view of a column of which the first table is known by its distribution: a row for each count and quantile."""
     counts = np.asarray(marginal.counts)
     view = _view(column, place, rows, rows)
-    # So many rows show the shares to a hundredth of a per cent.
+    # So many rows show the fractions to a hundredth of a per cent.
     shown = np.rint(counts * min(1.0, 10_000 / max(1, counts.sum()))).astype(int)
     states = np.repeat(np.arange(len(counts)), shown)
     numbers = None

@@ -149,8 +149,8 @@ def _copies(plans: Sequence[ColumnPlan], parts: Sequence[EncodedRows], chosen: A
         noisy = torch.tensor([column.kind.noisy for column in plan.modelled], dtype=torch.bool)
         exact |= (part.present(plan.shapes) & ~noisy).any(1).numpy()[chosen]
     total = weights[~exact].sum()
-    share = min(1.0, _REPEATED / total) if total > 0 else 1.0
-    return np.where(exact, 1, np.maximum(1, np.ceil(weights * share - _ROUNDING))).astype(np.int64)
+    fraction = min(1.0, _REPEATED / total) if total > 0 else 1.0
+    return np.where(exact, 1, np.maximum(1, np.ceil(weights * fraction - _ROUNDING))).astype(np.int64)
 
 
 def _refuse_impossible(plans: Sequence[tuple[ColumnPlan, Table]], parts: Sequence[EncodedRows]) -> None:

@@ -22,8 +22,8 @@ def informational_correlation(first: Array, second: Array) -> float:
     (_, a), (_, b) = (np.unique(codes, return_inverse=True) for codes in (first, second))
     height, width = int(a.max(initial=0)) + 1, int(b.max(initial=0)) + 1
     counts = np.bincount(a * width + b, minlength=height * width).reshape(height, width)
-    shares = counts / max(1, len(a))
-    entropies = [_entropy(part, len(a)) for part in (shares.sum(1), shares.sum(0), shares.ravel())]
+    fractions = counts / max(1, len(a))
+    entropies = [_entropy(part, len(a)) for part in (fractions.sum(1), fractions.sum(0), fractions.ravel())]
     information = max(0.0, entropies[0] + entropies[1] - entropies[2])
     return float(np.sqrt(-np.expm1(-2 * information)))
 

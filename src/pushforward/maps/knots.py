@@ -57,9 +57,9 @@ def bin_of(part: Tensor, before: Tensor, index: Tensor, bins: int, minimum: floa
 
     The last bin ends at exactly 1, see `up_to_the_end`.
     """
-    share = 1 - bins * minimum
-    left = torch.add(minimum * index.to(part.dtype), before, alpha=share)
-    return up_to_the_end(left, minimum + share * part, index == bins - 1)
+    fraction = 1 - bins * minimum
+    left = torch.add(minimum * index.to(part.dtype), before, alpha=fraction)
+    return up_to_the_end(left, minimum + fraction * part, index == bins - 1)
 
 
 def up_to_the_end(left: Tensor, width: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:

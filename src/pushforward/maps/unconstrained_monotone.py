@@ -87,7 +87,7 @@ def clenshaw_curtis(nodes: int) -> tuple[list[float], list[float]]:
     n = nodes - 1
     angle = np.pi * np.arange(nodes) / n
     j = np.arange(1, n // 2 + 1)
-    share = np.where(2 * j == n, 1.0, 2.0) / (4 * j**2 - 1)
-    weights = (1 - np.cos(2 * np.outer(angle, j)) @ share) / n
+    coefficients = np.where(2 * j == n, 1.0, 2.0) / (4 * j**2 - 1)
+    weights = (1 - np.cos(2 * np.outer(angle, j)) @ coefficients) / n
     weights[[0, -1]] /= 2
     return np.square(np.sin(angle / 2)).tolist(), weights.tolist()

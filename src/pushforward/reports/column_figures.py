@@ -47,11 +47,11 @@ def histogram(view: ColumnView, names: _Two = ("data", "samples"), colours: _Two
 
 def bars(view: ColumnView, names: _Two = ("data", "samples"), colours: _Two = (DATA, MODEL)) -> str:
     """The fractions of both tables in each state; of many states, those that are frequent or differ most."""
-    labels, shares = _frequent(view.labels, view.shares)
+    labels, fractions = _frequent(view.labels, view.fractions)
     figure, [[ax]] = panel(_WIDTH, 0.6 + 0.27 * len(labels))
     places = np.arange(len(labels))[::-1]
     for table, offset in ((0, 0.19), (1, -0.19)):
-        ax.barh(places + offset, 100 * shares[table], height=0.36, color=colours[table], alpha=0.75)
+        ax.barh(places + offset, 100 * fractions[table], height=0.36, color=colours[table], alpha=0.75)
     ax.set_yticks(places, [short(label, 20) for label in labels])
     ax.set(xlabel="% of rows", ylim=(-0.6, len(labels) - 0.4))
     ax.locator_params(axis="x", nbins=5)
@@ -148,12 +148,12 @@ def _regular(edges: Array, logarithmic: bool) -> bool:
     return logarithmic or bool(np.allclose(np.diff(edges), edges[1] - edges[0]))
 
 
-def _frequent(labels: tuple[str, ...], shares: Array) -> tuple[list[str], Array]:
+def _frequent(labels: tuple[str, ...], fractions: Array) -> tuple[list[str], Array]:
     """At most so many labels as a chart can hold, in their order, the others together."""
     if len(labels) <= _BARS:
-        return list(labels), shares
-    weight = shares.sum(0) + 4 * np.abs(shares[0] - shares[1])
+        return list(labels), fractions
+    weight = fractions.sum(0) + 4 * np.abs(fractions[0] - fractions[1])
     chosen = np.sort(np.argsort(-weight, kind="stable")[: _BARS - 1])
-    rest = 1 - shares[:, chosen].sum(1, keepdims=True)
+    rest = 1 - fractions[:, chosen].sum(1, keepdims=True)
     others = f"{len(labels) - len(chosen)} others"
-    return [*(labels[i] for i in chosen), others], np.concatenate([shares[:, chosen], rest.clip(0)], 1)
+    return [*(labels[i] for i in chosen), others], np.concatenate([fractions[:, chosen], rest.clip(0)], 1)

@@ -29,7 +29,7 @@ class ColumnView:
     axis: Axis = "number"
 
     @property
-    def shares(self) -> Array:
+    def fractions(self) -> Array:
         """``(2, S)``: the fraction of each table in each state."""
         counts = [np.bincount(s[s >= 0], minlength=len(self.labels)) for s in self.states]
         return np.stack([count / max(1, count.sum()) for count in counts])

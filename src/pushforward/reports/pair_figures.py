@@ -20,7 +20,7 @@ _QUANTILES = (5, 25, 50, 75, 95)
 
 
 def pair_chart(first: ColumnView, second: ColumnView) -> str:
-    """Dots and contours of two columns of numbers, quantiles of numbers by label, or shares of pairs of labels."""
+    """Dots and contours of two columns of numbers, quantiles of numbers by label, or fractions of pairs of labels."""
     what = f"{first.name} and {second.name}: data and samples"
     if first.numbers is not None and second.numbers is not None:
         figure, [[ax]] = panel(3.4, 2.9)
@@ -66,13 +66,13 @@ def _by_label(ax: Axes, label: ColumnView, number: ColumnView, shown: list[int])
 
 
 def _labels(axes: list[Axes], first: ColumnView, second: ColumnView) -> None:
-    """Squares whose areas are the shares of the pairs of labels."""
+    """Squares whose areas are the fractions of the pairs of labels."""
     rows, columns = _frequent(first), _frequent(second)
     tables = [_joint(first.states[t], second.states[t], rows, columns) for t in (0, 1)]
     top = max(float(table.max()) for table in tables) or 1.0
     for ax, table, colour, title in zip(axes, tables, (DATA, MODEL), ("data", "samples"), strict=True):
-        for (row, column), share in np.ndenumerate(table):
-            half, y = 0.46 * np.sqrt(share / top), len(rows) - 1 - row
+        for (row, column), fraction in np.ndenumerate(table):
+            half, y = 0.46 * np.sqrt(fraction / top), len(rows) - 1 - row
             x_ends, y_ends = np.array([-half, half, half, -half]), np.array([-half, -half, half, half])
             ax.fill(column + x_ends, y + y_ends, color=colour, alpha=0.75, linewidth=0)
         names = [short(second.labels[state], 9) for state in columns]
@@ -87,9 +87,9 @@ def _labels(axes: list[Axes], first: ColumnView, second: ColumnView) -> None:
 
 def _frequent(view: ColumnView) -> list[int]:
     """The states that are most frequent, in their order."""
-    shares = view.shares.sum(0)
-    order = np.argsort(-shares, kind="stable")[:_LABELS]
-    return sorted(int(state) for state in order if shares[state] > 0)
+    fractions = view.fractions.sum(0)
+    order = np.argsort(-fractions, kind="stable")[:_LABELS]
+    return sorted(int(state) for state in order if fractions[state] > 0)
 
 
 def _joint(first: Array, second: Array, rows: list[int], columns: list[int]) -> Array:

@@ -16,7 +16,7 @@ _MAX_VALUES, _LEAST_ROWS = 2_000_000, 10_000
 # A column has few values if each stands, on average, in more rows than this.
 _ROWS_PER_VALUE = 20
 # A value is shared by many rows if this fraction has it, and at least so many rows.
-_SHARE, _SHARED_ROWS = 0.01, 10
+_FRACTION, _SHARED_ROWS = 0.01, 10
 # The variance of a column given the others, relative to its own: the squared rounding of float32 is 1e-14.
 _UNEXPLAINED = 1e-10
 # Rows of that decomposition, or four times the number of columns.
@@ -63,7 +63,7 @@ def _repeated_values(column: Array) -> str | None:
         return f"is {values[0]:g} in each of {rows:,} rows" if rows > 1 else None
     if rows >= _ROWS_PER_VALUE * len(values):
         return f"has {len(values):,} different values in {rows:,} rows"
-    if most >= max(_SHARED_ROWS, _SHARE * rows):
+    if most >= max(_SHARED_ROWS, _FRACTION * rows):
         return f"is {values[counts.argmax()]:g} in {100 * most / rows:.3g} % of the rows"
     return None
 

@@ -9,7 +9,7 @@ from pushforward.training.options import OptimiserOptions, TrainingOptions
 from pushforward.training.result import StopReason
 
 # In a run limited by time, validation may take this fraction of it.
-VALIDATION_SHARE = 0.1
+VALIDATION_FRACTION = 0.1
 # A run has about this many validation rounds, unless they would exceed that fraction.
 ROUNDS = 50
 
@@ -96,13 +96,13 @@ class Cadence:
         if budget.seconds is not None or budget.last_step is None:
             return cls(None)
         # Scoring a row costs about a third of a training step on it.
-        affordable = validation_rows / (3 * VALIDATION_SHARE * batch)
+        affordable = validation_rows / (3 * VALIDATION_FRACTION * batch)
         return cls(max(1, math.ceil(max(budget.last_step / ROUNDS, affordable))))
 
     def follow_cost(self, budget: Budget, cost: float) -> None:
         """Adapt to a validation round that took ``cost`` seconds."""
         if self.steps is None and budget.seconds is not None:
-            self.seconds = max(budget.seconds / ROUNDS, cost / VALIDATION_SHARE)
+            self.seconds = max(budget.seconds / ROUNDS, cost / VALIDATION_FRACTION)
 
     def due(self, steps_since: int, seconds_since: float) -> bool:
         """Whether it is time to validate."""

@@ -18,7 +18,7 @@ _MAX_ROWS, _MAX_VALUES = 10_000, 4_000_000
 # Rows are scored in chunks of about this many values.
 _CHUNK_VALUES, _MAX_CHUNK = 2**18, 8192
 # In a run limited by time a round takes at most this fraction of it, but scores at least this many rows.
-_ROUND_SHARE, _MIN_ROWS = 0.02, 256
+_ROUND_FRACTION, _MIN_ROWS = 0.02, 256
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Validator:
         start = self.clock()
         self._values(some)
         per_row = max(self.clock() - start, 1e-9) / len(some)
-        self.rows = self.rows.sample(max(len(some), int(_ROUND_SHARE * seconds / per_row)), self.seed)
+        self.rows = self.rows.sample(max(len(some), int(_ROUND_FRACTION * seconds / per_row)), self.seed)
 
     def score(self) -> Score:
         """Score the rows with the flow's present weights."""

@@ -109,8 +109,8 @@ def test_conditional_draws_have_the_closed_form(known: MixedMixture) -> None:
     ]
     posterior = np.array(densities) / sum(densities)
     for column, table in ((1, LABELS), (2, GAPS)):
-        shares = np.bincount(second.states[:, column].numpy(), minlength=3) / 40_000
-        np.testing.assert_allclose(shares, posterior @ table, atol=0.012)
+        fractions = np.bincount(second.states[:, column].numpy(), minlength=3) / 40_000
+        np.testing.assert_allclose(fractions, posterior @ table, atol=0.012)
     assert (second.values[:, 2][second.states[:, 2] > 0] == 0).all()
     assert (second.values[:, 2][second.states[:, 2] == 0] != 0).all()
 

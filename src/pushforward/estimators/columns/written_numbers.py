@@ -23,8 +23,8 @@ def remark_on_text(values: Any, counts: Array) -> str:
     numbers = flags(compute.match_substring_regex(values, _NUMBER))
     if numbers.all():
         return "the text holds numbers; give the column as numbers, or a kind such as real"
-    share = counts[numbers].sum() / counts.sum()
-    if share >= _MOST:
+    fraction = counts[numbers].sum() / counts.sum()
+    if fraction >= _MOST:
         rows, example = int(counts[~numbers].sum()), _shown(values, ~numbers)
         where = f"{example} in 1 row" if rows == 1 else f"{rows:,} rows such as {example}"
         return f"the text holds numbers, but for {where}; correct this, or make it a gap"

@@ -75,9 +75,9 @@ def tails(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
         if not len(data) or not len(drawn):
             continue
         for side, sign in (("lower", 1), ("upper", -1)):
-            for share in _TAILS:
-                found = excess_among_lowest(sign * data, sign * drawn, share, rng)
-                back = excess_among_lowest(sign * drawn, sign * data, share, rng)
+            for fraction in _TAILS:
+                found = excess_among_lowest(sign * data, sign * drawn, fraction, rng)
+                back = excess_among_lowest(sign * drawn, sign * data, fraction, rng)
                 tests += 2
                 for too_light, excess in ((True, found), (False, back)):
                     if worst is None or excess.p_value < worst[0]:

@@ -41,7 +41,7 @@ def coverage(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
         "the held-out rows"
     )
     p_value = uniform_p_value(distance, len(held), len(drawn))
-    low = [excess_among_lowest(held, drawn, share, rng) for share in _LOW]
+    low = [excess_among_lowest(held, drawn, fraction, rng) for fraction in _LOW]
     least = min(low, key=lambda excess: excess.p_value)
     lacking = (
         f"{100 * least.fraction:.2g} % of the held-out rows have a log-density as low as "

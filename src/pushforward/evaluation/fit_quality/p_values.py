@@ -64,15 +64,15 @@ class Excess:
     threshold: float
 
 
-def excess_among_lowest(values: Array, draws: Array, share: float, rng: np.random.Generator) -> Excess:
-    """`Excess` of ``values: (N,)`` over ``draws: (K,)`` among the lowest ``share`` of both, ties broken at random.
+def excess_among_lowest(values: Array, draws: Array, fraction: float, rng: np.random.Generator) -> Excess:
+    """`Excess` of ``values: (N,)`` over ``draws: (K,)`` among the lowest ``fraction`` of both, ties broken at random.
 
     Of equally distributed ones, the number of values there has a hypergeometric distribution.
     """
     from scipy.stats import hypergeom
 
     both = np.concatenate([values, draws])
-    count = max(1, math.ceil(share * len(both)))
+    count = max(1, math.ceil(fraction * len(both)))
     lowest = np.lexsort((rng.random(len(both)), both))[:count]
     found = int((lowest < len(values)).sum())
     p_value = float(hypergeom.sf(found - 1, len(both), len(values), count))
