@@ -58,6 +58,10 @@ class UnknownCellWarning(UserWarning):
     """Cells that the training rows rule out, such as an unseen label, are taken as unknown."""
 
 
+class NearestCellWarning(UserWarning):
+    """Numbers or dates that no training row could have are taken as the nearest ones that are possible."""
+
+
 class ColumnWarning(UserWarning):
     """A column of a table has content that may be a mistake: infinities, one wild value, or numbers in text."""
 

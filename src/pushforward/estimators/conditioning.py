@@ -20,6 +20,7 @@ from pushforward.estimators.columns.tables import Table, read_table, taken
 from pushforward.estimators.encoded import EncodedRows, joined
 from pushforward.estimators.imputation import merged
 from pushforward.estimators.models.table_model import TableModel, proposals
+from pushforward.estimators.possible_cells import nearest_cells
 from pushforward.estimators.scoring import rows_of
 
 
@@ -37,9 +38,7 @@ def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator, copie
     """
     if given is None:
         return EncodedRows.unknown(plan.shapes, copies)
-    table = given_table(given)
-    for name in table.columns:
-        _check_modelled(plan, name)
+    table = possible_given(plan, given)
     rows = plan.encode(table, generator=generator, partial=True)
     if rows.impossible.any():
         row = int(rows.impossible.nonzero()[0])
@@ -78,6 +77,14 @@ def as_given(given: Any, drawn: Mapping[str, Any], count: int) -> dict[str, Any]
         for name, array in drawn.items()
         if name in table.columns
     }
+
+
+def possible_given(plan: ColumnPlan, given: Any) -> Table:
+    """The given values as a table of modelled columns; numbers and dates off their grid are the nearest on it."""
+    table = given_table(given)
+    for name in table.columns:
+        _check_modelled(plan, name)
+    return nearest_cells(plan, table)
 
 
 def dequantised(plan: ColumnPlan, table: Table) -> bool:

@@ -27,6 +27,7 @@ from pushforward.estimators.conditioning import (
     estimate,
     joint_cdf,
     known_columns,
+    possible_given,
     quantiles_of,
     sampled,
 )
@@ -308,6 +309,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         generator = self._generator(random_state)
+        given = None if given is None else possible_given(self.plan_, given)
         drawn = self._columns(sampled(self.plan_, self.model_, given, n_samples, generator), first_row)
         return self._form.table(drawn | as_given(given, drawn, n_samples), self._names)
 

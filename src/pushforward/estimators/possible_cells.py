@@ -1,37 +1,92 @@
-"""Tables to predict from: cells that the training rows rule out are taken as unknown."""
+"""Tables to predict from: cells that the training rows rule out become the nearest possible ones, or unknown."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow
 import pyarrow.compute as compute
 
-from pushforward.errors import UnknownCellWarning
-from pushforward.estimators.columns.arrow_types import plain
+from pushforward.array_types import Array
+from pushforward.errors import NearestCellWarning, UnknownCellWarning
+from pushforward.estimators.columns.arrow_types import flags, is_number, plain
+from pushforward.estimators.columns.column import ModelledColumn
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 
 
 def possible_cells(plan: ColumnPlan, table: Table) -> Table:
-    """The table with gaps in place of cells of density zero, such as unseen labels; a warning names the first."""
-    bad = plan.encode(table, places=plan.middles, partial=True).impossible.numpy()
-    if not bad.any():
-        return table
-    rows = np.flatnonzero(bad)
-    columns, first = dict(table.columns), ""
-    for column in plan.modelled:
+    """The table with `nearest_cells`, and gaps in place of other cells of density zero; a warning names the first."""
+    table = nearest_cells(plan, table)
+    told = _Told("is taken as unknown")
+    for column, wrong in _impossible(plan, table):
         array = plain(table.columns[column.name])
-        some = replace(table, columns={column.name: array.take(rows)}, rows=len(rows))
-        wrong = plan.encode(some, places=plan.middles, partial=True).impossible.numpy()
-        if wrong.any():
-            row = rows[wrong][0]
-            first = first or f"column {column.name!r}, row {row}: {column.expected} expected, got {array[row]}"
-            mask = np.zeros(table.rows, dtype=bool)
-            mask[rows[wrong]] = True
-            columns[column.name] = compute.if_else(pyarrow.array(mask), pyarrow.scalar(None, array.type), array)
-    count = f"{len(rows):,} row{'s have' if len(rows) > 1 else ' has'} a value that no training row could have"
-    warnings.warn(f"{count}, which is taken as unknown ({first})", UnknownCellWarning, stacklevel=4)
-    return replace(table, columns=columns)
+        told.add(column, wrong, array)
+        table = _with_cells(table, column, wrong, pyarrow.nulls(len(wrong), array.type))
+    told.warn(UnknownCellWarning)
+    return table
+
+
+def nearest_cells(plan: ColumnPlan, table: Table) -> Table:
+    """The table with the nearest possible cells in place of numbers and dates that are not possible.
+
+    These lie between two values of a grid, or a little beyond the range of the training rows. A warning names the
+    first.
+    """
+    told = _Told("is taken as the nearest that is possible")
+    for column, wrong in _impossible(plan, table):
+        array = plain(table.columns[column.name])
+        nearest = column.nearest(array.take(pyarrow.array(wrong)))
+        # A cell may have a bound of its own, as an integer type has: the nearest one is then not possible either.
+        found = ~flags(nearest.is_null()) & column.encode(nearest, np.full(len(wrong), 0.5), partial=True).possible
+        if found.any():
+            told.add(column, wrong[found], array)
+            table = _with_cells(table, column, wrong[found], nearest.filter(pyarrow.array(found)))
+    told.warn(NearestCellWarning)
+    return table
+
+
+def _impossible(plan: ColumnPlan, table: Table) -> Iterator[tuple[ModelledColumn, Array]]:
+    """The columns of a table that have impossible cells, and the numbers of their rows."""
+    bad = np.flatnonzero(plan.encode(table, places=plan.middles, partial=True).impossible.numpy())
+    for column in plan.modelled if len(bad) else ():
+        if column.name in table.columns:
+            array = plain(table.columns[column.name]).take(pyarrow.array(bad))
+            possible = column.encode(array, np.full(len(bad), 0.5), partial=True).possible
+            if not possible.all():
+                yield column, bad[~possible]
+
+
+def _with_cells(table: Table, column: ModelledColumn, rows: Array, cells: Any) -> Table:
+    """The table with cells of a column replaced; whole numbers and decimals become floats beside floats."""
+    array = plain(table.columns[column.name])
+    if is_number(cells.type) and is_number(array.type) and not pyarrow.types.is_floating(array.type):
+        array = array.cast(pyarrow.float64(), safe=False)
+    mask = np.zeros(table.rows, dtype=bool)
+    mask[rows] = True
+    array = compute.replace_with_mask(array, pyarrow.array(mask), cells.cast(array.type, safe=False))
+    return replace(table, columns={**table.columns, column.name: array})
+
+
+class _Told:
+    """Impossible cells of a table, for one warning."""
+
+    def __init__(self, outcome: str) -> None:
+        self.outcome, self.rows, self.first = outcome, set[int](), ""
+
+    def add(self, column: ModelledColumn, rows: Array, array: Any) -> None:
+        """Count the cells of a column in some rows."""
+        row = int(rows[0])
+        self.first = self.first or f"column {column.name!r}, row {row}: {column.expected} expected, got {array[row]}"
+        self.rows |= set(rows.tolist())
+
+    def warn(self, kind: type[Warning]) -> None:
+        """Warn of the rows, if there are any."""
+        if self.rows:
+            count = f"{len(self.rows):,} row{'s have' if len(self.rows) > 1 else ' has'}"
+            text = f"{count} a value that no training row could have, which {self.outcome} ({self.first})"
+            warnings.warn(text, kind, stacklevel=5)

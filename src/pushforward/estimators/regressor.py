@@ -50,10 +50,12 @@ _MARGIN = 1.0
 class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
     """The distribution of ``y``, one column or several, given the columns of ``X``.
 
-    ``X`` may hold categories, dates and gaps, in any unit; ``y`` holds numbers. A gap in a column without gaps in
-    training, and a value that no training row could have, such as an unseen label, are unknown; a warning names the
-    second. Parameters are those of `TableEstimator`; ``kinds`` may name columns of ``X`` and of ``y``, which is called
-    "y" in an array.
+    ``X`` may hold categories, dates and gaps, in any unit; ``y`` holds numbers. A number that no training row could
+    have, such as 2.5 among whole numbers, is taken as the nearest possible one. A gap in a column without gaps in
+    training, an unseen label and a number far beyond the others are unknown. Warnings name what is not a gap.
+
+    Parameters are those of `TableEstimator`; ``kinds`` may name columns of ``X`` and of ``y``, which is called "y" in
+    an array.
 
     ``plan_``: the `ColumnPlan` of ``X``. ``target_plan_``: that of ``y``. ``model_``: the `TableModel` of ``y`` given
     ``X``.

@@ -120,6 +120,16 @@ class ModelledColumn(_Column):
                 places[(numbers == single) & ~missing] = place
         return places
 
+    def nearest(self, array: Any) -> Any:
+        """The possible cells nearest to those of an Arrow array that are not possible; null where none is near."""
+        near = self.kind.nearest(array)
+        if not self.atoms or not is_number(near.type):
+            return near
+        numbers, found, atoms = numbers_of(array), to_numbers(near), np.asarray(self.atoms)
+        atom = atoms[np.abs(numbers[:, None] - atoms).argmin(1)]
+        nearer = np.abs(atom - numbers) < np.abs(found - numbers)
+        return pyarrow.array(np.where(nearer, atom, found), from_pandas=True)
+
     def decode(self, states: Array, values: Array) -> Any:
         """An Arrow array of the column's type; null for gaps and for unknown content."""
         arrow = self.arrow

@@ -15,12 +15,14 @@ from pushforward.estimators.columns.arrow_types import from_numbers
 from pushforward.estimators.columns.circle import Circle
 from pushforward.estimators.columns.frequencies import FrequencyScale
 from pushforward.estimators.columns.interval import Interval
-from pushforward.estimators.columns.kinds import Continuous, numbers_of
+from pushforward.estimators.columns.kinds import Continuous, numbers_of, tolerance
 from pushforward.estimators.columns.standard import Finite
 
 # Integers of this size are exact in double precision.
 MOST_CELLS = 2.0**52
 MAX_KNOWN, MAX_SKIPPED = 1_000, 20
+# The encoded value, in standard units from the middle, of numbers on a bound.
+_USUAL = 3.0
 
 Step = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -91,6 +93,18 @@ class Bounded(Continuous):
 
     def from_line(self, points: Array, arrow: Any) -> Any:
         return from_numbers(self.interval.inside(self.interval.decode(points), _float(arrow)), arrow)
+
+    def nearest(self, array: Any) -> Any:
+        """Numbers well inside the bound that cells are on or a little beyond: none is the nearest to a bound."""
+        x, low, high = numbers_of(array), self.interval.low, self.interval.high
+        least, middle, most = self.numbers_at(-_USUAL, 0.0, _USUAL)
+        near = tolerance(low, high, middle)
+        result = np.full(len(x), np.nan)
+        if low is not None:
+            result[(x <= low) & (x >= low - near)] = least
+        if high is not None:
+            result[(x >= high) & (x <= high + near)] = most
+        return pyarrow.array(result, from_pandas=True)
 
 
 class Grid(Continuous):
@@ -214,6 +228,17 @@ class Grid(Continuous):
         places, frequency_slopes = self.frequencies.encode(self._cells(x))
         points, log_slopes = self.closed_up.encode(self.closed_up.inside(self._moved(places), np.float64))
         return points, log_slopes + frequency_slopes
+
+    def nearest(self, array: Any) -> Any:
+        """The nearest values of the grid, and its first or last one for numbers a little beyond it."""
+        x = numbers_of(array)
+        low, high = self._ends
+        low = self.least if low is None else low
+        x = np.where(np.isfinite(x), x, np.nan)
+        values = self._numbers(np.rint(self._cells(x)))
+        values = values.clip(-np.inf if low is None else low, np.inf if high is None else high)
+        near = max(self.step * (0.5 + self._rounding), tolerance(low, high, self.numbers_at(0.0)[0]))
+        return pyarrow.array(np.where(np.abs(values - x) <= near, values, np.nan), from_pandas=True)
 
     def _moved(self, cells: Array) -> Array:
         """The inverse of `_cells`."""

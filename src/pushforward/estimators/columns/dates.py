@@ -22,7 +22,7 @@ from pushforward.estimators.columns.arrow_types import (
 )
 from pushforward.estimators.columns.calendar import Calendar, Period, TimeChange
 from pushforward.estimators.columns.interval import Interval
-from pushforward.estimators.columns.kinds import Axis, Continuous
+from pushforward.estimators.columns.kinds import Axis, Continuous, tolerance
 from pushforward.estimators.columns.standard import Strict
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(:\d\d(?:\.(\d{1,9}))?)?(Z?))?")
@@ -170,6 +170,22 @@ class Date(Continuous):
             return array.cast(type_of(self.stored), safe=False)
         except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
             raise DataError(f"values of type {array.type} where {self.stored} is expected") from None
+
+    def nearest(self, array: Any) -> Any:
+        """The nearest steps, and the first or last one for dates a little beyond it."""
+        counts = np.asarray(counts_of_unit(self.times(array)).to_numpy(zero_copy_only=False))
+        steps = (counts - self.origin) / self.step
+        low, high = self.interval.low, self.interval.high
+        whole = np.rint(steps).clip(
+            -np.inf if low is None else np.ceil(low), np.inf if high is None else np.floor(high)
+        )
+        middle = self.unit.decode(np.zeros(1))
+        middle = self.interval.decode(middle) if self.change is None else self.change.decode(middle)
+        near = np.abs(whole - steps) <= max(0.5, tolerance(low, high, float(middle[0])))
+        times = from_counts(self.origin + whole.astype(np.int64) * self.step, type_of(self.stored))
+        if is_text(array.type):
+            times = (self.text or IsoText.finest(array) or IsoText(unit="D")).write(times)
+        return compute.if_else(pyarrow.array(near), times.cast(array.type, safe=False), None)
 
     def from_line(self, points: Array, arrow: Any) -> Any:
         least, most = np.iinfo(np.int64).min // 2, np.iinfo(np.int64).max // 2

@@ -16,6 +16,9 @@ from pushforward.estimators.columns.calendar import Calendar
 from pushforward.estimators.columns.circle import Circle
 from pushforward.estimators.columns.standard import Standard, Strict
 
+# The fraction of the range of a column that is small.
+_SMALL = 0.1
+
 Axis = Literal["number", "date", "hour"]
 
 
@@ -99,6 +102,10 @@ class Kind(Strict):
     def encode(self, array: Any, noise: Array) -> Cells:
         """The cells of an Arrow array; ``noise: (N,)`` is uniform in [0, 1)."""
 
+    def nearest(self, array: Any) -> Any:
+        """The possible cells nearest to those of an Arrow array that are not possible; null where none is near."""
+        return pyarrow.nulls(len(array), array.type)
+
     @abstractmethod
     def decode(self, states: Array, values: Array, arrow: Any) -> Any:
         """An Arrow array of type ``arrow`` from states and values ``(N,)``."""
@@ -135,6 +142,20 @@ class Continuous(Kind):
 
     def decode(self, states: Array, values: Array, arrow: Any) -> Any:
         return self.from_line(self.unit.decode(values), arrow)
+
+    def numbers_at(self, *values: float) -> Array:
+        """The numbers of encoded values."""
+        return to_numbers(self.decode(np.zeros(len(values)), np.array(values), pyarrow.float64()))
+
+
+def tolerance(low: float | None, high: float | None, middle: float) -> float:
+    """The distance beyond the bounds of a column that is small beside its range; 0 without a bound.
+
+    middle: of the column, whose distance from a bound is the range where there is only one.
+    """
+    if low is not None and high is not None:
+        return _SMALL * (high - low)
+    return max((_SMALL * abs(middle - bound) for bound in (low, high) if bound is not None), default=0.0)
 
 
 def numbers_of(array: Any) -> Array:
