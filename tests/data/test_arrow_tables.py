@@ -83,6 +83,8 @@ def test_the_types_are_those_of_the_whole_file(tmp_path: Path, monkeypatch: pyte
     [
         ("1.5,oops\n2,3\n", "the first row is taken for the header, although 1.5 is a number.*correct 'oops' in it"),
         ("2019,2020\n5,6\n", "the first row, 2019, 2020, is taken for data; if it is a header"),
+        ("a|b\n5|6\n", "the file has one column; if it has several, separate the cells by commas, semicolons or tabs"),
+        ("a b\n5 6\n", "the file has one column"),
     ],
 )
 def test_doubtful_headers_are_said(text: str, note: str, tmp_path: Path) -> None:

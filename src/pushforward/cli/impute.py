@@ -22,8 +22,8 @@ def impute(
 ) -> None:
     """Fill the gaps of a table with draws from its model, given what each row has.
 
-    Other cells and columns stay as they are. A draw is no best guess: it has the spread of the values that are missing,
-    so that statistics of the completed table are those of a table without gaps, and several draws show their error.
+    Other cells and columns stay as they are. Draws have the variance of the values that are missing, which means would
+    not have: statistics of the completed table are those of a table without gaps. Several draws show their error.
     """
     from pushforward.cli.table_imputation import run_impute
 

@@ -27,6 +27,8 @@ ENDINGS = (*_TEXT, ".parquet", ".npy")
 # Digits after a leading zero, as in postal codes, are no number.
 _LEADING_ZERO = r"^[+-]?0\d"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+# Words between separators that are not read, such as a|b or a b.
+_SEPARATED = re.compile(r"\w *[| ] *\w")
 _YEAR = re.compile(r"(19|20)\d\d")
 
 
@@ -187,6 +189,8 @@ def _header_notes(layout: Layout) -> Iterator[str]:
             f"the first row is taken for the header, although {', '.join(numbers[:3])} "
             f"{'is a number' if len(numbers) == 1 else 'are numbers'}; if it is a row, correct {words[0]!r} in it"
         )
+    elif len(layout.first) == 1 and _SEPARATED.search(layout.first[0]):
+        yield "the file has one column; if it has several, separate the cells by commas, semicolons or tabs"
     elif not layout.header and len(numbers) > 1 and all(_YEAR.fullmatch(cell.strip()) for cell in layout.first):
         yield f"the first row, {', '.join(numbers[:3])}, is taken for data; if it is a header, use text for names"
 
