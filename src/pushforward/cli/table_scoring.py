@@ -37,21 +37,21 @@ def run_table_score(
         raise OptionError("--explain is for a FlowDensity; this folder holds a FlowRegressor")
     if marginal and not isinstance(model, FlowDensity):
         raise OptionError("--marginal is for a FlowDensity; this folder holds a FlowRegressor")
-    seen, problem = _Seen(), ""
+    totals, problem = _Totals(), ""
     with open_typed(out) as write, show_progress("scoring", None) as advance:
         for block in read_row_blocks(Path(name), _BLOCK):
             if isinstance(model, FlowDensity):
                 scores, columns = _density_scores(model, block, name, explain=explain, marginal=marginal)
                 if not problem and not marginal and np.isneginf(scores).any():
-                    found = model.plan_.problems(block, limit=1)
-                    problem = found[0].sentence if found else ""
+                    problems = model.plan_.problems(block, limit=1)
+                    problem = problems[0].sentence if problems else ""
             else:
                 scores, columns = _target_scores(model, block, name)
-            rows = pyarrow.array(np.arange(seen.rows, seen.rows + len(scores)))
+            rows = pyarrow.array(np.arange(totals.rows, totals.rows + len(scores)))
             write(pyarrow.table({"row": rows, **columns}))
-            seen.add(scores, _weights(model.plan_, block))
+            totals.add(scores, _weights(model.plan_, block))
             advance(len(scores))
-    seen.tell(problem)
+    totals.tell(problem)
 
 
 def _density_scores(
@@ -106,7 +106,7 @@ def _target_scores(model: FlowRegressor, block: Any, name: str) -> tuple[Array, 
     return total, {"log_density": total}
 
 
-class _Seen:
+class _Totals:
     """The scores of all blocks so far."""
 
     def __init__(self) -> None:

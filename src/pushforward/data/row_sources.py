@@ -71,8 +71,8 @@ def _is_dataset(table: Any) -> bool:
 
 
 def _folder(path: Path) -> RowSource:
-    found = (p for p in path.rglob("*") if p.is_file() and p.name.lower().endswith(ENDINGS))
-    files = sorted(p for p in found if not p.name.startswith((".", "_")))
+    parts = (p for p in path.rglob("*") if p.is_file() and p.name.lower().endswith(ENDINGS))
+    files = sorted(p for p in parts if not p.name.startswith((".", "_")))
     if not files:
         raise DataError(f"{path}: a folder with parts of a table expected, in files ending in {', '.join(ENDINGS)}")
     if all(file.name.lower().endswith(".parquet") for file in files):

@@ -121,13 +121,13 @@ def read_sample(source: RowSource, plans: Plans, most: int | None, seed: int) ->
 
 def draw_sample(source: RowSource, columns: Sequence[str], most: int, seed: int) -> FileSample:
     """At most ``most`` rows of a file, drawn at random, and those with the extremes of the columns of numbers."""
-    drawn, extremes = _Drawn(most, seed), _Extremes()
+    reservoir, extremes = _Reservoir(most, seed), _Extremes()
     for first, block in _blocks(source, columns):
-        drawn.add(block, first)
+        reservoir.add(block, first)
         extremes.add(block, first)
-    if not drawn.total:
+    if not reservoir.total:
         raise DataError(f"{source.where}: the table has no rows")
-    sample = drawn.sample()
+    sample = reservoir.sample()
     if not sample.complete:
         sample = extremes.beyond(sample)
     return replace(sample, numbering=extremes.numbering(sample))
@@ -139,10 +139,10 @@ def with_all_contents(sample: FileSample, source: RowSource, columns: Sequence[s
     plans: from a table to the plans of its columns, as the fit will guess them.
     """
     while not sample.complete:
-        found, places = _ruled_out(sample, source, columns, plans(sample.counted()))
+        rows, places = _ruled_out(sample, source, columns, plans(sample.counted()))
         if not len(places):
             break
-        sample = sample.joined(found, places)
+        sample = sample.joined(rows, places)
     return sample
 
 
@@ -175,7 +175,7 @@ def _blocks(source: RowSource, columns: Sequence[str]) -> Iterator[tuple[int, An
         first += len(batch)
 
 
-class _Drawn:
+class _Reservoir:
     """Rows drawn at random without replacement: those with the lowest of random keys."""
 
     def __init__(self, most: int, seed: int) -> None:
@@ -203,9 +203,9 @@ class _Drawn:
     def _shrink(self) -> None:
         table = pyarrow.concat_tables(self._tables)
         if len(self._keys) > self.most:
-            kept = np.sort(np.argpartition(self._keys, self.most)[: self.most])
-            table = table.take(pyarrow.array(kept))
-            self._keys, self._places = self._keys[kept], self._places[kept]
+            lowest = np.sort(np.argpartition(self._keys, self.most)[: self.most])
+            table = table.take(pyarrow.array(lowest))
+            self._keys, self._places = self._keys[lowest], self._places[lowest]
             self._limit = float(self._keys.max())
         self._tables = [table.combine_chunks()]
 
@@ -238,7 +238,7 @@ class _Extremes:
 
     def numbering(self, sample: FileSample) -> dict[str, int]:
         """Columns of different whole numbers without a gap between them, and the first number of each."""
-        found = {}
+        columns = {}
         for name in sample.table.column_names:
             if (name, 1) not in self._rows or not is_number(sample.table.schema.field(name).type):
                 continue
@@ -246,8 +246,8 @@ class _Extremes:
             values = _numbers(sample.table.column(name))
             whole = bool((values == np.floor(values)).all())
             if whole and high - low == self._total - 1 and len(np.unique(values)) == len(values):
-                found[name] = int(low)
-        return found
+                columns[name] = int(low)
+        return columns
 
 
 def _numbers(column: Any) -> Array:
