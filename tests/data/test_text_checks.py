@@ -99,6 +99,16 @@ def test_bytes_of_zero_are_refused_with_their_line(tmp_path: Path) -> None:
         read_arrow(written(tmp_path, "a.csv", text((4, "4,1,re\0d"))))
 
 
+def test_a_letter_of_another_encoding_is_refused_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = "a,b\n" + "1,é\n" * 5000 + "1,gr"
+    (tmp_path / "a.csv").write_bytes(content.encode() + b"\xfcn\n")
+    with pytest.raises(DataError, match=r"UTF-8 expected, but line 5002 holds b'.xfc'; save the file as UTF-8"):
+        read_arrow(tmp_path / "a.csv")
+    monkeypatch.setattr(text_checks, "_BLOCK", 7)
+    with pytest.raises(DataError, match="line 5002 holds"):
+        text_checks.require_utf_8(tmp_path / "a.csv", lambda: (tmp_path / "a.csv").open("rb"))
+
+
 CELLS = st.text('ab,"\n\r 1', max_size=6)
 
 

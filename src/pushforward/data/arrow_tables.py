@@ -17,7 +17,7 @@ from pushforward.data.arrays import read_npy
 from pushforward.data.columns import default_names
 from pushforward.data.reading import expansion_limit, file_size, foreign, is_gzip, open_unpacked, require_size
 from pushforward.data.tables import Layout, find_layout, index_columns, line_of_row, open_parquet
-from pushforward.data.text_checks import MISSING, require_closed_quotes
+from pushforward.data.text_checks import MISSING, require_closed_quotes, require_utf_8
 from pushforward.errors import DataError
 
 _BLOCK = 4 << 20
@@ -234,6 +234,7 @@ def _text_batches(path: Path, layout: Layout, names: tuple[str, ...]) -> Iterato
     except DataError:
         if wrong:
             raise _wrong_row(path, layout, wrong[0]) from None
+        require_utf_8(path, lambda: open_unpacked(path, file_size(path, in_blocks=True), in_blocks=True))
         raise
 
 
@@ -242,7 +243,9 @@ def _wrong_row(path: Path, layout: Layout, row: Any) -> DataError:
     where = f"the row {row.text[:60]!r}"
     if row.number is not None:
         number = row.number - layout.header
-        line = line_of_row(path, lambda: open_unpacked(path, file_size(path), in_blocks=True), layout, number - 1)
+        line = line_of_row(
+            path, lambda: open_unpacked(path, file_size(path, in_blocks=True), in_blocks=True), layout, number - 1
+        )
         where = f"row {number} (line {line}), {row.text[:60]!r}"
     return DataError(
         f"{path}: the number of cells is {row.actual_columns} in {where}, but {row.expected_columns} in the first "

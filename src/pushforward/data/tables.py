@@ -18,7 +18,7 @@ from pushforward.array_types import Array
 from pushforward.data.columns import MAX_COLUMNS, Choice, choose, default_names, finish
 from pushforward.data.dataset import DataSet
 from pushforward.data.reading import expansion_limit, file_size, foreign, open_unpacked, require_size
-from pushforward.data.text_checks import MISSING, RowForm, number_columns, require_closed_quotes, require_utf_8
+from pushforward.data.text_checks import MISSING, RowForm, number_columns, require_closed_quotes, require_not_utf_16
 from pushforward.errors import DataError
 
 _LINE_LIMIT = 1 << 20
@@ -150,7 +150,7 @@ def _rows(path: Path, open_file: _Open, delimiter: str) -> Iterator[tuple[int, l
 def find_layout(path: Path, open_file: _Open) -> Layout:
     """The layout of delimited text, from its first rows; raises DataError."""
     with open_file() as file:
-        require_utf_8(path, file.read(4))
+        require_not_utf_16(path, file.read(4))
     first: dict[str, list[list[str]]] = {}
     failures: dict[str, DataError] = {}
     for candidate in ",;\t":

@@ -6,6 +6,7 @@ hides rows in a cell, and no parser raises an error.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -80,7 +81,24 @@ def number_columns(rows: Sequence[Sequence[str]]) -> tuple[int, ...]:
     return tuple(i for i, cells in enumerate(columns) if any(map(str.strip, cells)) and all(map(_is_number, cells)))
 
 
-def require_utf_8(path: Path, start: bytes) -> None:
+def require_utf_8(path: Path, open_file: _Open) -> None:
+    """Raise DataError, with its line, for the first byte of a file that is not text in UTF-8."""
+    decoder, offset = codecs.getincrementaldecoder("utf-8")(), 0
+    with open_file() as file:
+        while block := file.read(_BLOCK):
+            waiting = len(decoder.getstate()[0])
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:
+                wrong = error.object[error.start : error.start + 1]
+                line = _line_of(open_file, offset - waiting + error.start)
+                raise DataError(
+                    f"{path}: text in UTF-8 expected, but line {line} holds {wrong!r}; save the file as UTF-8"
+                ) from None
+            offset += len(block)
+
+
+def require_not_utf_16(path: Path, start: bytes) -> None:
     """Raise DataError if the first bytes of a file are those of text in UTF-16 or UTF-32."""
     if start.startswith(_UTF_16) or b"\0" in start[:4]:
         raise DataError(f"{path}: text in UTF-8 expected, but it is in UTF-16 or UTF-32; save the file as UTF-8")
