@@ -7,7 +7,7 @@ the same memory for a file of any size.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -158,11 +158,7 @@ def _parquet_batches(source: TableFile, rows: int) -> Iterator[Any]:
 
 
 def _open_text(path: Path) -> TableFile:
-    size = file_size(path, in_blocks=True)
-
-    def open_file() -> BufferedReader:
-        return open_unpacked(path, size, in_blocks=True)
-
+    open_file = _opener(path)
     with foreign(path, "delimited text"):
         layout = find_layout(path, open_file)
         remark = require_closed_quotes(path, open_file, layout.row_form)
@@ -178,6 +174,12 @@ def _open_text(path: Path) -> TableFile:
     types = {ladder.name: ladder.type for ladder in ladders}
     notes = [*([remark] if remark else []), *_header_notes(layout), *(ladder.note for ladder in ladders if ladder.note)]
     return TableFile(path, layout.names, layout, types, tuple(notes))
+
+
+def _opener(path: Path) -> Callable[[], BufferedReader]:
+    """A function that opens the text in a file."""
+    size = file_size(path, in_blocks=True)
+    return lambda: open_unpacked(path, size, in_blocks=True)
 
 
 def _header_notes(layout: Layout) -> Iterator[str]:
@@ -234,7 +236,7 @@ def _text_batches(path: Path, layout: Layout, names: tuple[str, ...]) -> Iterato
     except DataError:
         if wrong:
             raise _wrong_row(path, layout, wrong[0]) from None
-        require_utf_8(path, lambda: open_unpacked(path, file_size(path, in_blocks=True), in_blocks=True))
+        require_utf_8(path, _opener(path))
         raise
 
 
@@ -243,9 +245,7 @@ def _wrong_row(path: Path, layout: Layout, row: Any) -> DataError:
     where = f"the row {row.text[:60]!r}"
     if row.number is not None:
         number = row.number - layout.header
-        line = line_of_row(
-            path, lambda: open_unpacked(path, file_size(path, in_blocks=True), in_blocks=True), layout, number - 1
-        )
+        line = line_of_row(path, _opener(path), layout, number - 1)
         where = f"row {number} (line {line}), {row.text[:60]!r}"
     return DataError(
         f"{path}: the number of cells is {row.actual_columns} in {where}, but {row.expected_columns} in the first "
