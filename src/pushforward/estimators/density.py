@@ -289,12 +289,12 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         return ScoreParts(discrete.numpy(), continuous.numpy())
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean log-density of the rows, weighted if the table has the column of weights of the fit."""
-        scores, weights = self.score_samples(X), self.weights(X)
-        if weights is None:
-            return float(scores.mean())
-        counted_rows = weights > 0
-        return float(np.average(scores[counted_rows], weights=weights[counted_rows]))
+        """The mean of `score_samples`, weighted if the table has the column of weights of the fit."""
+        check_is_fitted(self)
+        parts = [(self.score_samples(table), self.weights(table)) for table in stream_of_tables(X, self.plan_)]
+        scores = np.concatenate([each for each, _ in parts])
+        weights = np.concatenate([np.ones(len(each)) if own is None else own for each, own in parts])
+        return float(np.average(scores[weights > 0], weights=weights[weights > 0]))
 
     def weights(self, X: Any, sample_weight: Any = None) -> Array | None:
         """``(N,)``: ``sample_weight`` times the column of weights of the plan; None without either."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -13,12 +14,14 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from pushforward.array_types import Array
-from pushforward.errors import ModelError, OptionError
+from pushforward.data.row_sources import is_source
+from pushforward.errors import ModelError, OptionError, ReducedFitWarning
 from pushforward.estimators.columns.arrow_types import to_numbers
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.columns.tables import Table, taken
+from pushforward.estimators.columns.tables import Table, read_table, taken
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
-from pushforward.estimators.input_tables import checked_table, target_table, training_table
+from pushforward.estimators.file_samples import read_sample
+from pushforward.estimators.input_tables import checked_table, target_table, training_source, training_table
 from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.models.table_model import RowScores
 from pushforward.estimators.possible_cells import possible_cells
@@ -36,6 +39,7 @@ from pushforward.estimators.saved_estimators import (
 )
 from pushforward.estimators.scoring import averaged_scores, blocks_of
 from pushforward.estimators.table_estimator import TableEstimator, table_weights, warn_of
+from pushforward.estimators.target_columns import require_targets, separated, target_names, targets_of
 from pushforward.estimators.training_rows import beside, checked_weights, counted
 
 if TYPE_CHECKING:
@@ -75,20 +79,59 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         return tags
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, progress: Callable[[Progress], None] | None = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        max_rows: int | None = None,
+        progress: Callable[[Progress], None] | None = None,
     ) -> Self:
         """Fit the distribution of ``y`` given ``X``. sample_weight: ``(N,)``, how often each row counts.
+
+        ``y`` may be the name of a column of ``X``, or a list of names; the other columns then predict it. ``X`` may be
+        the path of a file or folder, or an Arrow dataset, with ``y`` the names of its targets. Of more than
+        ``max_rows`` rows, by default 3,000,000 of 8 columns, a random part is fitted, which a warning tells.
 
         Weights with a sum below the number of rows, such as 1 / N, are scaled to the effective number of rows (Kish).
         progress: called with what the fit does, several times a second.
         """
+        if is_source(X):
+            return self._fit_file(X, y, sample_weight, max_rows, progress)
+        features, targets = separated(X, y)
+        return self._fit_table(features, targets, isinstance(y, str), sample_weight, progress)
+
+    def _fit_file(
+        self, path: Any, y: Any, sample_weight: Any, max_rows: int | None, progress: Callable[[Progress], None] | None
+    ) -> Self:
+        """Fit the rows of a file, or a random part of them, of which ``y`` names the targets."""
+        source, names = training_source(path), target_names(y)
+        if names is None:
+            raise OptionError("y: the name of a column of the file expected, or a list of names")
+        if sample_weight is not None:
+            raise OptionError("sample_weight: the weights of a file are one of its columns: kinds={'NAME': 'weight'}")
+        require_targets(names, source.names)
+
+        def plans(table: Any) -> tuple[ColumnPlan, ColumnPlan]:
+            return self._plans(*(read_table(part) for part in (table.drop_columns(names), table.select(names))))
+
+        sample = read_sample(source, plans, max_rows, self._seed(self.random_state))
+        features, targets = separated(sample.counted(), names)
+        self._fit_table(features, targets, isinstance(y, str), sample.weights, progress)
+        if sample.note:
+            self.model_.notes.append(sample.note)
+            warnings.warn(sample.note, ReducedFitWarning, stacklevel=3)
+        return self
+
+    def _fit_table(
+        self, X: Any, y: Any, one: bool, sample_weight: Any, progress: Callable[[Progress], None] | None
+    ) -> Self:
+        """Fit a table in memory. one: whether ``y`` is one target, though it has a second axis."""
         content = training_table(self, X)
         targets, self._one_target = target_table(y, content.rows)
+        self._one_target |= one
         weights = None if sample_weight is None else checked_weights(sample_weight, content.rows)
-        hints = dict(self.kinds or {})
-        target_hints = {name: hints.pop(name) for name in targets.columns if name in hints}
-        self.plan_ = ColumnPlan.guess(counted(content, weights), hints)
-        self.target_plan_ = _target_plan(counted(targets, weights), target_hints)
+        self.plan_, self.target_plan_ = self._plans(counted(content, weights), counted(targets, weights))
         warn_of(self.plan_, self.target_plan_)
         weights = table_weights(self.plan_, content, weights)
         plans = [(self.plan_, content), (self.target_plan_, targets)]
@@ -96,6 +139,12 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         values = self.target_plan_.encode(targets, places=self.target_plan_.middles).values
         self._low, self._high = values.amin(0) - _MARGIN, values.amax(0) + _MARGIN
         return self
+
+    def _plans(self, features: Table, targets: Table) -> tuple[ColumnPlan, ColumnPlan]:
+        """The plans of the columns to predict from, and of the targets."""
+        hints = dict(self.kinds or {})
+        target_hints = {name: hints.pop(name) for name in targets.columns if name in hints}
+        return ColumnPlan.guess(features, hints), _target_plan(targets, target_hints)
 
     def report(
         self, path: str | os.PathLike[str] | None = None, X: Any = None, y: Any = None, *, name: str = "a table"
@@ -114,8 +163,9 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         if X is None:
             judged = held_out_rows(plans, self._record, self._row_scores, seed)
         else:
+            X, y = separated(X, y)
             content = self._content(X)
-            tables, weights = [content, target_table(y, content.rows)[0]], table_weights(self.plan_, content)
+            tables, weights = [content, self._targets(y, content.rows)], table_weights(self.plan_, content)
             judged = new_rows(plans, tables, weights, marginals, self._row_scores, seed, [True, False])
         subject = Subject(type(self).__name__, self.model_, plans, marginals, self.get_params(), seed, name)
         report = table_report(subject, self._with_predictions(judged, seed))
@@ -186,8 +236,12 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R² of the means. The column of weights of the fit counts rows, as ``sample_weight: (N,)`` does."""
         check_is_fitted(self)
-        weights = table_weights(self.plan_, self._content(X), sample_weight)
-        return float(super().score(X, y, sample_weight=weights))
+        X, y = separated(X, y)
+        content = self._content(X)
+        weights = table_weights(self.plan_, content, sample_weight)
+        targets = [to_numbers(array) for array in self._targets(y, content.rows).columns.values()]
+        actual = targets[0] if self._one_target else np.stack(targets, 1)
+        return float(super().score(X, actual, sample_weight=weights))
 
     def predict_quantiles(self, X: Any, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> Array:
         """``(N, L)``, or ``(N, targets, L)``: quantiles at each of L levels."""
@@ -219,9 +273,9 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
 
     def log_density(self, X: Any, y: Any) -> Array:
         """``(N,)``: the log-density of the targets given ``X``; log-probabilities of targets with a mass."""
+        X, y = separated(X, y)
         content = self._checked(X)
-        targets, _ = target_table(y, content.rows)
-        parts = [(self.plan_, content, True), (self.target_plan_, targets, False)]
+        parts = [(self.plan_, content, True), (self.target_plan_, self._targets(y, content.rows), False)]
         scores = averaged_scores(parts, self.model_, slopes=self._places)
         return np.asarray(scores.total.numpy())
 
@@ -235,6 +289,9 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         left_out = [column.name for column in self.plan_.left_out]
         return checked_table(self, X, [column.name for column in self.plan_.columns], left_out)
+
+    def _targets(self, y: Any, rows: int) -> Table:
+        return targets_of(y, rows, self.target_plan_.names)
 
     def _checked(self, X: Any) -> Table:
         content = self._content(X)
