@@ -90,7 +90,7 @@ class SoftClampScale(LogScale):
 
     def forward(self, raw: Tensor) -> Tensor:
         # Clamped first: an infinite input would give inf / inf.
-        raw = raw.clamp(-1e18, 1e18)
+        raw = F.hardtanh(raw, -1e18, 1e18)  # whose backward pass is one operation
         return raw / (1 + raw.abs() / self.limit)
 
     def raw(self, log_scale: Tensor) -> Tensor:
@@ -116,6 +116,7 @@ class Additive(Map):
     """
 
     n_params = 1
+    starts_at_zero = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,6 +139,7 @@ class Scale(Map):
     """
 
     n_params = 1
+    starts_at_zero = True
 
     def __init__(self, log_scale: LogScale) -> None:
         super().__init__()
@@ -167,6 +169,7 @@ class Affine(Map):
     """
 
     n_params = 2
+    starts_at_zero = True
 
     def __init__(self, log_scale: LogScale) -> None:
         super().__init__()
@@ -193,6 +196,7 @@ class ShiftedScale(Map):
     """
 
     n_params = 2
+    starts_at_zero = True
 
     def __init__(self, log_scale: LogScale) -> None:
         super().__init__()

@@ -23,9 +23,10 @@ class Map(nn.Module, ABC):
     ``params`` has the shape ``(n_params, *x.shape)``, the parameter axis first, and is unconstrained: the map
     constrains it. ``broadcasts``: whether axes of length 1 may stand for longer axes of ``x``. ``start: (n_params,)``
     is the parameters' starting point, at (or nearest to) the identity; the transform that joins a map and a net adds it
-    to the net's output. ``starts_from_data``: whether `start_from` gives another one for given data. ``shape``: the
-    last axes of the events of a map that differs between coordinates; None for a map that is the same for all
-    coordinates, as in a `Coupling` or an `Autoregressive`. Every map is onto its codomain.
+    to the net's output. ``starts_at_zero``: whether it is 0, so that nothing is added. ``starts_from_data``: whether
+    `start_from` gives another one for given data. ``shape``: the last axes of the events of a map that differs between
+    coordinates; None for a map that is the same for all coordinates, as in a `Coupling` or an `Autoregressive`. Every
+    map is onto its codomain.
 
     >>> import torch
     >>> from pushforward.maps import Affine, SoftClampScale
@@ -41,6 +42,7 @@ class Map(nn.Module, ABC):
     codomain: Domain = REAL
     shape: Shape | None = None
     broadcasts: bool = False
+    starts_at_zero: bool = False
     starts_from_data: bool = False
 
     @abstractmethod
@@ -57,6 +59,8 @@ class Map(nn.Module, ABC):
 
     def with_start(self, params: Tensor) -> Tensor:
         """A net's output ``(n_params, ...)`` as params: offset by the map's ``start``."""
+        if self.starts_at_zero:
+            return params
         return params + leading_axis(self.start.to(params), params.ndim)
 
     def refuse_shape(self, user: str) -> None:

@@ -97,6 +97,8 @@ class RationalQuadraticSpline(Map):
     True
     """
 
+    starts_at_zero = True
+
     def __init__(
         self,
         bins: int = 8,

@@ -24,7 +24,7 @@ from pushforward.nets.masks import (
     subset_mask,
     topological_stages,
 )
-from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden
+from pushforward.nets.mlp import ACTIVATIONS, check_hidden, within_limit
 from pushforward.nets.staged import StagedNet, Stages
 from pushforward.precision import full_precision
 
@@ -38,7 +38,8 @@ class MaskedLinear(nn.Module):
 
     def __init__(self, mask: Tensor, bias: bool = True) -> None:
         super().__init__()
-        self.mask = nn.Buffer(mask.to(torch.bool), persistent=False)
+        # In the weight's dtype: a product with booleans converts them, forwards and backwards.
+        self.mask = nn.Buffer(mask.to(torch.get_default_dtype()), persistent=False)
         # Uniform as in torch's own layers, but scaled by the number of a unit's unmasked inputs.
         bound = mask.sum(1, keepdim=True).clamp(min=1).float().rsqrt()
         self.weight = nn.Parameter((2 * torch.rand(mask.shape) - 1) * bound * mask)
@@ -131,7 +132,7 @@ class MADE(StagedNet):
         return f"{self.features} -> {', '.join(str(len(layer.mask)) for layer in (*self.layers, self.last))}"
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        h = inputs = x.t().to(self.last.weight.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        h = inputs = within_limit(x.t().to(self.last.weight.dtype).contiguous())
         with full_precision(x):
             for i, term in enumerate(self.context_terms(context)):
                 out = self.layers[i](h if i == 0 else self.activation(h))
@@ -206,7 +207,7 @@ class MADEStages:
         stage = len(known)
         with full_precision(self.last):
             if known:
-                self.inputs.append(known[-1].t().to(self.last.dtype).clamp(-INPUT_LIMIT, INPUT_LIMIT))
+                self.inputs.append(within_limit(known[-1].t().to(self.last.dtype)))
             if stage % _BLOCK == 0:
                 self._begin_block(stage)
             return self._stage(stage).transpose(1, 2)

@@ -46,8 +46,12 @@ class Linear(Transform):
         self.bias = nn.Parameter(torch.zeros(self.features)) if bias else None
 
     @abstractmethod
+    def weight_and_log_det(self) -> tuple[Tensor, Tensor]:
+        """``W``, ``(D, D)``, and ``log|det W|``, a number."""
+
     def weight(self) -> Tensor:
         """``W``, ``(D, D)``."""
+        return self.weight_and_log_det()[0]
 
     @abstractmethod
     def solve(self, y: Tensor) -> Tensor:
@@ -59,9 +63,9 @@ class Linear(Transform):
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         with full_precision(x):
-            weight = self.weight()
+            weight, log_det = self.weight_and_log_det()
             z = F.linear(x.movedim(1, -1).to(weight.dtype), weight, self.bias).movedim(-1, 1)
-            return z, zero_log_term(x) + self.positions * self.log_det()
+            return z, zero_log_term(x) + self.positions * log_det
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         with full_precision(z):
@@ -121,17 +125,19 @@ class LULinear(Linear, CheckedState):
         log_diagonal: Tensor = self.scale(self.packed.diagonal())
         return log_diagonal
 
-    def _upper(self) -> Tensor:
-        return self.packed.triu(1) + self._log_diagonal().exp().diag()
+    def _upper(self, log_diagonal: Tensor) -> Tensor:
+        return self.packed.triu(1) + log_diagonal.exp().diag()
 
-    def weight(self) -> Tensor:
+    def weight_and_log_det(self) -> tuple[Tensor, Tensor]:
+        log_diagonal = self._log_diagonal()
         lower = self.packed.tril(-1) + _eye(self.packed)
-        return self.signs[:, None] * (lower @ self._upper()).index_select(0, self.order)
+        weight = self.signs[:, None] * (lower @ self._upper(log_diagonal)).index_select(0, self.order)
+        return weight, log_diagonal.sum()
 
     def solve(self, y: Tensor) -> Tensor:
         y = (self.signs[:, None] * y).index_select(0, torch.argsort(self.order))
         y = torch.linalg.solve_triangular(self.packed, y, upper=False, unitriangular=True)
-        x: Tensor = torch.linalg.solve_triangular(self._upper(), y, upper=True)
+        x: Tensor = torch.linalg.solve_triangular(self._upper(self._log_diagonal()), y, upper=True)
         return x
 
     def log_det(self) -> Tensor:
@@ -177,17 +183,17 @@ class DenseLinear(Linear):
         invertible: Tensor = matrix + permutation @ (lower * change)
         return invertible
 
-    def weight(self) -> Tensor:
-        return self._invertible().to(self.matrix)
+    def weight_and_log_det(self) -> tuple[Tensor, Tensor]:
+        matrix = self._invertible()
+        return matrix.to(self.matrix), torch.linalg.slogdet(matrix).logabsdet.to(self.matrix)
 
     def solve(self, y: Tensor) -> Tensor:
         # Not torch's `solve`, which waits for the device to report whether the matrix is singular.
-        x: Tensor = torch.linalg.solve_ex(self.weight(), y).result
+        x: Tensor = torch.linalg.solve_ex(self._invertible().to(self.matrix), y).result
         return x
 
     def log_det(self) -> Tensor:
-        log_det: Tensor = torch.linalg.slogdet(self._invertible()).logabsdet
-        return log_det.to(self.matrix)
+        return self.weight_and_log_det()[1]
 
 
 class Householder(Linear, InitialisedByData):
@@ -214,8 +220,8 @@ class Householder(Linear, InitialisedByData):
             self.below.set(random_reflections(self.features, self.features))
         self.initialised = nn.Buffer(torch.zeros((), dtype=torch.bool)) if start == "pca" else None
 
-    def weight(self) -> Tensor:
-        return householder(self.below()).T
+    def weight_and_log_det(self) -> tuple[Tensor, Tensor]:
+        return householder(self.below()).T, self.log_det()
 
     def solve(self, y: Tensor) -> Tensor:
         return (y.T @ self.weight()).T
