@@ -85,6 +85,15 @@ def test_predictions_are_refused_in_one_sentence(
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", [("--target", "twn"), ("--target", "income", "--event", "incom > 3")])
+def test_an_unknown_column_in_an_option_is_a_fault_of_the_option(
+    run: Run, density: Path, shops_csv: Path, words: tuple[str, ...]
+) -> None:
+    code, _, err = run("predict", density, shops_csv, *words)
+    assert code == 2
+    assert err.strip().endswith("?")
+
+
 def test_a_regressor_has_its_own_targets(run: Run, regressor: Path, shops_csv: Path) -> None:
     code, _, err = run("predict", regressor, shops_csv, "--target", "size")
     assert code == 2

@@ -84,7 +84,7 @@ def run_predict(
     else:
         if target is None:
             raise OptionError("--target COLUMN is missing: this FlowDensity predicts any column from the others")
-        require_columns("--target", model.plan_.names, [target])
+        require_columns("--target", model.plan_.names, [target], OptionError)
         size = max(1, _DRAWS // draws)
         predicted = lambda block: _conditional(model, block, file, target, wanted, generator)  # noqa: E731
     rows = 0

@@ -14,7 +14,7 @@ from pushforward.cli.progress import tell
 from pushforward.data import arrow_tables
 from pushforward.data.row_sources import RowSource, open_source
 from pushforward.error_messages import did_you_mean
-from pushforward.errors import DataError
+from pushforward.errors import DataError, PushforwardError
 
 
 def read_rows(path: Path, columns: Sequence[str] | None = None) -> Any:
@@ -46,12 +46,14 @@ def read_row_blocks(path: Path, size: int) -> Iterator[Any]:
         raise DataError(f"{path}: the table has no rows")
 
 
-def require_columns(where: object, names: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raise DataError unless a table with the columns ``names`` has those that are ``wanted``."""
+def require_columns(
+    where: object, names: Sequence[str], wanted: Sequence[str], error: type[PushforwardError] = DataError
+) -> None:
+    """Raise ``error`` unless a table with the columns ``names`` has those that are ``wanted``."""
     for name in wanted:
         if name not in names:
             listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-            raise DataError(f"{where}: there is no column {name!r}; {did_you_mean(name, names) or f'it has {listed}'}")
+            raise error(f"{where}: there is no column {name!r}; {did_you_mean(name, names) or f'it has {listed}'}")
 
 
 def take(table: Any, places: Array) -> Any:

@@ -155,7 +155,8 @@ class _Evaluation:
         return flags(value.fill_null(False))
 
     def _refusal(self, reason: str) -> OptionError:
-        return OptionError(f"event {self.text[:100]!r}: {reason}; {_FORM} expected")
+        expected = "" if reason.endswith("?") else f"; {_FORM} expected"
+        return OptionError(f"event {self.text[:100]!r}: {reason}{expected}")
 
 
 def _column_name(node: ast.expr) -> str | None:

@@ -367,3 +367,9 @@ def test_a_density_needs_a_column() -> None:
         ColumnPlan.guess({"x": [1.0]}).require_columns()
     with pytest.raises(DataError, match=r"all are left out: 'id' \(id\), 'one' \(constant\); give one a kind"):
         ColumnPlan.guess({"id": [f"a{i}" for i in range(60)], "one": [1] * 60}).require_columns()
+
+
+def test_text_in_a_column_of_numbers_is_named() -> None:
+    plan = ColumnPlan.guess({"x": np.random.default_rng(0).normal(size=50)})
+    with pytest.raises(DataError, match="column 'x': 'much' where a number is expected"):
+        plan.encode({"x": ["1.5", "2", "much", "3", "more"]})

@@ -158,13 +158,26 @@ def tolerance(low: float | None, high: float | None, middle: float) -> float:
     return max((_SMALL * abs(middle - bound) for bound in (low, high) if bound is not None), default=0.0)
 
 
+def _first_refused(array: Any) -> str:
+    """The first text of an array that is no number, by bisection."""
+    first, last = 0, len(array)
+    while last - first > 1:
+        middle = (first + last) // 2
+        try:
+            array.slice(first, middle - first).cast(pyarrow.float64())
+            first = middle
+        except pyarrow.ArrowInvalid:
+            last = middle
+    return str(array[first])
+
+
 def numbers_of(array: Any) -> Array:
     """The numbers in an array, or in text that holds numbers. Raises DataError for other text."""
     if is_text(array.type):
         try:
             array = array.cast(pyarrow.float64())
         except pyarrow.ArrowInvalid:
-            raise DataError("text where numbers are expected") from None
+            raise DataError(f"{_first_refused(array)[:100]!r} where a number is expected") from None
     elif not (is_number(array.type) or pyarrow.types.is_boolean(array.type) or pyarrow.types.is_null(array.type)):
         raise DataError(f"values of type {array.type} where numbers are expected")
     return to_numbers(array)
