@@ -10,7 +10,7 @@ import torch
 
 from pushforward.estimators import FlowRegressor
 from pushforward.estimators.encoded import EncodedRows
-from pushforward.estimators.models import column_chain, folds
+from pushforward.estimators.models import blend, column_chain, folds
 from pushforward.estimators.models.column_distribution import mixed
 from pushforward.estimators.models.folds import Folds
 from pushforward.estimators.models.mixture_head import MixtureHead
@@ -88,8 +88,10 @@ def test_a_fit_recalibrates_scores_draws_quantiles_and_the_saved_model_alike(
     y = x[:, 0] + rng.normal(size=400)
     monkeypatch.setattr(folds, "_RECALIBRATED", 300)
     monkeypatch.setattr(column_chain, "recalibration", lambda heads, values, weights: Recalibration(widths=0.5))
+    monkeypatch.setattr(blend, "recalibration", lambda heads, values, weights: Recalibration(widths=0.7))
     model = FlowRegressor(max_steps=40).fit(x, y)
     assert model.model_.chain.recalibrations == {1: Recalibration(widths=0.5)}
+    assert model.model_.blend.recalibrations == {1: Recalibration(widths=0.7)}
     points = np.linspace(-10, 10, 2001)
     same = np.zeros((len(points), 1))
     density = np.exp(model.log_density(same, points))
@@ -99,4 +101,7 @@ def test_a_fit_recalibrates_scores_draws_quantiles_and_the_saved_model_alike(
     draws = model.sample(same[:1], 4000)[0]
     assert ((draws > low) & (draws < high)).mean() == pytest.approx(0.9, abs=0.02)
     model.save(tmp_path / "model")
-    np.testing.assert_array_equal(FlowRegressor.load(tmp_path / "model").log_density(x, y), model.log_density(x, y))
+    loaded = FlowRegressor.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.log_density(x, y), model.log_density(x, y))
+    loaded.model_.blend.recalibrations = {}
+    assert high - low < 0.95 * np.ptp(loaded.predict_quantiles(same[:1], [0.05, 0.95])[0])

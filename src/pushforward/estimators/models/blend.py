@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pushforward.estimators.encoded import EncodedRows, joined
 from pushforward.estimators.models.column_distribution import ColumnDistribution
-from pushforward.estimators.models.members import Member, StateMember, ValueMember
+from pushforward.estimators.models.members import Member, StateMember, ValueMember, hide
+from pushforward.estimators.models.mixture_head import MixtureHead
+from pushforward.estimators.models.recalibration import Recalibration, recalibration
 
 # Steps of the EM algorithm for the weights, the weight below which a member is dropped, and that of one that is needed.
 _STEPS, _NEGLIGIBLE, _LEAST = 200, 0.01, 1e-9
@@ -62,10 +64,19 @@ class Weighted(Generic[M]):
 
 
 class Blend:
-    """``P(states) p(values | states)``, each the weighted mean of those of several members."""
+    """``P(states) p(values | states)``, each the weighted mean of those of several members.
 
-    def __init__(self, states: Weighted[StateMember], values: Weighted[ValueMember]) -> None:
+    recalibrations: of the value of the only target of a model, by its column.
+    """
+
+    def __init__(
+        self,
+        states: Weighted[StateMember],
+        values: Weighted[ValueMember],
+        recalibrations: Mapping[int, Recalibration] | None = None,
+    ) -> None:
         self.states, self.values = states, values
+        self.recalibrations = dict(recalibrations or {})
         # The order of the states is that of all members, which a saved model keeps.
         order = sorted(range(len(states.members)), key=lambda k: self.members.index(states.members[k]))
         self.states = Weighted([states.members[k] for k in order], states.weights[order])
@@ -100,9 +111,33 @@ class Blend:
     def score(self, rows: EncodedRows) -> Scores:
         """The scores of rows; members that cannot score a row with unknown content are left out for it."""
         states = self.states.mean([member.log_states(rows) for member in self.states.members])
-        values = self.values.mean([member.log_values(rows) for member in self.values.members])
+        values = self._log_values(rows)
         possible = ~rows.impossible & (states > -torch.inf)
         return Scores(torch.where(possible, states, -torch.inf), torch.where(possible, values, 0.0))
+
+    def _log_values(self, rows: EncodedRows) -> Tensor:
+        for column in self.recalibrations:
+            head = self._value_of(rows, column)
+            value = rows.values[:, column]
+            there = (rows.states[:, column] == 0) & value.isfinite()
+            return head.log_density(value.nan_to_num()).where(there, 0.0)
+        return self.values.mean([member.log_values(rows) for member in self.values.members])
+
+    def _value_of(self, rows: EncodedRows, column: int) -> MixtureHead:
+        """The distribution of the value of a column given the others."""
+        predicted = self.conditional(hide(rows, [column]), column)
+        assert predicted is not None  # no member is a flow
+        assert predicted.value is not None
+        return predicted.value
+
+    def recalibrate(self, rows: EncodedRows, weights: Tensor, column: int) -> None:
+        """Choose the recalibration of the value of a column, the only target, by rows that no member has seen."""
+        some = ((rows.states[:, column] == 0) & rows.values[:, column].isfinite()).nonzero()[:, 0]
+        if len(some):
+            rows = rows.take(some)
+            head = MixtureHead(*(part[None] for part in self._value_of(rows, column)))
+            factors = recalibration(head, rows.values[:, column], weights[some])
+            self.recalibrations = {} if factors is None else {column: factors}
 
     def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution | None:
         """The distribution of one column given the others, of the members that have it in closed form.
@@ -115,11 +150,20 @@ class Blend:
         log_states, log_values = (
             torch.tensor([self.weights_of(member)[i] for member in known], dtype=torch.float64).log() for i in (0, 1)
         )
-        return ColumnDistribution.blended(list(known.values()), log_states, log_values)
+        blended = ColumnDistribution.blended(list(known.values()), log_states, log_values)
+        factors = self.recalibrations.get(column)
+        if factors is None or blended.value is None:
+            return blended
+        return replace(blended, value=factors.of_one(blended.value))
 
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         """Complete rows: unknown states first, then unknown values."""
         rows = self.states.draw(given, lambda member, part: member.draw_states(part, generator), generator)
+        for column in self.recalibrations:
+            needed = (rows.states[:, column] == 0) & rows.values[:, column].isnan()
+            values = rows.values.clone()
+            values[:, column] = torch.where(needed, self._value_of(rows, column).sample(generator), values[:, column])
+            return replace(rows, values=values)
         return self.values.draw(rows, lambda member, part: member.draw_values(part, generator), generator)
 
 

@@ -201,6 +201,8 @@ class _Job:
         if len(rows) > _BLEND_ROWS:
             rows, weights = rows.take(torch.arange(_BLEND_ROWS)), weights[:_BLEND_ROWS]
         blend = Blend.choose(states, values, rows, weights)
+        if len(self.folds.recalibrating[0]) and len(self.targets) == 1 and self.shapes[self.targets[0]].value:
+            blend.recalibrate(rows, weights, self.targets[0])
         chain.nets[:] = nets
         return TableModel(self.shapes, self.targets, blend, chain, self.notes)
 

@@ -41,6 +41,10 @@ class Recalibration(BaseModel):
         moved = (self.deviations - 1) * (own - own.mean(0, keepdim=True))
         return MixtureHead(heads.log_weights, heads.means + moved, heads.log_scales + math.log(self.widths))
 
+    def of_one(self, head: MixtureHead) -> MixtureHead:
+        """The recalibrated mixtures ``(N, K)`` of a model that is no ensemble."""
+        return MixtureHead(*(part[0] for part in self.of(MixtureHead(*(part[None] for part in head)))))
+
 
 def recalibration(heads: MixtureHead, values: Tensor, weights: Tensor) -> Recalibration | None:
     """The factors of the highest likelihood of ``values: (N,)``, given the mixtures ``(nets, N, K)`` of all nets.

@@ -84,6 +84,7 @@ class TableConfig(_Strict):
     net: _Net
     members: Annotated[list[_Member], Field(min_length=1, max_length=20)]
     recalibrations: Annotated[dict[Annotated[int, Field(ge=0)], Recalibration], Field(max_length=_MOST_COLUMNS)] = {}
+    blend_recalibrations: Annotated[dict[Annotated[int, Field(ge=0)], Recalibration], Field(max_length=1)] = {}
     notes: list[str]
     estimator: dict[str, Any]
 
@@ -127,6 +128,7 @@ def save_table(
         ),
         members=members,
         recalibrations=model.chain.recalibrations,
+        blend_recalibrations=model.blend.recalibrations,
         notes=model.notes,
         estimator=dict(estimator or {}),
     )
@@ -162,7 +164,9 @@ def load_table(path: str | os.PathLike[str]) -> tuple[TableModel, dict[str, Any]
     values = [(member, each.values) for each, member in members if each.values and isinstance(member, ValueMember)]
     if not states or not values:
         raise ModelError(f"{folder / CONFIG}: no member has a weight for states, or none for values")
-    blend = Blend(_weighted(states), _weighted(values))
+    if any(config.targets != [column] or not config.values[column] for column in config.blend_recalibrations):
+        raise ModelError(f"{folder / CONFIG}: a recalibration is that of no target")
+    blend = Blend(_weighted(states), _weighted(values), config.blend_recalibrations)
     return TableModel(shapes, config.targets, blend, chain, config.notes), config.estimator
 
 
