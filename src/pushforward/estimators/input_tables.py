@@ -20,7 +20,7 @@ from pushforward.data.row_sources import RowSource, is_source, open_source
 from pushforward.errors import CellError, ColumnWarning, DataError, PushforwardError
 from pushforward.estimators.columns.arrow_types import is_number
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.columns.tables import Table, is_frame, read_table
+from pushforward.estimators.columns.tables import Table, is_frame, read_table, without_columns
 
 # Rows of a file that are read together.
 _BLOCK = 50_000
@@ -54,10 +54,16 @@ def training_source(path: Any) -> RowSource:
     return source
 
 
-def checked_table(estimator: BaseEstimator, table: Any, names: Sequence[str], optional: Sequence[str] = ()) -> Table:
+def checked_table(
+    estimator: BaseEstimator,
+    table: Any,
+    names: Sequence[str],
+    optional: Sequence[str] = (),
+    ignored: Collection[str] = (),
+) -> Table:
     """The columns ``names`` of a table for a fitted estimator, in the order of the fit.
 
-    optional: those that the table may lack.
+    optional: those that the table may lack. ignored: further columns that a frame may have.
     """
     if not named(table):
         with _as_data_error():
@@ -65,6 +71,7 @@ def checked_table(estimator: BaseEstimator, table: Any, names: Sequence[str], op
                 estimator, _array(table), reset=False, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=0
             )
         return read_table(matrix, names)
+    table = without_columns(table, set(ignored).difference(names))
     content = read_table(table)
     absent = [name for name in names if name not in content.columns]
     if is_frame(table) and not (absent and set(absent) <= set(optional)):

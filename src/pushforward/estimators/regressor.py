@@ -288,7 +288,8 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
     def _content(self, X: Any) -> Table:
         check_is_fitted(self)
         left_out = [column.name for column in self.plan_.left_out]
-        return checked_table(self, X, [column.name for column in self.plan_.columns], left_out)
+        names = [column.name for column in self.plan_.columns]
+        return checked_table(self, X, names, left_out, self.target_plan_.names)
 
     def _targets(self, y: Any, rows: int) -> Table:
         return targets_of(y, rows, self.target_plan_.names)

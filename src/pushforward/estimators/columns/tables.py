@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -116,6 +116,13 @@ def is_frame(table: Any) -> bool:
     import narwhals
 
     return isinstance(_wrapped(table), (narwhals.DataFrame, narwhals.LazyFrame))
+
+
+def without_columns(table: Any, names: Collection[str]) -> Any:
+    """A DataFrame without the columns ``names`` that it has; any other table as it is."""
+    frame = _frame(table) if names and is_frame(table) else None
+    present = [] if frame is None else [name for name in frame.columns if name in names]
+    return table if frame is None or not present else frame.drop(present).to_native()
 
 
 def _frame(table: Any) -> Any | None:
