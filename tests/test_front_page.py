@@ -27,3 +27,9 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = f"import sys, pushforward; pushforward.errors; print({heavy})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_importing_an_estimator_does_not_load_the_compiler_of_torch() -> None:
+    code = "import sys, pushforward; pushforward.FlowDensity; print('torch._dynamo' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"

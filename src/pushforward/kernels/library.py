@@ -8,8 +8,6 @@ import platform
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-
 from pushforward.errors import OptionError
 
 # The interface that this version of the package calls; a library of another one is from another installation.
@@ -35,10 +33,13 @@ def library() -> ctypes.CDLL | None:
     return loaded if loaded.pushforward_interface() == _INTERFACE else None
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def has_kernels() -> bool:
     """Whether there is a library to call."""
     return library() is not None
+
+
+# What torch.compiler.assume_constant_result sets, which would import the compiler: a second for all who never compile.
+has_kernels._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def instructions() -> str | None:
