@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from pushforward.errors import OptionError
 from pushforward.noise import NoiseValue
+from pushforward.threads import WorkCounter
 
 
 def is_transformed() -> bool:
@@ -39,13 +41,17 @@ def uses_plain_formulas() -> bool:
 
 def takes_operators() -> bool:
     """Whether an operator of our own can compute: not inside torch.func or forward mode, in a program that is exported,
-    which has to run without this package, or under a mode that records or replaces torch's operations.
+    which has to run without this package, or under a mode that records or replaces torch's operations; a mode that
+    counts them is none.
     """
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return False
     if torch.compiler.is_compiling():
         return not torch.compiler.is_exporting()
-    return not torch._C._is_tracing() and torch._C._len_torch_dispatch_stack() == 0
+    if torch._C._is_tracing():
+        return False
+    modes = torch._C._len_torch_dispatch_stack()
+    return modes == 0 or all(isinstance(mode, WorkCounter) for mode in _get_current_dispatch_mode_stack())
 
 
 def forward_levels() -> int:

@@ -31,7 +31,7 @@ def unmasked(module: nn.Module) -> dict[str, torch.Tensor]:
     for name, value in module.named_parameters():
         owner = module.get_submodule(name.rpartition(".")[0])
         masked = isinstance(owner, MaskedLinear | BlockLinear) and name.endswith("weight")
-        found[name] = value[owner.mask] if masked else value
+        found[name] = value[owner.mask.bool()] if masked else value
     return found
 
 

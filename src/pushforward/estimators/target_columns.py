@@ -13,11 +13,11 @@ from pushforward.estimators.input_tables import named, target_table
 
 
 def target_names(y: Any) -> list[str] | None:
-    """The names in ``y``, which is a name or a list of names; None if it holds values."""
+    """The names in ``y``, which is a name or a list of different names; None if it holds values."""
     if isinstance(y, str):
         return [y]
-    if isinstance(y, (list, tuple)) and y and all(isinstance(name, str) for name in y):
-        return list(dict.fromkeys(y))
+    if isinstance(y, (list, tuple)) and y and all(isinstance(name, str) for name in y) and len(set(y)) == len(y):
+        return list(y)
     return None
 
 

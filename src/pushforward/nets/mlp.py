@@ -37,6 +37,13 @@ def check_hidden(hidden: Sequence[int], activation: str, known: Iterable[str] = 
         raise OptionError(f"activation {activation!r} is not known; expected one of {', '.join(known)}")
 
 
+class ColumnLinear(nn.Linear):
+    """A linear layer of columns: ``(in_features, B)`` to ``(out_features, B)``."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return torch.addmm(self.bias[:, None], self.weight, h)
+
+
 class MLP(nn.Module):
     """A multi-layer perceptron: ``(B, in_features)`` and a context ``(B, context_dim)`` to ``(B, out_features)``.
 
@@ -66,11 +73,11 @@ class MLP(nn.Module):
         # A net without inputs (one feature, no context) gets a constant, so that it can learn a bias.
         self.constant = in_features + context_dim == 0
         widths = [max(1, in_features + context_dim), *hidden]
-        self.layers = nn.ModuleList(nn.Linear(narrow, wide) for narrow, wide in itertools.pairwise(widths))
+        self.layers = nn.ModuleList(ColumnLinear(narrow, wide) for narrow, wide in itertools.pairwise(widths))
         self.skips = [False, *(residual and narrow == wide for narrow, wide in itertools.pairwise(hidden))]
         self.activation = ACTIVATIONS[activation]()
         self.dropout = Dropout(dropout)
-        self.last = nn.Linear(widths[-1], out_features)
+        self.last = ColumnLinear(widths[-1], out_features)
         if zero:
             nn.init.zeros_(self.last.weight)
             nn.init.zeros_(self.last.bias)
@@ -88,12 +95,12 @@ class MLP(nn.Module):
         # maps read each parameter of many rows from contiguous memory.
         h = within_limit(h.t().contiguous())
         for i, (layer, skip) in enumerate(zip(self.layers, self.skips, strict=True)):
-            out = _columns(layer, h if i == 0 else self.dropout(self.activation(h)))
+            out = layer(h if i == 0 else self._activated(h))
             h = h + out if skip else out
-        return _columns(self.last, self.dropout(self.activation(h))).t()
+        params: Tensor = self.last(self._activated(h)).t()
+        return params
 
-
-def _columns(layer: nn.Module, h: Tensor) -> Tensor:
-    """A linear layer of columns ``h: (in, B)``."""
-    assert isinstance(layer, nn.Linear)
-    return torch.addmm(layer.bias[:, None], layer.weight, h)
+    def _activated(self, h: Tensor) -> Tensor:
+        activated: Tensor = self.activation(h)
+        # A dropout of nothing is a tenth of the time of one row.
+        return self.dropout(activated) if self.dropout.p > 0 else activated
