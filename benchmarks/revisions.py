@@ -69,7 +69,8 @@ def compare(sources: list[str], name: str, work: str, threads: int, rounds: int)
     return [statistics.median(times[2:]) for times in took]
 
 
-def main() -> None:
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line; ``given`` stands in for the program's own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", help="the folders src of the two states, the earlier one first")
     parser.add_argument("--threads", type=int, default=1)
@@ -77,12 +78,17 @@ def main() -> None:
     parser.add_argument("--flows", nargs="*", default=_FLOWS)
     parser.add_argument("--work", nargs="*", default=_WORK)
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    arguments = parser.parse_args(given)
+    if len(arguments.sources) != 2 and not arguments.serve:
+        parser.error("two folders expected")
+    return arguments
+
+
+def main() -> None:
+    given = parse_arguments()
     if given.serve:
         serve(*given.serve, given.threads)
         return
-    if len(given.sources) != 2:
-        parser.error("two folders expected")
     print("| computation | before, ms | after, ms | ratio |\n|---|---:|---:|---:|")
     for name in given.flows:
         for work in given.work:

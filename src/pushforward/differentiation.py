@@ -41,8 +41,8 @@ def uses_plain_formulas() -> bool:
 
 def takes_operators() -> bool:
     """Whether an operator of our own can compute: not inside torch.func or forward mode, in a program that is exported,
-    which has to run without this package, or under a mode that records or replaces torch's operations; a mode that
-    counts them is none.
+    which has to run without this package, or under a mode that records or replaces torch's operations. Modes that only
+    count operations are allowed.
     """
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return False

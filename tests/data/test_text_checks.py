@@ -126,3 +126,9 @@ def test_text_that_csv_writes_is_legal_in_blocks_of_any_size(rows: list[tuple[st
 def test_columns_of_numbers_hold_numbers_in_any_notation() -> None:
     rows = [["1", "x", "1,5", "2020-01-02 10:00", ""], ["-2e3", "1", "NA", "3.4.2021", ""], ["7"]]
     assert number_columns(rows) == (0, 2, 3)
+
+
+def test_a_long_cell_of_digits_and_letters_is_looked_at_once() -> None:
+    assert not text_checks._is_number("1" * 100_000 + "x")
+    assert text_checks._is_number("-1,234.5e+07")
+    assert not text_checks._is_number("e5")

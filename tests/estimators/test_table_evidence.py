@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pushforward.estimators import FlowDensity
-from pushforward.estimators.encoded import ColumnShape, EncodedRows
+from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
 from pushforward.estimators.models.column_distribution import ColumnDistribution
 from pushforward.estimators.models.mixture_head import MixtureHead
 from pushforward.estimators.models.table_model import TableModel
@@ -127,6 +127,14 @@ def test_an_impossible_row_has_density_zero() -> None:
     evidence = table_evidence(model(), rows(800, 1), held_out, names=NAMES)
     assert np.isneginf(evidence.log_held_out).sum() == 5
     assert assess_fit(evidence).verdict.reasons[0] == "5 of 500 held-out rows have density zero"
+
+
+def test_an_impossible_target_does_not_make_its_distribution_too_wide() -> None:
+    held_out = rows(1000, 2)
+    held_out.impossible[:100], held_out.states[:50, 1], held_out.values[:100, 1] = True, UNKNOWN, 0.0
+    reasons = assess_fit(table_evidence(model([1]), rows(800, 1), held_out, names=NAMES)).verdict.reasons
+    assert "100 of 1,000 held-out rows have density zero" in reasons
+    assert not any("predictive distribution" in reason for reason in reasons)
 
 
 def test_training_rows_are_drawn_in_proportion_to_their_weights() -> None:

@@ -88,3 +88,17 @@ def test_the_score_of_a_file_is_that_of_its_table(path: Path, kinds: dict[str, s
     density = FlowDensity(max_steps=5, architectures=(), kinds=kinds).fit(table)
     assert density.score(path) == pytest.approx(density.score(table), abs=1e-9)
     assert density.score(iter([table.slice(0, 100), table.slice(100)])) == pytest.approx(density.score(table))
+
+
+def test_several_targets_of_new_rows_are_told_apart_by_name() -> None:
+    model = FlowRegressor(max_steps=5, kinds={"cost": "real"}).fit(TABLE, ["price", "cost"])
+    expected = model.score(TABLE, ["price", "cost"])
+    assert model.score(TABLE, ["cost", "price"]) == expected
+    assert model.score(TABLE.select(["x", "word"]), TABLE.select(["cost", "price"])) == expected
+    with pytest.raises(DataError, match="no column 'cost'; the targets are price, cost"):
+        model.score(TABLE, ["price"])
+
+
+def test_a_name_needs_columns_with_names() -> None:
+    with pytest.raises(OptionError, match="the name 'price' needs columns with names"):
+        FlowRegressor(max_steps=5).fit(np.stack([X, PRICE], 1), "price")

@@ -186,3 +186,16 @@ def test_an_unknown_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         monkeypatch.undo()
         library.cache_clear()
+
+
+def test_gradients_of_params_in_a_part_of_a_larger_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    map, generator = RationalQuadraticSpline(8), torch.Generator().manual_seed(0)
+    whole = torch.randn(map.n_params, 8, 3, generator=generator, requires_grad=True)
+    x = torch.randn(4, 3, generator=generator)
+    grads = []
+    for kernel in (True, False):
+        if not kernel:
+            monkeypatch.setattr("pushforward.maps.spline.takes_spline", lambda *given: False)
+        y, log_slope = map.forward(x, whole[:, 2:6])
+        grads.append(torch.autograd.grad(y.sum() + log_slope.sum(), whole)[0])
+    torch.testing.assert_close(grads[0], grads[1])

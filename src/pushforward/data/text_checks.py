@@ -28,7 +28,7 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 # The rest of a quoted cell after its first quote; two quotes in it stand for one.
 _REST_OF_CELL = re.compile(rb'(?:[^"]++|"")*+"')
 # Numbers, dates and times in any notation.
-_NUMBER = re.compile(r"[-+]?[\d.,:/ -]*\d[\d.,:/ eETZ+-]*%?")
+_NUMBER = re.compile(r"[-+]?[.,:/ -]*+\d[\d.,:/ eETZ+-]*+%?")
 
 _Open = Callable[[], BufferedReader]
 

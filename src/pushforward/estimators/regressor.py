@@ -90,7 +90,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         """Fit the distribution of ``y`` given ``X``. sample_weight: ``(N,)``, how often each row counts.
 
         ``y`` may be the name of a column of ``X``, or a list of names; the other columns then predict it. ``X`` may be
-        the path of a file or folder, or an Arrow dataset, with ``y`` the names of its targets. Of more than
+        the path of a file or folder, or an Arrow dataset, with ``y`` the names of its targets. Of one with more than
         ``max_rows`` rows, by default 3,000,000 of 8 columns, a random part is fitted, which a warning tells.
 
         Weights with a sum below the number of rows, such as 1 / N, are scaled to the effective number of rows (Kish).

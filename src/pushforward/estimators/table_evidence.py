@@ -101,7 +101,10 @@ def _pit(model: TableModel, rows: EncodedRows, given: EncodedRows, generator: to
         of_states, of_both = predicted.pit(rows.states[:, column], rows.values[:, column], generator)
         shape = model.shapes[column]
         parts += [of_states] * (shape.states > 1) + [of_both] * shape.value
-    return torch.stack(parts, 1).numpy()
+    transforms = torch.stack(parts, 1)
+    # An impossible row has none, and its density of zero is judged apart: a random one tells nothing.
+    neutral = torch.rand(transforms.shape, dtype=transforms.dtype, generator=generator)
+    return np.asarray(torch.where(rows.impossible[:, None], neutral, transforms).numpy())
 
 
 def _without(rows: EncodedRows, columns: Sequence[int]) -> EncodedRows:

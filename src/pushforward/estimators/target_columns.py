@@ -36,6 +36,8 @@ def separated(X: Any, y: Any) -> tuple[Any, Any]:
     """The columns to predict from, and the targets: where ``y`` holds names, these columns of the table ``X``."""
     names = target_names(y)
     if names is None or not named(X):
+        if isinstance(y, str):
+            raise OptionError(f"y: the name {y!r} needs columns with names in X; give a table, or y as numbers")
         return X, y
     table = read_table(X)
     require_targets(names, table.columns)
@@ -44,10 +46,13 @@ def separated(X: Any, y: Any) -> tuple[Any, Any]:
 
 
 def targets_of(y: Any, rows: int, names: Sequence[str]) -> Table:
-    """The targets of new rows, with the ``names`` of the fit where they have none, as arrays, or are one column."""
+    """The targets of new rows in the order of the fit: by ``names``, or by place where they have none of these."""
     content, _ = target_table(y, rows)
-    if named(y) and len(names) > 1:
-        return content
+    if named(y) and any(name in content.columns for name in names):
+        for name in names:
+            if name not in content.columns:
+                raise DataError(f"y: there is no column {name!r}; the targets are {', '.join(names)}")
+        return replace(content, columns={name: content.columns[name] for name in names})
     if len(content.columns) != len(names):
         raise DataError(f"y: {len(names)} columns expected, {', '.join(names)}; got {len(content.columns)}")
     return replace(content, columns=dict(zip(names, content.columns.values(), strict=True)))

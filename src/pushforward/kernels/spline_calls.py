@@ -61,15 +61,16 @@ def gradients(
     values: Tensor, params: Tensor, grad_out: Tensor, grad_log_slope: Tensor, options: SplineOptions, inverse: bool
 ) -> tuple[Tensor, Tensor]:
     """Gradients by values and by params, given those by the two results of `values_and_log_slopes`."""
-    values, (params, step) = values.contiguous(), _in_rows(params)
+    # The kernel has one step for the params and their gradients.
+    values, params = values.contiguous(), params.contiguous()
     grad_out, grad_log_slope = grad_out.contiguous(), grad_log_slope.contiguous()
     grad_values, grad_params = torch.empty_like(values), torch.empty_like(params)
     used = 2 * options.bins + options.slopes
-    if len(params) > used:  # what the caller has beside the spline's own params does not enter here
+    if len(params) > used:  # params that are not the spline's own have no effect
         grad_params[used:].zero_()
     arrays = _ARRAYS.pack(
         values.data_ptr(), params.data_ptr(), grad_out.data_ptr(), grad_log_slope.data_ptr(),
-        grad_values.data_ptr(), 0, grad_params.data_ptr(), values.numel(), step,
+        grad_values.data_ptr(), 0, grad_params.data_ptr(), values.numel(), params.stride(0),
     )  # fmt: skip
     _functions()[1](options.packed, arrays, values.dtype == torch.float64, inverse, torch.get_num_threads())
     return grad_values, grad_params

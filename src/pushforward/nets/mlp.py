@@ -25,7 +25,7 @@ INPUT_LIMIT = 1e6
 
 
 def within_limit(h: Tensor) -> Tensor:
-    """Inputs clamped to `INPUT_LIMIT`. Backwards this function is one operation, and torch.clamp is five."""
+    """Inputs clamped to `INPUT_LIMIT`. The backward pass is one operation; that of torch.clamp is five."""
     return F.hardtanh(h, -INPUT_LIMIT, INPUT_LIMIT)
 
 
@@ -102,5 +102,5 @@ class MLP(nn.Module):
 
     def _activated(self, h: Tensor) -> Tensor:
         activated: Tensor = self.activation(h)
-        # A dropout of nothing is a tenth of the time of one row.
+        # A call of dropout with p = 0 takes a tenth of the time of one row.
         return self.dropout(activated) if self.dropout.p > 0 else activated

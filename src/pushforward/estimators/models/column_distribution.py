@@ -31,7 +31,7 @@ class ColumnDistribution:
         """
         below = self.log_states.exp().cumsum(1)
         first, last = (torch.cat([torch.zeros(len(below), 1), below], 1)[:, i:][:, : below.shape[1]] for i in (0, 1))
-        low, high = (each.gather(1, states[:, None])[:, 0] for each in (first, last))
+        low, high = (each.gather(1, states[:, None].clamp(min=0))[:, 0] for each in (first, last))
         within = torch.rand(len(below), dtype=torch.float64, generator=generator)
         of_states = low + (high - low) * within
         if self.value is not None:

@@ -187,9 +187,9 @@ class ChainMember(StateMember, ValueMember):
 class FlowMember(ValueMember):
     """A flow of the values of a block of columns, given the states; nets of conditional densities do the rest.
 
-    block: the numbers of the columns. The flow is the density of rows in which they all have values, which their states
-    tell; that of other rows is by the nets alone. The member scores rows whose states are known, and whose values of
-    the flow are, and draws values of which none is given.
+    block: the numbers of the columns. The flow scores the rows in which all of them have values; the nets alone score
+    other rows. The member scores rows whose states are known, and whose values in the block are known if the flow
+    scores them. It draws values of which none is given.
     """
 
     kind = "flow"

@@ -49,7 +49,8 @@ class Recalibration(BaseModel):
 def recalibration(heads: MixtureHead, values: Tensor, weights: Tensor) -> Recalibration | None:
     """The factors of the highest likelihood of ``values: (N,)``, given the mixtures ``(nets, N, K)`` of all nets.
 
-    weights: ``(N,)``. None if those from either half of the rows do not raise the likelihood of the other half.
+    weights: ``(N,)``. None if factors from one half of the rows do not raise the likelihood of the other,
+    summed over both ways to choose the half.
     """
     halves = torch.arange(len(values)) % 2 == 0
     gain = 0.0
