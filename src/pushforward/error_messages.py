@@ -6,7 +6,7 @@ This module loads nothing heavy.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pushforward.errors import PushforwardError
@@ -26,6 +26,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower_case = {word.lower(): word for word in known}
     near = difflib.get_close_matches(name.lower(), by_lower_case, n=3)
     return f"did you mean {' or '.join(by_lower_case[word] for word in near)}?" if near else ""
+
+
+def advice_on(name: str, known: Sequence[str]) -> str:
+    """The question of `did_you_mean` for an unknown name, or the first of the names that there are.
+
+    >>> advice_on("y", ["price", "cost"])
+    'there are price, cost'
+    """
+    return did_you_mean(name, known) or f"there are {', '.join(known[:10])}"
 
 
 def first_problem(error: ValidationError, owner: str = "", known: Iterable[str] = ()) -> str:

@@ -1,5 +1,7 @@
 """The spline's kernel as an operator of torch: in compiled graphs, and not where the formulas have to stand."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -60,7 +62,7 @@ class _Recorder(TorchDispatchMode):
 
     count = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.count += 1
         return func(*args, **(kwargs or {}))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pushforward.array_types import Array
-from pushforward.error_messages import did_you_mean
+from pushforward.error_messages import advice_on, did_you_mean
 from pushforward.errors import DataError, OptionError, ShapeError
 from pushforward.estimators.columns.arrow_types import is_number, is_time, plain, to_numbers
 from pushforward.estimators.columns.plan import ColumnPlan
@@ -38,7 +38,11 @@ def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator, copie
     """
     if given is None:
         return EncodedRows.unknown(plan.shapes, copies)
-    table = possible_given(plan, given)
+    return _encode(plan, possible_given(plan, given), generator, copies)
+
+
+def _encode(plan: ColumnPlan, table: Table, generator: torch.Generator, copies: int = 1) -> EncodedRows:
+    """The rows of a table of `possible_given`, each ``copies`` times."""
     rows = plan.encode(table, generator=generator, partial=True)
     if rows.impossible.any():
         row = int(rows.impossible.nonzero()[0])
@@ -54,28 +58,32 @@ def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator, copie
     return plan.encode(taken(table, places), generator=generator, partial=True)
 
 
-def sampled(plan: ColumnPlan, model: TableModel, given: Any, count: int, generator: torch.Generator) -> EncodedRows:
-    """``count`` encoded rows that a model draws, or as many for each row of ``given``, one after the other."""
+def sampled(
+    plan: ColumnPlan, model: TableModel, given: Table | None, count: int, generator: torch.Generator
+) -> EncodedRows:
+    """``count`` encoded rows that a model draws, or as many for each row of ``given``, one after the other.
+
+    given: a table of `possible_given`, or None.
+    """
     if given is None:
         return model.sample(count, generator=generator)
-    rows, table = encode_given(plan, given, generator), given_table(given)
-    if not dequantised(plan, table):
+    rows = _encode(plan, given, generator)
+    if not dequantised(plan, given):
         return model.sample(count, given=rows, generator=generator)
-    copies = proposals(count, table.rows)
-    several = (encode_given(plan, row, generator, copies) for row in rows_of(table))
+    copies = proposals(count, given.rows)
+    several = (_encode(plan, row, generator, copies) for row in rows_of(given))
     return joined([model.sample_given(row, count, generator) for row in several] or [rows])
 
 
-def as_given(given: Any, drawn: Mapping[str, Any], count: int) -> dict[str, Any]:
+def as_given(given: Table | None, drawn: Mapping[str, Any], count: int) -> dict[str, Any]:
     """The given cells, each ``count`` times, in the types of the drawn columns; a gap among them is drawn."""
     if given is None:
         return {}
-    table = given_table(given)
-    places = np.repeat(np.arange(table.rows), count)
+    places = np.repeat(np.arange(given.rows), count)
     return {
-        name: merged(table.columns[name].take(places).cast(array.type, safe=False), array)
+        name: merged(given.columns[name].take(places).cast(array.type, safe=False), array)
         for name, array in drawn.items()
-        if name in table.columns
+        if name in given.columns
     }
 
 
@@ -107,7 +115,7 @@ def known_columns(table: Any, names: Sequence[str]) -> Table:
     content = given_table(table)
     for name in content.columns:
         if name not in names:
-            advice = did_you_mean(name, names) or f"there are {', '.join(names[:10])}"
+            advice = advice_on(name, names)
             raise OptionError(f"there is no column {name!r} in the density; {advice}")
     return content
 
@@ -118,7 +126,7 @@ def _check_modelled(plan: ColumnPlan, name: str) -> None:
     left_out = next((column for column in plan.left_out if column.name == name), None)
     if left_out is not None:
         raise OptionError(f"given: column {name!r} is no part of the density ({left_out.reason})")
-    advice = did_you_mean(name, plan.names) or f"there are {', '.join(plan.names[:10])}"
+    advice = advice_on(name, plan.names)
     raise OptionError(f"given: there is no column {name!r}; {advice}")
 
 

@@ -21,13 +21,13 @@ from pushforward.estimators.columns.tables import Table
 
 def possible_cells(plan: ColumnPlan, table: Table) -> Table:
     """The table with `nearest_cells`, and gaps in place of other cells of density zero; a warning names the first."""
-    table = nearest_cells(plan, table)
-    told = _Told("is taken as unknown")
-    for column, wrong in _impossible(plan, table):
+    table, others = _with_nearest(plan, table)
+    replaced = _Replaced("is taken as unknown")
+    for column, wrong in others:
         array = plain(table.columns[column.name])
-        told.add(column, wrong, array)
+        replaced.add(column, wrong, array)
         table = _with_cells(table, column, wrong, pyarrow.nulls(len(wrong), array.type))
-    told.warn(UnknownCellWarning)
+    replaced.warn(UnknownCellWarning)
     return table
 
 
@@ -37,17 +37,25 @@ def nearest_cells(plan: ColumnPlan, table: Table) -> Table:
     These lie between two values of a grid, or a little beyond the range of the training rows. A warning names the
     first.
     """
-    told = _Told("is taken as the nearest that is possible")
+    return _with_nearest(plan, table)[0]
+
+
+def _with_nearest(plan: ColumnPlan, table: Table) -> tuple[Table, list[tuple[ModelledColumn, Array]]]:
+    """The table of `nearest_cells`, and the impossible cells that it leaves: their columns and rows."""
+    others = []
+    replaced = _Replaced("is taken as the nearest that is possible")
     for column, wrong in _impossible(plan, table):
         array = plain(table.columns[column.name])
         nearest = column.nearest(array.take(pyarrow.array(wrong)))
         # A cell may have a bound of its own, as an integer type has: the nearest one is then not possible either.
-        found = ~flags(nearest.is_null()) & column.encode(nearest, np.full(len(wrong), 0.5), partial=True).possible
-        if found.any():
-            told.add(column, wrong[found], array)
-            table = _with_cells(table, column, wrong[found], nearest.filter(pyarrow.array(found)))
-    told.warn(NearestCellWarning)
-    return table
+        near = ~flags(nearest.is_null()) & column.encode(nearest, np.full(len(wrong), 0.5), partial=True).possible
+        if near.any():
+            replaced.add(column, wrong[near], array)
+            table = _with_cells(table, column, wrong[near], nearest.filter(pyarrow.array(near)))
+        if not near.all():
+            others.append((column, wrong[~near]))
+    replaced.warn(NearestCellWarning)
+    return table, others
 
 
 def _impossible(plan: ColumnPlan, table: Table) -> Iterator[tuple[ModelledColumn, Array]]:
@@ -72,8 +80,8 @@ def _with_cells(table: Table, column: ModelledColumn, rows: Array, cells: Any) -
     return replace(table, columns={**table.columns, column.name: array})
 
 
-class _Told:
-    """Impossible cells of a table, for one warning."""
+class _Replaced:
+    """Impossible cells of a table that others replace, for one warning."""
 
     def __init__(self, outcome: str) -> None:
         self.outcome, self.rows, self.first = outcome, set[int](), ""

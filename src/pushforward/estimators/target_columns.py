@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pushforward.error_messages import did_you_mean
+from pushforward.error_messages import advice_on
 from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.tables import Table, read_table
 from pushforward.estimators.input_tables import named, target_table
@@ -26,8 +26,7 @@ def require_targets(names: Sequence[str], columns: Iterable[str]) -> None:
     known = list(columns)
     for name in names:
         if name not in known:
-            advice = did_you_mean(name, known) or f"there are {', '.join(known[:10])}"
-            raise OptionError(f"y: there is no column {name!r}; {advice}")
+            raise OptionError(f"y: there is no column {name!r}; {advice_on(name, known)}")
     if len(names) == len(known):
         raise DataError(f"no columns are left to predict {', '.join(names)} from")
 

@@ -17,7 +17,7 @@ from pushforward.estimators.models.blend import Blend, Weighted
 from pushforward.estimators.models.column_chain import Chain
 from pushforward.estimators.models.column_net import ColumnNet
 from pushforward.estimators.models.fit_table import block_of_flow, fit_table
-from pushforward.estimators.models.members import ChainMember, FlowMember
+from pushforward.estimators.models.members import ChainMember, FlowMember, StateMember, ValueMember
 from pushforward.estimators.models.saved import load_table, save_table
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.storage.files import CONFIG, WEIGHTS, write_model
@@ -113,7 +113,7 @@ def test_a_fit_and_its_saved_model_have_a_flow_of_columns_with_gaps(
     assert torch.equal(loaded.log_prob(rows).total, fitted.log_prob(rows).total)
 
 
-def _all_of(member: FlowMember) -> tuple[Weighted, Weighted]:  # type: ignore[type-arg]
+def _all_of(member: FlowMember) -> tuple[Weighted[StateMember], Weighted[ValueMember]]:
     conditionals = ChainMember(member.chain)
     return Weighted([conditionals], torch.ones(1).double()), Weighted(
         [conditionals, member], torch.tensor([0.5, 0.5]).double()

@@ -116,12 +116,17 @@ class Blend:
         return Scores(torch.where(possible, states, -torch.inf), torch.where(possible, values, 0.0))
 
     def _log_values(self, rows: EncodedRows) -> Tensor:
-        for column in self.recalibrations:
-            head = self._value_of(rows, column)
-            value = rows.values[:, column]
-            there = (rows.states[:, column] == 0) & value.isfinite()
-            return head.log_density(value.nan_to_num()).where(there, 0.0)
-        return self.values.mean([member.log_values(rows) for member in self.values.members])
+        column = self._recalibrated
+        if column is None:
+            return self.values.mean([member.log_values(rows) for member in self.values.members])
+        value = rows.values[:, column]
+        there = (rows.states[:, column] == 0) & value.isfinite()
+        return self._value_of(rows, column).log_density(value.nan_to_num()).where(there, 0.0)
+
+    @property
+    def _recalibrated(self) -> int | None:
+        """The column with a recalibration of its own, the only target."""
+        return next(iter(self.recalibrations), None)
 
     def _value_of(self, rows: EncodedRows, column: int) -> MixtureHead:
         """The distribution of the value of a column given the others."""
@@ -135,8 +140,7 @@ class Blend:
         some = ((rows.states[:, column] == 0) & rows.values[:, column].isfinite()).nonzero()[:, 0]
         if len(some):
             rows = rows.take(some)
-            head = MixtureHead(*(part[None] for part in self._value_of(rows, column)))
-            factors = recalibration(head, rows.values[:, column], weights[some])
+            factors = recalibration(self._value_of(rows, column).at(None), rows.values[:, column], weights[some])
             self.recalibrations = {} if factors is None else {column: factors}
 
     def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution | None:
@@ -159,12 +163,13 @@ class Blend:
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         """Complete rows: unknown states first, then unknown values."""
         rows = self.states.draw(given, lambda member, part: member.draw_states(part, generator), generator)
-        for column in self.recalibrations:
-            needed = (rows.states[:, column] == 0) & rows.values[:, column].isnan()
-            values = rows.values.clone()
-            values[:, column] = torch.where(needed, self._value_of(rows, column).sample(generator), values[:, column])
-            return replace(rows, values=values)
-        return self.values.draw(rows, lambda member, part: member.draw_values(part, generator), generator)
+        column = self._recalibrated
+        if column is None:
+            return self.values.draw(rows, lambda member, part: member.draw_values(part, generator), generator)
+        needed = (rows.states[:, column] == 0) & rows.values[:, column].isnan()
+        values = rows.values.clone()
+        values[:, column] = torch.where(needed, self._value_of(rows, column).sample(generator), values[:, column])
+        return replace(rows, values=values)
 
 
 def _weight(weighted: Weighted[Any], member: Member) -> float:

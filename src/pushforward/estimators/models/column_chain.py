@@ -120,7 +120,7 @@ class Chain:
         states[:, column], values[:, column] = 0, torch.nan
         params = self._params(replace(given, states=states, values=values), ("value", column))
         of_nets = self._heads(params, column)
-        heads = [MixtureHead(*(part[net] for part in of_nets)) for net in range(len(params))]
+        heads = [of_nets.at(net) for net in range(len(params))]
         return ColumnDistribution(log_states, mixed(heads, torch.full((len(heads), 1), -math.log(len(heads))).double()))
 
     def _params(self, rows: EncodedRows, part: Part, known: Known | None = None) -> Tensor:
@@ -223,8 +223,7 @@ def _draw_state(params: Tensor, allowed: Tensor | None, generator: torch.Generat
 
 
 def _draw_value(heads: MixtureHead, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    chosen = _chosen(heads.means, generator)
-    value = MixtureHead(*(part[chosen] for part in heads)).sample(generator)
+    value = heads.at(_chosen(heads.means, generator)).sample(generator)
     return value, _mean(heads.log_density(value.expand(heads.means.shape[:2])))
 
 

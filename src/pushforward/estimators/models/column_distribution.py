@@ -21,7 +21,7 @@ class ColumnDistribution:
 
     def take(self, rows: Tensor) -> Self:
         """The distributions numbered ``rows``, in that order."""
-        value = None if self.value is None else MixtureHead(*(part[rows] for part in self.value))
+        value = None if self.value is None else self.value.at(rows)
         return type(self)(self.log_states[rows], value)
 
     def pit(self, states: Tensor, values: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

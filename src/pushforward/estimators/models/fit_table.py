@@ -182,8 +182,9 @@ class _Job:
             nets, trained = [net.double() for net in nets], [(name, flow.double()) for name, flow in trained]
         # The weights are chosen with the net that has not seen the validation rows, or with all, by rows for all.
         rows, weights = self.folds.recalibrating
-        chain = Chain(nets if len(rows) else nets[:1])
-        if len(rows):
+        recalibrated = len(rows) > 0
+        chain = Chain(nets if recalibrated else nets[:1])
+        if recalibrated:
             chain.recalibrate(rows, weights)
         else:
             rows, weights = self.validation, self.validation_weights
@@ -201,7 +202,7 @@ class _Job:
         if len(rows) > _BLEND_ROWS:
             rows, weights = rows.take(torch.arange(_BLEND_ROWS)), weights[:_BLEND_ROWS]
         blend = Blend.choose(states, values, rows, weights)
-        if len(self.folds.recalibrating[0]) and len(self.targets) == 1 and self.shapes[self.targets[0]].value:
+        if recalibrated and len(self.targets) == 1 and self.shapes[self.targets[0]].value:
             blend.recalibrate(rows, weights, self.targets[0])
         chain.nets[:] = nets
         return TableModel(self.shapes, self.targets, blend, chain, self.notes)

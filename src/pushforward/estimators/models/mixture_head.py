@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -35,6 +35,10 @@ class MixtureHead(NamedTuple):
         """The mixture that unconstrained ``params: (..., 3 K)`` describe."""
         logits, means, raw = params.chunk(3, -1)
         return cls(logits.log_softmax(-1), means, LOG_SCALE(raw))
+
+    def at(self, index: Any) -> MixtureHead:
+        """The mixtures at an index of the leading axes."""
+        return MixtureHead(*(part[index] for part in self))
 
     def expand(self, rows: int) -> MixtureHead:
         """One mixture ``(1, K)`` as that of each of so many rows."""
@@ -100,9 +104,8 @@ class _Search:
 
     def of(self, rows: Tensor) -> Self:
         """The search for some of the quantiles."""
-        head = MixtureHead(*(part[rows] for part in self.head))
         parts = (self.below, self.above, self.low, self.high, self.value, self.last)
-        return type(self)(head, *(part[rows] for part in parts))
+        return type(self)(self.head.at(rows), *(part[rows] for part in parts))
 
     def step(self) -> Tensor:
         """Move the values once; returns which of them are quantiles now."""

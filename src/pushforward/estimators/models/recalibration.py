@@ -43,7 +43,7 @@ class Recalibration(BaseModel):
 
     def of_one(self, head: MixtureHead) -> MixtureHead:
         """The recalibrated mixtures ``(N, K)`` of a model that is no ensemble."""
-        return MixtureHead(*(part[0] for part in self.of(MixtureHead(*(part[None] for part in head)))))
+        return self.of(head.at(None)).at(0)
 
 
 def recalibration(heads: MixtureHead, values: Tensor, weights: Tensor) -> Recalibration | None:
@@ -58,14 +58,10 @@ def recalibration(heads: MixtureHead, values: Tensor, weights: Tensor) -> Recali
         some, others = learning.nonzero()[:, 0], (~learning).nonzero()[:, 0]
         if not len(some) or not len(others):
             return None
-        factors = _likeliest(_taken(heads, some), values[some], weights[some])
-        given = _taken(heads, others), values[others], weights[others]
+        factors = _likeliest(heads.at((slice(None), some)), values[some], weights[some])
+        given = heads.at((slice(None), others)), values[others], weights[others]
         gain += _log_likelihood(factors, *given) - _log_likelihood(Recalibration(), *given)
     return _likeliest(heads, values, weights) if gain > 0 else None
-
-
-def _taken(heads: MixtureHead, rows: Tensor) -> MixtureHead:
-    return MixtureHead(*(part[:, rows] for part in heads))
 
 
 def _log_likelihood(factors: Recalibration, heads: MixtureHead, values: Tensor, weights: Tensor) -> float:
