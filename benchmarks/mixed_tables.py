@@ -83,7 +83,7 @@ SOURCES: dict[str, Source] = {
             "median_income": (0.4999, 15.0001),
             "median_house_value": (0, 500_001),
         },
-        {"median_income": "bounded:0.4998:15.0002+atoms:0.4999,15.0001"},
+        {"median_income": "bounded:0.4999:15.0001+atoms:0.4999,15.0001"},
     ),
     "power_hourly": _csv(
         "power_hourly/clean_household_power_consumption.csv",

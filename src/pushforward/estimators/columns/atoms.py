@@ -58,5 +58,9 @@ def fractions_of_atoms(distinct: Distinct, atoms: tuple[float, ...]) -> str:
     """The fraction of the rows at each atom, as the end of a reason."""
     if not atoms:
         return ""
-    fractions = [(atom, distinct.counts[distinct.values == atom].sum() / distinct.rows) for atom in atoms]
-    return "; " + ", ".join(f"{fraction:.1%} of rows are {atom:g}" for atom, fraction in fractions[:4])
+    counts = [(atom, int(distinct.counts[distinct.values == atom].sum())) for atom in atoms[:4]]
+    return "; " + ", ".join(f"{_part(count, distinct.rows)} are {atom:g}" for atom, count in counts)
+
+
+def _part(count: int, rows: int) -> str:
+    return f"{count / rows:.1%} of rows" if count >= 0.001 * rows else f"{count:,} of {rows:,} rows"
