@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pushforward.array_types import Array
 from pushforward.errors import ShapeError
 from pushforward.estimators.columns.calendar import Calendar
 
@@ -93,6 +95,17 @@ class EncodedRows:
     def jacobian(self) -> Tensor:
         """``(N,)``: the sum of the log-slopes of the values."""
         return self.log_slopes.sum(1)
+
+
+def distinct_rows(content: Array) -> tuple[Array, Array]:
+    """The place of the first of each of the distinct rows of a matrix, and the number of each row's distinct one."""
+    if content.shape[1] == 0:
+        return np.zeros(min(1, len(content)), dtype=np.int64), np.zeros(len(content), dtype=np.int64)
+    # Adding 0 makes minus zero equal to zero.
+    content = np.ascontiguousarray(content + content.dtype.type(0))
+    packed = content.view(f"V{content.itemsize * content.shape[1]}")[:, 0]
+    _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+    return first, inverse
 
 
 def joined(parts: Sequence[EncodedRows]) -> EncodedRows:

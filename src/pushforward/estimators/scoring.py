@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from scipy import stats
+from torch import Tensor
 
 from pushforward.array_types import Array
 from pushforward.estimators.columns.plan import ColumnPlan
@@ -37,18 +38,20 @@ def averaged_scores(
     by default all.
     """
     counts = [plan.dequantised for plan, _, _ in parts]
-    discrete, continuous = [], []
+    discrete, continuous = torch.zeros(0), list[Tensor]()
     for places in _places(sum(counts)):
         encoded, at = [], 0
         for (plan, table, partial), count in zip(parts, counts, strict=True):
             encoded.append(plan.encode(table, places=places[at : at + count], partial=partial))
             at += count
         rows = beside(encoded)
-        scores = model.log_prob(rows)
         jacobian = rows.jacobian() if slopes is None else rows.log_slopes[:, list(slopes)].sum(1)
-        discrete.append(scores.discrete.masked_fill(rows.impossible, -math.inf))
-        continuous.append(torch.where(rows.impossible, 0.0, scores.continuous + jacobian))
-    return RowScores(discrete[0], torch.stack(continuous).logsumexp(0) - math.log(len(continuous)))
+        if not continuous:
+            discrete, values = model.log_prob(rows)
+        else:
+            values = model.log_values(rows).masked_fill(discrete == -math.inf, 0.0)
+        continuous.append(torch.where(rows.impossible, 0.0, values + jacobian))
+    return RowScores(discrete, torch.stack(continuous).logsumexp(0) - math.log(len(continuous)))
 
 
 def blocks_of(table: Table) -> Iterator[Table]:

@@ -13,7 +13,7 @@ from pushforward.array_types import Array
 from pushforward.errors import DataError, ShapeError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, taken
-from pushforward.estimators.encoded import EncodedRows, joined
+from pushforward.estimators.encoded import EncodedRows, distinct_rows, joined
 from pushforward.evaluation.fit_quality.resampling import systematic
 
 # Rows without a value that is exact are repeated, at most this often over all rows, so that each gets noise of its own
@@ -81,7 +81,7 @@ def training_rows(plans: Sequence[tuple[ColumnPlan, Table]], weights: Array | No
     parts = [plan.encode(table, places=plan.middles) for plan, table in plans]
     _refuse_impossible(plans, parts)
     content = np.concatenate([np.concatenate([p.states.numpy().astype(float), p.values.numpy()], 1) for p in parts], 1)
-    first, inverse = _distinct(content)
+    first, inverse = distinct_rows(content)
     sums = np.bincount(inverse, weights, minlength=len(first)).astype(np.float64)
     copies = _copies([plan for plan, _ in plans], parts, first, sums)
     chosen = np.repeat(first, copies)
@@ -130,16 +130,6 @@ def _scaled(weights: Array) -> Array:
         return weights
     weights = weights / weights.max()  # whose squares do not underflow
     return np.asarray(weights * (weights.sum() / (weights**2).sum()))
-
-
-def _distinct(content: Array) -> tuple[Array, Array]:
-    """The place of the first of each of the distinct rows, in order, and the number of each row's distinct one."""
-    if content.shape[1] == 0:
-        return np.zeros(1, dtype=np.int64), np.zeros(len(content), dtype=np.int64)
-    # Adding 0 makes minus zero equal to zero.
-    packed = np.ascontiguousarray(content + 0.0).view(f"V{8 * content.shape[1]}")[:, 0]
-    _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
-    return first, inverse
 
 
 def _copies(plans: Sequence[ColumnPlan], parts: Sequence[EncodedRows], chosen: Array, weights: Array) -> Array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +32,13 @@ class Tables:
 
     def log_probabilities(self, states: Tensor, components: int) -> Tensor:
         """``(N, K)``: the log-probability of the known states of each row in each component."""
-        total = torch.zeros(len(states), components, dtype=torch.float64)
-        for column, table in enumerate(self.columns):
-            # The last entry, which -1 finds, belongs to an unknown state: a sum over all states.
-            logs = torch.cat([table.log(), table.new_zeros(1, table.shape[1])])
-            total += logs[states[:, column]]
-        return total
+        if not self.columns:
+            return torch.zeros(len(states), components, dtype=torch.float64)
+        counts = torch.tensor([len(table) for table in self.columns])
+        # The last entry of a table belongs to an unknown state: a sum over all states.
+        logs = torch.cat([F.pad(table.log(), (0, 0, 0, 1)) for table in self.columns])
+        places = torch.where(states < 0, counts, states) + (counts + 1).cumsum(0) - counts - 1
+        return F.embedding_bag(places, logs, mode="sum")
 
     def no_counts(self) -> list[Tensor]:
         """Counts of no rows."""

@@ -67,4 +67,4 @@ def test_the_distribution_of_a_column_given_the_others_has_the_density_of_the_bl
         log = distribution.log_states.gather(1, states[:, None])[:, 0]
         if distribution.value is not None:
             log = log + distribution.value.log_density(rows.values[:, column]).where(states == 0, 0.0)
-        torch.testing.assert_close(log, sum(model.score(rows)), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(log, model.log_states(rows) + model.log_values(rows), rtol=1e-5, atol=1e-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,21 @@ def test_members_that_many_columns_leave_out_are_told(monkeypatch: pytest.Monkey
         model = fit_table(rows, [ColumnShape()] * 3, steps=1, architectures=())
     assert [note for note in model.notes if "columns are many" in note]
     assert [member.kind for member in model.blend.values.members] == ["mixture"]
+
+
+def test_rows_of_equal_states_need_the_probability_of_their_states_once(
+    model: TableModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = []
+    of_all = model.blend.log_states
+
+    def log_states(rows: EncodedRows) -> torch.Tensor:
+        scored.append(len(rows))
+        return of_all(rows)
+
+    monkeypatch.setattr(model.blend, "log_states", log_states)
+    rows = table(500)
+    impossible = replace(rows, impossible=torch.arange(500) == 0)
+    assert torch.equal(model.log_prob(impossible).discrete[1:], of_all(rows)[1:])
+    assert (model.log_prob(impossible).discrete == -math.inf).sum() == 1
+    assert scored == [2, 2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,13 +17,6 @@ from pushforward.estimators.models.recalibration import Recalibration, recalibra
 
 # Steps of the EM algorithm for the weights, the weight below which a member is dropped, and that of one that is needed.
 _STEPS, _NEGLIGIBLE, _LEAST = 200, 0.01, 1e-9
-
-
-class Scores(NamedTuple):
-    """Log-probabilities of N rows: ``states`` of the discrete part, ``values`` of the continuous part given it."""
-
-    states: Tensor
-    values: Tensor
 
 
 M = TypeVar("M", bound=Member)
@@ -108,14 +101,15 @@ class Blend:
         """The weights of a member for states and for values."""
         return _weight(self.states, member), _weight(self.values, member)
 
-    def score(self, rows: EncodedRows) -> Scores:
-        """The scores of rows; members that cannot score a row with unknown content are left out for it."""
-        states = self.states.mean([member.log_states(rows) for member in self.states.members])
-        values = self._log_values(rows)
-        possible = ~rows.impossible & (states > -torch.inf)
-        return Scores(torch.where(possible, states, -torch.inf), torch.where(possible, values, 0.0))
+    def log_states(self, rows: EncodedRows) -> Tensor:
+        """``(N,)``: log-probabilities of the states; unknown ones are summed over."""
+        return self.states.mean([member.log_states(rows) for member in self.states.members])
 
-    def _log_values(self, rows: EncodedRows) -> Tensor:
+    def log_values(self, rows: EncodedRows) -> Tensor:
+        """``(N,)``: log-densities of the values given the states.
+
+        Members that cannot score a row with unknown content are left out for it.
+        """
         column = self._recalibrated
         if column is None:
             return self.values.mean([member.log_values(rows) for member in self.values.members])

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pushforward.errors import ModelError, ShapeError
-from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows
+from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows, distinct_rows
 from pushforward.estimators.models.column_distribution import ColumnDistribution
 from pushforward.estimators.models.mixture_head import MixtureHead
 from pushforward.mixtures.factors import Factors
@@ -86,7 +87,9 @@ class MixedMixture:
 
     def log_states(self, rows: EncodedRows) -> Tensor:
         """``(N,)``: log-probability of the known states alone."""
-        return _possible(rows, self.mixture.log_states(_mixture_rows(rows, self.shapes).states))
+        states = _mixture_rows(rows, self.shapes).states
+        first, inverse = (torch.from_numpy(part) for part in distinct_rows(states.numpy().astype(np.int32)))
+        return _possible(rows, self.mixture.log_states(states[first])[inverse])
 
     def conditional_log_prob(self, rows: EncodedRows, given: EncodedRows) -> Tensor:
         """``(N,)``: log-density of ``rows`` given ``given``, the same rows with less known."""

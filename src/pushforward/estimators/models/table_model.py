@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pushforward.errors import DataError
-from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows, joined
+from pushforward.estimators.encoded import UNKNOWN, ColumnShape, EncodedRows, distinct_rows, joined
 from pushforward.estimators.models.blend import Blend
 from pushforward.estimators.models.column_chain import Chain
 from pushforward.estimators.models.column_distribution import ColumnDistribution
@@ -82,12 +83,26 @@ class TableModel:
 
     def log_prob(self, rows: EncodedRows) -> RowScores:
         """The scores of rows in encoded units; unknown content of the targets is integrated out."""
-        with one_thread():
-            parts = [self.blend.score(rows.take(block)) for block in torch.arange(len(rows)).split(_BLOCK)]
-        if not parts:
-            return RowScores(torch.zeros(0).double(), torch.zeros(0).double())
+        discrete = self._in_blocks(self._log_states, rows).masked_fill(rows.impossible, -torch.inf)
         # A row of probability zero has no continuous part.
-        return RowScores(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        return RowScores(discrete, self.log_values(rows).masked_fill(discrete == -torch.inf, 0.0))
+
+    def log_values(self, rows: EncodedRows) -> Tensor:
+        """``(N,)``: the continuous part alone of the scores, given the states of each row."""
+        return self._in_blocks(self.blend.log_values, rows)
+
+    def _log_states(self, rows: EncodedRows) -> Tensor:
+        if self.conditional:
+            return self.blend.log_states(rows)
+        # The probability of all states depends on nothing else, and many rows may have the same ones.
+        first, inverse = (torch.from_numpy(part) for part in distinct_rows(rows.states.numpy().astype(np.int32)))
+        distinct = replace(rows.take(first), impossible=torch.zeros(len(first), dtype=torch.bool))
+        return self.blend.log_states(distinct)[inverse]
+
+    def _in_blocks(self, score: Callable[[EncodedRows], Tensor], rows: EncodedRows) -> Tensor:
+        with one_thread():
+            parts = [score(rows.take(block)) for block in torch.arange(len(rows)).split(_BLOCK)]
+        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
 
     def column_given(self, given: EncodedRows, column: int) -> ColumnDistribution:
         """The distribution of one column given the others, from the members that have it in closed form."""
