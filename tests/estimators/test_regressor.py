@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pushforward.errors import OptionError, UnknownCellWarning
+from pushforward.errors import ColumnWarning, OptionError, UnknownCellWarning
 from pushforward.estimators import FlowRegressor
 
 RNG = np.random.default_rng(0)
@@ -118,6 +118,24 @@ def test_several_targets_are_predicted_together() -> None:
 def test_a_target_is_modelled_even_where_a_column_would_be_left_out(target: np.ndarray) -> None:
     model = FlowRegressor(max_steps=5).fit(X[:40], target)
     assert np.isfinite(model.predict(X[:3])).all()
+
+
+@pytest.mark.parametrize("others", ["equal", "linear", "sum", "equal integers"])
+def test_targets_that_determine_each_other_are_all_modelled(others: str) -> None:
+    second = X[:, 1] - Y
+    targets = {"equal": [Y, Y], "linear": [Y, 2 * Y + 1], "sum": [Y, second, Y + second]}
+    counts = np.rint(40 + 5 * Y).astype(int)
+    target = np.stack(targets.get(others, [counts, counts]), 1)
+    model = FlowRegressor(max_steps=5)
+    if others == "equal integers":
+        model.fit(X, target)
+    else:
+        with pytest.warns(ColumnWarning, match="no joint density"):
+            model.fit(X, target)
+    assert model.predict(X[:3]).shape == model.sample(X[:3])[:, 0].shape == target[:3].shape
+    assert np.isfinite(model.score(X, target))
+    assert np.isfinite(model.log_density(X, target)).all()
+    assert [column.kind.noisy for column in model.target_plan_.modelled] == [others == "equal integers"] * len(target.T)
 
 
 def test_gaps_and_unseen_values_are_unknown_and_the_second_are_named() -> None:

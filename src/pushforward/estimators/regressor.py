@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,7 +39,7 @@ from pushforward.estimators.saved_estimators import (
 )
 from pushforward.estimators.scoring import averaged_scores, blocks_of
 from pushforward.estimators.table_estimator import TableEstimator, table_weights, warn_of
-from pushforward.estimators.target_columns import require_targets, separated, target_names, targets_of
+from pushforward.estimators.target_columns import require_targets, separated, target_names, target_plan, targets_of
 from pushforward.estimators.training_rows import beside, checked_weights, counted
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         """The plans of the columns to predict from, and of the targets."""
         hints = dict(self.kinds or {})
         target_hints = {name: hints.pop(name) for name in targets.columns if name in hints}
-        return ColumnPlan.guess(features, hints), _target_plan(targets, target_hints)
+        return ColumnPlan.guess(features, hints), target_plan(targets, target_hints)
 
     def report(
         self, path: str | os.PathLike[str] | None = None, X: Any = None, y: Any = None, *, name: str = "a table"
@@ -322,13 +322,6 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
     def _stacked(self, blocks: list[list[Array]]) -> Array:
         targets = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
         return targets[0] if self._one_target else np.stack(targets, 1)
-
-
-def _target_plan(targets: Table, hints: Mapping[str, str]) -> ColumnPlan:
-    """The plan of the targets, none of which is left out."""
-    plan = ColumnPlan.guess(targets, hints)
-    left_out = {column.name: "real" for column in plan.left_out}
-    return ColumnPlan.guess(targets, {**hints, **left_out}) if left_out else plan
 
 
 def _with_unknown(rows: EncodedRows, columns: int) -> EncodedRows:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pushforward.error_messages import advice_on
 from pushforward.errors import DataError, OptionError
+from pushforward.estimators.columns.column import ModelledColumn
+from pushforward.estimators.columns.left_out import Copy
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.relations import find_copies
 from pushforward.estimators.columns.tables import Table, read_table
 from pushforward.estimators.input_tables import named, target_table
 
@@ -55,3 +59,31 @@ def targets_of(y: Any, rows: int, names: Sequence[str]) -> Table:
     if len(content.columns) != len(names):
         raise DataError(f"y: {len(names)} columns expected, {', '.join(names)}; got {len(content.columns)}")
     return replace(content, columns=dict(zip(names, content.columns.values(), strict=True)))
+
+
+def target_plan(targets: Table, hints: Mapping[str, str]) -> ColumnPlan:
+    """The plan of the targets, none of which is left out: each is guessed as if it were the only one."""
+    columns = [_modelled(name, array, hints) for name, array in targets.columns.items()]
+    numbers = {column.name: targets.columns[column.name] for column in columns if _has_density(column)}
+    copies = find_copies(numbers)
+    marked = (_marked(column, copies[column.name]) if column.name in copies else column for column in columns)
+    return ColumnPlan(rows=targets.rows, origin=targets.origin, columns=tuple(marked))
+
+
+def _modelled(name: str, array: Any, hints: Mapping[str, str]) -> ModelledColumn:
+    """The plan of one target; a real number where a column of a table would be left out."""
+    own = {name: hints[name]} if name in hints else {}
+    modelled = ColumnPlan.guess({name: array}, own).modelled
+    return modelled[0] if modelled else ColumnPlan.guess({name: array}, {name: "real"}).modelled[0]
+
+
+def _has_density(column: ModelledColumn) -> bool:
+    """Whether a target has a density of its own, not probabilities of states or of cells."""
+    return column.kind.valued and not column.kind.noisy
+
+
+def _marked(column: ModelledColumn, copy: Copy) -> ModelledColumn:
+    """A target with the remark that others determine it."""
+    remark = f"{column.remark}; " if column.remark else ""
+    remark += f"it is determined by other targets ({copy.treatment}), so that the targets have no joint density"
+    return column.model_copy(update={"remark": f"{remark}; `log_density` says only how narrow the model is"[:2_000]})
