@@ -112,6 +112,30 @@ def test_few_rows_are_not_held_out(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("fit", file, "--out", tmp_path / "m", *QUICK)
     assert code == 0
     assert "held-out: none of fewer than 20 rows" in out
+    assert "fit: not judged, because no held-out row is there" in out
+    file = write_shops(tmp_path / "few.csv", shops(30))
+    code, out, err = run("fit", file, "--out", tmp_path / "m", "--force", *QUICK[:2])
+    assert code == 0, err
+    assert re.search(r"^fit: (use with care|do not use)\n(  - .*\n)*  - only 3 held-out rows: a fault could", out, re.M)
+    assert re.search(r"^numerics: good$", out, re.M)
+    assert (tmp_path / "m" / "report.html").exists()
+
+
+@pytest.mark.parametrize("target", [(), ("--target", "income")])
+def test_one_held_out_row_judges_a_fit_with_care(
+    run: Run, tmp_path: Path, shops_csv: Path, target: tuple[str, ...]
+) -> None:
+    words = ("--columns", "size,income,town", *target, *QUICK[:2], "--force", "--out", tmp_path / "m")
+    one = write_shops(tmp_path / "one.csv", shops(240).slice(3, 1))
+    code, out, err = run("fit", shops_csv, "--test", one, *words)
+    assert code == 0, err
+    assert "use with care\n" in out
+    assert "  - only 1 held-out row: a fault could stay unseen" in out
+    rows = pyarrow.table({"size": [50.0], "income": [300.0], "town": ["Rome"]})
+    if not target:
+        code, out, err = run("fit", shops_csv, "--test", write_shops(tmp_path / "no.csv", rows), *words)
+        assert code == 0, err
+        assert "fit: not judged, because no held-out row has a density above 0" in out
 
 
 @pytest.mark.parametrize(

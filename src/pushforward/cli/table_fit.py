@@ -36,8 +36,8 @@ from pushforward.storage.files import require_free
 
 # Held-out rows: a tenth, at most so many; none of fewer rows than the least.
 _MOST_HELD_OUT, _LEAST = 10_000, 20
-# The fewest held-out rows that judge a fit, and the most rows that measures of the training rows take.
-_JUDGES, _MEASURED = 50, 20_000
+# The most rows that measures of the training rows take.
+_MEASURED = 20_000
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def run_table_fit(run: Run) -> int:
     model.save(out, force=run.force)
     with naming(run.preparation.test or source):
         held_out = _scores(model, job) if len(job.test) else None
-    judged = _judge(run, model, job, out) if len(job.test) >= _JUDGES else {}
+    judged = _judge(run, model, job, out)
     facts = {
         "data": Path(source).name,
         "rows": len(job.train),
@@ -110,6 +110,8 @@ def run_table_fit(run: Run) -> int:
         print(f"held-out: none of fewer than {_LEAST} rows; --test FILE scores others")
     else:
         print("\n".join(held_out.lines))
+    if not judged:
+        print(f"fit: not judged, because no held-out row {'is there' if held_out is None else 'has a density above 0'}")
     print_verdicts(judged)
     if judged and run.report is not False:
         print(f"report: {out / 'report.html'}")
@@ -205,12 +207,12 @@ def _scores(model: FlowDensity | FlowRegressor, job: _Job) -> HeldOut:
 
 
 def _judge(run: Run, model: FlowDensity | FlowRegressor, job: _Job, out: Path) -> dict[str, Any]:
-    """The verdicts by subject, from the held-out rows that have a density, and the report; none of too few rows."""
+    """The verdicts by subject, from the held-out rows that have a density, and the report; none without rows."""
     test, seed = job.test, run.running.chosen_seed
     for plan, columns in _parts(model, job):
         possible = ~plan.encode(test.select(columns), places=plan.middles).impossible.numpy()
         test = test.filter(pyarrow.array(possible))
-    if len(test) < _JUDGES:
+    if not len(test):
         return {}
     if run.report is False:
         rows = _some(job.train, seed), test
