@@ -81,6 +81,11 @@ class Charted:
             for view, pit in zip(self.views, self.pits, strict=True)
         ]
 
+    @property
+    def pairs_of(self) -> dict[str, Any]:
+        """The number of columns that are compared in pairs, and the least dependence of a pair that is shown."""
+        return {"columns": min(_PAIRED_COLUMNS, len(self.views)), "least": _DEPENDENT}
+
     def pairs(self) -> list[dict[str, Any]]:
         """The pairs of columns that depend most on each other, with their coefficients in data and in samples."""
         return [

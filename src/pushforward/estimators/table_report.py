@@ -89,6 +89,7 @@ def table_report(subject: Subject, judged: JudgedRows) -> Report:
             "marginals": charted.marginals(),
             "shown_columns": [charted.views[place].name for place in charted.order],
             "pairs": charted.pairs(),
+            "pairs_of": charted.pairs_of,
             "fit_quality": quality.to_json(),
             "measures": _measures(quality),
             "predictions": [each.to_json() for each in judged.predicted],

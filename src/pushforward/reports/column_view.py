@@ -10,7 +10,10 @@ import numpy as np
 from pushforward.array_types import Array
 
 Axis = Literal["number", "date", "hour"]
-_BINS = 8
+# The most bins of numbers, and the least mean number of rows in a cell of two columns in bins.
+_BINS, _IN_CELL = 8, 5
+# The least fraction of rows with which a code is told from others.
+_COMMON = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +38,26 @@ class ColumnView:
         return np.stack([count / max(1, count.sum()) for count in counts])
 
     def codes(self, table: int) -> Array:
-        """``(N,)``: whole numbers for content that is alike, the numbers in bins of equal mass of the first table."""
+        """``(N,)``: whole numbers for content that is alike, the numbers in bins of equal mass of the first table.
+
+        A small first table has few bins, and content that is rare there has one code.
+        """
+        codes = self._fine(0)
+        common, counts = np.unique(codes, return_counts=True)
+        common = common[counts >= max(_IN_CELL, _COMMON * len(codes))]
+        codes = codes if table == 0 else self._fine(table)
+        return np.where(np.isin(codes, common), codes, 0)
+
+    def _fine(self, table: int) -> Array:
+        """The codes with a code of its own for each state; 0 is unknown content."""
         states = self.states[table] + 1
         if self.numbers is None:
             return states
-        reference = self.numbers[0][np.isfinite(self.numbers[0])]
-        edges = np.unique(np.quantile(reference, np.arange(1, _BINS) / _BINS)) if len(reference) else np.empty(0)
-        bins = np.searchsorted(edges, np.nan_to_num(self.numbers[table]), side="right")
-        return np.where(np.isfinite(self.numbers[table]), len(self.labels) + 1 + bins, states)
+        reference = finite(self.numbers[0])
+        bins = int(np.clip(np.sqrt(len(reference) / _IN_CELL), 2, _BINS))
+        edges = np.unique(np.quantile(reference, np.arange(1, bins) / bins)) if len(reference) else np.empty(0)
+        places = np.searchsorted(edges, np.nan_to_num(self.numbers[table]), side="right")
+        return np.where(np.isfinite(self.numbers[table]), len(self.labels) + 1 + places, states)
 
 
 def finite(values: Array) -> Array:
