@@ -210,3 +210,16 @@ def test_the_verdict_is_printed_where_enough_rows_are_held_out(run: Run, tmp_pat
         assert ("report:" in out) is ("--no-report" not in words)
         assert re.search(r"^fit: (good|use with care|do not use)$", out, re.MULTILINE)
         assert re.search(r"^fit +(good|use with care|do not use)", run("info", tmp_path / "m")[1], re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", [("score", "--explain"), ("predict", "--target", "town")])
+def test_answers_for_many_rows_show_their_progress(
+    run: Run, tmp_path: Path, density: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("pushforward.cli.progress._PLAIN_SECONDS", 0.0)
+    file = write_shops(tmp_path / "many.parquet", pyarrow.concat_tables([shops()] * 24))
+    more = ("--draws", 40) if words[0] == "predict" else ()
+    code, _, err = run(words[0], density, file, *words[1:], *more, "--out", tmp_path / "out.parquet")
+    assert code == 0, err
+    assert "ing: 5,000\n" in err
+    assert "ing: 5,760\n" in err

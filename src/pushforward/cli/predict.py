@@ -23,7 +23,13 @@ def predict(
     event: Annotated[
         str | None, Parameter(help='event whose probability to write, such as "income > 100000 and open".')
     ] = None,
-    draws: Annotated[int, Parameter(help="draws for each row, for a probability and for a FlowDensity.")] = 1000,
+    draws: Annotated[
+        int | None,
+        Parameter(
+            help="draws for each row, for a probability and for a FlowDensity; default: 1000, or 400 in even steps of "
+            "probability if all columns but the target are there."
+        ),
+    ] = None,
     out: TableOut = None,
     force: Force = False,
     running: Running = Running(),  # noqa: B008 - frozen

@@ -24,7 +24,8 @@ from pushforward.estimators.regressor import FlowRegressor
 from pushforward.estimators.table_estimator import table_weights
 from pushforward.evaluation.scores import RunningSummary, remark_on_few
 
-_BLOCK = 50_000
+# Rows that are scored in a few seconds, after which the progress shows.
+_BLOCK = 5_000
 
 
 def run_table_score(

@@ -37,18 +37,9 @@ def agreements(model: TableModel, rows: EncodedRows) -> Tensor:
                 some = rows.take(block)
                 given = model.column_given(hide(some, [column]), column)
                 states, values = some.states[:, column], some.values[:, column]
-                agreement = _log_density(given, states, values) - _log_wrong(alone, states, values)
+                agreement = given.log_density(states, values) - _log_wrong(alone, states, values)
                 nats[block, column] = agreement.where((states >= 0) & ~values.isnan(), 0.0)
     return nats.masked_fill(rows.impossible[:, None], 0.0)
-
-
-def _log_density(distribution: ColumnDistribution, states: Tensor, values: Tensor) -> Tensor:
-    """``(N,)``: the log-density of contents, under one distribution for each or one for all."""
-    log_states, value = distribution.log_states.expand(len(states), -1), distribution.value
-    own = log_states.gather(1, states.clamp(min=0)[:, None])[:, 0]
-    if value is None:
-        return own
-    return own + value.expand(len(states)).log_density(values.nan_to_num()).where(states == 0, 0.0)
 
 
 def _log_wrong(alone: ColumnDistribution, states: Tensor, values: Tensor) -> Tensor:
@@ -57,5 +48,5 @@ def _log_wrong(alone: ColumnDistribution, states: Tensor, values: Tensor) -> Ten
     if alone.value is not None:
         cauchy = torch.distributions.Cauchy(0.0, torch.tensor(_SCALE, dtype=torch.float64))
         arbitrary = arbitrary + cauchy.log_prob(values.nan_to_num()).where(states == 0, 0.0)
-    of_others = _log_density(alone, states, values)
+    of_others = alone.log_density(states, values)
     return torch.logaddexp(of_others + math.log1p(-_ARBITRARY), arbitrary + math.log(_ARBITRARY))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor
 
 from pushforward.estimators.models.mixture_head import MixtureHead
+
+# The least probability of a tail from which a value is drawn.
+_TINY = 1e-300
+# Differences of probabilities, and of means in deviations, that are small beside the error of draws.
+_ALIKE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +28,42 @@ class ColumnDistribution:
         """The distributions numbered ``rows``, in that order."""
         value = None if self.value is None else self.value.at(rows)
         return type(self)(self.log_states[rows], value)
+
+    def restricted(self, allowed: Tensor) -> Self:
+        """The distributions given that the state is one of those that a mask ``(S,)`` allows."""
+        return replace(self, log_states=self.log_states.masked_fill(~allowed, -torch.inf).log_softmax(1))
+
+    def alike(self, count: int) -> Tensor:
+        """``(N / count,)`` bool: whether each ``count`` distributions in a row nearly have the same states and mean."""
+        probabilities = self.log_states.exp().unflatten(0, (-1, count))
+        same = _range(probabilities).amax(1) < _ALIKE
+        if self.value is None:
+            return same
+        weights = self.value.log_weights.exp()
+        means = (weights * self.value.means).sum(1)
+        variances = (weights * ((self.value.means - means[:, None]).square() + (2 * self.value.log_scales).exp())).sum(
+            1
+        )
+        deviations = variances.unflatten(0, (-1, count)).amin(1).sqrt()
+        near: Tensor = _range(means.unflatten(0, (-1, count))) < _ALIKE * deviations
+        return same & near
+
+    def log_density(self, states: Tensor, values: Tensor) -> Tensor:
+        """``(N,)``: the log-density of contents, under one distribution for each or one for all."""
+        own = self.log_states.expand(len(states), -1).gather(1, states.clamp(min=0)[:, None])[:, 0]
+        if self.value is None:
+            return own
+        return own + self.value.expand(len(states)).log_density(values.nan_to_num()).where(states == 0, 0.0)
+
+    def draws(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """States and values, ``(N,)`` each, that uniform numbers of (0, 1) choose; evenly spread ones spread draws."""
+        states, within = _chosen(self.log_states.exp(), uniform)
+        if self.value is None:
+            return states, torch.zeros_like(within)
+        component, within = _chosen(self.value.log_weights.exp(), within)
+        means, log_scales = (part.gather(1, component[:, None])[:, 0] for part in self.value[1:])
+        within = within.clamp(_TINY, 1 - torch.finfo(within.dtype).eps)
+        return states, (means + log_scales.exp() * torch.special.ndtri(within)).where(states == 0, 0.0)
 
     def pit(self, states: Tensor, values: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Probability integral transforms ``(N,)`` of states, and of states and values in this order.
@@ -62,6 +103,20 @@ class ColumnDistribution:
             return cls(log_states, None)
         log_weights = torch.stack([weight for _, weight in heads])[:, None].expand(-1, len(log_states))
         return cls(log_states, mixed([value for value, _ in heads], log_weights))
+
+
+def _range(numbers: Tensor) -> Tensor:
+    return numbers.amax(1) - numbers.amin(1)
+
+
+def _chosen(probabilities: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """For each row the number of a probability ``(N, K)`` that ``uniform: (N,)`` chooses, and its place within it."""
+    upper = probabilities.cumsum(1)
+    target = uniform[:, None] * upper[:, -1:]
+    number = (upper < target).sum(1, keepdim=True)
+    own = probabilities.gather(1, number)
+    within = (target - upper.gather(1, number) + own) / own
+    return number[:, 0], within[:, 0].clamp(0.0, 1.0)
 
 
 def _normalised(log_weights: Tensor) -> Tensor:

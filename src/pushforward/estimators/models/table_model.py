@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ _PROPOSALS = 16
 # Proposals at least, where one row is given.
 _LEAST_PROPOSALS = 1000
 _BLOCK = 50_000
+# Rows whose proposals are computed together, and copies of a row of which the proposals are compared.
+_PROPOSAL_BLOCK, _PROBES = 4096, 4
 
 
 class RowScores(NamedTuple):
@@ -142,13 +144,18 @@ class TableModel:
     ) -> WeightedDraws:
         """``n`` weighted draws of the unknown content of each row of ``given``.
 
-        The nets propose, and the weights are the ratio of the model's density and theirs. allowed: for columns by
-        number, a mask of the states that may be drawn; the weights then are those of the model restricted to them.
+        The nets and the mixture propose, and draws of a column that alone is unknown are stratified. The weights are
+        the ratio of the model's density and theirs. allowed: for columns by number, a mask of the states that may be
+        drawn; the weights then are those of the model restricted to them.
         repeated: whether ``given`` has each row n times, dequantised anew.
         """
         given = given if repeated else given.repeat(n)
         with one_thread():
-            rows, log_weights = self._propose(given, generator, allowed or {})
+            column = None if self.conditional else _only_unknown(given)
+            if column is None:
+                rows, log_weights = self._propose(given, generator, allowed or {})
+            else:
+                rows, log_weights = self._stratified(given, n, column, generator, (allowed or {}).get(column))
         log_weights = log_weights.nan_to_num(nan=-torch.inf).reshape(-1, n)
         if not log_weights.isfinite().any(1).all():
             row = int((~log_weights.isfinite().any(1)).nonzero()[0])
@@ -177,6 +184,42 @@ class TableModel:
         both = torch.logaddexp(log_q, proposer.log_proposed(rows, repeated)) - math.log(2)
         return rows, self.log_prob(rows).total + known - both
 
+    def _stratified(
+        self, repeated: EncodedRows, n: int, column: int, generator: torch.Generator, allowed: Tensor | None
+    ) -> tuple[EncodedRows, Tensor]:
+        """Draws of one column, n for each row and one in each of n parts of equal probability, and their weights."""
+        states, values = repeated.states.clone(), repeated.values.clone()
+        log_q = torch.zeros(len(repeated), dtype=torch.float64)
+        part = (torch.arange(n) + torch.rand(len(repeated) // n, n, generator=generator, dtype=torch.float64)) / n
+        for block, each in self._proposals(repeated, n, column):
+            proposal = each if allowed is None else each.restricted(allowed)
+            drawn = proposal.draws(part.flatten()[block])
+            states[block, column], values[block, column] = drawn
+            log_q[block] = proposal.log_density(*drawn)
+        rows = replace(repeated, states=states, values=values)
+        return rows, self.log_prob(rows).total + repeated.jacobian() - log_q
+
+    def _proposals(self, repeated: EncodedRows, n: int, column: int) -> Iterator[tuple[Tensor, ColumnDistribution]]:
+        """Blocks of the rows numbered ``(b,)``, and a distribution of one column given the others for each.
+
+        Copies of a row, at different places within the cells of integers, share one if it hardly depends on the place.
+        """
+        every = torch.arange(len(repeated)).reshape(-1, n)
+        probes = every[:, torch.linspace(0, n - 1, _PROBES).long()].flatten()
+        of_probes = self._proposal(repeated.take(probes), column)
+        alike = of_probes.alike(_PROBES)
+        for block in every[alike].flatten().split(_PROPOSAL_BLOCK):
+            yield block, of_probes.take(block // n * _PROBES)
+        for block in every[~alike].flatten().split(_PROPOSAL_BLOCK):
+            yield block, self._proposal(repeated.take(block), column)
+
+    def _proposal(self, given: EncodedRows, column: int) -> ColumnDistribution:
+        """The distribution of one column given the others, even of members with a closed form that have no weight."""
+        of_members = (member.conditional(given, column) for member in self.blend.members if member.proposes)
+        each = [self.chain.conditional(given, column), *(part for part in of_members if part is not None)]
+        even = torch.zeros(len(each), dtype=torch.float64)
+        return ColumnDistribution.blended(each, even, even)
+
     def _empty(self, given: EncodedRows) -> bool:
         return bool((given.states == UNKNOWN).all())
 
@@ -195,6 +238,14 @@ class TableModel:
         if not any(shape.value for shape in self.shapes):
             return f"weights of its members: {', '.join(states)}"
         return f"weights of its members for values: {', '.join(values)}; for states: {', '.join(states)}"
+
+
+def _only_unknown(rows: EncodedRows) -> int | None:
+    """The number of the column that alone is unknown, in all rows; None if there is no such column."""
+    unknown = rows.states == UNKNOWN
+    columns = unknown.any(0).nonzero()[:, 0].tolist()
+    alone = len(columns) == 1 and bool(unknown[:, columns[0]].all()) and not rows.values.isnan().any()
+    return columns[0] if alone else None
 
 
 def _joined(parts: Sequence[EncodedRows], like: EncodedRows) -> EncodedRows:
