@@ -1,11 +1,13 @@
 """`report`, `check`, `info`, `flows` and `data`: looking at a model and at what there is."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from small_models import SMALL, Run
+from small_models import SMALL, Run, write_csv
 
 from pushforward import flows, presets, storage
 
@@ -23,6 +25,24 @@ def test_a_report_is_entered_in_the_model(run: Run, conditional_model: Path, hou
     code, _, _ = run("report", conditional_model, houses_csv, "--out", tmp_path / "elsewhere")
     assert code == 0
     assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == {"report.html", "report.json"}
+
+
+def test_the_report_on_other_data_leaves_the_report_of_the_fit(
+    run: Run, tmp_path: Path, table_model: Path, houses: dict[str, np.ndarray]
+) -> None:
+    model = tmp_path / "m"
+    shutil.copytree(table_model, model)
+    storage.add_file(model, "report.html", b"of the fit")
+    others = write_csv(tmp_path / "new prices.csv", {name: column + 1 for name, column in houses.items()})
+    code, out, err = run("report", model, others)
+    assert code == 0, err
+    assert f"report: {model / 'report-new_prices.html'}" in out
+    assert (model / "report.html").read_bytes() == b"of the fit"
+    assert json.loads((model / "report-new_prices.json").read_text())["likelihood"]
+    storage.load(model)
+    code, out, err = run("report", model, others, "--out", tmp_path / "pages" / "x.html")
+    assert code == 0, err
+    assert {path.name for path in (tmp_path / "pages").iterdir()} == {"x.html", "x.json"}
 
 
 def test_a_report_finds_the_rows_that_were_drawn_by_limit(run: Run, tmp_path: Path) -> None:

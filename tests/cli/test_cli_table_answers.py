@@ -16,6 +16,7 @@ from small_models import Run
 from table_models import QUICK, shops, write_shops
 
 import pushforward
+from pushforward import storage
 from pushforward.estimators import density as density_module
 from pushforward.estimators.table_estimator import record_marginals
 
@@ -190,12 +191,15 @@ def test_refused_cells_are_told_with_the_name_of_the_file(
 
 
 def test_the_report_of_a_regressor_and_its_refusals(run: Run, tmp_path: Path, regressor: Path, shops_csv: Path) -> None:
+    of_fit = b"of the fit"
+    storage.add_file(regressor, "report.html", of_fit)
     code, out, err = run("report", regressor, shops_csv)
     assert code == 0, err
     assert re.search(r"scores \(240 rows\): mean log-density .* nats a row, of income", out), out
     assert re.search(r"the 90% interval of income holds [\d.]+% of them", out), out
     assert "--test does not apply to the model of a table" in run("report", regressor, shops_csv, "--test", "a")[2]
-    assert json.loads((regressor / "report.json").read_text())["predictions"][0]["name"] == "income"
+    assert (regressor / "report.html").read_bytes() == of_fit
+    assert json.loads((regressor / "report-shops.json").read_text())["predictions"][0]["name"] == "income"
     old = pushforward.FlowRegressor.load(regressor)
     record_marginals(old, ())
     old.save(tmp_path / "m")

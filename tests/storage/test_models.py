@@ -363,6 +363,15 @@ def test_only_plain_names_are_added(saved: Path, name: str) -> None:
         storage.add_file(saved, name, b"")
 
 
+def test_a_file_that_is_one_too_many_leaves_the_model_as_it_is(saved: Path) -> None:
+    there = len(list(saved.iterdir())) - 1
+    for number in range(64 - there):
+        storage.add_file(saved, f"report-{number}.html", b"")
+    with pytest.raises(OptionError, match="64 files, the most of a saved model"):
+        storage.add_file(saved, "one-more.html", b"")
+    storage.load(saved)
+
+
 def test_nothing_is_added_to_what_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="missing"):
         storage.add_file(tmp_path, "report.html", b"")

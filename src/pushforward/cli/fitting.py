@@ -145,9 +145,9 @@ def _conclude(job: _Job, result: FitResult) -> None:
     print(f"saved {job.out} (best of step {result.best_step:,} of {result.steps:,}; ended by {result.stopped_by})")
     try:
         if job.run.report is not False:
-            numbers = save_report(model, job.data, seed=job.run.running.chosen_seed)
+            numbers, page = save_report(model, job.data, seed=job.run.running.chosen_seed)
             print_conclusion(numbers)
-            print(f"report: {job.out / 'report.html'}")
+            print(f"report: {page}")
         else:
             print_conclusion(score_held_out(model, job.data, seed=job.run.running.chosen_seed))
     except KeyboardInterrupt:

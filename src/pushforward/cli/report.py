@@ -15,21 +15,23 @@ def report(
     data: Data,
     /,
     *,
-    out: Annotated[Path | None, Parameter(help="folder for the report; default: the folder of the model.")] = None,
+    out: Annotated[
+        Path | None, Parameter(help="folder or .html file for the report; default: the folder of the model.")
+    ] = None,
     test: Annotated[str | None, Parameter(help="file of test rows, if the model was fitted with one.")] = None,
     source: DataSource = DataSource(),  # noqa: B008 - frozen
     running: Running = Running(),  # noqa: B008 - frozen
 ) -> None:
     """Make the report of a saved model: report.html, and report.json with all its numbers.
 
-    For the data of the fit, the test rows of its split are scored; other data get a new split.
+    For the data of the fit, the test rows of its split are scored; other data get a new split. The report on other
+    data, such as NEW.csv, is report-NEW.html, beside the report of the fit.
 
     For the model of a table: how well the model fits the rows of the file, and which of their columns differ from the
     training rows beyond chance. `fit` makes the report on the rows that it holds out.
     """
-    from pushforward.atomic_files import require_place
     from pushforward.cli.reading import read_for
-    from pushforward.cli.reporting import print_conclusion, save_report
+    from pushforward.cli.reporting import page_at, print_conclusion, save_report
     from pushforward.storage import load_model
     from pushforward.storage.models import estimator_class
 
@@ -40,7 +42,7 @@ def report(
         run_table_report(model, Path(data), out=out, running=running)
         return
     if out is not None:
-        require_place(out / "report.html")
+        page_at(out)
     saved = load_model(model, running.start())
     rows = read_for(
         saved,
@@ -49,6 +51,6 @@ def report(
         as_fitted=True,
         test=test,
     )
-    numbers = save_report(saved, rows, seed=running.chosen_seed, out=out)
+    numbers, page = save_report(saved, rows, seed=running.chosen_seed, out=out)
     print_conclusion(numbers)
-    print(f"report: {(out or model) / 'report.html'}")
+    print(f"report: {page}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 from pushforward import storage
+from pushforward.atomic_files import require_place
 from pushforward.cli.progress import tell
 from pushforward.data import DataSet
 from pushforward.diagnostics import check
@@ -18,29 +20,58 @@ from pushforward.evaluation.flow_evidence import ScoredRows, best_step_of, flow_
 from pushforward.evaluation.likelihood_comparison import compare_likelihoods
 from pushforward.evaluation.samples import draw
 from pushforward.evaluation.scores import remark_on_few, score
-from pushforward.reports import report_saved_model
+from pushforward.reports import Report, report_saved_model
 from pushforward.reports.report_json import as_json
 from pushforward.rows import rows_of
 from pushforward.storage import SavedModel
 from pushforward.units import better, unit_of
 
-_BASELINE_ROWS = 10_000
+OF_FIT = "report.html"
+_BASELINE_ROWS, _LONGEST_NAME = 10_000, 80
 
 
-def save_report(model: SavedModel, data: DataSet, *, seed: int, out: Path | None = None) -> dict[str, Any]:
-    """Make the report and save it as `report.html` and `report.json` with the model, or in the folder ``out``.
+def save_report(model: SavedModel, data: DataSet, *, seed: int, out: Path | None = None) -> tuple[dict[str, Any], Path]:
+    """Make the report and write it to ``out``, or with the model: its numbers, and the path of the page.
 
-    Returns its numbers.
+    Data other than those of the fit get a page of their own beside that of the fit.
     """
     report = report_saved_model(
         model, data, history=read_history(model.path), seed=seed, progress=lambda step: tell(f"report: {step}")
     )
-    if out is None:
-        for name, content in report.files("report.html").items():
-            storage.add_file(model.path, name, content)
-    else:
-        report.save(out / "report.html")
-    return report.numbers
+    trained_on = model.config.data
+    same = trained_on is None or trained_on.fingerprint == data.fingerprint
+    name = OF_FIT if same else name_for(data.name)
+    return report.numbers, place_report(report, model.path, name, out)
+
+
+def name_for(data: str) -> str:
+    """The name of the page on data other than those of the fit, beside the report of the fit.
+
+    >>> name_for("prices/new rows.csv")
+    'report-new_rows.html'
+    """
+    return f"report-{re.sub(r'[^A-Za-z0-9._-]', '_', Path(data).stem)[:_LONGEST_NAME]}.html"
+
+
+def page_at(out: Path) -> Path:
+    """The page that ``--out`` names: a file ending in .html, or report.html in a folder.
+
+    Raises OptionError or PermissionError where it cannot be written.
+    """
+    page = out if out.suffix.lower() == ".html" and not out.is_dir() else out / OF_FIT
+    require_place(page)
+    return page
+
+
+def place_report(report: Report, model: Path, name: str, out: Path | None) -> Path:
+    """Write the page and the numbers to ``out``, or to the folder of the model as ``name``; the path of the page."""
+    if out is not None:
+        page = page_at(out)
+        report.save(page)
+        return page
+    for each, content in report.files(name).items():
+        storage.add_file(model, each, content)
+    return model / name
 
 
 def read_history(path: Path) -> list[dict[str, Any]] | None:

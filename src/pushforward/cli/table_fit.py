@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow
 
-from pushforward import storage
 from pushforward.array_types import Array
 from pushforward.cli.fit_facts import store_facts
 from pushforward.cli.held_out import HeldOut, density_scores, regression_scores, verdict
 from pushforward.cli.model_choice import reason_of
 from pushforward.cli.progress import show_fraction, tell, tell_warnings
-from pushforward.cli.reporting import print_verdicts
+from pushforward.cli.reporting import OF_FIT, place_report, print_verdicts
 from pushforward.cli.run_file import Run
 from pushforward.cli.table_rows import open_rows, read_rows, require_columns, take
 from pushforward.data.reading import naming
@@ -114,7 +113,7 @@ def run_table_fit(run: Run) -> int:
         print(f"fit: not judged, because no held-out row {'is there' if held_out is None else 'has a density above 0'}")
     print_verdicts(judged)
     if judged and run.report is not False:
-        print(f"report: {out / 'report.html'}")
+        print(f"report: {out / OF_FIT}")
     return 0
 
 
@@ -221,8 +220,7 @@ def _judge(run: Run, model: FlowDensity | FlowRegressor, job: _Job, out: Path) -
     hold_out(model, [(plan, read_table(test.select(columns))) for plan, columns in _parts(model, job)], seed)
     tell("report: judging the fit and drawing the page")
     report = model.report(name=Path(run.required()[0]).name)
-    for name, content in report.files("report.html").items():
-        storage.add_file(out, name, content)
+    place_report(report, out, OF_FIT, None)
     return dict(report.numbers["verdict"])
 
 

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pushforward import storage
-from pushforward.atomic_files import require_place
 from pushforward.cli.fit_facts import read_facts, read_marginals
 from pushforward.cli.held_out import HeldOut, reported_scores
 from pushforward.cli.parameters import Running
-from pushforward.cli.reporting import print_verdicts
+from pushforward.cli.reporting import name_for, page_at, place_report, print_verdicts
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.table_rows import read_rows, require_columns, take
 from pushforward.data.reading import naming
@@ -29,7 +27,7 @@ _MOST_ROWS = 100_000
 def run_table_report(path: Path, file: Path, *, out: Path | None, running: Running) -> None:
     """Print the drift, the scores and the verdicts, and write the page; see `pushforward.cli.report.report`."""
     if out is not None:
-        require_place(out / "report.html")
+        page_at(out)
     model = load_table_model(path, running)
     if not fit_marginals(model):
         record_marginals(model, read_marginals(path))
@@ -45,12 +43,7 @@ def run_table_report(path: Path, file: Path, *, out: Path | None, running: Runni
     print("\n".join([*_sentences(numbers["drift"]), *_scores(scores, read_facts(path))]))
     print_verdicts(numbers["verdict"])
     report = Report(report.html, {**numbers, "rows": len(table), "scores": scores.numbers, "columns": numbers["drift"]})
-    if out is not None:
-        report.save(out / "report.html")
-    else:
-        for name, content in report.files("report.html").items():
-            storage.add_file(path, name, content)
-    print(f"report: {(out or path) / 'report.html'}")
+    print(f"report: {place_report(report, path, name_for(file.name), out)}")
 
 
 def _report(model: FlowDensity | FlowRegressor, table: Any, file: Path) -> Report:

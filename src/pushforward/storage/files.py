@@ -24,6 +24,7 @@ from pushforward.version import __version__
 CONFIG, WEIGHTS, SPLIT, MANIFEST = "config.json", "model.safetensors", "split.json", "manifest.json"
 
 _SMALL_FILE = 1 << 20
+_MOST_FILES = 64
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -33,7 +34,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int
-    files: Annotated[dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]], Field(max_length=64)]
+    files: Annotated[dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]], Field(max_length=_MOST_FILES)]
 
 
 def write_model(directory: Path, contents: dict[str, bytes]) -> None:
@@ -60,8 +61,8 @@ def write_model(directory: Path, contents: dict[str, bytes]) -> None:
 def add_file(path: str | os.PathLike[str], name: str, content: bytes) -> None:
     """Add a file (a report, the training's metrics) to a saved model, or replace it, and list it in the manifest.
 
-    Raises ModelError if ``path`` is not a saved model, OptionError if ``name`` has a folder or is a file of the model
-    itself.
+    Raises ModelError if ``path`` is not a saved model, OptionError if ``name`` has a folder, is a file of the model
+    itself, or is one too many.
 
     >>> import tempfile
     >>> from pushforward import flows, storage
@@ -74,6 +75,8 @@ def add_file(path: str | os.PathLike[str], name: str, content: bytes) -> None:
         raise OptionError(f"a file name without a folder, other than those of the model itself, expected; got {name!r}")
     directory = Path(path)
     files = {**read_manifest(directory).files, name: _sha256(content)}
+    if len(files) > _MOST_FILES:
+        raise OptionError(f"{directory} has {_MOST_FILES} files, the most of a saved model; write to another folder")
     write_atomically(directory / name, content)
     write_atomically(directory / MANIFEST, _manifest_of(files))
 
