@@ -120,3 +120,18 @@ def test_the_report_of_an_outlier_detector_counts_outliers() -> None:
     report = model.report(X=np.concatenate([X[:60], np.full((40, 1), 9.0)]))
     assert report.numbers["run"]["estimator"] == "FlowOutlierDetector"
     assert "of 100 rows are outliers" in report.numbers["data"]["notes"][0]
+
+
+def test_the_coverage_of_a_report_is_that_of_the_intervals_of_the_regressor() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 1))
+    y = np.minimum(X[:, 0] + rng.normal(size=300), 0.8)
+    model = FlowRegressor(**QUICK).fit(X, y)
+    report = model.report(X=X, y=y)
+    assert (y == 0.8).mean() > 0.1
+    for level in report.numbers["predictions"][0]["coverage"]:
+        low, high = model.predict_interval(X, level["level"]).T
+        assert level["fraction"] == ((low <= y) & (y <= high)).mean()
+        assert level["fraction"] >= level["randomised"]
+    assert "holds all of it" in report.html
+    assert report.html.count("PIT of y against a uniform distribution") == 1

@@ -139,7 +139,9 @@ def _column(content: Charted, number: int) -> list[str]:
         charts.append(column_figures.histogram(view))
     if len(view.labels) > 1:
         charts.append(column_figures.bars(view))
-    if view.numbers is not None and len(content.pits[number]):
+    # The transforms of a predicted target are those of its predictive distributions, in a chart of their own.
+    predicted = view.name in [target.name for target in content.predicted]
+    if view.numbers is not None and len(content.pits[number]) and not predicted:
         charts.append(column_figures.pit_curve(content.pits[number], content.band, view.name))
     return charts
 
@@ -163,7 +165,7 @@ def _drifted(content: Charted) -> list[str]:
 
 
 def _prediction(target: PredictedTarget) -> dict[str, Any]:
-    coverage = target.coverage
+    coverage = target.randomised_coverage
     rows = len(target.actual)
     return {
         "intervals": [

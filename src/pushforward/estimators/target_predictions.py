@@ -28,6 +28,8 @@ def predicted_target(distributions: PredictedNumbers, actual: Array, rng: np.ran
         distributions.mean(),
         ends[:, 0],
         ends[:, 1],
+        under,
+        upto,
         under + rng.random(len(actual)) * (upto - under),
         distributions.crps(actual),
     )

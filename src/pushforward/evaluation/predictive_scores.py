@@ -19,8 +19,9 @@ _PAIRED = 2000
 class PredictedTarget:
     """The predictions of one target beside its values, ``(N,)`` each.
 
-    pit: probability integral transforms, ties broken at random. crps: continuous ranked probability scores (Gneiting &
-    Raftery, 2007). low, high: of the central interval that holds 90 %.
+    low, high: of the central interval that holds 90 %. under, upto: the predicted probabilities of less than the value
+    and of at most the value; pit: the probability integral transform, drawn uniformly between both. crps: continuous
+    ranked probability scores (Gneiting & Raftery, 2007).
     """
 
     name: str
@@ -28,17 +29,23 @@ class PredictedTarget:
     mean: Array
     low: Array
     high: Array
+    under: Array
+    upto: Array
     pit: Array
     crps: Array
 
-    def take(self, rows: Array) -> PredictedTarget:
-        """The predictions of the rows numbered ``rows``."""
-        parts = (self.actual, self.mean, self.low, self.high, self.pit, self.crps)
-        return PredictedTarget(self.name, *(part[rows] for part in parts))
-
     @property
     def coverage(self) -> dict[float, float]:
-        """The fraction of rows inside the central interval of each level."""
+        """The fraction of rows inside the central interval of each level, both ends included.
+
+        An interval that ends at a value with a mass holds all of it, and so more than its level.
+        """
+        within = ((self.upto >= 0.5 - level / 2) & (self.under <= 0.5 + level / 2) for level in LEVELS)
+        return {level: float(rows.mean()) for level, rows in zip(LEVELS, within, strict=True)}
+
+    @property
+    def randomised_coverage(self) -> dict[float, float]:
+        """The same where a value with a mass at an end is inside at random, so that the level is expected."""
         return {level: float((np.abs(self.pit - 0.5) <= level / 2).mean()) for level in LEVELS}
 
     def to_json(self) -> dict[str, Any]:
@@ -55,7 +62,12 @@ class PredictedTarget:
             "r_squared": 1 - float((errors**2).mean()) / spread if spread > 0 else None,
             "interval_width": float((self.high - self.low).mean()),
             "coverage": [
-                {"level": level, "fraction": fraction, "standard_error": math.sqrt(level * (1 - level) / rows)}
+                {
+                    "level": level,
+                    "fraction": fraction,
+                    "randomised": self.randomised_coverage[level],
+                    "standard_error": math.sqrt(level * (1 - level) / rows),
+                }
                 for level, fraction in self.coverage.items()
             ],
         }
