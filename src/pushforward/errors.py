@@ -79,4 +79,4 @@ class DegenerateDataWarning(UserWarning):
 
 
 class ReducedFitWarning(UserWarning):
-    """A fit leaves out rows of a file, or members of a model of many columns, because they are too many."""
+    """A fit leaves out rows, or members of a model of many columns, because they are too many."""

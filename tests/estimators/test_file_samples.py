@@ -10,7 +10,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 
-from pushforward import FlowDensity
+from pushforward import FlowDensity, FlowRegressor
 from pushforward.data.row_sources import open_source
 from pushforward.errors import ColumnWarning, DataError, OptionError, ReducedFitWarning
 from pushforward.estimators.columns.plan import ColumnPlan
@@ -159,3 +159,30 @@ def test_errors_and_remarks_name_the_file(tmp_path: Path) -> None:
     typo.write_text("x,y\n" + "".join(f"{i % 7 / 7},{i}\n" for i in range(40)) + "1.5O,2\n")
     with pytest.warns(ColumnWarning, match="typo.csv: column 'x' is read as text, because of '1.5O' in row 41"):
         FlowDensity(max_steps=1, architectures=(), kinds={"x": "category"}).fit(typo)
+
+
+def test_tables_in_memory_are_limited_as_files_are() -> None:
+    table = table_of_rare_contents()
+    model = FlowDensity(max_steps=3, architectures=())
+    told = pytest.warns(ColumnWarning, match="infinite")
+    with told, pytest.warns(ReducedFitWarning, match=r"29,[67]\d\d of 30,000 rows take no part"):
+        model.fit(table, sample_weight=np.full(ROWS, 2.0), max_rows=300)
+    assert any("take no part" in note for note in model.model_.notes)
+    assert model.plan_.rows == ROWS
+    assert np.isfinite(model.score_samples(table.slice(20_000, 20))).all()
+    assert model.sample(3).schema.names == table.schema.names
+
+
+def test_arrays_and_targets_are_limited_too() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 2))
+    X[400] = 50.0
+    with pytest.warns(ReducedFitWarning, match="4[0-9][0-9] of 500 rows take no part"):
+        density = FlowDensity(max_steps=2, architectures=()).fit(X, max_rows=50)
+    assert density.sample(2).shape == (2, 2)
+    with pytest.warns(ReducedFitWarning, match="4[0-9][0-9] of 500 rows take no part"):
+        model = FlowRegressor(max_steps=2).fit(X, 3 * X[:, 0], max_rows=50)
+    assert np.isfinite(model.log_density(X[395:405], 3 * X[395:405, 0])).all()
+    for estimator, rest in ((FlowDensity(), ()), (FlowRegressor(), (X[:, 0],))):
+        with pytest.raises(OptionError, match="max_rows: a number of rows of 1 or above"):
+            estimator.fit(X, *rest, max_rows=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from pushforward.array_types import Array
 from pushforward.data.row_sources import is_source
-from pushforward.errors import OptionError, ReducedFitWarning
+from pushforward.errors import OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.conditioning import (
@@ -34,7 +33,7 @@ from pushforward.estimators.conditioning import (
 from pushforward.estimators.encoded import EncodedRows
 from pushforward.estimators.events import Event
 from pushforward.estimators.explanations import agreements
-from pushforward.estimators.file_samples import read_sample
+from pushforward.estimators.file_samples import limited, read_sample
 from pushforward.estimators.imputation import filled
 from pushforward.estimators.input_tables import checked_table, named, stream_of_tables, training_source, training_table
 from pushforward.estimators.models.fit_table import Progress
@@ -98,43 +97,48 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
     ) -> Self:
         """Fit the density of the rows of ``X``. sample_weight: ``(N,)``, how often each row counts; y: ignored.
 
-        ``X`` may be the path of a file or folder, or an Arrow dataset, of any size. Of more than ``max_rows`` rows, by
-        default 3,000,000 of 8 columns, a random part is fitted, and a warning tells the number of the others. The plan
-        of the columns holds for all rows.
+        ``X`` may be the path of a file or folder, or an Arrow dataset, of any size. Of more than ``max_rows`` rows a
+        random part is fitted, and a warning tells the number of the others; the plan of the columns holds for all. By
+        default these are 3,000,000 of a file with 8 columns, and all of a table in memory.
 
         Weights with a sum below the number of rows, such as 1 / N, are scaled to the effective number of rows (Kish).
         progress: called with what the fit does, several times a second.
         """
         if not is_source(X):
-            return self._fit_table(X, sample_weight, progress)
+            return self._fit_table(X, sample_weight, progress, max_rows)
         if sample_weight is not None:
             raise OptionError("sample_weight: the weights of a file are one of its columns: kinds={'NAME': 'weight'}")
         seed = self._seed(self.random_state)
-        sample = read_sample(training_source(X), lambda table: [ColumnPlan.guess(table, self.kinds)], max_rows, seed)
-        self._fit_table(sample.counted(), sample.weights, progress, sample.total)
-        if sample.note:
-            self.model_.notes.append(sample.note)
-            warnings.warn(sample.note, ReducedFitWarning, stacklevel=2)
-        return self
+        sample = read_sample(training_source(X), self._plans, max_rows, seed)
+        return self._fit_table(sample.counted(), sample.weights, progress, None, (sample.total, sample.note))
 
     def _fit_table(
         self,
         X: Any,
         sample_weight: Any,
         progress: Callable[[Progress], None] | None = None,
-        rows: int | None = None,
+        max_rows: int | None = None,
+        stands_for: tuple[int, str] | None = None,
     ) -> Self:
-        """Fit a table in memory. rows: the number of rows for which it stands, by default its own."""
+        """Fit a table in memory. stands_for: the number of rows of a file for which it does, and a note on the rest."""
         content = training_table(self, X)
         weights = None if sample_weight is None else checked_weights(sample_weight, content.rows)
+        seed = self._seed(self.random_state)
+        (content,), weights, rows, note = limited([content], weights, self._plans, max_rows, seed)
+        rows, note = stands_for or (rows, note)
         plan = ColumnPlan.guess(counted(content, weights), self.kinds).require_columns()
         warn_of(plan)
         weights = table_weights(plan, content, weights)
-        plan = plan.model_copy(update={"rows": plan.rows if rows is None else rows})
+        plan = plan.model_copy(update={"rows": plan.rows if content.rows == rows else rows})
         self.plan_, self._form = plan, TableForm(content.origin, not named(X))
         self._memory: TrainingRows | None = None
-        self.model_ = self._fit_model([(plan, content)], weights, architectures=self.architectures, progress=progress)
+        self.model_ = self._fit_model(
+            [(plan, content)], weights, architectures=self.architectures, progress=progress, note=note
+        )
         return self
+
+    def _plans(self, table: Any) -> list[ColumnPlan]:
+        return [ColumnPlan.guess(table, self.kinds)]
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Go on with more rows: the nets from where they are, the mixture and the flows anew.

@@ -1,4 +1,4 @@
-"""Random samples of the rows of files larger than memory, with every content that a row of the file has.
+"""Random samples of the rows of files larger than memory, or of tables, with every content that a row of the file has.
 
 A plan that is guessed from a sample misses rare contents: a label, a gap, a value beyond a bound. Rows that the plan
 rules out therefore join the sample, with the weight of one row of the file, until the plan holds for all rows.
@@ -18,6 +18,7 @@ from pushforward.data.row_sources import RowSource
 from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.arrow_types import is_number, is_time, to_numbers
 from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import Table, read_table, taken
 
 # Rows that are read together.
 _BLOCK = 1 << 14
@@ -32,6 +33,23 @@ Plans = Callable[[Any], Sequence[ColumnPlan]]
 def rows_in_memory(columns: int) -> int:
     """The number of rows of a file that a fit holds unless it is told another: 3,000,000 of 8 columns."""
     return max(_FEWEST, _CELLS // max(1, columns))
+
+
+@dataclass(frozen=True)
+class _TableRows:
+    """The rows of an Arrow table."""
+
+    table: Any
+    names: tuple[str, ...]
+    where: str = "the table"
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, table: Any) -> _TableRows:
+        return cls(table, tuple(table.column_names))
+
+    def batches(self, rows: int) -> Iterator[Any]:
+        yield from self.table.to_batches(max_chunksize=rows)
 
 
 @dataclass(frozen=True)
@@ -117,6 +135,33 @@ def read_sample(source: RowSource, plans: Plans, most: int | None, seed: int) ->
     most = rows_in_memory(len(source.names)) if most is None else most
     sample = draw_sample(source, source.names, most, seed)
     return with_all_contents(sample, source, source.names, plans)
+
+
+def limited(
+    tables: Sequence[Table], weights: Array | None, plans: Plans, most: int | None, seed: int
+) -> tuple[list[Table], Array | None, int, str]:
+    """At most about ``most`` rows of tables side by side in memory, with every content; all rows for None.
+
+    Returns the tables of these rows, their weights, the number of rows for which they stand, and a note on the others.
+    """
+    rows = tables[0].rows
+    if most is None or 1 <= most >= rows:
+        return list(tables), weights, rows, ""
+    used = np.arange(rows) if weights is None else np.flatnonzero(weights > 0)
+    tables = [taken(table, used) for table in tables]
+    columns = [(name, array) for table in tables for name, array in table.columns.items()]
+    source = _TableRows.of(pyarrow.table([array for _, array in columns], names=[name for name, _ in columns]))
+    sample = read_sample(source, plans, most, seed)
+    own = sample.weights
+    if weights is not None:
+        own = weights[used][sample.places] * (1.0 if own is None else own)
+    some, parts, start = sample.counted(), list[Table](), 0
+    for table in tables:
+        names = list(table.columns)
+        part = read_table(some.select(range(start, start + len(names))))
+        parts.append(replace(part, origin=table.origin))
+        start += len(names)
+    return parts, own, rows, replace(sample, total=rows).note
 
 
 def draw_sample(source: RowSource, columns: Sequence[str], most: int, seed: int) -> FileSample:

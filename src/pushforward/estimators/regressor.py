@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -15,12 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from pushforward.array_types import Array
 from pushforward.data.row_sources import is_source
-from pushforward.errors import ModelError, OptionError, ReducedFitWarning
+from pushforward.errors import ModelError, OptionError
 from pushforward.estimators.columns.arrow_types import to_numbers
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table, taken
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
-from pushforward.estimators.file_samples import read_sample
+from pushforward.estimators.file_samples import limited, read_sample
 from pushforward.estimators.input_tables import checked_table, target_table, training_source, training_table
 from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.models.table_model import RowScores
@@ -90,8 +89,9 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         """Fit the distribution of ``y`` given ``X``. sample_weight: ``(N,)``, how often each row counts.
 
         ``y`` may be the name of a column of ``X``, or a list of names; the other columns then predict it. ``X`` may be
-        the path of a file or folder, or an Arrow dataset, with ``y`` the names of its targets. Of one with more than
-        ``max_rows`` rows, by default 3,000,000 of 8 columns, a random part is fitted, which a warning tells.
+        the path of a file or folder, or an Arrow dataset, with ``y`` the names of its targets. Of more than
+        ``max_rows`` rows a random part is fitted, and a warning tells the number of the others. By default these are
+        3,000,000 of a file with 8 columns, and all of a table in memory.
 
         Weights with a sum below the number of rows, such as 1 / N, are scaled to the effective number of rows (Kish).
         progress: called with what the fit does, several times a second.
@@ -99,7 +99,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         if is_source(X):
             return self._fit_file(X, y, sample_weight, max_rows, progress)
         features, targets = separated(X, y)
-        return self._fit_table(features, targets, isinstance(y, str), sample_weight, progress)
+        return self._fit_table(features, targets, isinstance(y, str), sample_weight, progress, max_rows)
 
     def _fit_file(
         self, path: Any, y: Any, sample_weight: Any, max_rows: int | None, progress: Callable[[Progress], None] | None
@@ -117,28 +117,45 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
 
         sample = read_sample(source, plans, max_rows, self._seed(self.random_state))
         features, targets = separated(sample.counted(), names)
-        self._fit_table(features, targets, isinstance(y, str), sample.weights, progress)
-        if sample.note:
-            self.model_.notes.append(sample.note)
-            warnings.warn(sample.note, ReducedFitWarning, stacklevel=3)
-        return self
+        return self._fit_table(features, targets, isinstance(y, str), sample.weights, progress, note=sample.note)
 
     def _fit_table(
-        self, X: Any, y: Any, one: bool, sample_weight: Any, progress: Callable[[Progress], None] | None
+        self,
+        X: Any,
+        y: Any,
+        one: bool,
+        sample_weight: Any,
+        progress: Callable[[Progress], None] | None,
+        max_rows: int | None = None,
+        note: str = "",
     ) -> Self:
-        """Fit a table in memory. one: whether ``y`` is one target, though it has a second axis."""
+        """Fit a table in memory. one: whether ``y`` is one target, though it has a second axis; note: on other rows."""
         content = training_table(self, X)
         targets, self._one_target = target_table(y, content.rows)
         self._one_target |= one
         weights = None if sample_weight is None else checked_weights(sample_weight, content.rows)
+        (content, targets), weights, _, of_table = self._limited(content, targets, weights, max_rows)
         self.plan_, self.target_plan_ = self._plans(counted(content, weights), counted(targets, weights))
         warn_of(self.plan_, self.target_plan_)
         weights = table_weights(self.plan_, content, weights)
         plans = [(self.plan_, content), (self.target_plan_, targets)]
-        self.model_ = self._fit_model(plans, weights, self._places, progress=progress)
+        self.model_ = self._fit_model(plans, weights, self._places, progress=progress, note=note or of_table)
         values = self.target_plan_.encode(targets, places=self.target_plan_.middles).values
         self._low, self._high = values.amin(0) - _MARGIN, values.amax(0) + _MARGIN
         return self
+
+    def _limited(
+        self, features: Table, targets: Table, weights: Array | None, max_rows: int | None
+    ) -> tuple[list[Table], Array | None, int, str]:
+        """At most ``max_rows`` rows of the tables; see `limited`."""
+        shared = set(features.columns) & set(targets.columns)
+        if shared and max_rows is not None:
+            raise OptionError(f"max_rows: names of their own expected for the targets, but X has {sorted(shared)[0]!r}")
+
+        def plans(table: Any) -> tuple[ColumnPlan, ColumnPlan]:
+            return self._plans(*(read_table(table.select(list(part.columns))) for part in (features, targets)))
+
+        return limited([features, targets], weights, plans, max_rows, self._seed(self.random_state))
 
     def _plans(self, features: Table, targets: Table) -> tuple[ColumnPlan, ColumnPlan]:
         """The plans of the columns to predict from, and of the targets."""

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from pushforward.array_types import Array
-from pushforward.errors import ColumnWarning, OptionError
+from pushforward.errors import ColumnWarning, OptionError, ReducedFitWarning
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.drift import Marginals
@@ -76,10 +76,18 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
         targets: Sequence[int] | None = None,
         architectures: Sequence[str] = (),
         progress: Callable[[Progress], None] | None = None,
+        note: str = "",
     ) -> TableModel:
-        """The model of the columns of all plans, or of ``targets`` given the others."""
+        """The model of the columns of all plans, or of ``targets`` given the others. note: on rows that are left out.
+
+        The note is a warning, and one of the model's.
+        """
         every = training_rows(plans, weights, self._seed(self.random_state))
-        return self._fit_rows([plan for plan, _ in plans], every, targets, architectures, progress)
+        model = self._fit_rows([plan for plan, _ in plans], every, targets, architectures, progress)
+        if note:
+            model.notes.append(note)
+            warnings.warn(note, ReducedFitWarning, stacklevel=4)
+        return model
 
     def _fit_rows(
         self,
