@@ -1,9 +1,11 @@
 """Rows of files, folders of parts and Arrow datasets, in batches."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pyarrow
+import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
@@ -16,6 +18,26 @@ def content(source: Any) -> dict[str, list[Any]]:
     table = pyarrow.Table.from_batches(list(open_source(source).batches(2)))
     columns: dict[str, list[Any]] = table.to_pydict()
     return columns
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "parts"])
+def test_warnings_of_the_reader_of_batches_are_not_silenced(name: str, tmp_path: Path) -> None:
+    table = pyarrow.table({"x": range(5), "y": ["a", "b", "c", "d", "e"]})
+    file = tmp_path / name
+    if name == "parts":
+        file.mkdir()
+        pyarrow.parquet.write_table(table, file / "0.parquet")
+    elif name.endswith("parquet"):
+        pyarrow.parquet.write_table(table, file)
+    else:
+        with pyarrow.output_stream(str(file)) as out:  # which compresses by the ending
+            pyarrow.csv.write_csv(table, out)
+    before = list(warnings.filters)
+    batches = open_source(file).batches(2)
+    next(batches)
+    assert warnings.filters == before
+    with pytest.warns(UserWarning, match="of the caller"):
+        warnings.warn("of the caller", UserWarning, stacklevel=1)
 
 
 def test_parts_of_text_have_one_type_a_column(tmp_path: Path) -> None:

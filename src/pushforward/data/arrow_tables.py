@@ -15,7 +15,15 @@ from typing import Any
 
 from pushforward.data.arrays import read_npy
 from pushforward.data.columns import default_names
-from pushforward.data.reading import expansion_limit, file_size, foreign, is_gzip, open_unpacked, require_size
+from pushforward.data.reading import (
+    expansion_limit,
+    file_size,
+    foreign,
+    foreign_items,
+    is_gzip,
+    open_unpacked,
+    require_size,
+)
 from pushforward.data.tables import Layout, find_layout, index_columns, line_of_row, open_parquet
 from pushforward.data.text_checks import MISSING, require_closed_quotes, require_utf_8
 from pushforward.errors import DataError
@@ -152,9 +160,13 @@ def _open_parquet(path: Path) -> TableFile:
 
 
 def _parquet_batches(source: TableFile, rows: int) -> Iterator[Any]:
-    with foreign(source.path, "a Parquet file"), open_parquet(source.path) as file:
-        for batch in file.iter_batches(batch_size=rows, columns=list(source.names), use_threads=False):
-            yield batch.select(list(source.names))
+    form, names = "a Parquet file", list(source.names)
+    with foreign(source.path, form):
+        file = open_parquet(source.path)
+        batches = file.iter_batches(batch_size=rows, columns=names, use_threads=False)
+    with file:
+        for batch in foreign_items(batches, source.path, form):
+            yield batch.select(names)
 
 
 def _open_text(path: Path) -> TableFile:
@@ -231,8 +243,9 @@ def _text_batches(path: Path, layout: Layout, names: tuple[str, ...]) -> Iterato
     try:
         with foreign(path, "delimited text"):
             stream = pyarrow.input_stream(str(path), compression="gzip" if is_gzip(path) else None)
-            with pyarrow.csv.open_csv(stream, **options) as reader:
-                yield from reader
+            reader = pyarrow.csv.open_csv(stream, **options)
+        with reader:
+            yield from foreign_items(iter(reader), path, "delimited text")
     except DataError:
         if wrong:
             raise _wrong_row(path, layout, wrong[0]) from None

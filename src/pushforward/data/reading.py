@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from typing_extensions import Buffer
 
@@ -19,6 +19,9 @@ MAX_BYTES = 8 << 30
 _PIECE = 1 << 20
 _ALWAYS_ALLOWED = 256 << 20
 _EXPANSION = 256
+
+
+_T = TypeVar("_T")
 
 
 class Readable(Protocol):
@@ -46,6 +49,17 @@ def foreign(path: Path | str, form: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise DataError(f"{path}: cannot be read as {form}; it is damaged or has another format ({reason})") from error
+
+
+def foreign_items(items: Iterator[_T], path: Path | str, form: str) -> Iterator[_T]:
+    """Iterator over the items of a parser, each made in `foreign`; the consumer's warnings and errors are its own."""
+    end: Any = object()
+    while True:
+        with foreign(path, form):
+            item = next(items, end)
+        if item is end:
+            return
+        yield item
 
 
 @contextmanager

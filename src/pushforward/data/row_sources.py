@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pushforward.data.arrow_tables import ENDINGS, TableFile, open_table
-from pushforward.data.reading import foreign
+from pushforward.data.reading import foreign, foreign_items
 from pushforward.data.tables import index_columns
 from pushforward.errors import DataError
 
@@ -125,11 +125,13 @@ class _DatasetRows:
         return cls(where, dataset, names, (f"the index of pandas, {left_out}, is left out",) if index else ())
 
     def batches(self, rows: int) -> Iterator[Any]:
-        # Read ahead, batches would wait in memory.
-        with foreign(self.where, "an Arrow dataset"):
-            yield from self.dataset.to_batches(
+        form = "an Arrow dataset"
+        with foreign(self.where, form):
+            # Read ahead, batches would wait in memory.
+            batches = self.dataset.to_batches(
                 columns=list(self.names), batch_size=rows, batch_readahead=0, fragment_readahead=1, use_threads=False
             )
+        yield from foreign_items(batches, self.where, form)
 
 
 @dataclass(frozen=True)
