@@ -54,6 +54,12 @@ def takes_operators() -> bool:
     return modes == 0 or all(isinstance(mode, WorkCounter) for mode in _get_current_dispatch_mode_stack())
 
 
+def is_batch_of_gradients(*gradients: Tensor) -> bool:
+    """Whether these are many gradients at once, as ``torch.autograd.grad(..., is_grads_batched=True)`` asks for: no
+    operation may write them into a tensor."""
+    return any(map(torch._C._functorch.is_legacy_batchedtensor, gradients))
+
+
 def forward_levels() -> int:
     """The number of nested forward-mode transformations of torch.func."""
     stack = torch._C._functorch.get_interpreter_stack() or ()

@@ -7,13 +7,13 @@ than the work. Where another process has the processor of one thread, all others
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 from torch.utils.flop_counter import flop_registry
 
 from pushforward import processors
@@ -172,3 +172,14 @@ class WorkCounter(TorchDispatchMode):
             if operations is not None:
                 self.work += operations(*args, **(kwargs or {}), out_val=result) / _PRODUCT_OPERATIONS
         return result
+
+
+def count_work(layers: int, rows: int, weights: Sequence[Tensor]) -> None:
+    """Let counters know of products of ``rows`` rows with weights, and of an activation after each, outside torch."""
+    if torch._C._len_torch_dispatch_stack() == 0:
+        return
+    for counter in _get_current_dispatch_mode_stack():
+        if isinstance(counter, WorkCounter):
+            counter.calls += 2 * layers
+            products = sum(2 * weight.numel() / _PRODUCT_OPERATIONS + 2 * len(weight) for weight in weights)
+            counter.work += rows * products

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from pushforward.domain import Domain
-from pushforward.errors import OptionError
+from pushforward.errors import OptionError, ShapeError
 from pushforward.kernels.library import library
+from pushforward.kernels.spline_operator import spline_operator
 from pushforward.maps import RationalQuadraticSpline
 
 pytestmark = pytest.mark.skipif(library() is None, reason="the kernels were not built or are turned off")
@@ -199,3 +200,49 @@ def test_gradients_of_params_in_a_part_of_a_larger_tensor(monkeypatch: pytest.Mo
         y, log_slope = map.forward(x, whole[:, 2:6])
         grads.append(torch.autograd.grad(y.sum() + log_slope.sum(), whole)[0])
     torch.testing.assert_close(grads[0], grads[1])
+
+
+@pytest.mark.parametrize("tails", _MAKES)
+def test_gradients_that_can_be_differentiated_hold_the_other_input_fixed(tails: str) -> None:
+    map, generator = _MAKES[tails](4), torch.Generator().manual_seed(3)
+    start = torch.randn(map.n_params, 30, generator=generator, dtype=torch.float64)
+    for back in (False, True):
+        params = start.clone().requires_grad_()
+        v = map.low + (map.high - map.low) * params[0].sigmoid()  # depends on what the spline depends on
+
+        def loss(v: Tensor = v, params: Tensor = params, back: bool = back) -> Tensor:
+            y, log_slope = map.inverse(v, params) if back else map.forward(v, params)
+            return (y.sin() + log_slope.square()).sum()
+
+        (once,) = torch.autograd.grad(loss(), params, retain_graph=True)
+        (twice,) = torch.autograd.grad(loss(), params, create_graph=True)
+        torch.testing.assert_close(once, twice, rtol=1e-9, atol=1e-9)
+
+
+def test_too_few_params_are_an_error() -> None:
+    map, v = RationalQuadraticSpline(8), torch.zeros(1000)
+    with pytest.raises(RuntimeError):
+        map.forward(v, torch.zeros(5, 1000))
+    options = map._kernel
+    assert options is not None
+    for params in (torch.zeros(5, 1000), torch.zeros(map.n_params, 999), torch.zeros(map.n_params, 1000).double()):
+        with pytest.raises(ShapeError, match=r"params of shape \(23, 1000\) in torch.float32 expected"):
+            spline_operator(v, params, options, False)
+
+
+def test_tensors_that_are_lazily_negated_are_taken_as_they_are() -> None:
+    map = RationalQuadraticSpline(4)
+    v = torch.complex(torch.zeros(7), torch.linspace(-2, 2, 7)).conj().imag
+    assert v.is_neg()
+    params = torch.linspace(-1, 1, map.n_params * 7).reshape(map.n_params, 7)
+    torch.testing.assert_close(map.forward(v, params), map.forward(v.clone(), params))
+
+
+def test_a_batch_of_gradients_at_once() -> None:
+    map, v = RationalQuadraticSpline(4), torch.linspace(-2, 2, 5, requires_grad=True)
+    params = torch.linspace(-1, 1, 5 * map.n_params).reshape(map.n_params, 5).requires_grad_()
+    out = torch.stack(map.forward(v, params))
+    many = torch.linspace(-1, 3, 30).reshape(3, 2, 5)
+    batched = torch.autograd.grad(out, (v, params), many, is_grads_batched=True, retain_graph=True)
+    each = [torch.autograd.grad(out, (v, params), one, retain_graph=True) for one in many]
+    torch.testing.assert_close(batched, tuple(torch.stack(grads) for grads in zip(*each, strict=True)))

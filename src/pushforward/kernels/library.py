@@ -11,7 +11,7 @@ from pathlib import Path
 from pushforward.errors import OptionError
 
 # The interface that this version of the package calls; a library of another one is from another installation.
-_INTERFACE = 2
+_INTERFACE = 3
 _SETTING = "PUSHFORWARD_KERNELS"
 
 

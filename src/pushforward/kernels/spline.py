@@ -8,29 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.differentiation import takes_operators
-from pushforward.kernels.library import has_kernels
+from pushforward.kernels.checks import gradients_by_operations, takes_gradients, takes_tensors
 from pushforward.kernels.spline_calls import SplineOptions, gradients, values_and_log_slopes
 from pushforward.kernels.spline_operator import spline_operator
 
 # A bin of each element lies in an array of this length on the stack.
 MOST_BINS = 64
-_DTYPES = (torch.float32, torch.float64)
 # Of values and params: value and log-slope, the same computation in torch's operations.
 Reference = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def takes_spline(values: Tensor, params: Tensor, bins: int) -> bool:
+def takes_spline(values: Tensor, params: Tensor, options: SplineOptions) -> bool:
     """Whether `spline` can compute this here: on the CPU, in single or double precision, outside torch.func."""
-    dtype = values.dtype
     return (
-        values.is_cpu
-        and dtype == params.dtype
-        and dtype in _DTYPES
-        and bins <= MOST_BINS
+        options.bins <= MOST_BINS
+        and len(params) >= options.n_params
         and params.shape[1:] == values.shape
-        and takes_operators()
-        and has_kernels()
+        and takes_tensors(values, params)
     )
 
 
@@ -63,9 +57,8 @@ class _Spline(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor, grad_log_slope: Tensor) -> tuple[Tensor | None, ...]:
         values, params = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a second derivative may be asked for
-            inputs = [tensor for tensor, wanted in zip((values, params), ctx.needs_input_grad, strict=False) if wanted]
-            out = ctx.reference(values, params)
-            grads = iter(torch.autograd.grad(out, inputs, (grad_out, grad_log_slope), create_graph=True))
-            return *(next(grads) if wanted else None for wanted in ctx.needs_input_grad[:2]), None, None, None
-        return *gradients(values, params, grad_out, grad_log_slope, ctx.options, ctx.inverse), None, None, None
+        grads = (grad_out, grad_log_slope)
+        if takes_gradients(*grads):
+            return *gradients(values, params, *grads, ctx.options, ctx.inverse), None, None, None
+        wanted = ctx.needs_input_grad[:2]
+        return *gradients_by_operations(ctx.reference, (values, params), wanted, grads), None, None, None

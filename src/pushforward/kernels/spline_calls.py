@@ -36,6 +36,11 @@ class SplineOptions:
     min_height: float
     min_slope: float
 
+    @property
+    def n_params(self) -> int:
+        """The params of an element that the spline reads."""
+        return 2 * self.bins + self.slopes
+
     @cached_property
     def packed(self) -> bytes:
         """The options as the library takes them."""
@@ -65,9 +70,8 @@ def gradients(
     values, params = values.contiguous(), params.contiguous()
     grad_out, grad_log_slope = grad_out.contiguous(), grad_log_slope.contiguous()
     grad_values, grad_params = torch.empty_like(values), torch.empty_like(params)
-    used = 2 * options.bins + options.slopes
-    if len(params) > used:  # params that are not the spline's own have no effect
-        grad_params[used:].zero_()
+    if len(params) > options.n_params:  # params that are not the spline's own have no effect
+        grad_params[options.n_params :].zero_()
     arrays = _ARRAYS.pack(
         values.data_ptr(), params.data_ptr(), grad_out.data_ptr(), grad_log_slope.data_ptr(),
         grad_values.data_ptr(), 0, grad_params.data_ptr(), values.numel(), params.stride(0),

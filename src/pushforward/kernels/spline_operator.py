@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.errors import OptionError
+from pushforward.errors import OptionError, ShapeError
 from pushforward.kernels.spline_calls import SplineOptions, gradients, values_and_log_slopes
 
 _OPTIONS = (
@@ -31,13 +31,24 @@ def spline_operator(values: Tensor, params: Tensor, options: SplineOptions, inve
 
 
 def _spline(values: Tensor, params: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
-    return values_and_log_slopes(values, params, SplineOptions(*options[:-1]), options[-1])
+    return values_and_log_slopes(values, params, _checked(values, params, *options[:-1]), options[-1])
 
 
 def _spline_gradients(
     values: Tensor, params: Tensor, grad_out: Tensor, grad_log_slope: Tensor, *options: Any
 ) -> tuple[Tensor, Tensor]:
-    return gradients(values, params, grad_out, grad_log_slope, SplineOptions(*options[:-1]), options[-1])
+    return gradients(values, params, grad_out, grad_log_slope, _checked(values, params, *options[:-1]), options[-1])
+
+
+def _checked(values: Tensor, params: Tensor, *numbers: Any) -> SplineOptions:
+    options = SplineOptions(*numbers)
+    expected = (options.n_params, *values.shape)
+    if len(params) < expected[0] or params.shape[1:] != values.shape or params.dtype != values.dtype:
+        raise ShapeError(
+            f"params of shape {expected} in {values.dtype} expected for values of shape {tuple(values.shape)}, got "
+            f"{tuple(params.shape)} in {params.dtype}"
+        )
+    return options
 
 
 def _fake_spline(values: Tensor, params: Tensor, *options: Any) -> tuple[Tensor, Tensor]:

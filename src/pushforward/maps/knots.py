@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pushforward.differentiation import uses_plain_formulas
+from pushforward.differentiation import is_batch_of_gradients, uses_plain_formulas
 from pushforward.errors import OptionError
 from pushforward.events import leading_axis
 from pushforward.maps.slopes import positive_slope
@@ -139,13 +139,20 @@ class _OwnBin(torch.autograd.Function):
         ended = leading_axis(torch.arange(bins, device=index.device), index.ndim + 1) < index
         # The softmax's own derivative: the gradient less its mean under the softmax, times the softmax.
         mean = g_before * before + g_part * part
-        if torch.is_grad_enabled() or g_parts is not None:
+        if torch.is_grad_enabled() or g_parts is not None or is_batch_of_gradients(mean):
             inner = torch.where(ended, g_before[:, None], 0.0).scatter_add(1, chosen, g_part[:, None]) - mean[:, None]
             if g_parts is not None:
                 inner = inner + g_parts - (g_parts * parts).sum(1, keepdim=True)
             at_knots = g_ends.new_zeros(slopes, *index.shape).scatter_add(0, knots, g_ends)
             rest = g_ends.new_zeros(ctx.n_params - 2 * bins - slopes, *index.shape)
-            return None, torch.cat([(inner * parts).flatten(0, 1), at_knots, rest]), None, None, None, None
+            return (
+                None,
+                torch.cat([(inner * parts).reshape(2 * bins, *index.shape), at_knots, rest]),
+                None,
+                None,
+                None,
+                None,
+            )
         grad = mean.new_zeros(ctx.n_params, *index.shape)
         raw = grad[: 2 * bins].unflatten(0, (2, bins))
         raw.copy_(ended).mul_(g_before[:, None]).sub_(mean[:, None]).scatter_add_(1, chosen, g_part[:, None]).mul_(

@@ -152,7 +152,7 @@ class RationalQuadraticSpline(Map):
         self, v: Tensor, params: Tensor, source: Interval, target: Interval, back: bool = False
     ) -> tuple[Tensor, Tensor]:
         """The spline, or its inverse with ``back``, from one interval to the other, and the tails outside."""
-        if self._kernel is not None and takes_spline(v, params, self.bins):
+        if self._kernel is not None and takes_spline(v, params, self._kernel):
             return spline(
                 v, params, self._kernel, back, lambda v, params: self._reference(v, params, source, target, back)
             )

@@ -7,7 +7,7 @@ the context as in Durkan et al., "Neural Spline Flows", 2019, appendix B.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pushforward.coordinate_blocks import CoordinateBlocks
 from pushforward.errors import ShapeError
+from pushforward.kernels.dense import Layers, dense, takes_dense
 from pushforward.nets.context import flat_context
 from pushforward.nets.masks import (
     coordinates_by_stage,
@@ -24,7 +25,7 @@ from pushforward.nets.masks import (
     subset_mask,
     topological_stages,
 )
-from pushforward.nets.mlp import ACTIVATIONS, check_hidden, within_limit
+from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden, columns, within_limit, without_hooks
 from pushforward.nets.staged import StagedNet, Stages
 from pushforward.precision import full_precision
 
@@ -132,17 +133,37 @@ class MADE(StagedNet):
         return f"{self.features} -> {', '.join(str(len(layer.mask)) for layer in (*self.layers, self.last))}"
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        h = inputs = within_limit(x.t().to(self.last.weight.dtype).contiguous())
-        with full_precision(x):
-            for i, term in enumerate(self.context_terms(context)):
-                out = self.layers[i](h if i == 0 else self.activation(h))
-                h = combine(h, out, term, self.skips[i])
-            out = self.last(self.activation(h))
-            if self.direct is not None:
-                out = out + self.direct(inputs)
+        layers = (*self.layers, self.last)
+        if self._is_plain() and takes_dense(x, self.last.weight):
+            flat_context(context, 0, "MADE")
+            params = [param for layer in layers for param in (layer.masked(), layer.bias)]
+            out = dense(x, params, Layers((*self.skips, False), INPUT_LIMIT), self._with_params)
+        else:
+            with full_precision(x):
+                out = self._columns(x, layers, self.context_terms(context))
         # Batch innermost in memory: maps then read each parameter of many rows from contiguous memory.
-        params: Tensor = out.reshape(self.n_params, self.features, -1).transpose(1, 2)
-        return params
+        return out.reshape(self.n_params, self.features, -1).transpose(1, 2)
+
+    def _columns(
+        self, x: Tensor, layers: Sequence[Callable[[Tensor], Tensor]], terms: Sequence[Tensor | None]
+    ) -> Tensor:
+        """Outputs ``(n_params * D, B)`` by these layers, and the context's terms of all but the last."""
+        h = inputs = within_limit(x.t().to(self.last.weight.dtype).contiguous())
+        *hidden, last = layers
+        for i, (layer, term) in enumerate(zip(hidden, terms, strict=True)):
+            h = combine(h, layer(h if i == 0 else self.activation(h)), term, self.skips[i])
+        out = last(self.activation(h))
+        return out if self.direct is None else out + self.direct(inputs)
+
+    def _is_plain(self) -> bool:
+        """Whether the net is what the kernel computes."""
+        layers = (*self.layers, self.last)
+        pure = self.context_dim == 0 and self.direct is None
+        return pure and isinstance(self.activation, nn.ReLU) and without_hooks(MaskedLinear, *layers)
+
+    def _with_params(self, x: Tensor, *params: Tensor) -> Tensor:
+        layers = [columns(*pair) for pair in zip(params[::2], params[1::2], strict=True)]
+        return self._columns(x, layers, [None] * len(self.layers))
 
     def stages(self, like: Tensor, context: Tensor | None = None) -> Stages[Tensor]:
         with full_precision(like):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import _has_any_global_hook
 
 from pushforward.errors import OptionError
+from pushforward.kernels.dense import Layers, dense, takes_dense
 from pushforward.nets.dropout import Dropout
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -35,6 +37,20 @@ def check_hidden(hidden: Sequence[int], activation: str, known: Iterable[str] = 
         raise OptionError(f"hidden must be one or more widths of at least 1, got {tuple(hidden)}")
     if activation not in known:
         raise OptionError(f"activation {activation!r} is not known; expected one of {', '.join(known)}")
+
+
+def without_hooks(kind: type[nn.Module], *layers: nn.Module) -> bool:
+    """Whether the layers are of that very class and have no hooks, so that a kernel may compute what they do."""
+    return not _has_any_global_hook() and all(
+        type(layer) is kind
+        and not (layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
+        for layer in layers
+    )
+
+
+def columns(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+    """A linear layer of columns with these params."""
+    return lambda h: torch.addmm(bias[:, None], weight, h)
 
 
 class ColumnLinear(nn.Linear):
@@ -91,14 +107,35 @@ class MLP(nn.Module):
             h = torch.cat([h, context.flatten(1)], 1)
         if self.constant:
             h = h.new_ones(h.shape[0], 1)
+        layers = (*self.layers, self.last)
+        if self._is_plain():
+            params = [param for layer in layers for param in (layer.weight, layer.bias)]
+            if takes_dense(h, *params):
+                return dense(h, params, Layers((*self.skips, False), INPUT_LIMIT), self._with_params).t()
+        return self._columns(h, layers).t()
+
+    def _is_plain(self) -> bool:
+        """Whether the net is what the kernel computes."""
+        dropout = self.dropout.p > 0 and self.dropout.training
+        return (
+            not dropout
+            and isinstance(self.activation, nn.ReLU)
+            and without_hooks(ColumnLinear, *self.layers, self.last)
+        )
+
+    def _with_params(self, h: Tensor, *params: Tensor) -> Tensor:
+        return self._columns(h, [columns(*pair) for pair in zip(params[::2], params[1::2], strict=True)])
+
+    def _columns(self, h: Tensor, layers: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+        """Outputs ``(out_features, B)`` by these layers of columns."""
         # The batch is innermost in memory: products with few inputs have fast backward passes in this layout only, and
         # maps read each parameter of many rows from contiguous memory.
         h = within_limit(h.t().contiguous())
-        for i, (layer, skip) in enumerate(zip(self.layers, self.skips, strict=True)):
+        *hidden, last = layers
+        for i, (layer, skip) in enumerate(zip(hidden, self.skips, strict=True)):
             out = layer(h if i == 0 else self._activated(h))
             h = h + out if skip else out
-        params: Tensor = self.last(self._activated(h)).t()
-        return params
+        return last(self._activated(h))
 
     def _activated(self, h: Tensor) -> Tensor:
         activated: Tensor = self.activation(h)

@@ -1,5 +1,6 @@
 // Compiled once for each set of instructions: INSTRUCTIONS is its name and WIDTH that of a vector in bytes.
 #include "interface.h"
+#include "net.h"
 #include "spline.h"
 
 namespace pushforward {
@@ -25,7 +26,11 @@ template <class T, bool back> void run_gradients(const Options& o, const Arrays&
 extern const Kernels kernels = {
     {{run_values<float, false>, run_values<float, true>}, {run_values<double, false>, run_values<double, true>}},
     {{run_gradients<float, false>, run_gradients<float, true>},
-     {run_gradients<double, false>, run_gradients<double, true>}}};
+     {run_gradients<double, false>, run_gradients<double, true>}},
+    {net_values<float>, net_values<double>},
+    {net_gradients<float>, net_gradients<double>},
+    {weight_gradients<float>, weight_gradients<double>},
+    {rows_at_once<float>(), rows_at_once<double>()}};
 
 }  // namespace INSTRUCTIONS
 }  // namespace pushforward

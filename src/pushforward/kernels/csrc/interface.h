@@ -19,6 +19,26 @@ struct pushforward_spline_arrays {
   int64_t count, step;
 };
 
+// One dense layer. weight: (outputs, inputs), and bias: (outputs), contiguous. skip: the layer before is as wide and is
+// added to the result. inputs_kept: (inputs, kept_rows), the inputs of the layer after their activation; null where no
+// gradient is wanted. grad_result: (outputs, kept_rows), the gradient by the result before its activation.
+struct pushforward_layer {
+  const void *weight, *bias;
+  void *inputs_kept, *grad_result, *grad_weight, *grad_bias;
+  int64_t outputs, inputs, skip;
+};
+
+// A net of dense layers with a ReLU between them. Input u of row r lies at u * unit_step + r * row_step, and is clamped
+// to [-limit, limit]; so does the gradient by output u of row r, with steps of its own. out: (outputs of the last layer,
+// rows). grad_x: (inputs, rows), or null. by_weights: whether gradients by weights and biases are wanted. kept_rows: the
+// rows, rounded up to a multiple of 16.
+struct pushforward_net {
+  const void *x, *grad_out;
+  void *out, *grad_x;
+  int64_t unit_step, row_step, grad_unit_step, grad_row_step, rows, kept_rows, layers, by_weights;
+  double limit;
+};
+
 }
 
 namespace pushforward {
@@ -26,11 +46,21 @@ namespace pushforward {
 using Options = pushforward_spline_options;
 using Arrays = pushforward_spline_arrays;
 using Run = void (*)(const Options&, const Arrays&, int64_t begin, int64_t end);
+using Layer = pushforward_layer;
+using Net = pushforward_net;
+using RunNet = void (*)(const Net&, const Layer*, int64_t begin, int64_t end);
 
-// [double][inverse]
+// The first index is 1 for double precision.
 struct Kernels {
-  Run values[2][2], gradients[2][2];
+  Run values[2][2], gradients[2][2];  // [..][inverse]
+  RunNet net[2];
+  RunNet net_gradients[2];            // by all inputs of layers, for rows begin to end
+  RunNet weight_gradients[2];         // for outputs begin to end, counted through all layers in steps of kTile
+  int64_t rows_at_once[2];
 };
+
+// The outputs of a layer whose gradients are one piece of work.
+constexpr int64_t kTile = 16;
 
 namespace portable { extern const Kernels kernels; }
 #if defined(__x86_64__)

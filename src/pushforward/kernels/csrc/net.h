@@ -1,0 +1,314 @@
+// Nets of dense layers with a ReLU between them: a few rows go through all layers while they are in the cache.
+//
+// Vectors hold one unit of several rows. Each unit of each row is one chain of multiply-adds, in the same order
+// whatever the other rows and the number of threads are.
+#pragma once
+#include <algorithm>
+#include <memory>
+
+#include "interface.h"
+#include "simd.h"
+
+namespace pushforward {
+namespace {
+
+// A tile of a product is kUnits units by kVectors vectors of rows, as many as the registers hold.
+constexpr int kUnits = WIDTH == 64 ? 8 : 4, kVectors = 3;
+// Rows of a block in the gradients by weights, which are sums over rows.
+constexpr int64_t kBlock = 1024;
+
+template <class T> constexpr int64_t rows_at_once() { return kVectors * Vector<T>::lanes; }
+
+// Memory of one thread, aligned for vectors.
+template <class T> class Scratch {
+ public:
+  T* take(int64_t count) {
+    const int64_t wanted = count + WIDTH / sizeof(T);
+    if (wanted > size_) {
+      memory_.reset(new T[wanted]);
+      size_ = wanted;
+    }
+    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
+    return reinterpret_cast<T*>((address + WIDTH - 1) / WIDTH * WIDTH);
+  }
+
+ private:
+  std::unique_ptr<T[]> memory_;
+  int64_t size_ = 0;
+};
+
+template <class T> INLINE T* scratch(int64_t count) {
+  static thread_local Scratch<T> made;
+  return made.take(count);
+}
+
+// sums[m][j] += sum over k of a[m * unit_step + k * step] * b[k][j]: `units` units of `vectors` vectors of rows.
+template <class T, int units, int vectors>
+INLINE void product(const T* a, int64_t unit_step, int64_t step, const T* b, int64_t count,
+                    V<T> (&sums)[units][vectors]) {
+  constexpr int lanes = Vector<T>::lanes;
+  for (int64_t k = 0; k < count; ++k) {
+    V<T> rows[vectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; ++j) rows[j] = load<T>(b + j * lanes);
+#pragma GCC unroll 16
+    for (int m = 0; m < units; ++m) {
+      const V<T> factor = all<T>(a[m * unit_step]);
+#pragma GCC unroll 4
+      for (int j = 0; j < vectors; ++j) sums[m][j] += factor * rows[j];
+    }
+    a += step;
+    b += vectors * lanes;
+  }
+}
+
+// Calls use(first unit, sums) on tiles of all `outputs` units; the sums begin with start(unit).
+template <class T, int units, int vectors, class Start, class Use>
+INLINE void tiles(const T* a, int64_t unit_step, int64_t step, const T* b, int64_t count, int64_t& unit,
+                  int64_t outputs, const Start& start, const Use& use) {
+  for (; unit + units <= outputs; unit += units) {
+    V<T> sums[units][vectors];
+#pragma GCC unroll 16
+    for (int m = 0; m < units; ++m)
+#pragma GCC unroll 4
+      for (int j = 0; j < vectors; ++j) sums[m][j] = start(unit + m);
+    product<T, units, vectors>(a + unit * unit_step, unit_step, step, b, count, sums);
+#pragma GCC unroll 16
+    for (int m = 0; m < units; ++m) use(unit + m, sums[m]);
+  }
+}
+
+template <class T, int vectors, class Start, class Use>
+INLINE void all_units(const T* a, int64_t unit_step, int64_t step, const T* b, int64_t count, int64_t outputs,
+                      const Start& start, const Use& use) {
+  int64_t unit = 0;
+  tiles<T, kUnits, vectors>(a, unit_step, step, b, count, unit, outputs, start, use);
+  tiles<T, 2, vectors>(a, unit_step, step, b, count, unit, outputs, start, use);
+  tiles<T, 1, vectors>(a, unit_step, step, b, count, unit, outputs, start, use);
+}
+
+// One unit of `n` rows to an array of all rows, which ends with the last row.
+template <class T, int vectors> INLINE void put_rows(T* to, const V<T> (&values)[vectors], int64_t n) {
+  constexpr int lanes = Vector<T>::lanes;
+#pragma GCC unroll 4
+  for (int j = 0; j < vectors; ++j) {
+    if (n >= (j + 1) * lanes) store<T>(to + j * lanes, values[j]);
+    else if (n > j * lanes) store_some<T>(to + j * lanes, values[j], int(n - j * lanes));
+  }
+}
+
+// One unit of the rows at once to or from memory that has room for whole vectors.
+template <class T, int vectors> INLINE void store_rows(T* to, const V<T> (&values)[vectors]) {
+#pragma GCC unroll 4
+  for (int j = 0; j < vectors; ++j) store<T>(to + j * Vector<T>::lanes, values[j]);
+}
+template <class T, int vectors> INLINE void load_rows(const T* from, V<T> (&values)[vectors]) {
+#pragma GCC unroll 4
+  for (int j = 0; j < vectors; ++j) values[j] = load<T>(from + j * Vector<T>::lanes);
+}
+
+// `n` rows of one unit from an array with any step, followed by zeros.
+template <class T, int vectors> INLINE void gather_rows(const T* from, int64_t step, int64_t n, V<T> (&values)[vectors]) {
+  alignas(WIDTH) T rows[vectors * Vector<T>::lanes];
+  for (int64_t r = 0; r < vectors * Vector<T>::lanes; ++r) rows[r] = r < n ? from[r * step] : T(0);
+  load_rows<T, vectors>(rows, values);
+}
+
+INLINE int64_t widest(const Net& net, const Layer* layers) {
+  int64_t most = 1;
+  for (int64_t i = 0; i < net.layers; ++i) most = std::max({most, layers[i].inputs, layers[i].outputs});
+  return most;
+}
+
+template <class T, int vectors>
+static void forward_rows(const Net& net, const Layer* layers, int64_t widest, T* memory, int64_t first, int64_t n) {
+  constexpr int lanes = Vector<T>::lanes;
+  constexpr int64_t width = vectors * lanes;
+  T *in = memory, *out = memory + widest * width, *sums_before = memory + 2 * widest * width;
+  const T limit = T(net.limit);
+  const int64_t inputs = layers[0].inputs;
+  for (int64_t u = 0; u < inputs; ++u) {
+    V<T> values[vectors];
+    gather_rows<T, vectors>((const T*)net.x + u * net.unit_step + first * net.row_step, net.row_step, n, values);
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; ++j) values[j] = minimum<T>(maximum<T>(values[j], all<T>(-limit)), all<T>(limit));
+    store_rows<T, vectors>(in + u * width, values);
+    if (layers[0].inputs_kept) store_rows<T, vectors>((T*)layers[0].inputs_kept + u * net.kept_rows + first, values);
+  }
+  for (int64_t i = 0; i < net.layers; ++i) {
+    const Layer& layer = layers[i];
+    const T *weight = (const T*)layer.weight, *bias = (const T*)layer.bias;
+    const auto start = [&](int64_t u) __attribute__((always_inline)) { return all<T>(bias[u]); };
+    if (i + 1 == net.layers) {
+      T* to = (T*)net.out + first;
+      all_units<T, vectors>(weight, layer.inputs, 1, in, layer.inputs, layer.outputs, start,
+                            [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
+                              put_rows<T, vectors>(to + u * net.rows, values, n);
+                            });
+      return;
+    }
+    const bool later_skip = layers[i + 1].skip;
+    T* kept = layers[i + 1].inputs_kept ? (T*)layers[i + 1].inputs_kept + first : nullptr;
+    all_units<T, vectors>(weight, layer.inputs, 1, in, layer.inputs, layer.outputs, start,
+                          [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
+                            T* sums = sums_before + u * width;
+#pragma GCC unroll 4
+                            for (int j = 0; j < vectors; ++j) {
+                              if (layer.skip) values[j] += load<T>(sums + j * lanes);
+                              if (later_skip) store<T>(sums + j * lanes, values[j]);
+                              values[j] = maximum<T>(values[j], V<T>{});
+                              store<T>(out + u * width + j * lanes, values[j]);
+                            }
+                            if (kept) store_rows<T, vectors>(kept + u * net.kept_rows, values);
+                          });
+    std::swap(in, out);
+  }
+}
+
+// Gradients by the results of all layers and by x, from that by the result of the last layer.
+template <class T, int vectors>
+static void backward_rows(const Net& net, const Layer* layers, int64_t widest, T* memory, int64_t first, int64_t n) {
+  constexpr int lanes = Vector<T>::lanes;
+  constexpr int64_t width = vectors * lanes;
+  T *by_result = memory, *by_input = memory + widest * width;
+  const Layer& last = layers[net.layers - 1];
+  for (int64_t u = 0; u < last.outputs; ++u) {
+    V<T> values[vectors];
+    const T* from = (const T*)net.grad_out + u * net.grad_unit_step + first * net.grad_row_step;
+    gather_rows<T, vectors>(from, net.grad_row_step, n, values);
+    store_rows<T, vectors>(by_result + u * width, values);
+    store_rows<T, vectors>((T*)last.grad_result + u * net.kept_rows + first, values);
+  }
+  const T limit = T(net.limit);
+  const auto start = [](int64_t) __attribute__((always_inline)) { return V<T>{}; };
+  for (int64_t i = net.layers - 1; i >= 0; --i) {
+    const Layer& layer = layers[i];
+    if (i == 0 && !net.grad_x) return;
+    const T* kept = (const T*)layer.inputs_kept + first;
+    const T* weight = (const T*)layer.weight;
+    all_units<T, vectors>(weight, 1, layer.inputs, by_result, layer.outputs, layer.inputs, start,
+                          [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
+                            V<T> before[vectors];
+                            load_rows<T, vectors>(kept + u * net.kept_rows, before);
+#pragma GCC unroll 4
+                            for (int j = 0; j < vectors; ++j) {
+                              const I<T> flat = i == 0 ? (before[j] <= -limit) | (before[j] >= limit) : before[j] <= T(0);
+                              values[j] = flat ? V<T>{} : values[j];
+                              if (layer.skip) values[j] += load<T>(by_result + u * width + j * lanes);
+                            }
+                            if (i == 0) {
+                              put_rows<T, vectors>((T*)net.grad_x + u * net.rows + first, values, n);
+                            } else {
+                              store_rows<T, vectors>(by_input + u * width, values);
+                              store_rows<T, vectors>((T*)layers[i - 1].grad_result + u * net.kept_rows + first, values);
+                            }
+                          });
+    std::swap(by_result, by_input);
+  }
+}
+
+template <class T, class ByThree, class ByTwo, class ByOne>
+INLINE void in_rows(int64_t begin, int64_t end, const ByThree& three, const ByTwo& two, const ByOne& one) {
+  constexpr int64_t lanes = Vector<T>::lanes;
+  for (int64_t r = begin; r < end;) {
+    const int64_t left = end - r, n = std::min(left, kVectors * lanes);
+    if (n > 2 * lanes) three(r, n);
+    else if (n > lanes) two(r, n);
+    else one(r, n);
+    r += n;
+  }
+}
+
+template <class T> static void net_values(const Net& net, const Layer* layers, int64_t begin, int64_t end) {
+  const int64_t most = widest(net, layers);
+  T* memory = scratch<T>(3 * most * rows_at_once<T>());
+  in_rows<T>(
+      begin, end, [&](int64_t r, int64_t n) { forward_rows<T, 3>(net, layers, most, memory, r, n); },
+      [&](int64_t r, int64_t n) { forward_rows<T, 2>(net, layers, most, memory, r, n); },
+      [&](int64_t r, int64_t n) { forward_rows<T, 1>(net, layers, most, memory, r, n); });
+}
+
+template <class T> static void net_gradients(const Net& net, const Layer* layers, int64_t begin, int64_t end) {
+  const int64_t most = widest(net, layers);
+  T* memory = scratch<T>(2 * most * rows_at_once<T>());
+  in_rows<T>(
+      begin, end, [&](int64_t r, int64_t n) { backward_rows<T, 3>(net, layers, most, memory, r, n); },
+      [&](int64_t r, int64_t n) { backward_rows<T, 2>(net, layers, most, memory, r, n); },
+      [&](int64_t r, int64_t n) { backward_rows<T, 1>(net, layers, most, memory, r, n); });
+}
+
+template <class T, int width> INLINE T total_of(T __attribute__((vector_size(width))) v) {
+  if constexpr (width == sizeof(T)) {
+    return v[0];
+  } else {
+    typedef T Half __attribute__((vector_size(width / 2)));
+    Half halves[2];
+    std::memcpy(halves, &v, width);
+    return total_of<T, width / 2>(halves[0] + halves[1]);
+  }
+}
+template <class T> INLINE T total(V<T> v) { return total_of<T, WIDTH>(v); }
+
+// out[o][i] (+)= sum over rows of g[o] * h[i]: `outputs` units of g and `inputs` units of h. The last vector of rows is
+// whole: past the last row, g is 0.
+template <class T, int outputs, int inputs>
+static void outer(const T* g, const T* h, int64_t step, int64_t count, T* out, int64_t out_step, bool add) {
+  V<T> sums[outputs][inputs];
+#pragma GCC unroll 16
+  for (int o = 0; o < outputs; ++o)
+#pragma GCC unroll 16
+    for (int i = 0; i < inputs; ++i) sums[o][i] = V<T>{};
+  for (int64_t r = 0; r < count; r += Vector<T>::lanes) {
+    V<T> left[outputs];
+#pragma GCC unroll 16
+    for (int o = 0; o < outputs; ++o) left[o] = load<T>(g + o * step + r);
+#pragma GCC unroll 16
+    for (int i = 0; i < inputs; ++i) {
+      const V<T> right = load<T>(h + i * step + r);
+#pragma GCC unroll 16
+      for (int o = 0; o < outputs; ++o) sums[o][i] += left[o] * right;
+    }
+  }
+#pragma GCC unroll 16
+  for (int o = 0; o < outputs; ++o)
+#pragma GCC unroll 16
+    for (int i = 0; i < inputs; ++i) {
+      T& to = out[o * out_step + i];
+      to = total<T>(sums[o][i]) + (add ? to : T(0));
+    }
+}
+
+template <class T, int outputs> static void outer_rows(const Net& net, const Layer& layer, int64_t o, int64_t from) {
+  constexpr int wide = WIDTH == 64 ? 6 : 2;
+  const int64_t count = std::min(kBlock, net.rows - from), step = net.kept_rows;
+  const T *g = (const T*)layer.grad_result + o * step + from, *h = (const T*)layer.inputs_kept + from;
+  T* to = (T*)layer.grad_weight + o * layer.inputs;
+  int64_t i = 0;
+  for (; i + wide <= layer.inputs; i += wide)
+    outer<T, outputs, wide>(g, h + i * step, step, count, to + i, layer.inputs, from > 0);
+  for (; i < layer.inputs; ++i) outer<T, outputs, 1>(g, h + i * step, step, count, to + i, layer.inputs, from > 0);
+  for (int b = 0; b < outputs; ++b) {
+    V<T> sum{};
+    for (int64_t r = 0; r < count; r += Vector<T>::lanes) sum += load<T>(g + b * step + r);
+    T& bias = ((T*)layer.grad_bias)[o + b];
+    bias = total<T>(sum) + (from > 0 ? bias : T(0));
+  }
+}
+
+// Outputs of all layers are counted one after the other, each layer from a multiple of kTile.
+template <class T> static void weight_gradients(const Net& net, const Layer* layers, int64_t begin, int64_t end) {
+  int64_t before = 0;
+  for (int64_t i = 0; i < net.layers; ++i) {
+    const Layer& layer = layers[i];
+    const int64_t stop = std::min(layer.outputs, end - before);
+    for (int64_t from = 0; from < net.rows; from += kBlock) {
+      int64_t o = std::max<int64_t>(0, begin - before);
+      for (; o + 4 <= stop; o += 4) outer_rows<T, 4>(net, layer, o, from);
+      for (; o < stop; ++o) outer_rows<T, 1>(net, layer, o, from);
+    }
+    before += (layer.outputs + kTile - 1) / kTile * kTile;
+  }
+}
+
+}  // namespace
+}  // namespace pushforward

@@ -1,0 +1,157 @@
+"""Nets of dense layers as one call each way: a few rows go through all layers while they are in the cache."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pushforward.kernels.checks import gradients_by_operations, takes_gradients, takes_tensors
+from pushforward.kernels.library import library
+from pushforward.threads import count_work
+
+# The structures of csrc/interface.h.
+_NET = struct.Struct("@4P8qd")
+_LAYER = struct.Struct("@6P3q")
+# Rows of memory that the library reads and writes as whole vectors.
+_VECTOR = 16
+# Of the inputs, and of weight and bias of each layer: the same net in torch's operations.
+Reference = Callable[..., Tensor]
+
+
+class Layers(NamedTuple):
+    """How the layers of a net are connected.
+
+    skips: for each layer, whether the layer before, which is as wide, is added to its result. limit: inputs of the net
+    are clamped to [-limit, limit].
+    """
+
+    skips: tuple[bool, ...]
+    limit: float
+
+
+def takes_dense(x: Tensor, *params: Tensor) -> bool:
+    """Whether `dense` can compute this here.
+
+    It can on the CPU, in single or double precision, outside torch.func, autocast and compiled graphs.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and x.ndim == 2
+        and len(x) > 0
+        and not torch.is_autocast_enabled("cpu")
+        and takes_tensors(x, *params)
+    )
+
+
+def dense(x: Tensor, params: Sequence[Tensor], layers: Layers, reference: Reference) -> Tensor:
+    """Outputs ``(outputs, B)`` of a net with a ReLU between its layers, for ``x: (B, inputs)``.
+
+    params: weight ``(outputs, inputs)`` and bias ``(outputs,)`` of each layer in turn. reference: the same net, as
+    ``reference(x, *params)``, whose derivatives are the second derivatives.
+    """
+    if torch.is_grad_enabled() and (x.requires_grad or any(param.requires_grad for param in params)):
+        return _Dense.apply(x, layers, reference, *params)  # type: ignore[no-untyped-call, no-any-return]
+    out, _ = _values(x, params, layers, keep=False)
+    return out
+
+
+class _Dense(torch.autograd.Function):
+    """The net, which keeps the inputs of all its layers."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layers: Layers, reference: Reference, *params: Tensor) -> Tensor:
+        out, kept = _values(x, params, layers, keep=True)
+        ctx.save_for_backward(x, kept, *params)
+        ctx.layers, ctx.reference = layers, reference
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        x, kept, *params = ctx.saved_tensors
+        by_x, _, _, *by_params = ctx.needs_input_grad
+        if takes_gradients(grad_out):
+            grad_x, grads = _gradients(x, kept, params, ctx.layers, grad_out, by_x, any(by_params))
+        else:
+            wanted = (by_x, *by_params)
+            grad_x, *grads = gradients_by_operations(ctx.reference, (x, *params), wanted, [grad_out])
+        return grad_x, None, None, *grads
+
+
+def _values(x: Tensor, params: Sequence[Tensor], layers: Layers, keep: bool) -> tuple[Tensor, Tensor]:
+    """The outputs and, where they are wanted, the inputs of all layers after their activation, one after the other."""
+    rows, params = len(x), [param.contiguous() for param in params]
+    widths = [weight.shape[1] for weight in params[::2]]
+    outputs = len(params[-1])
+    out = x.new_empty(outputs, rows)
+    kept = x.new_empty(sum(widths) * _whole_vectors(rows) if keep else 0)
+    places = _places(kept, widths, rows) if keep else [0] * len(widths)
+    packed = [
+        _LAYER.pack(weight.data_ptr(), bias.data_ptr(), place, 0, 0, 0, *weight.shape, skip)
+        for weight, bias, place, skip in zip(params[::2], params[1::2], places, layers.skips, strict=True)
+    ]
+    net = _NET.pack(
+        x.data_ptr(), 0, out.data_ptr(), 0, x.stride(1), x.stride(0), 0, 0,
+        rows, _whole_vectors(rows), len(packed), False, layers.limit,
+    )  # fmt: skip
+    _functions()[0](net, b"".join(packed), x.dtype == torch.float64, torch.get_num_threads())
+    count_work(len(packed), rows, params[::2])
+    return out, kept
+
+
+def _gradients(
+    x: Tensor, kept: Tensor, params: Sequence[Tensor], layers: Layers, grad_out: Tensor, by_x: bool, by_params: bool
+) -> tuple[Tensor | None, list[Tensor | None]]:
+    """Gradients by x and by the params, where they are wanted."""
+    rows, params = len(x), [param.contiguous() for param in params]
+    widths = [weight.shape[1] for weight in params[::2]]
+    grad_x = x.new_empty(widths[0], rows) if by_x else None
+    grads = [torch.empty_like(param) for param in params] if by_params else []
+    results = [len(bias) for bias in params[1::2]]
+    by_result = kept.new_empty(sum(results) * _whole_vectors(rows))
+    addresses = [grad.data_ptr() for grad in grads] or [0] * len(params)
+    packed = [
+        _LAYER.pack(weight.data_ptr(), 0, inputs, result, *grads_here, *weight.shape, skip)
+        for weight, inputs, result, *grads_here, skip in zip(
+            params[::2],
+            _places(kept, widths, rows),
+            _places(by_result, results, rows),
+            addresses[::2],
+            addresses[1::2],
+            layers.skips,
+            strict=True,
+        )
+    ]
+    net = _NET.pack(
+        0, grad_out.data_ptr(), 0, 0 if grad_x is None else grad_x.data_ptr(), 0, 0, *grad_out.stride(),
+        rows, _whole_vectors(rows), len(packed), by_params, layers.limit,
+    )  # fmt: skip
+    _functions()[1](net, b"".join(packed), x.dtype == torch.float64, torch.get_num_threads())
+    count_work(len(packed), (by_x + by_params) * rows, params[::2])
+    return None if grad_x is None else grad_x.t(), [*grads] or [None] * len(params)
+
+
+def _whole_vectors(rows: int) -> int:
+    return math.ceil(rows / _VECTOR) * _VECTOR
+
+
+def _places(memory: Tensor, widths: Sequence[int], rows: int) -> list[int]:
+    """The addresses of parts of so many units of all rows, one after the other."""
+    step = _whole_vectors(rows) * memory.element_size()
+    return [memory.data_ptr() + units * step for units in accumulate(widths[:-1], initial=0)]
+
+
+@lru_cache(maxsize=1)
+def _functions() -> tuple[Any, Any]:
+    loaded = library()
+    assert loaded is not None  # `takes_dense` has said so
+    functions = loaded.pushforward_net_values, loaded.pushforward_net_gradients
+    for function in functions:
+        function.restype = None
+    return functions
