@@ -34,14 +34,15 @@ class PredictedAngles(PredictedNumbers):
     def mean(self) -> Array:
         """``(N,)``: circular means."""
         radians = 2 * np.pi / self.circle.period
-        cosine = self._moment(lambda x: np.cos(radians * (x - self.circle.low)))
-        sine = self._moment(lambda x: np.sin(radians * (x - self.circle.low)))
+        around = np.full(len(self), self.circle.low)
+        cosine = self._moment(lambda x: np.cos(radians * x), around)
+        sine = self._moment(lambda x: np.sin(radians * x), around)
         return np.asarray(self.circle.low + np.mod(np.arctan2(sine, cosine) / radians, self.circle.period))
 
     def var(self) -> Array:
         """``(N,)``: mean squared distances to the mean, the shorter way round."""
-        mean, half = self.mean(), self.circle.period / 2
-        return self._moment(lambda x: (np.mod(x - mean[:, None] + half, 2 * half) - half) ** 2)
+        half = self.circle.period / 2
+        return self._moment(lambda x: (np.mod(x + half, 2 * half) - half) ** 2, self.mean())
 
     def ppf(self, levels: Array) -> Array:
         """``(N, L)``: quantiles at ``levels: (L,)``, or at those of each row, ``(N, L)``, counted from the low end."""

@@ -9,12 +9,13 @@ import pyarrow
 import torch
 
 from pushforward.array_types import Array
+from pushforward.estimators.cell_moments import CellMoments, Function
 from pushforward.estimators.columns.arrow_types import to_numbers
 from pushforward.estimators.columns.column import ModelledColumn
 from pushforward.estimators.models.column_distribution import ColumnDistribution
 
-# Nodes of the Gauss-Hermite rule for moments, steps of bisection, quantiles for energies, numbers in a block.
-_NODES, _BISECTIONS, _LEVELS, _BLOCK = 16, 60, 128, 20_000_000
+# Nodes of the Gauss-Hermite rule for moments, steps of bisection, quantiles for energies.
+_NODES, _BISECTIONS, _LEVELS = 16, 60, 128
 # Levels in the middle of intervals of equal probability.
 _SPREAD = (np.arange(_LEVELS) + 0.5) / _LEVELS
 _PLACES = (0.125, 0.375, 0.625, 0.875)
@@ -41,12 +42,11 @@ class PredictedNumbers:
 
     def mean(self) -> Array:
         """``(N,)``."""
-        return self._moment(lambda x: x)
+        return self._moment(lambda x: x, np.zeros(len(self)))
 
     def var(self) -> Array:
         """``(N,)``: variances."""
-        mean = self.mean()
-        return self._moment(lambda x: (x - mean[:, None]) ** 2)
+        return self._moment(np.square, self.mean())
 
     def log_pdf(self, y: Array) -> Array:
         """``(N,)``: log-densities of ``y: (N,)``; log-probabilities of values with a mass."""
@@ -118,16 +118,20 @@ class PredictedNumbers:
         quantiles = self.ppf(_SPREAD)
         return np.asarray((np.abs(quantiles - y[:, None]) - quantiles * (2 * _SPREAD - 1)).mean(1))
 
-    def _moment(self, function: Any) -> Array:
+    def _moment(self, function: Function, around: Array) -> Array:
+        """``(N,)``: the means of a function of the distances from ``around: (N,)``."""
         points, masses = self._masses()
-        total = (masses * function(np.broadcast_to(points, masses.shape))).sum(1)
+        total = (masses * function(points - around[:, None])).sum(1)
         if self.encoded.value is None:
             return np.asarray(total)
+        cells = CellMoments.of(self.column, self.low, self.high)
+        if cells is not None:
+            return np.asarray(total + self._valued() * cells.mean(self.encoded.value, function, around))
         nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
         log_weights, means, log_scales = (part.numpy() for part in self.encoded.value)
         for z, weight in zip(nodes, weights / weights.sum(), strict=True):
             x = self._decode((means + np.exp(log_scales) * z).clip(self.low, self.high).ravel()).reshape(means.shape)
-            total = total + self._valued() * weight * (np.exp(log_weights) * function(x)).sum(1)
+            total = total + self._valued() * weight * (np.exp(log_weights) * function(x - around[:, None])).sum(1)
         return np.asarray(total)
 
     def _valued(self) -> Array:

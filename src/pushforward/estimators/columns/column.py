@@ -106,6 +106,16 @@ class ModelledColumn(_Column):
             cells.log_slopes[rest], cells.possible[rest] = part.log_slopes, part.possible
         return cells
 
+    def edges(self, array: Any) -> tuple[Array, Array]:
+        """The encoded ends ``(N,)`` of the cells of a dequantised column; 0 for rows without a possible value."""
+        array = plain(array)
+        lows, highs = np.zeros(len(array)), np.zeros(len(array))
+        cells = self.encode(array, np.full(len(array), 0.5), partial=True)
+        rows = np.flatnonzero((cells.states == 0) & cells.possible)
+        if len(rows):
+            lows[rows], highs[rows] = self.kind.edges(array.take(pyarrow.array(rows)))
+        return lows, highs
+
     @property
     def _gap(self) -> int:
         return self.kind.states + len(self.atoms)

@@ -21,6 +21,8 @@ from pushforward.estimators.columns.standard import Finite
 # Integers of this size are exact in double precision.
 MOST_CELLS = 2.0**52
 MAX_KNOWN, MAX_SKIPPED = 1_000, 20
+# The distance from an end of a cell, in steps, that is taken for rounding; so many cells are few.
+_AT_END, _FEW_CELLS = 1e-6, 100_000
 # The encoded value, in standard units from the middle, of numbers on a bound.
 _USUAL = 3.0
 
@@ -221,6 +223,28 @@ class Grid(Continuous):
         points[possible], log_slopes[possible] = self.scaled(safe[possible])
         return points, log_slopes, possible
 
+    @property
+    def cell_width(self) -> float:
+        return self.step
+
+    def edges(self, array: Any) -> tuple[Array, Array]:
+        low, high = super().edges(array)
+        x, cells, slack = numbers_of(array), self.cells(numbers_of(array)), _AT_END * self.step
+        starts = self._moved(cells - 0.5) - self.step * np.searchsorted(self.skipped, cells)
+        (first, last), inside = self._ends, self.closed_up
+        least = max(end for end in (first, self.least, -np.inf) if end is not None)
+        at_low = (x <= least + slack) | (starts <= (-np.inf if inside.low is None else inside.low) + slack)
+        at_high = starts + self.step >= (np.inf if inside.high is None else inside.high) - slack
+        at_high |= x >= (np.inf if last is None else last) - slack
+        return np.where(at_low, -np.inf, low), np.where(at_high, np.inf, high)
+
+    def numbers_between(self, low: float, high: float) -> Array | None:
+        first, last = self.cells(self.numbers_at(low, high))
+        if not last - first < _FEW_CELLS:
+            return None
+        cells = np.arange(first, last + 1)
+        return np.asarray(self._numbers(cells[~np.isin(cells, self.skipped)])) + 0.0
+
     def scaled(self, x: Array) -> tuple[Array, Array]:
         """Points on the real line and log-slopes of dequantised values, without the cells that are skipped."""
         if self.frequencies is None:
@@ -294,6 +318,20 @@ class Periodic(Continuous):
     @property
     def circle(self) -> Circle:
         return Circle(self.low, self.high - self.low, self.cut, self.unit, self.step, self.interval)
+
+    @property
+    def cell_width(self) -> float:
+        return self.step or 1.0
+
+    def edges(self, array: Any) -> tuple[Array, Array]:
+        period, half = self.high - self.low, self.cell_width / 2
+        slack = _AT_END * half
+        middles = np.mod(numbers_of(array) - self.cut, period)
+        points = (self.interval.inside(middles + side, np.float64) for side in (-half, half))
+        low, high = (self.unit.encode(self.interval.encode(each)[0])[0] for each in points)
+        if self.interval.open:
+            return low, high
+        return np.where(middles - half <= slack, -np.inf, low), np.where(middles + half >= period - slack, np.inf, high)
 
     @property
     def treatment(self) -> str:

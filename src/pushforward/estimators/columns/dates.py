@@ -26,6 +26,8 @@ from pushforward.estimators.columns.kinds import Axis, Continuous, tolerance
 from pushforward.estimators.columns.standard import Strict
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(:\d\d(?:\.(\d{1,9}))?)?(Z?))?")
+# The distance from an end of a step that is taken for rounding.
+_AT_END = 1e-6
 _Unit = Literal["D", "m", "s", "ms", "us", "ns"]
 
 
@@ -159,6 +161,14 @@ class Date(Continuous):
         if self.change is not None:
             return *self.change.encode(moved), possible
         return *self.interval.encode(moved), possible
+
+    def edges(self, array: Any) -> tuple[Array, Array]:
+        low, high = super().edges(array)
+        counts = np.asarray(counts_of_unit(self.times(array)).to_numpy(zero_copy_only=False))
+        steps = (counts - self.origin) / self.step
+        at_low = steps - 0.5 <= (-np.inf if self.interval.low is None else self.interval.low + _AT_END)
+        at_high = steps + 0.5 >= (np.inf if self.interval.high is None else self.interval.high - _AT_END)
+        return np.where(at_low, -np.inf, low), np.where(at_high, np.inf, high)
 
     def times(self, array: Any) -> Any:
         """The cells as times of the type that is stored."""

@@ -110,6 +110,20 @@ class Kind(Strict):
     def decode(self, states: Array, values: Array, arrow: Any) -> Any:
         """An Arrow array of type ``arrow`` from states and values ``(N,)``."""
 
+    @property
+    def cell_width(self) -> float:
+        """The width of the cell of a dequantised number, in the units of the log-slopes."""
+        return 1.0
+
+    def edges(self, array: Any) -> tuple[Array, Array]:
+        """The encoded ends ``(N,)`` of the cells of dequantised numbers; infinite for a cell at a bound."""
+        low, high = (self.encode(array, np.full(len(array), end)).values for end in (0.0, 1.0))
+        return low, high
+
+    def numbers_between(self, low: float, high: float) -> Array | None:
+        """The numbers, in encoded order, that the values from ``low`` to ``high`` are decoded to; None if not few."""
+        return None
+
 
 class Continuous(Kind):
     """A kind with a real value: a map of the numbers to the real line, then standard units. Abstract."""
