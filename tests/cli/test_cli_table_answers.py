@@ -227,3 +227,28 @@ def test_answers_for_many_rows_show_their_progress(
     assert code == 0, err
     assert "ing: 5,000\n" in err
     assert "ing: 5,760\n" in err
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_cells_that_cannot_be_are_told_with_the_rows_of_the_file(
+    run: Run, tmp_path: Path, density: Path, regressor: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr("pushforward.cli.table_predictions._DRAWS", 1000)
+    monkeypatch.setattr("pushforward.cli.table_predictions._ROWS", 100)
+    table = shops()
+    staff = table["staff"].to_numpy().astype(float)
+    staff[[3, 130]] += 0.3
+    table = table.set_column(table.column_names.index("staff"), "staff", pyarrow.array(staff))
+    file = write_shops(tmp_path / f"odd{ending}", table)
+    code, _, err = run("predict", density, file, "--target", "town", "--draws", 10, "--out", tmp_path / "p.csv")
+    assert code == 0, err
+    cells = [line for line in err.splitlines() if line.startswith("note: ") and "'staff'" in line]
+    assert len(cells) == 2, err
+    assert re.search(rf"column 'staff', row 3: .* got {staff[3]}, {staff[3] - 0.3:.0f} is used", cells[0])
+    assert cells[1].startswith("note: rows from row 100 on, which is row 0 here: ")
+    assert "row 30" in cells[1]
+    given = tmp_path / f"given{ending}"
+    write_shops(given, table.select(["staff"]).slice(3, 1))
+    code, _, err = run("sample", density, "-n", 4, "--given", given, "--out", tmp_path / "s.csv")
+    assert code == 0, err
+    assert err.count("'staff'") == 1

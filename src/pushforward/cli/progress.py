@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pushforward.errors import NearestCellWarning, UnknownCellWarning
+
 _PLAIN_SECONDS = 10.0
+# Warnings of cells that cannot be, and of those that replace them.
+CELL_WARNINGS = (NearestCellWarning, UnknownCellWarning)
 
 
 def tell(message: str) -> None:
@@ -18,19 +22,27 @@ def tell(message: str) -> None:
 
 
 @contextmanager
-def tell_warnings(kind: type[Warning]) -> Iterator[None]:
-    """A context in which warnings of this class are printed as notes, a line each."""
+def tell_warnings(*kinds: type[Warning], first: int = 0, told: set[str] | None = None) -> Iterator[None]:
+    """A context in which warnings of these classes are printed as notes, a line each.
+
+    first: the number of the row of a file that is row 0 of the warnings. told: notes that are not printed again.
+    """
+    told = set() if told is None else told
+    where = f"rows from row {first:,} on, which is row 0 here: " if first else ""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", kind)
+        for kind in kinds:
+            warnings.simplefilter("always", kind)
         show = warnings.showwarning
 
-        def note(message: Warning | str, category: type[Warning], *more: Any, **options: Any) -> None:
-            if issubclass(category, kind):
-                tell(f"note: {message}")
+        def show_note(message: Warning | str, category: type[Warning], *more: Any, **options: Any) -> None:
+            if issubclass(category, kinds):
+                if (note := f"note: {where}{message}") not in told:
+                    told.add(note)
+                    tell(note)
             else:
                 show(message, category, *more, **options)
 
-        warnings.showwarning = note
+        warnings.showwarning = show_note
         yield
 
 

@@ -14,7 +14,7 @@ import torch
 from pushforward.array_types import Array
 from pushforward.cli.output import require_output
 from pushforward.cli.parameters import Running
-from pushforward.cli.progress import show_progress
+from pushforward.cli.progress import CELL_WARNINGS, show_progress, tell_warnings
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.table_rows import read_row_blocks, require_columns
 from pushforward.cli.typed_output import TYPED, open_typed
@@ -95,7 +95,9 @@ def run_predict(
     with open_typed(out) as write, show_progress("predicting", None) as advance:
         for block in read_row_blocks(file, size):
             numbers = pyarrow.array(np.arange(rows, rows + len(block)))
-            write(pyarrow.table({"row": numbers, **predicted(block)}))
+            with tell_warnings(*CELL_WARNINGS, first=rows):
+                columns = predicted(block)
+            write(pyarrow.table({"row": numbers, **columns}))
             rows += len(block)
             advance(len(block))
 

@@ -11,7 +11,7 @@ import pyarrow
 
 from pushforward.cli.output import require_output
 from pushforward.cli.parameters import Running
-from pushforward.cli.progress import show_progress
+from pushforward.cli.progress import CELL_WARNINGS, show_progress, tell_warnings
 from pushforward.cli.table_conditions import given_rows
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.typed_output import TYPED, open_typed
@@ -55,13 +55,15 @@ def _blocks(
         return
     rows, drawn = max(1, _GIVEN_BLOCK // n), 0
     for first in range(0, len(conditions), rows):
-        part = conditions.slice(first, rows)
+        part, told = conditions.slice(first, rows), set[str]()
         for start in range(0, n, _GIVEN_BLOCK):
             count = min(_GIVEN_BLOCK, n - start)
-            if isinstance(model, FlowDensity):
-                yield _arrow(model.sample(count, given=part, random_state=random, first_row=drawn))
-            else:
-                yield _with_targets(model, part, count, random)
+            with tell_warnings(*CELL_WARNINGS, first=first, told=told):
+                if isinstance(model, FlowDensity):
+                    block = _arrow(model.sample(count, given=part, random_state=random, first_row=drawn))
+                else:
+                    block = _with_targets(model, part, count, random)
+            yield block
             drawn += count * len(part)
 
 

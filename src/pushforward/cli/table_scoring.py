@@ -11,7 +11,7 @@ import pyarrow
 from pushforward.array_types import Array
 from pushforward.cli.output import require_output
 from pushforward.cli.parameters import Running
-from pushforward.cli.progress import show_progress, tell
+from pushforward.cli.progress import CELL_WARNINGS, show_progress, tell, tell_warnings
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.table_rows import read_row_blocks, require_columns
 from pushforward.cli.typed_output import TYPED, open_typed
@@ -47,7 +47,8 @@ def run_table_score(
                     problems = model.plan_.problems(block, limit=1)
                     problem = problems[0].sentence if problems else ""
             else:
-                scores, columns = _target_scores(model, block, name)
+                with tell_warnings(*CELL_WARNINGS, first=totals.rows):
+                    scores, columns = _target_scores(model, block, name)
             rows = pyarrow.array(np.arange(totals.rows, totals.rows + len(scores)))
             write(pyarrow.table({"row": rows, **columns}))
             totals.add(scores, _weights(model.plan_, block))

@@ -108,8 +108,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
             return self._fit_table(X, sample_weight, progress, max_rows)
         if sample_weight is not None:
             raise OptionError("sample_weight: the weights of a file are one of its columns: kinds={'NAME': 'weight'}")
-        seed = self._seed(self.random_state)
-        sample = read_sample(training_source(X), self._plans, max_rows, seed)
+        sample = read_sample(training_source(X), self._plans, max_rows, self._seed(self.random_state))
         return self._fit_table(sample.counted(), sample.weights, progress, None, (sample.total, sample.note))
 
     def _fit_table(
@@ -117,24 +116,21 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         X: Any,
         sample_weight: Any,
         progress: Callable[[Progress], None] | None = None,
-        max_rows: int | None = None,
+        most: int | None = None,
         stands_for: tuple[int, str] | None = None,
     ) -> Self:
         """Fit a table in memory. stands_for: the number of rows of a file for which it does, and a note on the rest."""
         content = training_table(self, X)
         weights = None if sample_weight is None else checked_weights(sample_weight, content.rows)
-        seed = self._seed(self.random_state)
-        (content,), weights, rows, note = limited([content], weights, self._plans, max_rows, seed)
-        rows, note = stands_for or (rows, note)
+        (content,), weights, own, left = limited([content], weights, self._plans, most, self._seed(self.random_state))
+        rows, note = stands_for or (own, left)
         plan = ColumnPlan.guess(counted(content, weights), self.kinds).require_columns()
         warn_of(plan)
         weights = table_weights(plan, content, weights)
         plan = plan.model_copy(update={"rows": plan.rows if content.rows == rows else rows})
         self.plan_, self._form = plan, TableForm(content.origin, not named(X))
         self._memory: TrainingRows | None = None
-        self.model_ = self._fit_model(
-            [(plan, content)], weights, architectures=self.architectures, progress=progress, note=note
-        )
+        self.model_ = self._fit_model([(plan, content)], weights, None, self.architectures, progress, note)
         return self
 
     def _plans(self, table: Any) -> list[ColumnPlan]:

@@ -18,9 +18,12 @@ from pushforward.estimators.columns.column import ModelledColumn
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 
+# Columns that a warning names, and numbers below which four digits tell them.
+_SHOWN, _EXACT = 5, 1000
+
 
 def possible_cells(plan: ColumnPlan, table: Table) -> Table:
-    """The table with `nearest_cells`, and gaps in place of other cells of density zero; a warning names the first."""
+    """The table with `nearest_cells`, and gaps in place of other cells of density zero; warnings name them."""
     table, others = _with_nearest(plan, table)
     replaced = _Replaced("is taken as unknown")
     for column, wrong in others:
@@ -34,8 +37,9 @@ def possible_cells(plan: ColumnPlan, table: Table) -> Table:
 def nearest_cells(plan: ColumnPlan, table: Table) -> Table:
     """The table with the nearest possible cells in place of numbers and dates that are not possible.
 
-    These lie between two values of a grid, or a little beyond the range of the training rows. A warning names the
-    first.
+    These lie between two values of a grid, or a little beyond the range of the training rows; a number on a bound has
+    no nearest one, and becomes one at the usual end of its column. A warning names the first of each column, and the
+    cell that replaces it.
     """
     return _with_nearest(plan, table)[0]
 
@@ -43,15 +47,16 @@ def nearest_cells(plan: ColumnPlan, table: Table) -> Table:
 def _with_nearest(plan: ColumnPlan, table: Table) -> tuple[Table, list[tuple[ModelledColumn, Array]]]:
     """The table of `nearest_cells`, and the impossible cells that it leaves: their columns and rows."""
     others = []
-    replaced = _Replaced("is taken as the nearest that is possible")
+    replaced = _Replaced("is taken as the nearest usual one")
     for column, wrong in _impossible(plan, table):
         array = plain(table.columns[column.name])
         nearest = column.nearest(array.take(pyarrow.array(wrong)))
         # A cell may have a bound of its own, as an integer type has: the nearest one is then not possible either.
         near = ~flags(nearest.is_null()) & column.encode(nearest, np.full(len(wrong), 0.5), partial=True).possible
         if near.any():
-            replaced.add(column, wrong[near], array)
-            table = _with_cells(table, column, wrong[near], nearest.filter(pyarrow.array(near)))
+            cells = nearest.filter(pyarrow.array(near))
+            replaced.add(column, wrong[near], array, cells[0])
+            table = _with_cells(table, column, wrong[near], cells)
         if not near.all():
             others.append((column, wrong[~near]))
     replaced.warn(NearestCellWarning)
@@ -80,21 +85,31 @@ def _with_cells(table: Table, column: ModelledColumn, rows: Array, cells: Any) -
     return replace(table, columns={**table.columns, column.name: array})
 
 
+def _shown(cell: Any) -> str:
+    """A cell in a few digits."""
+    value = cell.as_py()
+    return f"{value:.4g}" if isinstance(value, float) and abs(value) < _EXACT else str(value)
+
+
 class _Replaced:
     """Impossible cells of a table that others replace, for one warning."""
 
     def __init__(self, outcome: str) -> None:
-        self.outcome, self.rows, self.first = outcome, set[int](), ""
+        self.outcome, self.rows, self.firsts = outcome, set[int](), list[str]()
 
-    def add(self, column: ModelledColumn, rows: Array, array: Any) -> None:
-        """Count the cells of a column in some rows."""
+    def add(self, column: ModelledColumn, rows: Array, array: Any, taken: Any = None) -> None:
+        """Count the cells of a column in some rows. taken: the cell that replaces the first of them, if it is known."""
         row = int(rows[0])
-        self.first = self.first or f"column {column.name!r}, row {row}: {column.expected} expected, got {array[row]}"
+        first = f"column {column.name!r}, row {row}: {column.expected} expected, got {array[row]}"
+        self.firsts.append(first if taken is None else f"{first}, {_shown(taken)} is used")
         self.rows |= set(rows.tolist())
 
     def warn(self, kind: type[Warning]) -> None:
         """Warn of the rows, if there are any."""
         if self.rows:
             count = f"{len(self.rows):,} row{'s have' if len(self.rows) > 1 else ' has'}"
-            text = f"{count} a value that no training row could have, which {self.outcome} ({self.first})"
+            columns = "; ".join(self.firsts[:_SHOWN])
+            more = len(self.firsts) - _SHOWN
+            columns += f"; {more} more column{'s' if more > 1 else ''}" if more > 0 else ""
+            text = f"{count} a value that no training row could have, which {self.outcome} ({columns})"
             warnings.warn(text, kind, stacklevel=5)
