@@ -3,6 +3,8 @@
 Every class also inherits the built-in that fits and carries the exit code that the command line ends with.
 """
 
+from __future__ import annotations
+
 
 class PushforwardError(Exception):
     """Root of every error that this package raises on purpose."""
@@ -54,29 +56,55 @@ class NumericsError(PushforwardError, ArithmeticError):
     exit_code = 5
 
 
-class UnknownCellWarning(UserWarning):
+class PushforwardWarning(UserWarning):
+    """Root of every warning that this package gives."""
+
+
+class CellWarning(PushforwardWarning):
+    """Cells of a column in some rows of a table that no training row could have; ``first`` describes one of them."""
+
+    outcome = "is taken as another"
+
+    def __init__(self, column: str, rows: int, first: str) -> None:
+        super().__init__(column, rows, first)
+        self.column, self.rows, self.first = column, rows, first
+
+    def __str__(self) -> str:
+        count = f"{self.rows:,} row{'s have' if self.rows > 1 else ' has'}"
+        return f"{count} a value that no training row could have, which {self.outcome} ({self.first})"
+
+    def and_more(self, other: CellWarning) -> CellWarning:
+        """The warning about these rows and those of another table with the same column."""
+        return type(self)(self.column, self.rows + other.rows, self.first)
+
+
+class UnknownCellWarning(CellWarning):
     """Cells that the training rows rule out, such as an unseen label, are taken as unknown."""
 
+    outcome = "is taken as unknown"
 
-class NearestCellWarning(UserWarning):
+
+class NearestCellWarning(CellWarning):
     """Numbers or dates that no training row could have are taken as the nearest ones that are possible."""
 
+    outcome = "is taken as the nearest usual one"
 
-class ColumnWarning(UserWarning):
+
+class ColumnWarning(PushforwardWarning):
     """A column of a table has content that may be a mistake: infinities, one wild value, or numbers in text."""
 
 
-class PrecisionWarning(UserWarning):
+class PrecisionWarning(PushforwardWarning):
     """Values were rounded to the precision of the flow's weights by more than they vary."""
 
 
-class UninitialisedWarning(UserWarning):
+class UninitialisedWarning(PushforwardWarning):
     """A flow scores or trains on data before `Flow.initialise` has taken their moments."""
 
 
-class DegenerateDataWarning(UserWarning):
+class DegenerateDataWarning(PushforwardWarning):
     """Rows have no density, because a column has few values, one value in many rows, or is determined by others."""
 
 
-class ReducedFitWarning(UserWarning):
+class ReducedFitWarning(PushforwardWarning):
     """A fit leaves out rows, or members of a model of many columns, because they are too many."""

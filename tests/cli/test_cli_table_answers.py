@@ -243,10 +243,9 @@ def test_cells_that_cannot_be_are_told_with_the_rows_of_the_file(
     code, _, err = run("predict", density, file, "--target", "town", "--draws", 10, "--out", tmp_path / "p.csv")
     assert code == 0, err
     cells = [line for line in err.splitlines() if line.startswith("note: ") and "'staff'" in line]
-    assert len(cells) == 2, err
+    assert len(cells) == 1, err
+    assert cells[0].startswith("note: 2 rows have a value that no training row could have")
     assert re.search(rf"column 'staff', row 3: .* got {staff[3]}, {staff[3] - 0.3:.0f} is used", cells[0])
-    assert cells[1].startswith("note: rows from row 100 on, which is row 0 here: ")
-    assert "row 30" in cells[1]
     given = tmp_path / f"given{ending}"
     write_shops(given, table.select(["staff"]).slice(3, 1))
     code, _, err = run("sample", density, "-n", 4, "--given", given, "--out", tmp_path / "s.csv")

@@ -307,7 +307,8 @@ def test_a_regressor_samples_its_targets(run: Run, regressor: Path, shops_csv: P
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--given", "town=Paris"), "column 'town' expects one of Lyon, Nice, got Paris"),
+        (("--given", "town=Paris"), "--given: column 'town' expects one of Lyon, Nice, got Paris"),
+        (("--given", "town=Lyons"), "expects one of Lyon, Nice, got Lyons; did you mean Lyon?"),
         (("--given", "twn=Lyon"), "there is no column 'twn'; did you mean town"),
         (("--given", "country=FR"), "column 'country' is no part of the density"),
         (("--given", "staff=many"), "column 'staff': a value of type int64 expected, got 'many'"),

@@ -101,9 +101,8 @@ def test_predictions_and_conditions_take_the_nearest_value_and_scores_do_not() -
 def test_the_warning_names_each_column_its_value_and_the_value_that_is_used() -> None:
     with pytest.warns(NearestCellWarning) as told:
         used = replaced(size=[1.0, 0.0], count=[30.0, 30.4])["size"][1]
-    expected = (
-        "1 row has a value that no training row could have, which is taken as the nearest usual one (column 'count', "
-        f"row 1: a whole number from 0 expected, got 30.4, 30 is used; column 'size', row 1: a number above 0 "
-        f"expected, got 0.0, {used:.4g} is used)"
-    )
-    assert str(told[0].message) == expected
+    start = "1 row has a value that no training row could have, which is taken as the nearest usual one "
+    assert [str(each.message) for each in told] == [
+        f"{start}(column 'count', row 1: a whole number from 0 expected, got 30.4, 30 is used)",
+        f"{start}(column 'size', row 1: a number above 0 expected, got 0.0, {used:.4g} is used)",
+    ]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
+from pushforward.cli.progress import tell_warnings
 from pushforward.errors import PushforwardError
 from pushforward.processors import set_environment
 from pushforward.version import __version__
@@ -86,13 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         set_environment()
     words = sys.argv[1:] if argv is None else list(argv)
     try:
-        result = make_app(words)(
-            words,
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
-        sys.stdout.flush()
+        with tell_warnings():
+            result = make_app(words)(
+                words,
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except PushforwardError as error:
         return _fail(str(error), error.exit_code)

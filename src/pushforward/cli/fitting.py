@@ -13,12 +13,11 @@ import torch
 
 from pushforward import flows, storage
 from pushforward.cli.defaults import default_flow, defaults
-from pushforward.cli.progress import tell, tell_warnings
+from pushforward.cli.progress import tell
 from pushforward.cli.reading import tell_columns, wrap_periods
 from pushforward.cli.reporting import print_conclusion, save_report, score_held_out
 from pushforward.cli.run_file import LIMITS, Run, as_field_values
 from pushforward.data import DataSet, Split, load, split
-from pushforward.errors import DegenerateDataWarning
 from pushforward.flow import Flow
 from pushforward.row_domain import require_inside
 from pushforward.rows import rows_of
@@ -125,18 +124,17 @@ def _context(run: Run, data: DataSet) -> dict[str, int]:
 
 def _train(job: _Job) -> FitResult:
     train, validation = (rows_of(job.flow, job.data, rows) for rows in (job.parts.train, job.parts.validation))
-    with tell_warnings(DegenerateDataWarning):
-        return fit(
-            job.flow,
-            train.x,
-            validation=validation.x,
-            context=train.context,
-            validation_context=validation.context,
-            columns=job.data.columns,
-            options=job.options,
-            out=job.out,
-            on_best=job.keep,
-        )
+    return fit(
+        job.flow,
+        train.x,
+        validation=validation.x,
+        context=train.context,
+        validation_context=validation.context,
+        columns=job.data.columns,
+        options=job.options,
+        out=job.out,
+        on_best=job.keep,
+    )
 
 
 def _conclude(job: _Job, result: FitResult) -> None:

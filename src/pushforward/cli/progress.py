@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pushforward.errors import NearestCellWarning, UnknownCellWarning
+from pushforward.errors import CellWarning, PushforwardWarning
 
 _PLAIN_SECONDS = 10.0
-# Warnings of cells that cannot be, and of those that replace them.
-CELL_WARNINGS = (NearestCellWarning, UnknownCellWarning)
 
 
 def tell(message: str) -> None:
@@ -22,28 +20,32 @@ def tell(message: str) -> None:
 
 
 @contextmanager
-def tell_warnings(*kinds: type[Warning], first: int = 0, told: set[str] | None = None) -> Iterator[None]:
-    """A context in which warnings of these classes are printed as notes, a line each.
+def tell_warnings() -> Iterator[None]:
+    """A context in which the warnings of this package are notes, a line each: each sentence once.
 
-    first: the number of the row of a file that is row 0 of the warnings. told: notes that are not printed again.
+    Cells of a column that no training row could have are counted over all tables, and told at the end.
     """
-    told = set() if told is None else told
-    where = f"rows from row {first:,} on, which is row 0 here: " if first else ""
+    told, cells = set[str](), dict[tuple[type[CellWarning], str], CellWarning]()
     with warnings.catch_warnings():
-        for kind in kinds:
-            warnings.simplefilter("always", kind)
+        warnings.simplefilter("always", PushforwardWarning)
         show = warnings.showwarning
 
-        def show_note(message: Warning | str, category: type[Warning], *more: Any, **options: Any) -> None:
-            if issubclass(category, kinds):
-                if (note := f"note: {where}{message}") not in told:
-                    told.add(note)
-                    tell(note)
-            else:
+        def note(message: Warning | str, category: type[Warning], *more: Any, **options: Any) -> None:
+            if isinstance(message, CellWarning):
+                key = type(message), message.column
+                cells[key] = cells[key].and_more(message) if key in cells else message
+            elif not issubclass(category, PushforwardWarning):
                 show(message, category, *more, **options)
+            elif str(message) not in told:
+                told.add(str(message))
+                tell(f"note: {message}")
 
-        warnings.showwarning = show_note
-        yield
+        warnings.showwarning = note
+        try:
+            yield
+        finally:
+            for counted in cells.values():
+                tell(f"note: {counted}")
 
 
 @contextmanager

@@ -16,10 +16,15 @@ from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.arrow_types import is_time
 from pushforward.estimators.columns.column import Column
 from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import read_table
+from pushforward.estimators.conditioning import possible_row
 
 
-def given_rows(plan: ColumnPlan, given: Sequence[str]) -> Any | None:
-    """The Arrow table of the given values: a row of ``name=value`` words, or those of a file; None for nothing."""
+def given_rows(plan: ColumnPlan, given: Sequence[str], refuse: bool) -> Any | None:
+    """The Arrow table of the given values: a row of ``name=value`` words, or those of a file; None for nothing.
+
+    refuse: whether a word whose value the training rows rule out, such as an unseen label, is an error.
+    """
     if not given:
         return None
     if len(given) == 1 and (os.path.exists(given[0]) or "=" not in given[0]):
@@ -37,7 +42,13 @@ def given_rows(plan: ColumnPlan, given: Sequence[str]) -> Any | None:
         if column.name in cells:
             raise OptionError(f"--given: column {column.name!r} has two values")
         cells[column.name] = _cell(column, value.strip())
-    return pyarrow.table(cells)
+    table = pyarrow.table(cells)
+    if not refuse:
+        return table
+    try:
+        return pyarrow.table(dict(possible_row(plan, read_table(table)).columns))
+    except DataError as error:
+        raise OptionError(f"--{error}") from None
 
 
 def _assigned(plan: ColumnPlan, word: str) -> tuple[Column, str]:

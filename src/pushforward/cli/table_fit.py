@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,13 +18,13 @@ from pushforward.array_types import Array
 from pushforward.cli.fit_facts import store_facts
 from pushforward.cli.held_out import HeldOut, density_scores, regression_scores, verdict
 from pushforward.cli.model_choice import reason_of
-from pushforward.cli.progress import show_fraction, tell, tell_warnings
+from pushforward.cli.progress import show_fraction, tell
 from pushforward.cli.reporting import OF_FIT, place_report, print_verdicts
 from pushforward.cli.run_file import Run
 from pushforward.cli.table_rows import open_rows, read_rows, require_columns, take
 from pushforward.data.reading import naming
 from pushforward.data.row_sources import RowSource
-from pushforward.errors import ColumnWarning, DataError, OptionError
+from pushforward.errors import DataError, OptionError, ReducedFitWarning
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import read_table
 from pushforward.estimators.density import FlowDensity
@@ -192,7 +193,9 @@ def _split(source: RowSource, sample: FileSample, names: _Columns, seed: int) ->
 
 
 def _fit(job: _Job, settings: dict[str, Any]) -> FlowDensity | FlowRegressor:
-    with _told() as progress, tell_warnings(ColumnWarning):
+    with _told() as progress, warnings.catch_warnings():
+        # The notes of the model, which are printed at the end, tell the same.
+        warnings.simplefilter("ignore", ReducedFitWarning)
         if not job.names.targets:
             return FlowDensity(**settings).fit(job.train, sample_weight=job.weights, progress=progress)
         features, targets = job.train.select(job.names.columns), job.train.select(job.names.targets)

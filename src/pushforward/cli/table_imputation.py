@@ -11,7 +11,7 @@ import pyarrow
 
 from pushforward.cli.output import require_output
 from pushforward.cli.parameters import Running
-from pushforward.cli.progress import CELL_WARNINGS, show_progress, tell, tell_warnings
+from pushforward.cli.progress import show_progress, tell
 from pushforward.cli.table_models import density_of, rows_for
 from pushforward.cli.table_rows import read_row_blocks
 from pushforward.cli.typed_output import TYPED, open_typed
@@ -31,8 +31,8 @@ def run_impute(path: Path, file: Path, *, out: Path | None, draws: int, force: b
     rows = filled = left = 0
     with open_typed(out) as write, show_progress("imputing", None) as advance:
         for block in read_row_blocks(file, max(1, _BLOCK // draws)):
-            content = rows_for(model.plan_, block, file)
-            with naming(file), tell_warnings(*CELL_WARNINGS, first=rows):
+            content = rows_for(model.plan_, block, file, rows)
+            with naming(file):
                 completed = model.impute(content, draws, random_state=random)
             tables = list(_whole(block, [completed] if draws == 1 else completed))
             gaps = _gaps(block, model.plan_.names)

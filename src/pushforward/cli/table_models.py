@@ -40,7 +40,10 @@ def density_of(path: Path, running: Running, command: str) -> FlowDensity:
     return model
 
 
-def rows_for(plan: ColumnPlan, block: Any, where: object) -> Table:
-    """The columns of the plan in an Arrow table from a file. Raises DataError for a modelled column that it lacks."""
+def rows_for(plan: ColumnPlan, block: Any, where: object, first: int = 0) -> Table:
+    """The columns of the plan in an Arrow table from a file. Raises DataError for a modelled column that it lacks.
+
+    first: the number of the first row in the file.
+    """
     require_columns(where, block.column_names, plan.names)
-    return block_table(block, plan)
+    return block_table(block, plan, first)

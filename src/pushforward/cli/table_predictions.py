@@ -14,7 +14,7 @@ import torch
 from pushforward.array_types import Array
 from pushforward.cli.output import require_output
 from pushforward.cli.parameters import Running
-from pushforward.cli.progress import CELL_WARNINGS, show_progress, tell_warnings
+from pushforward.cli.progress import show_progress
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.table_rows import read_row_blocks, require_columns
 from pushforward.cli.typed_output import TYPED, open_typed
@@ -22,10 +22,11 @@ from pushforward.data.reading import naming
 from pushforward.data.row_sources import open_source
 from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.arrow_types import to_numbers
-from pushforward.estimators.columns.tables import read_table
 from pushforward.estimators.conditioning import encode_given, estimate, quantiles_of
 from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.events import Event
+from pushforward.estimators.input_tables import block_table
+from pushforward.estimators.possible_cells import possible_cells
 from pushforward.estimators.regressor import FlowRegressor
 
 # Draws of a block, and rows of a block of exact predictions.
@@ -78,26 +79,26 @@ def run_predict(
     draws = _default_draws(model, file, target) if draws is None else draws
     wanted = _Wanted(_levels(quantiles), interval, None if event is None else Event(event), draws)
     generator = torch.Generator().manual_seed(running.chosen_seed)
-    predicted: Callable[[Any], dict[str, Any]]
+    predicted: Callable[[Any, int], dict[str, Any]]
     if isinstance(model, FlowRegressor):
         if target is not None:
             raise OptionError(f"--target is for a FlowDensity; this FlowRegressor predicts {_targets(model)}")
         size = _ROWS if event is None else max(1, min(_ROWS, _DRAWS // draws))
         random = np.random.RandomState(running.chosen_seed % 2**32)
-        predicted = lambda block: _regression(model, block, file, wanted, random)  # noqa: E731
+        predicted = lambda block, first: _regression(model, block, file, first, wanted, random)  # noqa: E731
     else:
         if target is None:
             raise OptionError("--target COLUMN is missing: this FlowDensity predicts any column from the others")
         require_columns("--target", model.plan_.names, [target], OptionError)
         size = max(1, _DRAWS // draws)
-        predicted = lambda block: _conditional(model, block, file, target, wanted, generator)  # noqa: E731
+        predicted = lambda block, first: _conditional(  # noqa: E731
+            model, block, file, first, target, wanted, generator
+        )
     rows = 0
     with open_typed(out) as write, show_progress("predicting", None) as advance:
         for block in read_row_blocks(file, size):
             numbers = pyarrow.array(np.arange(rows, rows + len(block)))
-            with tell_warnings(*CELL_WARNINGS, first=rows):
-                columns = predicted(block)
-            write(pyarrow.table({"row": numbers, **columns}))
+            write(pyarrow.table({"row": numbers, **predicted(block, rows)}))
             rows += len(block)
             advance(len(block))
 
@@ -124,12 +125,12 @@ def _targets(model: FlowRegressor) -> str:
 
 
 def _regression(
-    model: FlowRegressor, block: Any, file: Path, wanted: _Wanted, random: np.random.RandomState
+    model: FlowRegressor, block: Any, file: Path, first: int, wanted: _Wanted, random: np.random.RandomState
 ) -> dict[str, Any]:
-    features = rows_for(model.plan_, block, file)
     names = model.target_plan_.names
     levels = (*wanted.levels, *wanted.ends)
     with naming(file):
+        features = possible_cells(model.plan_, rows_for(model.plan_, block, file, first))
         means = model.predict(features).reshape(len(block), -1)
         values = model.predict_quantiles(features, levels).reshape(len(block), len(names), -1) if levels else None
     columns: dict[str, Any] = {}
@@ -148,14 +149,20 @@ def _regression(
 
 
 def _conditional(
-    model: FlowDensity, block: Any, file: Path, target: str, wanted: _Wanted, generator: torch.Generator
+    model: FlowDensity,
+    block: Any,
+    file: Path,
+    first: int,
+    target: str,
+    wanted: _Wanted,
+    generator: torch.Generator,
 ) -> dict[str, Any]:
     """Predictions from weighted draws of the target given the columns that the file has."""
     plan = model.plan_
     known = [name for name in plan.names if name in block.column_names and name != target]
     if not known:
         raise DataError(f"{file}: none of the columns to predict {target!r} from, {', '.join(plan.names)}, is there")
-    given = read_table(block.select(known))
+    given = block_table(block.select(known), plan, first)
     with naming(file):
         rows = encode_given(plan, given, generator, copies=wanted.draws)
     draws = model.model_.draws_given(rows, wanted.draws, generator, repeated=True)

@@ -11,12 +11,15 @@ import pyarrow
 
 from pushforward.cli.output import require_output
 from pushforward.cli.parameters import Running
-from pushforward.cli.progress import CELL_WARNINGS, show_progress, tell_warnings
+from pushforward.cli.progress import show_progress
 from pushforward.cli.table_conditions import given_rows
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.typed_output import TYPED, open_typed
 from pushforward.errors import OptionError
+from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.density import FlowDensity
+from pushforward.estimators.input_tables import block_table
+from pushforward.estimators.possible_cells import possible_cells
 from pushforward.estimators.regressor import FlowRegressor
 
 # Rows that are drawn together: fewer given something, where each takes several proposals.
@@ -31,7 +34,7 @@ def run_table_sample(
     if n < 1:
         raise OptionError(f"n must be at least 1, got {n}")
     model = load_table_model(path, running)
-    conditions = given_rows(model.plan_, given)
+    conditions = given_rows(model.plan_, given, refuse=isinstance(model, FlowDensity))
     if isinstance(model, FlowRegressor) and conditions is None:
         raise OptionError(
             "this model draws its targets for given columns: set --given FILE or --given column=value,... "
@@ -55,22 +58,27 @@ def _blocks(
         return
     rows, drawn = max(1, _GIVEN_BLOCK // n), 0
     for first in range(0, len(conditions), rows):
-        part, told = conditions.slice(first, rows), set[str]()
+        part = conditions.slice(first, rows)
+        known = possible_cells(model.plan_, _known(model, part, first))
         for start in range(0, n, _GIVEN_BLOCK):
             count = min(_GIVEN_BLOCK, n - start)
-            with tell_warnings(*CELL_WARNINGS, first=first, told=told):
-                if isinstance(model, FlowDensity):
-                    block = _arrow(model.sample(count, given=part, random_state=random, first_row=drawn))
-                else:
-                    block = _with_targets(model, part, count, random)
-            yield block
+            if isinstance(model, FlowDensity):
+                yield _arrow(model.sample(count, given=known, random_state=random, first_row=drawn))
+            else:
+                yield _with_targets(model, part, known, count, random)
             drawn += count * len(part)
 
 
-def _with_targets(model: FlowRegressor, given: Any, count: int, random: np.random.RandomState) -> Any:
+def _known(model: FlowDensity | FlowRegressor, given: Any, first: int) -> Table:
+    """The given rows, in which a regressor needs all columns that it predicts from."""
+    if isinstance(model, FlowRegressor):
+        return rows_for(model.plan_, given, "--given", first)
+    return block_table(given, model.plan_, first)
+
+
+def _with_targets(model: FlowRegressor, given: Any, known: Table, count: int, random: np.random.RandomState) -> Any:
     """The given rows, each ``count`` times, with draws of the targets beside them."""
-    rows = rows_for(model.plan_, given, "--given")
-    draws = model.sample(rows, count, random_state=random).reshape(len(given) * count, -1)
+    draws = model.sample(known, count, random_state=random).reshape(len(given) * count, -1)
     repeated = given.take(np.repeat(np.arange(len(given)), count))
     for place, column in enumerate(model.target_plan_.columns):
         repeated = repeated.append_column(column.name, pyarrow.array(draws[:, place]).cast(column.arrow, safe=False))

@@ -11,7 +11,7 @@ import pyarrow
 from pushforward.array_types import Array
 from pushforward.cli.output import require_output
 from pushforward.cli.parameters import Running
-from pushforward.cli.progress import CELL_WARNINGS, show_progress, tell, tell_warnings
+from pushforward.cli.progress import show_progress, tell
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.table_rows import read_row_blocks, require_columns
 from pushforward.cli.typed_output import TYPED, open_typed
@@ -44,11 +44,10 @@ def run_table_score(
             if isinstance(model, FlowDensity):
                 scores, columns = _density_scores(model, block, name, explain=explain, marginal=marginal)
                 if not problem and not marginal and np.isneginf(scores).any():
-                    problems = model.plan_.problems(block, limit=1)
+                    problems = model.plan_.problems(rows_for(model.plan_, block, name, totals.rows), limit=1)
                     problem = problems[0].sentence if problems else ""
             else:
-                with tell_warnings(*CELL_WARNINGS, first=totals.rows):
-                    scores, columns = _target_scores(model, block, name)
+                scores, columns = _target_scores(model, block, totals.rows, name)
             rows = pyarrow.array(np.arange(totals.rows, totals.rows + len(scores)))
             write(pyarrow.table({"row": rows, **columns}))
             totals.add(scores, _weights(model.plan_, block))
@@ -99,10 +98,10 @@ def lowest_columns(model: FlowDensity, rows: Table) -> dict[str, Any]:
     }
 
 
-def _target_scores(model: FlowRegressor, block: Any, name: str) -> tuple[Array, dict[str, Array]]:
+def _target_scores(model: FlowRegressor, block: Any, first: int, name: str) -> tuple[Array, dict[str, Array]]:
     targets = [column.name for column in model.target_plan_.columns]
     require_columns(name, block.column_names, targets)
-    rows = rows_for(model.plan_, block, name)
+    rows = rows_for(model.plan_, block, name, first)
     with naming(name):
         total = model.log_density(rows, block.select(targets))
     return total, {"log_density": total}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from pushforward.estimators.columns.tables import Table, read_table, taken
 from pushforward.estimators.encoded import EncodedRows, joined
 from pushforward.estimators.imputation import merged
 from pushforward.estimators.models.table_model import TableModel, proposals
-from pushforward.estimators.possible_cells import nearest_cells
+from pushforward.estimators.possible_cells import nearest_cells, possible_cells
 from pushforward.estimators.scoring import rows_of
 
 
@@ -44,14 +43,6 @@ def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator, copie
 def _encode(plan: ColumnPlan, table: Table, generator: torch.Generator, copies: int = 1) -> EncodedRows:
     """The rows of a table of `possible_given`, each ``copies`` times."""
     rows = plan.encode(table, generator=generator, partial=True)
-    if rows.impossible.any():
-        row = int(rows.impossible.nonzero()[0])
-        for column in plan.modelled:
-            if column.name in table.columns:
-                one = plan.encode(replace(table, columns={column.name: table.columns[column.name]}), partial=True)
-                if one.impossible[row]:
-                    value = table.columns[column.name][row]
-                    raise DataError(f"given: column {column.name!r} expects {column.expected}, got {value}")
     if copies == 1 or not dequantised(plan, table):
         return rows.repeat(copies)
     places = np.repeat(np.arange(table.rows), copies)
@@ -88,11 +79,28 @@ def as_given(given: Table | None, drawn: Mapping[str, Any], count: int) -> dict[
 
 
 def possible_given(plan: ColumnPlan, given: Any) -> Table:
-    """The given values as a table of modelled columns; numbers and dates off their grid are the nearest on it."""
+    """The given values as a table of modelled columns; numbers and dates off their grid are the nearest on it.
+
+    Of a table, other values that the training rows rule out are unknown. Raises DataError for such a single value.
+    """
     table = given_table(given)
-    for name in table.columns:
-        _check_modelled(plan, name)
-    return nearest_cells(plan, table)
+    if not _several(given):
+        return possible_row(plan, table)
+    _check_modelled(plan, table)
+    return possible_cells(plan, table)
+
+
+def possible_row(plan: ColumnPlan, table: Table) -> Table:
+    """One row with the `nearest_cells`. Raises DataError for another value that the training rows rule out."""
+    _check_modelled(plan, table)
+    table = nearest_cells(plan, table)
+    for column in plan.modelled:
+        cells = table.columns.get(column.name)
+        if cells is not None and not column.encode(cells, np.full(table.rows, 0.5), partial=True).possible.all():
+            near = did_you_mean(str(cells[0]), column.kind.words)
+            advice = f"; {near}" if near else ""
+            raise DataError(f"given: column {column.name!r} expects {column.expected}, got {cells[0]}{advice}")
+    return table
 
 
 def dequantised(plan: ColumnPlan, table: Table) -> bool:
@@ -120,8 +128,9 @@ def known_columns(table: Any, names: Sequence[str]) -> Table:
     return content
 
 
-def _check_modelled(plan: ColumnPlan, name: str) -> None:
-    if name in plan.names:
+def _check_modelled(plan: ColumnPlan, table: Table) -> None:
+    name = next((name for name in table.columns if name not in plan.names), None)
+    if name is None:
         return
     left_out = next((column for column in plan.left_out if column.name == name), None)
     if left_out is not None:

@@ -95,10 +95,10 @@ def stream_of_tables(tables: Any, plan: ColumnPlan) -> Iterator[Any]:
         yield tables
 
 
-def block_table(block: Any, plan: ColumnPlan) -> Table:
+def block_table(block: Any, plan: ColumnPlan, first: int = 0) -> Table:
     """The columns of a plan that a block of a file has; one without any value, which has no type, gets that of the fit.
 
-    Raises DataError if there are none.
+    first: the number of the first row in the file. Raises DataError if there are none.
     """
     columns = {}
     for column in plan.columns:
@@ -107,7 +107,7 @@ def block_table(block: Any, plan: ColumnPlan) -> Table:
             columns[column.name] = cells.cast(column.arrow) if pyarrow.types.is_null(cells.type) else cells
     if not columns:
         raise DataError(f"the table has none of the columns {', '.join(plan.names[:10])}")
-    return read_table(pyarrow.table(columns))
+    return replace(read_table(pyarrow.table(columns)), first=first)
 
 
 def target_table(y: Any, rows: int) -> tuple[Table, bool]:

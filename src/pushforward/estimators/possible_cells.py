@@ -12,25 +12,23 @@ import pyarrow
 import pyarrow.compute as compute
 
 from pushforward.array_types import Array
-from pushforward.errors import NearestCellWarning, UnknownCellWarning
+from pushforward.errors import CellWarning, NearestCellWarning, UnknownCellWarning
 from pushforward.estimators.columns.arrow_types import flags, is_number, plain
 from pushforward.estimators.columns.column import ModelledColumn
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table
 
-# Columns that a warning names, and numbers below which four digits tell them.
-_SHOWN, _EXACT = 5, 1000
+# Numbers below which four digits tell them.
+_EXACT = 1000
 
 
 def possible_cells(plan: ColumnPlan, table: Table) -> Table:
-    """The table with `nearest_cells`, and gaps in place of other cells of density zero; warnings name them."""
+    """The table with `nearest_cells`, and gaps in place of other cells of density zero; warnings name the first."""
     table, others = _with_nearest(plan, table)
-    replaced = _Replaced("is taken as unknown")
     for column, wrong in others:
         array = plain(table.columns[column.name])
-        replaced.add(column, wrong, array)
+        _warn(UnknownCellWarning, table, column, wrong)
         table = _with_cells(table, column, wrong, pyarrow.nulls(len(wrong), array.type))
-    replaced.warn(UnknownCellWarning)
     return table
 
 
@@ -47,7 +45,6 @@ def nearest_cells(plan: ColumnPlan, table: Table) -> Table:
 def _with_nearest(plan: ColumnPlan, table: Table) -> tuple[Table, list[tuple[ModelledColumn, Array]]]:
     """The table of `nearest_cells`, and the impossible cells that it leaves: their columns and rows."""
     others = []
-    replaced = _Replaced("is taken as the nearest usual one")
     for column, wrong in _impossible(plan, table):
         array = plain(table.columns[column.name])
         nearest = column.nearest(array.take(pyarrow.array(wrong)))
@@ -55,11 +52,10 @@ def _with_nearest(plan: ColumnPlan, table: Table) -> tuple[Table, list[tuple[Mod
         near = ~flags(nearest.is_null()) & column.encode(nearest, np.full(len(wrong), 0.5), partial=True).possible
         if near.any():
             cells = nearest.filter(pyarrow.array(near))
-            replaced.add(column, wrong[near], array, cells[0])
+            _warn(NearestCellWarning, table, column, wrong[near], f", {_shown(cells[0])} is used")
             table = _with_cells(table, column, wrong[near], cells)
         if not near.all():
             others.append((column, wrong[~near]))
-    replaced.warn(NearestCellWarning)
     return table, others
 
 
@@ -85,31 +81,15 @@ def _with_cells(table: Table, column: ModelledColumn, rows: Array, cells: Any) -
     return replace(table, columns={**table.columns, column.name: array})
 
 
+def _warn(kind: type[CellWarning], table: Table, column: ModelledColumn, rows: Array, used: str = "") -> None:
+    """Warn of the cells of a column in some rows. used: about the cell that replaces the first of them."""
+    row = int(rows[0])
+    got = plain(table.columns[column.name])[row]
+    first = f"column {column.name!r}, row {table.first + row}: {column.expected} expected, got {got}{used}"
+    warnings.warn(kind(column.name, len(rows), first), stacklevel=5)
+
+
 def _shown(cell: Any) -> str:
     """A cell in a few digits."""
     value = cell.as_py()
     return f"{value:.4g}" if isinstance(value, float) and abs(value) < _EXACT else str(value)
-
-
-class _Replaced:
-    """Impossible cells of a table that others replace, for one warning."""
-
-    def __init__(self, outcome: str) -> None:
-        self.outcome, self.rows, self.firsts = outcome, set[int](), list[str]()
-
-    def add(self, column: ModelledColumn, rows: Array, array: Any, taken: Any = None) -> None:
-        """Count the cells of a column in some rows. taken: the cell that replaces the first of them, if it is known."""
-        row = int(rows[0])
-        first = f"column {column.name!r}, row {row}: {column.expected} expected, got {array[row]}"
-        self.firsts.append(first if taken is None else f"{first}, {_shown(taken)} is used")
-        self.rows |= set(rows.tolist())
-
-    def warn(self, kind: type[Warning]) -> None:
-        """Warn of the rows, if there are any."""
-        if self.rows:
-            count = f"{len(self.rows):,} row{'s have' if len(self.rows) > 1 else ' has'}"
-            columns = "; ".join(self.firsts[:_SHOWN])
-            more = len(self.firsts) - _SHOWN
-            columns += f"; {more} more column{'s' if more > 1 else ''}" if more > 0 else ""
-            text = f"{count} a value that no training row could have, which {self.outcome} ({columns})"
-            warnings.warn(text, kind, stacklevel=5)

@@ -196,7 +196,8 @@ class ColumnPlan(Strict):
             bad = _impossible(column, content)
             for row in np.flatnonzero(bad)[: limit - len(problems)].tolist():
                 value = _plain(content.columns[column.name][row])
-                problems.append(Problem(column.name, row, value, _sentence(column, row, value)))
+                number = content.first + row
+                problems.append(Problem(column.name, number, value, _sentence(column, number, value)))
         return problems
 
     def ruled_out(self, table: Any) -> Array:

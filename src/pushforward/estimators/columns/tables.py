@@ -40,23 +40,24 @@ class Origin(Strict):
 
 @dataclass(frozen=True)
 class Table:
-    """N rows: an Arrow array for each name."""
+    """N rows: an Arrow array for each name. first: the number of the first row, of a part of a table."""
 
     columns: Mapping[str, Any]
     rows: int
     origin: Origin
+    first: int = 0
 
     def part(self, start: int, count: int | None = None) -> Table:
         """At most ``count`` rows from row ``start``, by default all that follow."""
         length = min(self.rows - start, self.rows if count is None else count)
         columns = {name: column.slice(start, length) for name, column in self.columns.items()}
-        return Table(columns, length, self.origin)
+        return Table(columns, length, self.origin, self.first + start)
 
 
 def taken(table: Table, places: Array) -> Table:
     """The rows numbered ``places``, in that order."""
     columns = {name: column.take(places) for name, column in table.columns.items()}
-    return replace(table, columns=columns, rows=len(places))
+    return replace(table, columns=columns, rows=len(places), first=0)
 
 
 def read_table(table: Any, names: Sequence[str] | None = None) -> Table:
@@ -75,7 +76,7 @@ def read_table(table: Any, names: Sequence[str] | None = None) -> Table:
     for name, length in lengths.items():
         if length != rows:
             raise ShapeError(f"columns of one length expected, got {rows} values in {first!r} and {length} in {name!r}")
-    return Table(columns, rows, origin)
+    return Table(columns, rows, origin, table.first if isinstance(table, Table) else 0)
 
 
 def _columns(table: Any, names: Sequence[str] | None) -> tuple[dict[str, Any], Origin]:
