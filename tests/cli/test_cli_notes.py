@@ -66,6 +66,11 @@ def test_a_new_label_in_a_word_is_refused_like_other_words(run: Run, density: Pa
     assert (code, err.count("note: 1 row has a value")) == (0, 1), err
 
 
+def test_an_event_of_a_regressor_with_a_new_label_is_refused(run: Run, regressor: Path, shops_csv: Path) -> None:
+    code, _, err = run("predict", regressor, shops_csv, "--event", "town == 'Rome'")
+    assert (code, "column 'town' has no label 'Rome'; there are Lyon, Nice" in err) == (2, True), err
+
+
 def test_members_that_are_left_out_are_told_once(
     run: Run, tmp_path: Path, shops_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,10 @@ def test_a_density_predicts_any_column(run: Run, tmp_path: Path, density: Path, 
         (("--target", "income", "--draws", "0"), "draws must be at least 1"),
         (("--target", "income", "--event", "incom > 3"), "there is no column 'incom'; did you mean 'income'"),
         (("--target", "income", "--event", "income >"), "cannot be read"),
+        (
+            ("--target", "income", "--event", "town == 'Rome'"),
+            "column 'town' has no label 'Rome'; there are Lyon, Nice",
+        ),
     ],
 )
 def test_predictions_are_refused_in_one_sentence(

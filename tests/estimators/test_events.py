@@ -64,3 +64,22 @@ def test_an_event_holds_in_the_rows_where_it_is_true(text: str, rows: list[int])
 def test_anything_else_is_refused_in_a_sentence(text: str, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         Event(text).holds(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("word == 'c'", "column 'word' has no label 'c'; there are a, b"),
+        ("word in ('a', 'bb')", "column 'word' has no label 'bb'; did you mean b?"),
+        ("word == a", "'a' is a label of column 'word': write it in quotes"),
+        ("word = 'a'", "cannot be read; write == instead of ="),
+        ("word == 'a' and x=1", "cannot be read; write == instead of ="),
+        ("price > 3", "there is no column 'price'; there are "),
+    ],
+)
+def test_a_mistake_in_an_event_is_told_with_its_remedy_alone(text: str, message: str) -> None:
+    with pytest.raises(OptionError) as told:
+        Event(text).holds(COLUMNS, {"word": ("a", "b")})
+    assert message in str(told.value)
+    assert "comparisons of columns" not in str(told.value)
+    assert "[" not in str(told.value)

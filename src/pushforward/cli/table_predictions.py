@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def _regression(
         given = {name: array.take(places) for name, array in features.columns.items()}
         every = given | {name: pyarrow.array(drawn[:, place]) for place, name in enumerate(names)}
         even = torch.full((len(block), wanted.draws), -float(np.log(wanted.draws)), dtype=torch.float64)
-        columns |= _probability(wanted.event, every, even)
+        columns |= _probability(wanted.event, every, even, model.plan_.words)
     return columns
 
 
@@ -181,7 +181,7 @@ def _conditional(
     else:
         columns |= _labels(column, draws.rows.states[:, place].numpy(), draws.log_weights)
     if wanted.event is not None:
-        columns |= _probability(wanted.event, every, draws.log_weights)
+        columns |= _probability(wanted.event, every, draws.log_weights, plan.words)
     return columns
 
 
@@ -205,7 +205,9 @@ def _labels(column: Any, states: Array, log_weights: torch.Tensor) -> dict[str, 
     return {f"{column.name}_mode": best, **fractions}
 
 
-def _probability(event: Event, columns: dict[str, Any], log_weights: torch.Tensor) -> dict[str, Any]:
+def _probability(
+    event: Event, columns: dict[str, Any], log_weights: torch.Tensor, labels: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     # Any condition other than None stands for several rows.
-    found = estimate(event.holds(columns), log_weights, given=columns)
+    found = estimate(event.holds(columns, labels), log_weights, given=columns)
     return {"probability": np.atleast_1d(found.value), "probability_error": np.atleast_1d(found.error)}

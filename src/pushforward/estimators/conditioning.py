@@ -193,8 +193,7 @@ def joint_cdf(points: Mapping[str, Any], columns: Mapping[str, Any], log_weights
 def _ordered(name: str, columns: Mapping[str, Any]) -> Any:
     """A column whose values have an order, dictionaries decoded."""
     if name not in columns:
-        advice = did_you_mean(name, columns) or f"there are {list(columns)[:10]}"
-        raise OptionError(f"there is no column {name!r}; {advice}")
+        raise OptionError(f"there is no column {name!r}; {advice_on(name, list(columns))}")
     array = plain(columns[name])
     if not (is_number(array.type) or is_time(array.type) or pyarrow.types.is_boolean(array.type)):
         raise OptionError(f"column {name!r} holds {array.type} values, which have no order; ask for a probability")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow
 import pyarrow.compute as compute
 
 from pushforward.array_types import Array
-from pushforward.error_messages import did_you_mean
+from pushforward.error_messages import advice_on
 from pushforward.errors import OptionError
 from pushforward.estimators.columns.arrow_types import flags, is_text, is_time
 
@@ -31,6 +32,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 }
 _FORM = 'comparisons of columns and constants with and, or, not, in, +, -, * and /, such as "income > 100000"'
 _LONGEST = 10_000
+_QUOTED, _ASSIGNMENT = re.compile(r"'[^']*'|\"[^\"]*\""), re.compile(r"(?<![<>=!])=(?!=)")
 
 
 class Event:
@@ -52,7 +54,8 @@ class Event:
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise OptionError(f"event {text[:100]!r} cannot be read; {_FORM} expected") from None
+            advice = "write == instead of =" if _ASSIGNMENT.search(_QUOTED.sub("", text)) else f"{_FORM} expected"
+            raise OptionError(f"event {text[:100]!r} cannot be read; {advice}") from None
 
     def holds(self, columns: Mapping[str, Any], labels: Mapping[str, Sequence[str]] | None = None) -> Array:
         """``(N,)`` bool: in which rows of Arrow arrays by name the event happens.
@@ -133,8 +136,10 @@ class _Evaluation:
 
     def _column(self, name: str) -> Any:
         if name not in self.columns:
-            advice = did_you_mean(name, self.columns) or f"there are {list(self.columns)[:10]}"
-            raise self._refusal(f"there is no column {name!r}; {advice}")
+            of_label = (column for column, labels in self.labels.items() if name in labels)
+            if column := next(of_label, None):
+                raise self._refusal(f"{name!r} is a label of column {column!r}: write it in quotes", form="")
+            raise self._refusal(f"there is no column {name!r}; {advice_on(name, list(self.columns))}", form="")
         array = self.columns[name]
         return array.dictionary_decode() if pyarrow.types.is_dictionary(array.type) else array
 
@@ -145,8 +150,7 @@ class _Evaluation:
                 name = _column_name(column)
                 labels = self.labels.get(name or "", ())
                 if labels and label not in labels:
-                    advice = did_you_mean(label, labels) or f"there are {', '.join(labels[:10])}"
-                    raise self._refusal(f"column {name!r} has no label {label!r}; {advice}")
+                    raise self._refusal(f"column {name!r} has no label {label!r}; {advice_on(label, labels)}", form="")
 
     def _broadcast(self, value: Any) -> Array:
         """A bool for each row; false for null."""
@@ -154,9 +158,8 @@ class _Evaluation:
             return np.full(self.rows, bool(value.as_py()))
         return flags(value.fill_null(False))
 
-    def _refusal(self, reason: str) -> OptionError:
-        expected = "" if reason.endswith("?") else f"; {_FORM} expected"
-        return OptionError(f"event {self.text[:100]!r}: {reason}{expected}")
+    def _refusal(self, reason: str, form: str = f"; {_FORM} expected") -> OptionError:
+        return OptionError(f"event {self.text[:100]!r}: {reason}{form}")
 
 
 def _column_name(node: ast.expr) -> str | None:
