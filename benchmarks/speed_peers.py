@@ -59,14 +59,16 @@ def _torch_subject(
     optimiser = torch.optim.Adam(parameters, lr=1e-4, fused=True)
 
     def step() -> None:
-        model.train()
+        if not model.training:  # setting it takes time for each module
+            model.train()
         optimiser.zero_grad()
         (-log_prob(batch).mean()).backward()
         optimiser.step()
 
     def evaluated(call: Callable[[], Tensor]) -> Callable[[], object]:
         def run() -> object:
-            model.eval()
+            if model.training:
+                model.eval()
             with torch.no_grad():
                 return call()
 

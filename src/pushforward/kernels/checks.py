@@ -21,14 +21,13 @@ def takes_tensors(*tensors: Tensor) -> bool:
 
     In a compiled graph, the classes of tensors and their memory are the compiler's.
     """
-    dtype = tensors[0].dtype
-    return (
-        dtype in _DTYPES
-        and all(tensor.is_cpu and tensor.dtype == dtype for tensor in tensors)
-        and takes_operators()
-        and (torch.compiler.is_compiling() or all(map(_is_plain, tensors)))
-        and has_kernels()
-    )
+    dtype, compiling = tensors[0].dtype, torch.compiler.is_compiling()
+    if dtype not in _DTYPES:
+        return False
+    for tensor in tensors:
+        if not tensor.is_cpu or tensor.dtype != dtype or not (compiling or _is_plain(tensor)):
+            return False
+    return takes_operators() and has_kernels()
 
 
 def takes_gradients(*grads: Tensor) -> bool:

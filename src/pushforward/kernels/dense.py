@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -18,7 +17,7 @@ from pushforward.threads import count_work
 
 # The structures of csrc/interface.h.
 _NET = struct.Struct("@4P8qd")
-_LAYER = struct.Struct("@6P3q")
+_LAYER = struct.Struct("@5P3q")
 # Rows of memory that the library reads and writes as whole vectors.
 _VECTOR = 16
 # Of the inputs, and of weight and bias of each layer: the same net in torch's operations.
@@ -58,8 +57,7 @@ def dense(x: Tensor, params: Sequence[Tensor], layers: Layers, reference: Refere
     """
     if torch.is_grad_enabled() and (x.requires_grad or any(param.requires_grad for param in params)):
         return _Dense.apply(x, layers, reference, *params)  # type: ignore[no-untyped-call, no-any-return]
-    out, _ = _values(x, params, layers, keep=False)
-    return out
+    return _values(x, params, layers)[0]
 
 
 class _Dense(torch.autograd.Function):
@@ -84,24 +82,25 @@ class _Dense(torch.autograd.Function):
         return grad_x, None, None, *grads
 
 
-def _values(x: Tensor, params: Sequence[Tensor], layers: Layers, keep: bool) -> tuple[Tensor, Tensor]:
+def _values(x: Tensor, params: Sequence[Tensor], layers: Layers, keep: bool = False) -> tuple[Tensor, Tensor | None]:
     """The outputs and, where they are wanted, the inputs of all layers after their activation, one after the other."""
-    rows, params = len(x), [param.contiguous() for param in params]
-    widths = [weight.shape[1] for weight in params[::2]]
-    outputs = len(params[-1])
-    out = x.new_empty(outputs, rows)
-    kept = x.new_empty(sum(widths) * _whole_vectors(rows) if keep else 0)
-    places = _places(kept, widths, rows) if keep else [0] * len(widths)
-    packed = [
-        _LAYER.pack(weight.data_ptr(), bias.data_ptr(), place, 0, 0, 0, *weight.shape, skip)
-        for weight, bias, place, skip in zip(params[::2], params[1::2], places, layers.skips, strict=True)
-    ]
+    rows, params = x.shape[0], [param.contiguous() for param in params]
+    weights, biases = params[::2], params[1::2]
+    out, kept, places = x.new_empty(biases[-1].shape[0], rows), None, [0] * len(weights)
+    if keep:
+        widths = [weight.shape[1] for weight in weights]
+        kept = x.new_empty(sum(widths) * _whole_vectors(rows))
+        places = _places(kept, widths, rows)
+    packed = b""
+    for weight, bias, place, skip in zip(weights, biases, places, layers.skips, strict=True):
+        packed += _LAYER.pack(weight.data_ptr(), bias.data_ptr(), place, 0, 0, *weight.shape, skip)
+    unit_step, row_step = x.stride(1), x.stride(0)
     net = _NET.pack(
-        x.data_ptr(), 0, out.data_ptr(), 0, x.stride(1), x.stride(0), 0, 0,
-        rows, _whole_vectors(rows), len(packed), False, layers.limit,
+        x.data_ptr(), 0, out.data_ptr(), 0, unit_step, row_step, 0, 0,
+        rows, _whole_vectors(rows), len(weights), False, layers.limit,
     )  # fmt: skip
-    _functions()[0](net, b"".join(packed), x.dtype == torch.float64, torch.get_num_threads())
-    count_work(len(packed), rows, params[::2])
+    _functions()[0](net, packed, x.dtype == torch.float64, torch.get_num_threads())
+    count_work(len(weights), rows, weights)
     return out, kept
 
 
@@ -109,36 +108,28 @@ def _gradients(
     x: Tensor, kept: Tensor, params: Sequence[Tensor], layers: Layers, grad_out: Tensor, by_x: bool, by_params: bool
 ) -> tuple[Tensor | None, list[Tensor | None]]:
     """Gradients by x and by the params, where they are wanted."""
-    rows, params = len(x), [param.contiguous() for param in params]
-    widths = [weight.shape[1] for weight in params[::2]]
+    rows, params = x.shape[0], [param.contiguous() for param in params]
+    weights = params[::2]
+    widths = [weight.shape[1] for weight in weights]
     grad_x = x.new_empty(widths[0], rows) if by_x else None
     grads = [torch.empty_like(param) for param in params] if by_params else []
-    results = [len(bias) for bias in params[1::2]]
-    by_result = kept.new_empty(sum(results) * _whole_vectors(rows))
     addresses = [grad.data_ptr() for grad in grads] or [0] * len(params)
-    packed = [
-        _LAYER.pack(weight.data_ptr(), 0, inputs, result, *grads_here, *weight.shape, skip)
-        for weight, inputs, result, *grads_here, skip in zip(
-            params[::2],
-            _places(kept, widths, rows),
-            _places(by_result, results, rows),
-            addresses[::2],
-            addresses[1::2],
-            layers.skips,
-            strict=True,
-        )
-    ]
+    packed = b""
+    for weight, place, by_weight, by_bias, skip in zip(
+        weights, _places(kept, widths, rows), addresses[::2], addresses[1::2], layers.skips, strict=True
+    ):
+        packed += _LAYER.pack(weight.data_ptr(), 0, place, by_weight, by_bias, *weight.shape, skip)
     net = _NET.pack(
         0, grad_out.data_ptr(), 0, 0 if grad_x is None else grad_x.data_ptr(), 0, 0, *grad_out.stride(),
-        rows, _whole_vectors(rows), len(packed), by_params, layers.limit,
+        rows, _whole_vectors(rows), len(weights), by_params, layers.limit,
     )  # fmt: skip
-    _functions()[1](net, b"".join(packed), x.dtype == torch.float64, torch.get_num_threads())
-    count_work(len(packed), (by_x + by_params) * rows, params[::2])
+    _functions()[1](net, packed, x.dtype == torch.float64, torch.get_num_threads())
+    count_work(len(weights), (by_x + by_params) * rows, weights)
     return None if grad_x is None else grad_x.t(), [*grads] or [None] * len(params)
 
 
 def _whole_vectors(rows: int) -> int:
-    return math.ceil(rows / _VECTOR) * _VECTOR
+    return (rows + _VECTOR - 1) // _VECTOR * _VECTOR
 
 
 def _places(memory: Tensor, widths: Sequence[int], rows: int) -> list[int]:

@@ -177,12 +177,14 @@ class Affine(Map):
         self.start = nn.Buffer(torch.zeros(2), persistent=False)
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        s = self.log_scale(params[1])
-        return x * s.exp() + params[0], s
+        shift, raw = params.unbind()  # two selections have a backward pass of two sums in memory of their own
+        s = self.log_scale(raw)
+        return torch.addcmul(shift, x, s.exp()), s
 
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        s = self.log_scale(params[1])
-        return (y - params[0]) * (-s).exp(), -s
+        shift, raw = params.unbind()
+        s = -self.log_scale(raw)
+        return (y - shift) * s.exp(), s
 
 
 class ShiftedScale(Map):
@@ -204,9 +206,11 @@ class ShiftedScale(Map):
         self.start = nn.Buffer(torch.zeros(2), persistent=False)
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        s = self.log_scale(params[1])
-        return (x + params[0]) * s.exp(), s
+        shift, raw = params.unbind()
+        s = self.log_scale(raw)
+        return (x + shift) * s.exp(), s
 
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        s = self.log_scale(params[1])
-        return y * (-s).exp() - params[0], -s
+        shift, raw = params.unbind()
+        s = -self.log_scale(raw)
+        return y * s.exp() - shift, s

@@ -25,7 +25,7 @@ from pushforward.nets.masks import (
     subset_mask,
     topological_stages,
 )
-from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden, columns, within_limit, without_hooks
+from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden, columns, plain_layers, within_limit
 from pushforward.nets.staged import StagedNet, Stages
 from pushforward.precision import full_precision
 
@@ -159,7 +159,7 @@ class MADE(StagedNet):
         """Whether the net is what the kernel computes."""
         layers = (*self.layers, self.last)
         pure = self.context_dim == 0 and self.direct is None
-        return pure and isinstance(self.activation, nn.ReLU) and without_hooks(MaskedLinear, *layers)
+        return pure and isinstance(self.activation, nn.ReLU) and plain_layers(MaskedLinear, *layers)
 
     def _with_params(self, x: Tensor, *params: Tensor) -> Tensor:
         layers = [columns(*pair) for pair in zip(params[::2], params[1::2], strict=True)]

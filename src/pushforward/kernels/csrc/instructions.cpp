@@ -29,7 +29,6 @@ extern const Kernels kernels = {
      {run_gradients<double, false>, run_gradients<double, true>}},
     {net_values<float>, net_values<double>},
     {net_gradients<float>, net_gradients<double>},
-    {weight_gradients<float>, weight_gradients<double>},
     {rows_at_once<float>(), rows_at_once<double>()}};
 
 }  // namespace INSTRUCTIONS

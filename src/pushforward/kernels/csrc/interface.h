@@ -21,10 +21,10 @@ struct pushforward_spline_arrays {
 
 // One dense layer. weight: (outputs, inputs), and bias: (outputs), contiguous. skip: the layer before is as wide and is
 // added to the result. inputs_kept: (inputs, kept_rows), the inputs of the layer after their activation; null where no
-// gradient is wanted. grad_result: (outputs, kept_rows), the gradient by the result before its activation.
+// gradient is wanted. grad_weight and grad_bias: null where only that by x is wanted.
 struct pushforward_layer {
   const void *weight, *bias;
-  void *inputs_kept, *grad_result, *grad_weight, *grad_bias;
+  void *inputs_kept, *grad_weight, *grad_bias;
   int64_t outputs, inputs, skip;
 };
 
@@ -54,13 +54,10 @@ using RunNet = void (*)(const Net&, const Layer*, int64_t begin, int64_t end);
 struct Kernels {
   Run values[2][2], gradients[2][2];  // [..][inverse]
   RunNet net[2];
-  RunNet net_gradients[2];            // by all inputs of layers, for rows begin to end
-  RunNet weight_gradients[2];         // for outputs begin to end, counted through all layers in steps of kTile
+  // For rows begin to end; gradients by weights are those of these rows alone.
+  RunNet net_gradients[2];
   int64_t rows_at_once[2];
 };
-
-// The outputs of a layer whose gradients are one piece of work.
-constexpr int64_t kTile = 16;
 
 namespace portable { extern const Kernels kernels; }
 #if defined(__x86_64__)

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 #include "interface.h"
 #include "pool.h"
@@ -51,11 +53,51 @@ void run(const Run run, const Options& options, const Arrays& arrays, int thread
 // Multiply-adds of one piece of work of a net: about 10 microseconds on one processor.
 constexpr int64_t kProducts = 500'000;
 
+// The rows whose gradients by weights are summed together, at least, and the most of such sums.
+constexpr int64_t kRowsOfSums = 240, kMostSums = 8;
+
 // The rows of a piece: a multiple of those that go through the net at once.
 int64_t rows_of_piece(const Layer* layers, int64_t count, int64_t at_once) {
   int64_t products = 1;
   for (int64_t i = 0; i < count; ++i) products += layers[i].inputs * layers[i].outputs;
   return std::max<int64_t>(1, kProducts / products / at_once) * at_once;
+}
+
+template <class T> void add(void* to, const void* from, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) ((T*)to)[i] += ((const T*)from)[i];
+}
+
+// Gradients by weights are sums over rows. Each piece of the rows has sums of its own, and these are added in order, so
+// that the number of threads does not change the result.
+void net_gradients(const Net& net, const Layer* layers, int is_double, int threads) {
+  const Kernels& kernels = *choice().kernels;
+  const int64_t pieces = std::clamp<int64_t>(net.rows / kRowsOfSums, 1, kMostSums);
+  const int64_t piece = ((net.rows + pieces - 1) / pieces + 15) / 16 * 16;
+  const size_t size = is_double ? sizeof(double) : sizeof(float);
+  std::vector<Layer> own(size_t(pieces * net.layers));
+  int64_t total = 0;
+  for (int64_t i = 0; i < net.layers; ++i) total += layers[i].outputs * (layers[i].inputs + 1);
+  std::unique_ptr<char[]> memory(net.by_weights && pieces > 1 ? new char[size_t((pieces - 1) * total) * size] : nullptr);
+  char* next = memory.get();
+  for (int64_t p = 0; p < pieces; ++p)
+    for (int64_t i = 0; i < net.layers; ++i) {
+      Layer& layer = own[size_t(p * net.layers + i)] = layers[i];
+      if (p == 0 || !net.by_weights) continue;
+      layer.grad_weight = next;
+      layer.grad_bias = next + layer.outputs * layer.inputs * size;
+      next += layer.outputs * (layer.inputs + 1) * size;
+    }
+  parallel(net.rows, piece, threads, [&](int64_t begin, int64_t end) {
+    for (; begin < end; begin += piece)
+      kernels.net_gradients[is_double](net, &own[size_t(begin / piece * net.layers)], begin, std::min(begin + piece, end));
+  });
+  const auto adds = is_double ? add<double> : add<float>;
+  for (int64_t p = 1; net.by_weights && p * piece < net.rows; ++p)
+    for (int64_t i = 0; i < net.layers; ++i) {
+      const Layer &to = layers[i], &from = own[size_t(p * net.layers + i)];
+      adds(to.grad_weight, from.grad_weight, to.outputs * to.inputs);
+      adds(to.grad_bias, from.grad_bias, to.outputs);
+    }
 }
 
 }  // namespace
@@ -85,14 +127,5 @@ EXPORT void pushforward_net_values(const pushforward_net* net, const pushforward
 
 EXPORT void pushforward_net_gradients(const pushforward_net* net, const pushforward_layer* layers, int is_double,
                                       int threads) {
-  using namespace pushforward;
-  const Kernels& kernels = *choice().kernels;
-  const int64_t piece = rows_of_piece(layers, net->layers, kernels.rows_at_once[is_double]);
-  parallel(net->rows, piece, threads,
-           [&](int64_t begin, int64_t end) { kernels.net_gradients[is_double](*net, layers, begin, end); });
-  if (!net->by_weights) return;
-  int64_t outputs = 0;
-  for (int64_t i = 0; i < net->layers; ++i) outputs += (layers[i].outputs + kTile - 1) / kTile * kTile;
-  parallel(outputs, kTile, net->rows * 64 < kProducts / 64 ? 1 : threads,
-           [&](int64_t begin, int64_t end) { kernels.weight_gradients[is_double](*net, layers, begin, end); });
+  pushforward::net_gradients(*net, layers, is_double, threads);
 }

@@ -14,8 +14,9 @@ namespace {
 
 // A tile of a product is kUnits units by kVectors vectors of rows, as many as the registers hold.
 constexpr int kUnits = WIDTH == 64 ? 8 : 4, kVectors = 3;
-// Rows of a block in the gradients by weights, which are sums over rows.
-constexpr int64_t kBlock = 1024;
+// Rows whose gradients by the results of all layers are in the cache together, for the gradients by weights. Fewer rows
+// make more sums of the lanes of vectors.
+constexpr int64_t kBlock = 480;
 
 template <class T> constexpr int64_t rows_at_once() { return kVectors * Vector<T>::lanes; }
 
@@ -165,19 +166,23 @@ static void forward_rows(const Net& net, const Layer* layers, int64_t widest, T*
   }
 }
 
-// Gradients by the results of all layers and by x, from that by the result of the last layer.
+// Gradients by x and by the results of all layers, from that by the result of the last layer. results: those of the block
+// that the rows are in from row `first` on, layer by layer, (outputs, kBlock) each; null where they are not wanted.
 template <class T, int vectors>
-static void backward_rows(const Net& net, const Layer* layers, int64_t widest, T* memory, int64_t first, int64_t n) {
+static void backward_rows(const Net& net, const Layer* layers, int64_t widest, T* memory, T* results, int64_t first,
+                          int64_t n) {
   constexpr int lanes = Vector<T>::lanes;
   constexpr int64_t width = vectors * lanes;
   T *by_result = memory, *by_input = memory + widest * width;
   const Layer& last = layers[net.layers - 1];
+  if (results)
+    for (int64_t i = 0; i + 1 < net.layers; ++i) results += layers[i].outputs * kBlock;
   for (int64_t u = 0; u < last.outputs; ++u) {
     V<T> values[vectors];
     const T* from = (const T*)net.grad_out + u * net.grad_unit_step + first * net.grad_row_step;
     gather_rows<T, vectors>(from, net.grad_row_step, n, values);
     store_rows<T, vectors>(by_result + u * width, values);
-    store_rows<T, vectors>((T*)last.grad_result + u * net.kept_rows + first, values);
+    if (results) store_rows<T, vectors>(results + u * kBlock, values);
   }
   const T limit = T(net.limit);
   const auto start = [](int64_t) __attribute__((always_inline)) { return V<T>{}; };
@@ -186,6 +191,7 @@ static void backward_rows(const Net& net, const Layer* layers, int64_t widest, T
     if (i == 0 && !net.grad_x) return;
     const T* kept = (const T*)layer.inputs_kept + first;
     const T* weight = (const T*)layer.weight;
+    if (results && i > 0) results -= layers[i - 1].outputs * kBlock;
     all_units<T, vectors>(weight, 1, layer.inputs, by_result, layer.outputs, layer.inputs, start,
                           [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
                             V<T> before[vectors];
@@ -200,7 +206,7 @@ static void backward_rows(const Net& net, const Layer* layers, int64_t widest, T
                               put_rows<T, vectors>((T*)net.grad_x + u * net.rows + first, values, n);
                             } else {
                               store_rows<T, vectors>(by_input + u * width, values);
-                              store_rows<T, vectors>((T*)layers[i - 1].grad_result + u * net.kept_rows + first, values);
+                              if (results) store_rows<T, vectors>(results + u * kBlock, values);
                             }
                           });
     std::swap(by_result, by_input);
@@ -228,15 +234,6 @@ template <class T> static void net_values(const Net& net, const Layer* layers, i
       [&](int64_t r, int64_t n) { forward_rows<T, 1>(net, layers, most, memory, r, n); });
 }
 
-template <class T> static void net_gradients(const Net& net, const Layer* layers, int64_t begin, int64_t end) {
-  const int64_t most = widest(net, layers);
-  T* memory = scratch<T>(2 * most * rows_at_once<T>());
-  in_rows<T>(
-      begin, end, [&](int64_t r, int64_t n) { backward_rows<T, 3>(net, layers, most, memory, r, n); },
-      [&](int64_t r, int64_t n) { backward_rows<T, 2>(net, layers, most, memory, r, n); },
-      [&](int64_t r, int64_t n) { backward_rows<T, 1>(net, layers, most, memory, r, n); });
-}
-
 template <class T, int width> INLINE T total_of(T __attribute__((vector_size(width))) v) {
   if constexpr (width == sizeof(T)) {
     return v[0];
@@ -252,7 +249,8 @@ template <class T> INLINE T total(V<T> v) { return total_of<T, WIDTH>(v); }
 // out[o][i] (+)= sum over rows of g[o] * h[i]: `outputs` units of g and `inputs` units of h. The last vector of rows is
 // whole: past the last row, g is 0.
 template <class T, int outputs, int inputs>
-static void outer(const T* g, const T* h, int64_t step, int64_t count, T* out, int64_t out_step, bool add) {
+static void outer(const T* g, int64_t g_step, const T* h, int64_t h_step, int64_t count, T* out, int64_t out_step,
+                  bool add) {
   V<T> sums[outputs][inputs];
 #pragma GCC unroll 16
   for (int o = 0; o < outputs; ++o)
@@ -261,10 +259,10 @@ static void outer(const T* g, const T* h, int64_t step, int64_t count, T* out, i
   for (int64_t r = 0; r < count; r += Vector<T>::lanes) {
     V<T> left[outputs];
 #pragma GCC unroll 16
-    for (int o = 0; o < outputs; ++o) left[o] = load<T>(g + o * step + r);
+    for (int o = 0; o < outputs; ++o) left[o] = load<T>(g + o * g_step + r);
 #pragma GCC unroll 16
     for (int i = 0; i < inputs; ++i) {
-      const V<T> right = load<T>(h + i * step + r);
+      const V<T> right = load<T>(h + i * h_step + r);
 #pragma GCC unroll 16
       for (int o = 0; o < outputs; ++o) sums[o][i] += left[o] * right;
     }
@@ -278,35 +276,49 @@ static void outer(const T* g, const T* h, int64_t step, int64_t count, T* out, i
     }
 }
 
-template <class T, int outputs> static void outer_rows(const Net& net, const Layer& layer, int64_t o, int64_t from) {
+// Gradients by the weights of some outputs, of `count` rows from `first` on, whose gradients by results are given.
+template <class T, int outputs>
+static void outer_rows(const Net& net, const Layer& layer, const T* results, int64_t o, int64_t first, int64_t count,
+                       bool add) {
   constexpr int wide = WIDTH == 64 ? 6 : 2;
-  const int64_t count = std::min(kBlock, net.rows - from), step = net.kept_rows;
-  const T *g = (const T*)layer.grad_result + o * step + from, *h = (const T*)layer.inputs_kept + from;
+  const T *g = results + o * kBlock, *h = (const T*)layer.inputs_kept + first;
   T* to = (T*)layer.grad_weight + o * layer.inputs;
   int64_t i = 0;
   for (; i + wide <= layer.inputs; i += wide)
-    outer<T, outputs, wide>(g, h + i * step, step, count, to + i, layer.inputs, from > 0);
-  for (; i < layer.inputs; ++i) outer<T, outputs, 1>(g, h + i * step, step, count, to + i, layer.inputs, from > 0);
+    outer<T, outputs, wide>(g, kBlock, h + i * net.kept_rows, net.kept_rows, count, to + i, layer.inputs, add);
+  for (; i < layer.inputs; ++i)
+    outer<T, outputs, 1>(g, kBlock, h + i * net.kept_rows, net.kept_rows, count, to + i, layer.inputs, add);
   for (int b = 0; b < outputs; ++b) {
     V<T> sum{};
-    for (int64_t r = 0; r < count; r += Vector<T>::lanes) sum += load<T>(g + b * step + r);
+    for (int64_t r = 0; r < count; r += Vector<T>::lanes) sum += load<T>(g + b * kBlock + r);
     T& bias = ((T*)layer.grad_bias)[o + b];
-    bias = total<T>(sum) + (from > 0 ? bias : T(0));
+    bias = total<T>(sum) + (add ? bias : T(0));
   }
 }
 
-// Outputs of all layers are counted one after the other, each layer from a multiple of kTile.
-template <class T> static void weight_gradients(const Net& net, const Layer* layers, int64_t begin, int64_t end) {
-  int64_t before = 0;
-  for (int64_t i = 0; i < net.layers; ++i) {
-    const Layer& layer = layers[i];
-    const int64_t stop = std::min(layer.outputs, end - before);
-    for (int64_t from = 0; from < net.rows; from += kBlock) {
-      int64_t o = std::max<int64_t>(0, begin - before);
-      for (; o + 4 <= stop; o += 4) outer_rows<T, 4>(net, layer, o, from);
-      for (; o < stop; ++o) outer_rows<T, 1>(net, layer, o, from);
+template <class T> static void net_gradients(const Net& net, const Layer* layers, int64_t begin, int64_t end) {
+  const int64_t most = widest(net, layers);
+  int64_t units = 0;
+  for (int64_t i = 0; i < net.layers; ++i) units += layers[i].outputs;
+  T* memory = scratch<T>(2 * most * rows_at_once<T>() + (net.by_weights ? units * kBlock : 0));
+  T* results = net.by_weights ? memory + 2 * most * rows_at_once<T>() : nullptr;
+  for (int64_t from = begin; from < end; from += kBlock) {
+    const int64_t to = std::min(from + kBlock, end);
+    const auto place = [&](int64_t r) { return results ? results + (r - from) : nullptr; };
+    in_rows<T>(
+        from, to, [&](int64_t r, int64_t n) { backward_rows<T, 3>(net, layers, most, memory, place(r), r, n); },
+        [&](int64_t r, int64_t n) { backward_rows<T, 2>(net, layers, most, memory, place(r), r, n); },
+        [&](int64_t r, int64_t n) { backward_rows<T, 1>(net, layers, most, memory, place(r), r, n); });
+    if (!results) continue;
+    const T* of_layer = results;
+    for (int64_t i = 0; i < net.layers; ++i) {
+      const Layer& layer = layers[i];
+      int64_t o = 0;
+      for (; o + 4 <= layer.outputs; o += 4)
+        outer_rows<T, 4>(net, layer, of_layer, o, from, to - from, from > begin);
+      for (; o < layer.outputs; ++o) outer_rows<T, 1>(net, layer, of_layer, o, from, to - from, from > begin);
+      of_layer += layer.outputs * kBlock;
     }
-    before += (layer.outputs + kTile - 1) / kTile * kTile;
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -14,15 +15,43 @@
 namespace pushforward {
 namespace {
 
+// The pieces of a member: it takes them one by one, and others take what is left when theirs are done. Consecutive calls
+// give a thread the same pieces, whose memory is in its cache.
+struct Range {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+};
+
 struct Job {
   const std::function<void(int64_t, int64_t)>* work;
   int64_t count, piece;
-  std::atomic<int64_t> next{0};
-  int places;       // threads that may still join
-  int members = 0;  // threads that have joined and not yet left
+  std::unique_ptr<Range[]> ranges;
+  int all;          // the members that it has room for
+  int members = 0;  // helpers that have joined and not yet left
+  std::vector<bool> joined;
 
-  void run() {
-    for (int64_t begin; (begin = next.fetch_add(piece)) < count;) (*work)(begin, std::min(begin + piece, count));
+  Job(int64_t count, int64_t piece, int all, const std::function<void(int64_t, int64_t)>& work)
+      : work(&work), count(count), piece(piece), ranges(new Range[size_t(all)]), all(all), joined(size_t(all)) {
+    const int64_t pieces = (count + piece - 1) / piece;
+    for (int k = 0; k < all; ++k) {
+      ranges[size_t(k)].next = pieces * k / all;
+      ranges[size_t(k)].end = pieces * (k + 1) / all;
+    }
+    joined[0] = true;
+  }
+
+  bool has_work() const {
+    for (int k = 0; k < all; ++k)
+      if (ranges[size_t(k)].next.load() < ranges[size_t(k)].end) return true;
+    return false;
+  }
+
+  void run(int place) {
+    for (int k = 0; k < all; ++k) {
+      Range& range = ranges[size_t((place + k) % all)];
+      for (int64_t i; (i = range.next.fetch_add(1)) < range.end;)
+        (*work)(i * piece, std::min((i + 1) * piece, count));
+    }
   }
 };
 
@@ -31,9 +60,9 @@ class Pool {
   void run(Job& job) {
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      while ((int)threads_ < job.places) {
+      while ((int)threads_ < job.all - 1) {
         try {
-          std::thread([this] { serve(); }).detach();
+          std::thread([this, place = int(threads_) + 1] { serve(place); }).detach();
         } catch (...) {  // no more threads: those that there are do the work
           break;
         }
@@ -42,26 +71,27 @@ class Pool {
       jobs_.push_back(&job);
     }
     wake_.notify_all();
-    job.run();
+    job.run(0);
     std::unique_lock<std::mutex> lock(mutex_);
     jobs_.erase(std::remove(jobs_.begin(), jobs_.end(), &job), jobs_.end());
     left_.wait(lock, [&] { return job.members == 0; });
   }
 
  private:
-  void serve() {
+  // A helper with a place of its own, which it takes in every job that has room for so many.
+  void serve(int place) {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       Job* job = nullptr;
       wake_.wait(lock, [&] {
         for (Job* each : jobs_)
-          if (each->places > 0 && each->next.load() < each->count) return (job = each) != nullptr;
+          if (place < each->all && !each->joined[size_t(place)] && each->has_work()) return (job = each) != nullptr;
         return false;
       });
-      --job->places;
+      job->joined[size_t(place)] = true;
       ++job->members;
       lock.unlock();
-      job->run();
+      job->run(place);
       lock.lock();
       if (--job->members == 0) left_.notify_all();
     }
@@ -102,11 +132,7 @@ void parallel(int64_t count, int64_t piece, int threads, const std::function<voi
     if (count > 0) work(0, count);
     return;
   }
-  Job job;
-  job.work = &work;
-  job.count = count;
-  job.piece = piece;
-  job.places = helpers;
+  Job job(count, piece, helpers + 1, work);
   own_pool().run(job);
 }
 
