@@ -18,7 +18,6 @@ from pushforward.estimators.models.column_distribution import ColumnDistribution
 _NODES, _BISECTIONS, _LEVELS = 16, 60, 128
 # Levels in the middle of intervals of equal probability.
 _SPREAD = (np.arange(_LEVELS) + 0.5) / _LEVELS
-_PLACES = (0.125, 0.375, 0.625, 0.875)
 # The difference of two probabilities that is taken for rounding.
 _ROUNDING = 1e-12
 
@@ -51,18 +50,22 @@ class PredictedNumbers:
     def log_pdf(self, y: Array) -> Array:
         """``(N,)``: log-densities of ``y: (N,)``; log-probabilities of values with a mass."""
         array = _as_column(y)
-        logs = []
-        for place in _PLACES if self.column.kind.noisy else _PLACES[:1]:
-            cells = self.column.encode(array, np.full(len(y), place))
-            states = torch.from_numpy(cells.states.astype(np.int64))
-            log = self.encoded.log_states.gather(1, states.clamp(min=0)[:, None])[:, 0]
-            if self.encoded.value is not None:
-                density = self.encoded.value.log_density(torch.from_numpy(cells.values)) + torch.from_numpy(
-                    cells.log_slopes
-                )
-                log = log + torch.where(states == 0, density, 0.0)
-            logs.append(log.masked_fill(~torch.from_numpy(cells.possible), -torch.inf))
-        return np.asarray((torch.stack(logs).logsumexp(0) - np.log(len(logs))).numpy())
+        cells = self.column.encode(array, np.full(len(y), 0.5))
+        states = torch.from_numpy(cells.states.astype(np.int64))
+        log = self.encoded.log_states.gather(1, states.clamp(min=0)[:, None])[:, 0]
+        if self.column.kind.noisy:
+            log = log + torch.where(states == 0, self._log_density_of_cells(array), 0.0)
+        elif self.encoded.value is not None:
+            values, log_slopes = torch.from_numpy(cells.values), torch.from_numpy(cells.log_slopes)
+            log = log + torch.where(states == 0, self.encoded.value.log_density(values) + log_slopes, 0.0)
+        return np.asarray(log.masked_fill(~torch.from_numpy(cells.possible), -torch.inf).numpy())
+
+    def _log_density_of_cells(self, array: Any) -> torch.Tensor:
+        """``(N,)``: the logs of the probabilities of the cells of dequantised numbers, for each unit of width."""
+        assert self.encoded.value is not None
+        low, high = (torch.from_numpy(end) for end in self.column.edges(array))
+        log_mass: torch.Tensor = self.encoded.value.log_mass(low, high)
+        return log_mass - float(np.log(self.column.kind.cell_width))
 
     def pdf(self, y: Array) -> Array:
         """``(N,)``: densities of ``y: (N,)``."""

@@ -11,8 +11,9 @@ from scipy import stats
 from torch import Tensor
 
 from pushforward.array_types import Array
-from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.cell_integrals import CellIntegral, Cells, Part, cells_of, log_cell_mass
 from pushforward.estimators.columns.tables import Table
+from pushforward.estimators.encoded import EncodedRows
 from pushforward.estimators.models.table_model import RowScores, TableModel
 from pushforward.estimators.training_rows import beside
 
@@ -29,29 +30,51 @@ class ScoreParts(NamedTuple):
     continuous: Array
 
 
-def averaged_scores(
-    parts: Sequence[tuple[ColumnPlan, Table, bool]], model: TableModel, slopes: Sequence[int] | None = None
-) -> RowScores:
-    """The scores of the rows of tables side by side; over the cell of an integer, the density is averaged.
+def averaged_scores(parts: Sequence[Part], model: TableModel, slopes: Sequence[int] | None = None) -> RowScores:
+    """The scores of the rows of tables side by side; over the cells of integers, the density is integrated.
 
     parts: plans and tables, and whether absent content is unknown. slopes: the columns in whose units the density is,
-    by default all.
+    by default all; over the cells of the others, the density is averaged.
     """
-    counts = [plan.dequantised for plan, _, _ in parts]
+    scored = range(len(model.shapes)) if slopes is None else slopes
+    cells, points = list(cells_of(parts, scored)), _places(sum(plan.dequantised for plan, _, _ in parts))
+    if cells and model.conditional and len(model.targets) == 1:
+        return _scores_of_one(parts, model, cells[0], points)
     discrete, continuous = torch.zeros(0), list[Tensor]()
-    for places in _places(sum(counts)):
-        encoded, at = [], 0
-        for (plan, table, partial), count in zip(parts, counts, strict=True):
-            encoded.append(plan.encode(table, places=places[at : at + count], partial=partial))
-            at += count
-        rows = beside(encoded)
-        jacobian = rows.jacobian() if slopes is None else rows.log_slopes[:, list(slopes)].sum(1)
+    integral: CellIntegral | None = None
+    for number, places in enumerate(points):
+        rows = _encoded(parts, places)
+        integral = integral or CellIntegral.of(cells, rows, model, points)
+        rows = integral.moved(rows, number)
         if not continuous:
             discrete, values = model.log_prob(rows)
         else:
-            values = model.log_values(rows).masked_fill(discrete == -math.inf, 0.0)
-        continuous.append(torch.where(rows.impossible, 0.0, values + jacobian))
-    return RowScores(discrete, torch.stack(continuous).logsumexp(0) - math.log(len(continuous)))
+            values = model.log_values(rows)
+        continuous.append(values + rows.log_slopes[:, list(scored)].sum(1))
+    assert integral is not None  # there is at least one point
+    return RowScores(discrete, integral.of_density(torch.stack(continuous)).masked_fill(discrete == -math.inf, 0.0))
+
+
+def _scores_of_one(
+    parts: Sequence[Part], model: TableModel, cells: Cells, points: Sequence[Sequence[float]]
+) -> RowScores:
+    """The scores of an only target, which has exact probabilities of its cells given the other columns."""
+    discrete, masses = torch.zeros(0), list[Tensor]()
+    for places in points:
+        rows = _encoded(parts, places)
+        discrete = discrete if masses else model.log_prob(rows).discrete
+        masses.append(log_cell_mass(model, rows, cells))
+    mean = torch.stack(masses).logsumexp(0) - math.log(len(masses))
+    return RowScores(discrete, mean.masked_fill(discrete == -math.inf, 0.0))
+
+
+def _encoded(parts: Sequence[Part], places: Sequence[float]) -> EncodedRows:
+    """The rows of tables side by side, with each dequantised value at a place within its cell."""
+    encoded, at = [], 0
+    for plan, table, partial in parts:
+        encoded.append(plan.encode(table, places=places[at : at + plan.dequantised], partial=partial))
+        at += plan.dequantised
+    return beside(encoded)
 
 
 def blocks_of(table: Table) -> Iterator[Table]:

@@ -19,6 +19,8 @@ LOG_SCALE = SoftClampScale(7.0)
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 # Standard deviations beyond the outermost component that a quantile's bracket starts from, and steps of its search.
 _REACH, _MOST_STEPS = 40.0, 100
+# The width of an interval, in deviations of a component, over which its density is constant.
+_NARROW = 1e-5
 # A step of Newton's method that is the last, in deviations of the narrowest component.
 _SMALL = 1e-7
 
@@ -55,6 +57,22 @@ class MixtureHead(NamedTuple):
         scaled = (value[..., None] - self.means) * (-self.log_scales).exp()
         below = (self.log_weights + torch.special.log_ndtr(scaled)).logsumexp(-1)
         return below, (self.log_weights + torch.special.log_ndtr(-scaled)).logsumexp(-1)
+
+    def log_masses(self, low: Tensor, high: Tensor) -> Tensor:
+        """``(..., K)``: the logs of the probabilities of each component and a value between two, ``(...)`` each."""
+        first, last = ((end[..., None] - self.means) * (-self.log_scales).exp() for end in (low, high))
+        # On the side of the lower tail, where the logarithms of small probabilities are exact.
+        above = first > 0
+        first, last = torch.where(above, -last, first), torch.where(above, -first, last)
+        below, upto = torch.special.log_ndtr(first), torch.special.log_ndtr(last)
+        width, middle = last - first, (last + first) / 2
+        of_narrow = width.log() - 0.5 * middle.square() - _HALF_LOG_TAU
+        masses = torch.where(width < _NARROW, of_narrow, upto + torch.log1p(-(below - upto).exp()))
+        return self.log_weights + masses.nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+
+    def log_mass(self, low: Tensor, high: Tensor) -> Tensor:
+        """The log of the probability of a value between two, ``(...)`` each."""
+        return self.log_masses(low, high).logsumexp(-1)
 
     def quantile(self, log_below: Tensor, log_above: Tensor) -> Tensor:
         """The value with these log-probabilities below and above it.
