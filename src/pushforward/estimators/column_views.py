@@ -8,7 +8,7 @@ import numpy as np
 
 from pushforward.estimators.columns.column import ModelledColumn
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.drift import Marginal
+from pushforward.estimators.drift import Marginal, unseen_labels
 from pushforward.estimators.encoded import EncodedRows
 from pushforward.reports.column_view import ColumnView
 
@@ -34,6 +34,10 @@ def marginal_view(column: ModelledColumn, marginal: Marginal, rows: EncodedRows,
     """The view of a column of which the first table is known by its distribution: a row for each count and quantile."""
     counts = np.asarray(marginal.counts)
     view = _view(column, place, rows, rows)
+    names = (*view.labels, *unseen_labels(column))
+    places = [place for place in range(len(names)) if place < len(view.labels) or (view.states[1] == place).any()]
+    labels = tuple(names[place] for place in places)
+    found = np.where(view.states[1] < 0, view.states[1], np.searchsorted(places, view.states[1]))
     # So many rows show the fractions to a hundredth of a per cent.
     shown = np.rint(counts * min(1.0, 10_000 / max(1, counts.sum()))).astype(int)
     states = np.repeat(np.arange(len(counts)), shown)
@@ -41,4 +45,4 @@ def marginal_view(column: ModelledColumn, marginal: Marginal, rows: EncodedRows,
     if view.numbers is not None:
         points = np.asarray(marginal.points)
         numbers = column.on_axis(np.zeros(len(points), dtype=int), points), view.numbers[1]
-    return ColumnView(view.name, (states, view.states[1]), view.labels, numbers, view.axis)
+    return ColumnView(view.name, (states, found), labels, numbers, view.axis)

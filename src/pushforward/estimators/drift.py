@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -12,8 +12,11 @@ from pydantic import Field
 from scipy import stats
 
 from pushforward.array_types import Array
+from pushforward.estimators.columns.arrow_types import plain
+from pushforward.estimators.columns.column import ModelledColumn, missing_cells
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.standard import Finite, Strict
+from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.encoded import EncodedRows
 from pushforward.evaluation.fit_quality.resampling import count_of_independent, systematic
 
@@ -73,15 +76,38 @@ class Drift:
         return self.p < _LEVEL
 
 
+def compared_rows(plan: ColumnPlan, table: Table, weights: Array | None = None) -> EncodedRows:
+    """The encoded rows of a table, with two more states of each column for content that no training row could have.
+
+    The first is that of gaps, the second that of other content; `unseen_labels` names them. weights: ``(N,)``, by which
+    rows are drawn.
+    """
+    rows = plan.encode(table, places=plan.middles, partial=True)
+    states = rows.states.clone()
+    for place, column in enumerate(plan.modelled):
+        cells = plain(table.columns[column.name])
+        unseen = ~column.encode(cells, np.full(table.rows, 0.5)).possible
+        further = column.shape.states + ~missing_cells(cells)
+        states[torch.from_numpy(unseen), place] = torch.from_numpy(further[unseen])
+    return _drawn(replace(rows, states=states), weights)
+
+
+def unseen_labels(column: ModelledColumn) -> tuple[str, str]:
+    """Texts for gaps in a column without gaps in training, and for other content that no training row could have."""
+    return "gaps", "new labels" if column.kind.words else "impossible values"
+
+
 def drift(plan: ColumnPlan, fitted: Marginals, rows: EncodedRows, weights: Array | None = None) -> list[Drift]:
     """The changes of the columns from the table of the fit to ``rows``, the largest first.
 
-    weights: ``(N,)``, by which rows are drawn.
+    rows: those of `compared_rows`. weights: ``(N,)``, by which rows are drawn.
     """
     rows = _drawn(rows, weights)
     new = Marginals.of(plan, rows)
     changes = []
-    for place, (before, after) in enumerate(zip(fitted.columns, new.columns, strict=True)):
+    for place, (known, found) in enumerate(zip(fitted.columns, new.columns, strict=True)):
+        states = plan.shapes[place].states + len(unseen_labels(plan.modelled[place]))
+        before, after = (_with_states(marginal, states) for marginal in (known, found))
         values = rows.values[:, place][(rows.states[:, place] == 0)].numpy()
         by_states, p_states = _states_change(before.counts, after.counts)
         by_values, p_values = _values_change(before, after, values[np.isfinite(values)])
@@ -101,6 +127,11 @@ def _drawn(rows: EncodedRows, weights: Array | None) -> EncodedRows:
         return rows
     chosen = systematic(weights, count_of_independent(weights), np.random.default_rng(0))
     return rows.take(torch.from_numpy(chosen))
+
+
+def _with_states(marginal: Marginal, states: int) -> Marginal:
+    """A distribution with further states, in which it has no rows."""
+    return marginal.model_copy(update={"counts": (*marginal.counts, *[0] * (states - len(marginal.counts)))})
 
 
 def _cdf(values: Array, points: Array) -> Array:
@@ -135,9 +166,11 @@ def _median(plan: ColumnPlan, place: int, marginal: Marginal) -> str:
 
 
 def _fractions(plan: ColumnPlan, place: int, before: Sequence[int], after: Sequence[int]) -> list[str]:
-    """The fractions of the state that changed most."""
+    """The fractions of the state that changed most; the state of all other values says less than any."""
     fractions = np.asarray([before, after], dtype=np.float64)
     fractions = fractions / np.maximum(1, fractions.sum(1, keepdims=True))
-    state = int(np.abs(fractions[0] - fractions[1]).argmax())
-    name = plan.modelled[place].state_labels[state]
+    column = plan.modelled[place]
+    first = int(column.kind.valued)
+    state = first + int(np.abs(fractions[0] - fractions[1])[first:].argmax())
+    name = (*column.state_labels, *unseen_labels(column))[state]
     return [f"{name} {fraction:.1%}" for fraction in fractions[:, state]]

@@ -13,7 +13,7 @@ from pushforward.array_types import Array
 from pushforward.errors import DataError, OptionError
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table, taken
-from pushforward.estimators.drift import Drift, Marginals, drift
+from pushforward.estimators.drift import Drift, Marginals, compared_rows, drift
 from pushforward.estimators.encoded import EncodedRows
 from pushforward.estimators.fit_record import FitRecord
 from pushforward.estimators.models.table_model import RowScores
@@ -33,8 +33,9 @@ class JudgedRows:
 
     tables: of the columns of each plan; rows: the same encoded, dequantised values anywhere in their cells. numbers: of
     new rows in their table. train: rows of the fit, None if they are not at hand; train_scores: of some of them. drift:
-    of new rows, None for those that the fit held out. problems: sentences about cells of density zero. total: the
-    number of rows that these were drawn from. predicted, worst: of a regressor, its predictions and worst rows.
+    of new rows, None for those that the fit held out; compared: the rows that show it. problems: sentences about cells
+    of density zero. total: the number of rows that these were drawn from. predicted, worst: of a regressor, its
+    predictions and worst rows.
     """
 
     tables: tuple[Table, ...]
@@ -44,6 +45,7 @@ class JudgedRows:
     train: TrainingRows | None = None
     train_scores: RowScores | None = None
     drift: list[Drift] | None = None
+    compared: EncodedRows | None = None
     problems: tuple[str, ...] = ()
     total: int = 0
     predicted: tuple[PredictedTarget, ...] = ()
@@ -87,12 +89,11 @@ def new_rows(
     if weights is not None:
         numbers = numbers[weights > 0]
     numbers = _some(numbers, _COMPARED, seed)
-    compared = (taken(table, numbers) for table in tables)
-    parts = list(zip(plans, compared, partial, strict=True))
-    changes, problems = [], []
-    for (plan, table, unknown), fitted in zip(parts, marginals, strict=False):
-        middles = plan.encode(table, places=plan.middles, partial=unknown)
-        changes += drift(plan, fitted, middles, None if weights is None else weights[numbers])
+    parts = list(zip(plans, (taken(table, numbers) for table in tables), partial, strict=True))
+    changes, compared, problems = [], list[EncodedRows](), []
+    for (plan, table, _), fitted in zip(parts, marginals, strict=False):
+        compared.append(compared_rows(plan, table, None if weights is None else weights[numbers]))
+        changes += drift(plan, fitted, compared[-1])
     for plan, table, unknown in parts:
         if not unknown:
             problems += [problem.sentence for problem in plan.problems(table, limit=_PROBLEMS)]
@@ -108,6 +109,7 @@ def new_rows(
         score(tables),
         numbers=numbers,
         drift=sorted(changes, key=lambda change: -change.size),
+        compared=beside(compared) if compared else None,
         problems=tuple(problems),
         total=total,
     )

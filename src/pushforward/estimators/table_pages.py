@@ -33,7 +33,10 @@ _DEPENDENT = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Charted:
-    """The content of the charts. shown: held-out rows of equal weight, and samples. rows: all rows of the report."""
+    """The content of the charts.
+
+    shown: rows of the report, of equal weight, and samples. compared: of new rows, those of `compared_rows`.
+    """
 
     model: TableModel
     plans: tuple[ColumnPlan, ...]
@@ -41,7 +44,7 @@ class Charted:
     shown: tuple[EncodedRows, EncodedRows]
     log_densities: tuple[Array, Array]
     mixture: Array | None
-    rows: EncodedRows
+    compared: EncodedRows | None
     quality: FitQuality
     drift: list[Drift]
     predicted: tuple[PredictedTarget, ...]
@@ -152,9 +155,11 @@ def _drifted(content: Charted) -> list[str]:
     records = [marginal for marginals in content.records for marginal in marginals.columns]
     names = [column.name for column in modelled]
     charts = []
+    if content.compared is None:
+        return charts
     for change in content.drifted:
         place = names.index(change.column)
-        view = marginal_view(modelled[place], records[place], content.rows, place)
+        view = marginal_view(modelled[place], records[place], content.compared, place)
         cdf = np.asarray(records[place].cdf)
         options = {"names": ("training", "new rows"), "colours": (DATA, THIRD)}
         if view.numbers is not None and len(cdf) and not change.by_states:

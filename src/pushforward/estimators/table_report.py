@@ -66,7 +66,7 @@ def table_report(subject: Subject, judged: JudgedRows) -> Report:
         shown=even,
         log_densities=(evidence.fit.log_held_out, evidence.log_samples),
         mixture=None if mixture is None else evidence.fit.rivals[mixture["name"]],
-        rows=judged.rows.rows,
+        compared=judged.compared,
         quality=quality,
         drift=judged.drift or [],
         predicted=judged.predicted,
