@@ -91,6 +91,8 @@ def test_new_rows_are_compared_with_the_training_rows(density: FlowDensity, tmp_
     report = loaded.report(X=new)
     assert [c["column"] for c in report.numbers["drift"] if c["significant"]] == ["fee <b>", "town"]
     assert report.numbers["held_out"]["zero_density"] == 1
+    assert "1 of 200 new rows has density zero" in report.numbers["verdict"]["fit"]["reasons"]
+    assert "held-out" not in report.html
     assert "column 'town', row 0" in report.numbers["data"]["problems"][0]
     assert "training rows" in report.html
     assert "gap" not in report.numbers["fit_quality"]["measures"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pushforward.array_types import Array
 from pushforward.estimators.encoded import EncodedRows
@@ -21,12 +22,20 @@ def quality_of(
 
 
 def evidence_of(
-    model: TableModel, train: TrainingRows | None, held_out: TrainingRows, names: Sequence[str], seed: int
+    model: TableModel,
+    train: TrainingRows | None,
+    held_out: TrainingRows,
+    names: Sequence[str],
+    seed: int,
+    rows_name: str = "held-out rows",
 ) -> TableEvidence:
-    """The evidence on a model, beside its own mixture; without training rows, what compares with them is left out."""
+    """The evidence on a model, beside its own mixture; without training rows, measures that need them are left out.
+
+    rows_name: the words for the rows ``held_out``.
+    """
     weights = held_out.weights.numpy()
     uniform = bool((weights == weights[0]).all())
-    return table_evidence(
+    evidence = table_evidence(
         model,
         None if train is None else train.rows,
         held_out.rows,
@@ -36,6 +45,7 @@ def evidence_of(
         weights=None if uniform else weights,
         seed=seed,
     )
+    return replace(evidence, fit=replace(evidence.fit, rows_name=rows_name))
 
 
 def mixture_scores(model: TableModel, rows: EncodedRows) -> dict[str, Array]:

@@ -51,6 +51,11 @@ class JudgedRows:
     predicted: tuple[PredictedTarget, ...] = ()
     worst: tuple[dict[str, Any], ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The words for the rows."""
+        return "held-out rows" if self.drift is None else "new rows"
+
 
 def held_out_rows(plans: Sequence[ColumnPlan], record: FitRecord, score: Scorer, seed: int) -> JudgedRows:
     """The rows that a fit held out, beside its training rows. Raises OptionError where it held out none."""

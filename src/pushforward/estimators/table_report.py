@@ -55,7 +55,7 @@ class Subject:
 def table_report(subject: Subject, judged: JudgedRows) -> Report:
     """The report of a model on rows that it has not seen."""
     model, seed = subject.model, subject.seed
-    evidence = evidence_of(model, judged.train, judged.rows, subject.columns, seed)
+    evidence = evidence_of(model, judged.train, judged.rows, subject.columns, seed, judged.name)
     quality = assess_fit(evidence.fit, seed)
     checks = check_table(model, subject.plans, evidence)
     even, mixture = _of_equal_weight(evidence, seed), _mixture(evidence)

@@ -52,7 +52,7 @@ def two_samples(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding
     if p_value < 0.01:
         told = _telling(model, tested, columns, rng)
     by = f", by {', '.join(evidence.column(number) for number, _ in told)}" if told else ""
-    reason = f"a classifier tells samples from held-out rows (AUC {area:.2f} ± {1.96 * error:.2f}){by}"
+    reason = f"a classifier tells samples from {evidence.rows_name} (AUC {area:.2f} ± {1.96 * error:.2f}){by}"
     values = {
         "auc": area,
         "interval": [area - 1.96 * error, area + 1.96 * error],

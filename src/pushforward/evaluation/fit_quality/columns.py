@@ -34,8 +34,8 @@ def marginals(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     p_value = min(1.0, len(distances) * uniform_p_value(distances[worst], len(pit), draws))
     which = "the marginal of" if evidence.pit is None else "the predictive distribution of"
     reason = (
-        f"{which} {evidence.column(worst)} is off: up to {100 * distances[worst]:.0f} % of the held-out rows lie on "
-        "the wrong side of a quantile"
+        f"{which} {evidence.column(worst)} is off: up to {100 * distances[worst]:.0f} % of the {evidence.rows_name} "
+        "lie on the wrong side of a quantile"
     )
     values = {
         "column": evidence.column(worst),
@@ -58,7 +58,8 @@ def widths(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     covered = {f"{level:g}": float((levels[:, worst] <= level).mean()) for level in _INTERVALS}
     reason = (
         f"the predictive distribution of {evidence.column(worst)} is too {'wide' if wide else 'narrow'}: its central "
-        f"intervals of 50 and 90 % hold {100 * covered['0.5']:.0f} and {100 * covered['0.9']:.0f} % of held-out rows"
+        f"intervals of 50 and 90 % hold {100 * covered['0.5']:.0f} and {100 * covered['0.9']:.0f} % of the "
+        f"{evidence.rows_name}"
     )
     values = {"column": evidence.column(worst), "distances": distances.tolist(), "levels": covered}
     return [Finding("widths", reason, p_value, float(distances[worst]), 0.04, 0.2, values)]
@@ -90,7 +91,7 @@ def tails(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     ours, theirs = (high, low) if too_light else (low, high)
     reason = (
         f"the {side} tail of {evidence.column(number)} is too {'light' if too_light else 'heavy'}: it holds "
-        f"{100 * ours:.2g} % of the held-out rows and {100 * theirs:.2g} % of the samples"
+        f"{100 * ours:.2g} % of the {evidence.rows_name} and {100 * theirs:.2g} % of the samples"
     )
     values = {"column": evidence.column(number), "side": side, "quantiles": _quantiles(evidence)}
     return [Finding("tails", reason, min(1.0, tests * p_value), ratio, 1.5, values=values)]

@@ -22,9 +22,9 @@ def impossible(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]
     if not lost:
         return []
     nan = int((~(evidence.log_held_out < math.inf)).sum())
-    fault = "have no finite log-likelihood" if nan else "have density zero"
+    fault = f"{'has' if lost == 1 else 'have'} {'no finite log-likelihood' if nan else 'density zero'}"
     rows = len(evidence.log_held_out)
-    reason = f"{lost:,} of {rows:,} held-out rows {fault}"
+    reason = f"{lost:,} of {rows:,} {evidence.rows_name} {fault}"
     return [Finding("impossible", reason, 0.0, 1.0 if nan else lost / rows, 0.0, 0.005, {"rows": lost})]
 
 
@@ -38,13 +38,13 @@ def coverage(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     covered = {f"{p:g}": value for p, value in zip(_LEVELS, region_coverage(held, drawn, _LEVELS), strict=True)}
     reason = (
         f"the regions of highest density have a wrong coverage: the one of 80 % holds {100 * covered['0.8']:.0f} % of "
-        "the held-out rows"
+        f"the {evidence.rows_name}"
     )
     p_value = uniform_p_value(distance, len(held), len(drawn))
     low = [excess_among_lowest(held, drawn, fraction, rng) for fraction in _LOW]
     least = min(low, key=lambda excess: excess.p_value)
     lacking = (
-        f"{100 * least.fraction:.2g} % of the held-out rows have a log-density as low as "
+        f"{100 * least.fraction:.2g} % of the {evidence.rows_name} have a log-density as low as "
         f"{100 * least.of_samples:.2g} % of the samples: a mode or a tail is missing"
     )
     return [
@@ -72,6 +72,6 @@ def gap(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     error = math.hypot(*(x.std(ddof=1) / math.sqrt(len(x)) for x in (train, held)))
     p_value = positive_mean(difference, error, min(len(train), len(held)))
     care = max(0.2, 0.02 * evidence.size)
-    reason = f"training rows score {difference:.2g} nats better than held-out rows: the model is overfitted"
+    reason = f"training rows score {difference:.2g} nats better than {evidence.rows_name}: the model is overfitted"
     values = {"nats": difference, "training_rows": len(train)}
     return [Finding("gap", reason, p_value, difference, care, 10 * care, values)]

@@ -25,7 +25,8 @@ class FitEvidence:
     values of the base's distribution function, uniform and independent if the model is right. rivals: log-densities
     ``(M,)`` of the held-out rows under other densities, by name. weights: ``(M,)`` of the held-out rows, 0 or above.
     names: of the D columns. best_step: the training step of the model. exact: whether log-densities are exact, neither
-    bounds nor estimates. dimensions: of a row; None: D, or 1.
+    bounds nor estimates. dimensions: of a row; None: D, or 1. rows_name: the words for the M rows in
+    reasons.
     """
 
     log_held_out: Array
@@ -44,6 +45,7 @@ class FitEvidence:
     best_step: int | None = None
     exact: bool = True
     dimensions: int | None = None
+    rows_name: str = "held-out rows"
 
     def __post_init__(self) -> None:
         count = len(self.log_held_out)

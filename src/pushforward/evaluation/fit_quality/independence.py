@@ -27,10 +27,13 @@ def joint_pit(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     distances = np.array([*(kolmogorov(column) for column in u.T), kolmogorov(radius)])
     worst = int(distances.argmax())
     which = "their distance from the centre" if worst == u.shape[1] else f"coordinate {worst}"
-    reason = f"the latents of held-out rows do not follow the base: {which} deviates by {100 * distances[worst]:.0f} %"
+    reason = (
+        f"the latents of {evidence.rows_name} do not follow the base: {which} deviates by "
+        f"{100 * distances[worst]:.0f} %"
+    )
     p_value = min(1.0, len(distances) * uniform_p_value(distances[worst], len(u)))
     found = [Finding("latents", reason, p_value, float(distances[worst]), 0.04, 0.2, {"distances": distances.tolist()})]
-    return found + _dependence(u)
+    return found + _dependence(u, evidence.rows_name)
 
 
 def _radius(u: Array) -> Array:
@@ -42,7 +45,7 @@ def _radius(u: Array) -> Array:
     return np.asarray(chi2.cdf(np.square(z).sum(1), u.shape[1]))
 
 
-def _dependence(u: Array) -> list[Finding]:
+def _dependence(u: Array, rows_name: str) -> list[Finding]:
     """The largest correlation of two coordinates, or of their distances from the median."""
     from scipy.stats import norm
 
@@ -61,5 +64,5 @@ def _dependence(u: Array) -> list[Finding]:
             best = float(matrix[row, column]), int(numbers[row]), int(numbers[column])
     size, first, second = best
     p_value = min(1.0, 2 * pairs * 2 * float(norm.sf(size * np.sqrt(len(u)))))
-    reason = f"the latent coordinates {first} and {second} of held-out rows depend on each other"
+    reason = f"the latent coordinates {first} and {second} of {rows_name} depend on each other"
     return [Finding("latent_dependence", reason, p_value, size, 0.1, 0.4, {"pair": [first, second]})]

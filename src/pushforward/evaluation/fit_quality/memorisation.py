@@ -27,7 +27,7 @@ def nearest(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     excess = excess_among_lowest(drawn, held, _NEAREST, rng)
     reason = (
         f"the model has memorised training rows: {100 * excess.fraction:.0f} % of the samples lie as near to one as "
-        f"{100 * excess.of_samples:.0f} % of the held-out rows"
+        f"{100 * excess.of_samples:.0f} % of the {evidence.rows_name}"
     )
     values = {
         "distance": excess.threshold,
@@ -49,8 +49,8 @@ def copies(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     rows, draws = len(parts[1]), len(parts[2])
     p_value = float(fisher_exact([[held, rows - held], [drawn, draws - drawn]], alternative="greater")[1])
     reason = (
-        f"{100 * held / rows:.2g} % of the held-out rows are copies of training rows, so their likelihood flatters "
-        "the model: put copies on one side of the split"
+        f"{100 * held / rows:.2g} % of the {evidence.rows_name} are copies of training rows, so their likelihood "
+        "flatters the model: put copies on one side of the split"
     )
     size = held / rows - drawn / draws
     values = {"held_out": held / rows, "samples": drawn / draws}

@@ -44,12 +44,13 @@ _MEASURES: tuple[_Measure, ...] = (
 class FitQuality:
     """The findings on a fit, the level at which each is significant, and the number of held-out rows.
 
-    best_step: the training step of the model, None if it is not known.
+    best_step: the training step of the model, None if it is not known. rows_name: the words for the rows.
     """
 
     findings: tuple[Finding, ...]
     rows: int
     best_step: int | None = None
+    rows_name: str = "held-out rows"
 
     @property
     def level(self) -> float:
@@ -63,7 +64,8 @@ class FitQuality:
         if self.best_step == 0:
             grounds.append((State.CARE, "training never improved on its start (best step 0)"))
         if self.rows < FEW_ROWS:
-            few = f"only {self.rows:,} held-out row{'s' * (self.rows != 1)}: a fault could stay unseen"
+            name = self.rows_name if self.rows != 1 else self.rows_name.removesuffix("s")
+            few = f"only {self.rows:,} {name}: a fault could stay unseen"
             grounds.append((State.CARE, few))
         return verdict_of("fit", grounds)
 
@@ -97,4 +99,4 @@ def assess_fit(evidence: FitEvidence, seed: int = 0) -> FitQuality:
     rng = np.random.default_rng(seed)
     evidence = evidence.unweighted(rng)
     findings = [finding for measure in _MEASURES for finding in measure(evidence, rng)]
-    return FitQuality(tuple(findings), len(evidence.log_held_out), evidence.best_step)
+    return FitQuality(tuple(findings), len(evidence.log_held_out), evidence.best_step, evidence.rows_name)

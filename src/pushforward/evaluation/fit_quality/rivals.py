@@ -61,8 +61,8 @@ def row_by_row(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]
         return []
     p_value, name, nats, fraction, expected = worst
     reason = (
-        f"the {name} is better by more than {nats:g} nats at {100 * fraction:.2g} % of the held-out rows: a mode or a "
-        "region is missing"
+        f"the {name} is better by more than {nats:g} nats at {100 * fraction:.2g} % of the {evidence.rows_name}: a "
+        "mode or a region is missing"
     )
     p_value = min(1.0, p_value * len(evidence.rivals) * len(_ADVANTAGES))
     values_of = {"rival": name, "nats": nats, "fraction": fraction, "at_most": expected}
