@@ -10,7 +10,7 @@ import torch
 
 from pushforward.estimators import FlowRegressor
 from pushforward.estimators.encoded import EncodedRows
-from pushforward.estimators.models import blend, column_chain, folds
+from pushforward.estimators.models import blend, column_chain, fit_table, folds
 from pushforward.estimators.models.column_distribution import mixed
 from pushforward.estimators.models.folds import Folds
 from pushforward.estimators.models.mixture_head import MixtureHead
@@ -105,3 +105,20 @@ def test_a_fit_recalibrates_scores_draws_quantiles_and_the_saved_model_alike(
     np.testing.assert_array_equal(loaded.log_density(x, y), model.log_density(x, y))
     loaded.model_.blend.recalibrations = {}
     assert high - low < 0.95 * np.ptp(loaded.predict_quantiles(same[:1], [0.05, 0.95])[0])
+
+
+def test_targets_for_which_no_time_is_left_keep_the_distributions_of_the_nets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folds, "_RECALIBRATED", 60)
+    monkeypatch.setattr(column_chain, "recalibration", lambda heads, values, weights: Recalibration(widths=0.5))
+    X, y = np.random.default_rng(0).normal(size=(200, 1)), np.random.default_rng(1).normal(size=(200, 3))
+    chain = FlowRegressor(max_steps=3).fit(X, y).model_.chain
+    chain.recalibrations = {}
+    rows = EncodedRows.of(torch.zeros(20, 4, dtype=torch.int64), drawn(20, 4, seed=0))
+    checks = iter([False, True])
+    assert chain.recalibrate(rows, torch.ones(20).double(), lambda: next(checks)) == [2, 3]
+    assert chain.recalibrations == {1: Recalibration(widths=0.5)}
+    monkeypatch.setattr(fit_table, "_RECALIBRATION_TIME", 0.0)
+    monkeypatch.setattr(fit_table, "_LEAST_RECALIBRATION", 0.0)
+    model = FlowRegressor(max_seconds=60, max_steps=3).fit(X, y).model_
+    assert model.chain.recalibrations == {}
+    assert model.notes == ["3 of 3 targets are not recalibrated: the time limit left none for them"]

@@ -7,7 +7,7 @@ table. A score skips content that is not known, and then is that of the marginal
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -85,11 +85,16 @@ class Chain:
         return heads if factors is None else factors.of(heads)
 
     @torch.no_grad()
-    def recalibrate(self, rows: EncodedRows, weights: Tensor) -> None:
-        """Choose recalibrations of all values by rows, with weights, that none of the nets has seen."""
+    def recalibrate(self, rows: EncodedRows, weights: Tensor, over: Callable[[], bool] = lambda: False) -> list[int]:
+        """Choose recalibrations of all values by rows, with weights, that none of the nets has seen.
+
+        over: whether no time is left. Returns the columns that then keep the distributions of the nets.
+        """
         complete = Known.of(rows, self.shapes)
         known = self.outside_targets(complete)
-        for part in self.parts:
+        for place, part in enumerate(self.parts):
+            if over():
+                return [j for kind, j in self.parts[place:] if kind == "value"]
             kind, j = part
             some = complete.has(part).nonzero()[:, 0]
             if kind == "value" and len(some):
@@ -99,6 +104,7 @@ class Chain:
                 if factors is not None:
                     self.recalibrations[j] = factors
             known.reveal(part, complete)
+        return []
 
     @torch.no_grad()
     def conditional(self, given: EncodedRows, column: int) -> ColumnDistribution:

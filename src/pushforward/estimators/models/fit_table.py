@@ -22,6 +22,7 @@ from pushforward.estimators.models.blend import Blend
 from pushforward.estimators.models.column_chain import Chain
 from pushforward.estimators.models.column_net import ColumnNet
 from pushforward.estimators.models.fit_columns import ColumnNetOptions, fit_columns
+from pushforward.estimators.models.fit_limit import FitLimit
 from pushforward.estimators.models.folds import FEW, Folds
 from pushforward.estimators.models.members import (
     ChainMember,
@@ -50,6 +51,10 @@ _SMALL = 2000
 _BLEND_ROWS = 5000
 # Fraction of the time for the mixture, for that of the states alone, and for all training.
 _MIXTURE_TIME, _STATES_TIME, _TRAINING_TIME = 0.4, 0.05, 0.9
+# Columns of a wide table, whose training takes few, long steps.
+_WIDE = 64
+# Fraction of the time for the recalibration of all targets, and its least seconds.
+_RECALIBRATION_TIME, _LEAST_RECALIBRATION = 0.2, 2.0
 # A flow is left out if its context, which has a place for each state, is wider; narrower nets overfit a wide one less.
 _MOST_CONTEXT, _WIDE_CONTEXT = 512, 100
 # Seconds beyond any limit of time.
@@ -60,8 +65,6 @@ _LONGEST_CHAIN = 150
 _WHOLE_ROWS = 0.6
 # Passes over the rows of the training of one net.
 _EPOCHS = 120
-# Without a time limit there is a net for so many of the steps.
-_STEPS_OF_NET = 100
 
 
 @dataclass(frozen=True)
@@ -106,27 +109,11 @@ def fit_table(
         rows, weights = rows.take(weights > 0), weights[weights > 0].double()
     if len(rows) == 0:
         raise DataError("no rows are left to fit; at least one is needed")
-    limit = _Limit(default_seconds(len(rows), len(shapes)) if seconds is None and steps is None else seconds, steps)
+    limit = FitLimit(default_seconds(len(rows), len(shapes)) if seconds is None and steps is None else seconds, steps)
     nets = [] if start is None else start.chain.nets
     job = _Job(rows, tuple(shapes), weights, targets, limit, tuple(architectures), nets, seed, tell, clock)
     with one_thread():
         return job.run()
-
-
-@dataclass(frozen=True)
-class _Limit:
-    """The limits of a fit: ``seconds`` of the whole, ``steps`` of each net and flow; None for no limit."""
-
-    seconds: float | None
-    steps: int | None
-
-    def part(self, fraction: float) -> float | None:
-        """A fraction of the seconds."""
-        return None if self.seconds is None else fraction * self.seconds
-
-    def nets(self, most: int) -> int:
-        """The number of nets, at most: a few steps are those of one net."""
-        return most if self.seconds is not None else max(1, min(most, (self.steps or 0) // _STEPS_OF_NET))
 
 
 def block_of_flow(rows: EncodedRows, shapes: Sequence[ColumnShape]) -> list[int]:
@@ -153,7 +140,7 @@ class _Job:
         shapes: tuple[ColumnShape, ...],
         weights: Tensor | None,
         targets: Sequence[int] | None,
-        limit: _Limit,
+        limit: FitLimit,
         architectures: tuple[str, ...],
         nets: Sequence[ColumnNet],
         seed: int,
@@ -185,7 +172,7 @@ class _Job:
         recalibrated = len(rows) > 0
         chain = Chain(nets if recalibrated else nets[:1])
         if recalibrated:
-            chain.recalibrate(rows, weights)
+            self._recalibrate(chain, rows, weights)
         else:
             rows, weights = self.validation, self.validation_weights
         joint, conditionals = MixtureMember(mixture, self.targets), ChainMember(chain)
@@ -206,6 +193,15 @@ class _Job:
             blend.recalibrate(rows, weights, self.targets[0])
         chain.nets[:] = nets
         return TableModel(self.shapes, self.targets, blend, chain, self.notes)
+
+    def _recalibrate(self, chain: Chain, rows: EncodedRows, weights: Tensor) -> None:
+        """Recalibrate the values of the targets, as many as there is time for."""
+        seconds = self.limit.part(_RECALIBRATION_TIME)
+        end = math.inf if seconds is None else self.clock() + max(_LEAST_RECALIBRATION, seconds)
+        left = chain.recalibrate(rows, weights, lambda: self._stoppable() >= end)
+        if left:
+            many = f"{len(left):,} of {len(chain.value_parts):,} targets"
+            self.notes.append(f"{many} are not recalibrated: the time limit left none for them")
 
     def _tell_left_out(self, chain: Chain) -> None:
         """Warn that nets and flows are left out of the blend, wholly or for values, because the columns are many."""
@@ -367,6 +363,9 @@ class _Job:
 
     def _train_flow(self, name: str, flow: Flow, seconds: float) -> Flow | None:
         lower_threads(1)
+        if len(self.shapes) > _WIDE:
+            # Mixtures and nets, which one processor trained before, may have taken more than their part of the time.
+            seconds = min(seconds, self._left())
         of_rows, of_validation = (has_values(rows, self.block) for rows in (self.rows, self.validation))
         rows, validation = self.rows.take(of_rows), self.validation.take(of_validation)
         try:
