@@ -111,7 +111,9 @@ def dequantised(plan: ColumnPlan, table: Table) -> bool:
 def given_table(given: Any) -> Table:
     """The given values as a table, from a table or a mapping of single values."""
     if isinstance(given, Mapping):
-        single = {name: [value] for name, value in given.items() if np.ndim(value) == 0}
+        # An array without axes holds one value.
+        plain_values = {n: value[()] if isinstance(value, np.ndarray) else value for n, value in given.items()}
+        single = {name: [value] for name, value in plain_values.items() if np.ndim(value) == 0}
         given = single if len(single) == len(given) else given
         if not given:
             raise OptionError("given: at least one column expected")
@@ -183,7 +185,10 @@ def joint_cdf(points: Mapping[str, Any], columns: Mapping[str, Any], log_weights
     for name, limit in limits.items():
         array = _ordered(name, columns)
         ordered = array.type if is_time(array.type) else pyarrow.float64()
-        bounds = to_numbers(pyarrow.array(limit).cast(ordered, safe=False))
+        try:
+            bounds = to_numbers(read_table({name: limit}).columns[name].cast(ordered, safe=False))
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+            raise DataError(f"points: column {name!r} holds {array.type} values, got {limit[0]!r}") from None
         below = below & (to_numbers(array)[:, None] <= bounds)
     weights = log_weights.exp().numpy()
     result = (weights[:, :, None] * below.reshape(*weights.shape, -1)).sum(1)

@@ -225,7 +225,7 @@ def _from_values(name: str, values: Any) -> Any:
         if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
             raise ShapeError(f"column {name!r}: a sequence of values expected, got {type(values).__name__}")
         # Lists stay lists, so that None and text are not changed by NumPy.
-        array = np.asarray(values) if not isinstance(values, (list, tuple)) else None
+        array = np.asarray(values) if not isinstance(values, (list, tuple)) else _times_in(values)
     if array is not None:
         if array.ndim != 1:
             raise ShapeError(f"column {name!r}: one value a row expected, got shape {array.shape}")
@@ -252,6 +252,15 @@ def _from_values(name: str, values: Any) -> Any:
         raise DataError(
             f"column {name!r} holds values of several types, or of an unknown one ({reason}); give it one type"
         ) from None
+
+
+def _times_in(values: Sequence[Any]) -> Array | None:
+    """The NumPy dates or durations in a list as an array; None for other lists."""
+    present = [value for value in values if value is not None]
+    family = next((kind for kind in (np.datetime64, np.timedelta64) if present and isinstance(present[0], kind)), None)
+    if family is None or not all(isinstance(value, family) for value in present):
+        return None
+    return np.array([family("NaT") if value is None else value for value in values])
 
 
 def give_back(columns: Mapping[str, Any], origin: Origin) -> Any:
