@@ -154,7 +154,7 @@ def _drifted(content: Charted) -> list[str]:
     modelled = [column for plan in content.plans for column in plan.modelled]
     records = [marginal for marginals in content.records for marginal in marginals.columns]
     names = [column.name for column in modelled]
-    charts = []
+    charts = list[str]()
     if content.compared is None:
         return charts
     for change in content.drifted:
