@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pushforward.errors import DataError
-from pushforward.estimators import FlowDensity
+from pushforward.errors import DataError, OptionError
+from pushforward.estimators import FlowDensity, FlowRegressor
 
 RNG = np.random.default_rng(0)
 DAYS = np.datetime64("2021-01-01") + RNG.integers(0, 100, 200)
@@ -35,3 +36,48 @@ def test_a_given_date_may_have_any_unit(model: FlowDensity, unit: str) -> None:
 def test_a_point_of_another_type_is_refused(model: FlowDensity) -> None:
     with pytest.raises(DataError, match="points: column 'day' holds"):
         model.cdf({"day": "never"}, draws=10)
+
+
+EMPTY = {"day": DAYS[:0]}
+ANSWERS: dict[str, tuple[Callable[[FlowDensity], Any], tuple[int, ...]]] = {
+    "quantiles": (lambda model: model.quantiles("x", [0.1, 0.9], given=EMPTY, draws=20), (0, 2)),
+    "quantiles at no level": (lambda model: model.quantiles("x", [], given=EMPTY, draws=20), (0, 0)),
+    "cdf": (lambda model: model.cdf({"c": [8, 9, 10]}, given=EMPTY, draws=20), (0, 3)),
+    "cdf at no point": (lambda model: model.cdf({"c": np.array([])}, given={"x": 0.0}, draws=20), (0,)),
+    "probability": (lambda model: model.probability("c > 9", given=EMPTY, draws=20).value, (0,)),
+    "sample": (lambda model: model.sample(3, given=EMPTY)["c"], (0,)),
+    "no draws": (lambda model: model.sample(0)["c"], (0,)),
+    "no draws given one row": (lambda model: model.sample(0, given={"c": 9})["c"], (0,)),
+    "no draws given values": (lambda model: model.sample(0, given={"x": [0.1, 0.2]})["day"], (0,)),
+    "impute": (lambda model: model.impute({name: column[:0] for name, column in TABLE.items()})["x"], (0,)),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_about_no_rows_and_no_draws_are_empty(model: FlowDensity, name: str) -> None:
+    ask, shape = ANSWERS[name]
+    assert np.shape(ask(model)) == shape
+
+
+@pytest.mark.parametrize("draws", [0, -1, 2.5, "3"])
+def test_a_number_of_draws_that_is_none_is_refused(model: FlowDensity, draws: Any) -> None:
+    least = r"draws: a whole number of at least 1 expected"
+    asks: list[Callable[[], Any]] = [
+        lambda: model.probability("c > 9", draws=draws),
+        lambda: model.quantiles("x", [0.5], draws=draws),
+        lambda: model.cdf({"x": 0.0}, draws=draws),
+        lambda: model.impute(TABLE, draws=draws),
+    ]
+    for ask in asks:
+        with pytest.raises(OptionError, match=least):
+            ask()
+    if draws != 0:
+        with pytest.raises(OptionError, match="n_samples: a whole number of at least 0 expected"):
+            model.sample(draws)
+
+
+def test_draws_of_targets_may_be_none() -> None:
+    regressor = FlowRegressor(max_steps=3).fit({"c": TABLE["c"]}, RNG.normal(size=200))
+    assert regressor.sample({"c": [9, 10]}, 0).shape == (2, 0)
+    with pytest.raises(OptionError, match="n: a whole number of at least 0 expected"):
+        regressor.sample({"c": [9]}, -1)

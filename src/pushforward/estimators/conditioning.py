@@ -18,6 +18,7 @@ from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table, taken
 from pushforward.estimators.encoded import EncodedRows, joined
 from pushforward.estimators.imputation import merged
+from pushforward.estimators.input_tables import require_count
 from pushforward.estimators.models.table_model import TableModel, proposals
 from pushforward.estimators.possible_cells import nearest_cells, possible_cells
 from pushforward.estimators.scoring import rows_of
@@ -35,6 +36,7 @@ def encode_given(plan: ColumnPlan, given: Any, generator: torch.Generator, copie
 
     copies: how often each row is there, every time at another place within the cells of integers and dates.
     """
+    require_count("draws", copies, 1)
     if given is None:
         return EncodedRows.unknown(plan.shapes, copies)
     return _encode(plan, possible_given(plan, given), generator, copies)
@@ -56,6 +58,9 @@ def sampled(
 
     given: a table of `possible_given`, or None.
     """
+    require_count("n_samples", count, 0)
+    if count == 0:
+        return EncodedRows.unknown(plan.shapes, 0)
     if given is None:
         return model.sample(count, generator=generator)
     rows = _encode(plan, given, generator)
@@ -167,7 +172,8 @@ def quantiles_of(
     order = np.argsort(numbers, 1)
     cumulative = np.cumsum(np.take_along_axis(weights, order, 1), 1)
     places = [np.searchsorted(row, asked * row[-1] * (1 - 1e-12)).clip(max=numbers.shape[1] - 1) for row in cumulative]
-    at = np.take_along_axis(order, np.stack(places), 1) + np.arange(len(order))[:, None] * numbers.shape[1]
+    chosen = np.array(places, dtype=np.int64).reshape(len(order), len(asked))
+    at = np.take_along_axis(order, chosen, 1) + np.arange(len(order))[:, None] * numbers.shape[1]
     values = array.take(pyarrow.array(at.ravel())).to_numpy(zero_copy_only=False).reshape(at.shape)
     return np.asarray(values if _several(given) else values[0])
 
@@ -191,7 +197,7 @@ def joint_cdf(points: Mapping[str, Any], columns: Mapping[str, Any], log_weights
             raise DataError(f"points: column {name!r} holds {array.type} values, got {limit[0]!r}") from None
         below = below & (to_numbers(array)[:, None] <= bounds)
     weights = log_weights.exp().numpy()
-    result = (weights[:, :, None] * below.reshape(*weights.shape, -1)).sum(1)
+    result = (weights[:, :, None] * below.reshape(*weights.shape, below.shape[1])).sum(1)
     return np.asarray(result if _several(given) else result[0])
 
 

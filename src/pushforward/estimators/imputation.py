@@ -15,6 +15,7 @@ from pushforward.estimators.columns.column import missing_cells
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, taken
 from pushforward.estimators.encoded import UNKNOWN, EncodedRows
+from pushforward.estimators.input_tables import require_count
 from pushforward.estimators.models.table_model import TableModel
 from pushforward.estimators.possible_cells import possible_cells
 
@@ -26,6 +27,7 @@ def filled(
     plan: ColumnPlan, model: TableModel, table: Table, draws: int, generator: torch.Generator
 ) -> list[dict[str, Any]]:
     """``draws`` versions of the table with its gaps filled, as Arrow arrays by name; other cells stay as they are."""
+    require_count("draws", draws, 1)
     table = _with_sources(plan, _with_types(plan, table))
     possible = possible_cells(plan, table)
     rows = _without_gaps(plan, plan.encode(possible, places=plan.middles, partial=True))

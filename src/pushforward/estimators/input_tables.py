@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.utils.validation import check_array, validate_data
 
 from pushforward.array_types import Array
 from pushforward.data.row_sources import RowSource, is_source, open_source
-from pushforward.errors import CellError, ColumnWarning, DataError, PushforwardError
+from pushforward.errors import CellError, ColumnWarning, DataError, OptionError, PushforwardError
 from pushforward.estimators.columns.arrow_types import is_number
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, is_frame, read_table, without_columns
@@ -174,3 +175,9 @@ def _array(table: Any) -> Any:
     if isinstance(table, (list, tuple)) and np.asarray(table).dtype.kind in "US":
         return np.asarray(table, dtype=object)
     return table
+
+
+def require_count(name: str, count: Any, least: int) -> None:
+    """Raise OptionError for a number of draws that is not whole, or below ``least``."""
+    if not isinstance(count, Integral) or count < least:
+        raise OptionError(f"{name}: a whole number of at least {least} expected, got {count!r}")

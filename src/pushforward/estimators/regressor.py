@@ -20,7 +20,13 @@ from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table, taken
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.file_samples import limited, read_sample
-from pushforward.estimators.input_tables import checked_table, target_table, training_source, training_table
+from pushforward.estimators.input_tables import (
+    checked_table,
+    require_count,
+    target_table,
+    training_source,
+    training_table,
+)
 from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.models.table_model import RowScores
 from pushforward.estimators.possible_cells import possible_cells
@@ -280,6 +286,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
 
     def sample(self, X: Any, n: int = 1, *, random_state: Any = None) -> Array:
         """``(N, n)``, or ``(N, n, targets)``: draws of the targets, jointly."""
+        require_count("n", n, 0)
         generator = self._generator(random_state)
         rows = self._encoded(self._checked(X))
         drawn = self.model_.sample(n, given=_with_unknown(rows, len(self._places)), generator=generator)
