@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,22 @@ def test_refused_cells_are_told_with_the_name_of_the_file(
     assert code == 3
     assert f"{wrong}: " in err
     assert "column 'income'" in err
+
+
+def test_scores_and_reports_on_the_file_of_the_fit_tell_that_its_rows_trained_the_model(
+    run: Run, tmp_path: Path, density: Path, shops_csv: Path
+) -> None:
+    said = "note: these are the data of the fit, and 216 of their rows trained the model"
+    copied = shutil.copy(shops_csv, tmp_path / "copy.csv")
+    for command, file in (("score", copied), ("report", shops_csv)):
+        code, _, err = run(command, density, file, "--out", tmp_path / ("r.html" if command == "report" else "s.csv"))
+        assert code == 0, err
+        assert said in err
+    page = (tmp_path / "r.html").read_text()
+    assert "216 of their rows trained the model" in page
+    assert "240 rows of shops.csv" in page
+    others = write_shops(tmp_path / "shops.csv", shops(239))
+    assert "trained the model" not in run("score", density, others, "--out", tmp_path / "s.csv", "--force")[2]
 
 
 def test_the_report_of_a_regressor_and_its_refusals(run: Run, tmp_path: Path, regressor: Path, shops_csv: Path) -> None:

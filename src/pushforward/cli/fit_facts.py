@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from pushforward.storage.files import read, read_object
 
 _FACTS, _MARGINALS = "fit.json", "marginals.json"
 _MAX_FILE = 1 << 28
+# Bytes at each end of a file that tell it from others.
+_END = 1 << 26
 
 
 def store_facts(folder: Path, facts: dict[str, Any]) -> None:
@@ -26,6 +29,32 @@ def store_facts(folder: Path, facts: dict[str, Any]) -> None:
 def read_facts(folder: Path) -> dict[str, Any]:
     """The facts; none for a model that Python saved."""
     return read_object(folder / _FACTS) if (folder / _FACTS).exists() else {}
+
+
+def fingerprint(path: Path) -> str:
+    """sha256 of the names, sizes and bytes of a file, or of the files in a folder; of a large file, of its two ends."""
+    digest = hashlib.sha256()
+    for part in sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]:
+        size = part.stat().st_size
+        digest.update(f"{part.relative_to(path)} {size} ".encode())
+        with part.open("rb") as file:
+            digest.update(file.read(_END))
+            file.seek(max(file.tell(), size - _END))
+            digest.update(file.read(_END))
+    return digest.hexdigest()
+
+
+def training_rows_note(model: Path, file: Path) -> str:
+    """A sentence for a file whose rows, or some of them, trained a model; empty for any other."""
+    facts = read_facts(model)
+    if "source" in facts and facts["source"] == fingerprint(file.expanduser()):
+        return (
+            f"these are the data of the fit, and {facts['rows']:,} of their rows trained the model, so that its scores "
+            "are too high for new rows"
+        )
+    if "source" not in facts and facts.get("data") == file.name:
+        return f"the model was fitted to rows of a file of the name {file.name}, which may be among these"
+    return ""
 
 
 def read_marginals(folder: Path) -> list[Marginals]:

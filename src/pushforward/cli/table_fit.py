@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow
 
 from pushforward.array_types import Array
-from pushforward.cli.fit_facts import store_facts
+from pushforward.cli.fit_facts import fingerprint, store_facts
 from pushforward.cli.held_out import HeldOut, density_scores, regression_scores, verdict
 from pushforward.cli.model_choice import reason_of
 from pushforward.cli.progress import show_fraction, tell
@@ -97,6 +97,7 @@ def run_table_fit(run: Run) -> int:
     judged = _judge(run, model, job, out)
     facts = {
         "data": Path(source).name,
+        "source": fingerprint(Path(source).expanduser()),
         "rows": len(job.train),
         "seconds": round(elapsed, 1),
         "held_out": None if held_out is None else held_out.numbers,

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pushforward.cli.fit_facts import read_facts, read_marginals
+from pushforward.cli.fit_facts import read_facts, read_marginals, training_rows_note
 from pushforward.cli.held_out import HeldOut, reported_scores
 from pushforward.cli.parameters import Running
+from pushforward.cli.progress import tell
 from pushforward.cli.reporting import name_for, page_at, place_report, print_verdicts
 from pushforward.cli.table_models import load_table_model, rows_for
 from pushforward.cli.table_rows import read_rows, require_columns, take
@@ -37,7 +38,10 @@ def run_table_report(path: Path, file: Path, *, out: Path | None, running: Runni
     if len(table) > _MOST_ROWS:
         table = take(table, np.random.default_rng(running.chosen_seed).permutation(len(table))[:_MOST_ROWS])
         print(f"the report is on {_MOST_ROWS:,} random rows of {file}")
-    report = _report(model, table, file)
+    note = training_rows_note(path, file)
+    if note:
+        tell(f"note: {note}")
+    report = _report(model, table, file, (note,) if note else ())
     numbers = report.numbers
     scores = reported_scores(numbers)
     print("\n".join([*_sentences(numbers["drift"]), *_scores(scores, read_facts(path))]))
@@ -46,15 +50,15 @@ def run_table_report(path: Path, file: Path, *, out: Path | None, running: Runni
     print(f"report: {place_report(report, path, name_for(file.name), out)}")
 
 
-def _report(model: FlowDensity | FlowRegressor, table: Any, file: Path) -> Report:
+def _report(model: FlowDensity | FlowRegressor, table: Any, file: Path, notes: tuple[str, ...]) -> Report:
     rows = rows_for(model.plan_, table, file)
     if isinstance(model, FlowDensity):
         with naming(file):
-            return model.report(X=rows, name=file.name)
+            return model.report(X=rows, name=file.name, notes=notes)
     require_columns(file, table.column_names, model.target_plan_.names)
     targets = table.select([column.name for column in model.target_plan_.columns])
     with naming(file):
-        return model.report(X=rows, y=targets, name=file.name)
+        return model.report(X=rows, y=targets, name=file.name, notes=notes)
 
 
 def _sentences(changes: list[dict[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow
 
 from pushforward.array_types import Array
+from pushforward.cli.fit_facts import training_rows_note
 from pushforward.cli.output import require_output
 from pushforward.cli.parameters import Running
 from pushforward.cli.progress import show_progress, tell
@@ -53,6 +54,8 @@ def run_table_score(
             totals.add(scores, _weights(model.plan_, block))
             advance(len(scores))
     totals.tell(problem)
+    if note := training_rows_note(path, Path(name)):
+        tell(f"note: {note}")
 
 
 def _density_scores(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -44,6 +43,7 @@ from pushforward.estimators.remembered_rows import ROWS, drawn_rows, read_rows, 
 from pushforward.estimators.saved_estimators import (
     FittedEstimator,
     Parameters,
+    PathLike,
     feature_names,
     fit_marginals,
     fit_quality,
@@ -167,14 +167,16 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         fitted, judges = (self._training_rows(table, None, seed) for table in (train, held_out))
         return quality_of(self.model_, fitted, judges, self.plan_.names, seed)
 
-    def report(self, path: str | os.PathLike[str] | None = None, X: Any = None, *, name: str = "a table") -> Report:
+    def report(
+        self, path: PathLike | None = None, X: Any = None, *, name: str = "a table", notes: Sequence[str] = ()
+    ) -> Report:
         """The report of the fit, as a page and as numbers: on the rows that it held out, or on new rows ``X``.
 
         path: the file of the page, ending in ``.html``; the numbers go to the same folder. With ``X``, the report names
         the columns that drifted from the rows of the fit; weights are those of the column of weights. name: of the
-        table. Raises OptionError without ``X`` if no rows were held out, or the model was loaded.
+        table. notes: for its head. Raises OptionError without ``X`` if no rows were held out, or the model was loaded.
         """
-        return self._report(path, X, type(self).__name__, name, ())
+        return self._report(path, X, type(self).__name__, name, tuple(notes))
 
     def _report(self, path: Any, X: Any, estimator: str, data: str, notes: tuple[str, ...]) -> Report:
         from pushforward.estimators.report_rows import held_out_rows, new_rows
@@ -197,7 +199,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
     def _row_scores(self, tables: Sequence[Table]) -> RowScores:
         return averaged_scores([(self.plan_, tables[0], False)], self.model_)
 
-    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    def save(self, path: PathLike, *, force: bool = False) -> None:
         """Save the fitted estimator to the folder ``path``. force: replace the model that is there.
 
         The rows that `partial_fit` remembers are saved too. Raises OptionError if the folder is not empty.
@@ -210,7 +212,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         save_estimator("FlowDensity", fitted, self.model_, path, force, files)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: PathLike) -> Self:
         """The estimator in the folder ``path``, without executing anything from it. Raises ModelError."""
         fitted, model = load_estimator("FlowDensity", path)
         density = cls(**fitted.parameters.given).restore(fitted, model)
@@ -318,8 +320,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
 
         given: values of some columns; a table of B rows gives arrays ``(B,)``. draws: on which the estimate rests.
         """
-        condition = Event(event)
-        draws_given = self._draws(given, draws, random_state)
+        condition, draws_given = Event(event), self._draws(given, draws, random_state)
         happens = condition.holds(self._columns(draws_given.rows), self.plan_.words)
         return estimate(happens, draws_given.log_weights, given)
 
@@ -350,8 +351,8 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         content = checked_table(self, X, self._names, self._left_out)
         tables = filled(self.plan_, self.model_, content, draws, self._generator(random_state))
         form = TableForm(content.origin, not named(X))
-        filled_tables = [with_index_of(form.table(columns, self._names), X) for columns in tables]
-        return filled_tables[0] if draws == 1 else filled_tables
+        whole = [with_index_of(form.table(columns, self._names), X) for columns in tables]
+        return whole[0] if draws == 1 else whole
 
     def explain(self, X: Any, *, random_state: Any = None) -> Any:
         """A table of nats, one column for each of the density: how well each value agrees with the others of its row.
@@ -362,8 +363,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         content = checked_table(self, X, self._names, self._left_out)
-        generator = self._generator(random_state)
-        nats = agreements(self.model_, self.plan_.encode(content, generator=generator))
+        nats = agreements(self.model_, self.plan_.encode(content, generator=self._generator(random_state)))
         columns = {name: pyarrow.array(nats[:, place].numpy()) for place, name in enumerate(self.plan_.names)}
         return with_index_of(TableForm(content.origin, not named(X)).table(columns), X)
 

@@ -170,13 +170,19 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         return ColumnPlan.guess(features, hints), target_plan(targets, target_hints)
 
     def report(
-        self, path: str | os.PathLike[str] | None = None, X: Any = None, y: Any = None, *, name: str = "a table"
+        self,
+        path: str | os.PathLike[str] | None = None,
+        X: Any = None,
+        y: Any = None,
+        *,
+        name: str = "a table",
+        notes: Sequence[str] = (),
     ) -> Report:
         """The report of the fit, as a page and as numbers: on the rows that it held out, or on new rows ``X``, ``y``.
 
         path: the file of the page, ending in ``.html``; the numbers go to the same folder. With new rows, the report
-        names the columns that drifted from the rows of the fit. name: of the table. Raises OptionError without ``X`` if
-        no rows were held out, or the model was loaded.
+        names the columns that drifted from the rows of the fit. name: of the table. notes: sentences for the head of
+        the page. Raises OptionError without ``X`` if no rows were held out, or the model was loaded.
         """
         from pushforward.estimators.report_rows import held_out_rows, new_rows
         from pushforward.estimators.table_report import Subject, table_report
@@ -190,7 +196,9 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
             content = self._content(X)
             tables, weights = [content, self._targets(y, content.rows)], table_weights(self.plan_, content)
             judged = new_rows(plans, tables, weights, marginals, self._row_scores, seed, [True, False])
-        subject = Subject(type(self).__name__, self.model_, plans, marginals, self.get_params(), seed, name)
+        subject = Subject(
+            type(self).__name__, self.model_, plans, marginals, self.get_params(), seed, name, tuple(notes)
+        )
         report = table_report(subject, self._with_predictions(judged, seed))
         if path is not None:
             report.save(path)

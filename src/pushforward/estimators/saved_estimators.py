@@ -23,6 +23,7 @@ from pushforward.evaluation.fit_quality import FitQuality
 from pushforward.storage.files import read
 
 ESTIMATOR = "estimator.json"
+PathLike = str | os.PathLike[str]
 _MAX_FILE = 1 << 28
 _Estimator = TypeVar("_Estimator", bound=TableEstimator)
 
@@ -82,7 +83,7 @@ def save_estimator(
     name: str,
     fitted: FittedEstimator,
     model: TableModel,
-    path: str | os.PathLike[str],
+    path: PathLike,
     force: bool,
     files: Mapping[str, bytes] | None = None,
 ) -> None:
@@ -94,7 +95,7 @@ def save_estimator(
     save_table(model, path, estimator={"class": name}, files={ESTIMATOR: content, **(files or {})}, force=force)
 
 
-def load_estimator(name: str, path: str | os.PathLike[str]) -> tuple[FittedEstimator, TableModel]:
+def load_estimator(name: str, path: PathLike) -> tuple[FittedEstimator, TableModel]:
     """What an estimator of the class ``name`` stored, and its model. Raises ModelError with the reason."""
     folder = Path(path)
     model, stored = load_table(folder)

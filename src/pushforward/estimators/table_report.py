@@ -76,7 +76,7 @@ def table_report(subject: Subject, judged: JudgedRows) -> Report:
             "format": 1,
             "kind": "conditional" if model.conditional else "density",
             "verdict": {"fit": quality.verdict.to_json(), "numerics": checks.verdict.to_json()},
-            "summary": _summary(judged, quality.verdict),
+            "summary": _summary(subject, judged, quality.verdict),
             "data": _data(subject, judged),
             "held_out": _scores(judged, evidence),
             "mixture": mixture,
@@ -108,9 +108,9 @@ def table_report(subject: Subject, judged: JudgedRows) -> Report:
     return Report(page("table.html", numbers, charts_of(charted), checks=checks.lines), numbers)
 
 
-def _summary(judged: JudgedRows, verdict: Verdict) -> str:
+def _summary(subject: Subject, judged: JudgedRows, verdict: Verdict) -> str:
     rows = len(judged.rows.rows)
-    which = "held-out rows of the fit" if judged.drift is None else "new rows"
+    which = "held-out rows of the fit" if judged.drift is None else f"rows of {subject.data}"
     text = f"The model was judged on {rows:,} {which}."
     if judged.drift is None:
         return text
