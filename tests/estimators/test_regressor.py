@@ -161,3 +161,13 @@ def test_the_score_counts_rows_by_the_column_of_weights() -> None:
     plain = {name: column for name, column in table.items() if name != "w"}
     assert model.score(table, Y) == pytest.approx(model.score(plain, Y, weights))
     assert model.score(table, Y) != pytest.approx(model.score(plain, Y))
+
+
+def test_rows_of_weight_zero_widen_no_moments() -> None:
+    weights = (np.arange(500) > 0).astype(float)
+    plain, wild = (FlowRegressor(max_steps=3, random_state=0) for _ in range(2))
+    target = np.exp(Y / 3)
+    plain.fit(X, target, weights)
+    wild.fit(X, np.where(weights > 0, target, 1e200), weights)
+    assert wild.predict(X[:20]).tolist() == plain.predict(X[:20]).tolist()
+    assert [wild._low.tolist(), wild._high.tolist()] == [plain._low.tolist(), plain._high.tolist()]

@@ -146,7 +146,8 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         weights = table_weights(self.plan_, content, weights)
         plans = [(self.plan_, content), (self.target_plan_, targets)]
         self.model_ = self._fit_model(plans, weights, self._places, progress=progress, note=note or of_table)
-        values = self.target_plan_.encode(targets, places=self.target_plan_.middles).values
+        rows = targets if weights is None else taken(targets, np.flatnonzero(weights > 0))
+        values = self.target_plan_.encode(rows, places=self.target_plan_.middles).values
         self._low, self._high = values.amin(0) - _MARGIN, values.amax(0) + _MARGIN
         return self
 
