@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
+import torch
 
 from pushforward.errors import DataError, OptionError
 from pushforward.estimators import FlowDensity, FlowRegressor
+from pushforward.estimators.conditioning import quantiles_of
 
 RNG = np.random.default_rng(0)
 DAYS = np.datetime64("2021-01-01") + RNG.integers(0, 100, 200)
@@ -81,3 +84,9 @@ def test_draws_of_targets_may_be_none() -> None:
     assert regressor.sample({"c": [9, 10]}, 0).shape == (2, 0)
     with pytest.raises(OptionError, match="n: a whole number of at least 0 expected"):
         regressor.sample({"c": [9]}, -1)
+
+
+def test_the_quantile_at_level_zero_has_a_weight() -> None:
+    columns = {"x": pyarrow.array([3.0, 1.0, 2.0, 5.0])}
+    log_weights = torch.tensor([[0.5, 0.0, 0.5, 0.0]]).double().log()
+    assert quantiles_of("x", [0.0, 0.5, 1.0], columns, log_weights, None).tolist() == [2.0, 2.0, 3.0]

@@ -23,6 +23,9 @@ from pushforward.estimators.models.table_model import TableModel, proposals
 from pushforward.estimators.possible_cells import nearest_cells, possible_cells
 from pushforward.estimators.scoring import rows_of
 
+# A weight above 0, so that the quantile at level 0 is a draw with a weight.
+_LEAST = np.nextafter(0.0, 1.0)
+
 
 class Estimate(NamedTuple):
     """An estimate and its standard error."""
@@ -171,8 +174,8 @@ def quantiles_of(
     weights = np.where(np.isnan(numbers), 0.0, log_weights.exp().numpy())
     order = np.argsort(numbers, 1)
     cumulative = np.cumsum(np.take_along_axis(weights, order, 1), 1)
-    places = [np.searchsorted(row, asked * row[-1] * (1 - 1e-12)).clip(max=numbers.shape[1] - 1) for row in cumulative]
-    chosen = np.array(places, dtype=np.int64).reshape(len(order), len(asked))
+    places = [np.searchsorted(row, np.maximum(asked * row[-1] * (1 - 1e-12), _LEAST)) for row in cumulative]
+    chosen = np.array(places, dtype=np.int64).reshape(len(order), len(asked)).clip(max=numbers.shape[1] - 1)
     at = np.take_along_axis(order, chosen, 1) + np.arange(len(order))[:, None] * numbers.shape[1]
     values = array.take(pyarrow.array(at.ravel())).to_numpy(zero_copy_only=False).reshape(at.shape)
     return np.asarray(values if _several(given) else values[0])
