@@ -149,7 +149,13 @@ def test_one_held_out_row_judges_a_fit_with_care(
         (("--kind", "size=rael"), "unknown kind 'rael'; did you mean real"),
         (("--kind", "size"), "COLUMN=KIND expected"),
         (("--columns", "size,nothing"), "there is no column 'nothing'"),
-        (("--target", "town"), "column 'town': a number in each row expected, got string"),
+        (
+            ("--target", "town"),
+            "--target: column 'town': a number in each row expected, got string; a FlowDensity, which",
+        ),
+        (("--target", "town"), "or fit without --target and ask the model with `predict --target COLUMN`"),
+        (("--target", "size"), "--target: column 'size': a number in each row expected, got a gap in row "),
+        (("--target", "none"), "--target: column 'none' has no values; choose another"),
         (("--target", "income", "--columns", "income"), "no columns are left to predict income from"),
         (("--weight", "weight", "--kind", "weight=real"), "column 'weight' has two kinds, real and weight"),
         (("--weight", "income", "--target", "income"), "cannot be both --weight and --target"),
@@ -157,11 +163,13 @@ def test_one_held_out_row_judges_a_fit_with_care(
     ],
 )
 def test_options_that_do_not_fit_a_table_are_one_sentence(
-    run: Run, tmp_path: Path, shops_csv: Path, words: tuple[str, ...], said: str
+    run: Run, tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
-    code, _, err = run("fit", shops_csv, "--out", tmp_path / "m", *words)
+    file = write_shops(tmp_path / "shops.csv", shops().append_column("none", pyarrow.nulls(240, pyarrow.float64())))
+    code, out, err = run("fit", file, "--out", tmp_path / "m", *words)
     assert code in (2, 3)
     assert said in err
+    assert not out  # before the plan
     assert len(err.split("pushforward: ")[1].strip().splitlines()) == 1
     assert not (tmp_path / "m").exists()
 

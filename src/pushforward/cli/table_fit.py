@@ -29,6 +29,7 @@ from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import read_table
 from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.file_samples import FileSample, draw_sample, rows_in_memory, with_all_contents
+from pushforward.estimators.input_tables import problem_of_targets
 from pushforward.estimators.models.fit_table import Progress, default_seconds
 from pushforward.estimators.regressor import FlowRegressor
 from pushforward.estimators.table_estimator import hold_out
@@ -38,6 +39,7 @@ from pushforward.storage.files import require_free
 _MOST_HELD_OUT, _LEAST = 10_000, 20
 # The most rows that measures of the training rows take.
 _MEASURED = 20_000
+_ADVICE = "; choose another, or fit without --target and ask the model with `predict --target COLUMN`"
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ def _prepare(run: Run, path: Path) -> _Job:
     names = _chosen_columns(run, path, source.names)
     others = None if run.preparation.test is None else read_rows(Path(run.preparation.test), names.every)
     sample = _sample(run, source, names)
+    if names.targets and (problem := problem_of_targets(read_table(sample.table.select(names.targets)))):
+        raise DataError(f"--target: {problem}{_ADVICE}")
     tell(reason_of(run))
     if others is None:
         job = _split(source, sample, names, run.running.chosen_seed)

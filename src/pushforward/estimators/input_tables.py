@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_array, validate_data
 from pushforward.array_types import Array
 from pushforward.data.row_sources import RowSource, is_source, open_source
 from pushforward.errors import CellError, ColumnWarning, DataError, OptionError, PushforwardError
-from pushforward.estimators.columns.arrow_types import is_number
+from pushforward.estimators.columns.arrow_types import is_number, plain
+from pushforward.estimators.columns.column import missing_cells
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, is_frame, read_table, without_columns
 
@@ -131,12 +132,27 @@ def target_table(y: Any, rows: int) -> tuple[Table, bool]:
         content = read_table(matrix, names)
     else:
         content = read_table(y)
-        for column, array in content.columns.items():
-            if not (is_number(array.type) or pyarrow.types.is_boolean(array.type)) or array.null_count:
-                raise DataError(f"y, column {column!r}: a number in each row expected, got {array.type}")
+        if problem := problem_of_targets(content):
+            raise DataError(f"y, {problem}")
     if content.rows != rows:
         raise DataError(f"y has {content.rows} rows, X has {rows}")
     return content, one
+
+
+def problem_of_targets(targets: Table) -> str:
+    """A sentence about the first column that has not a number in each row; empty if there is none."""
+    for name, array in targets.columns.items():
+        missing = missing_cells(plain(array))
+        if len(missing) and missing.all():
+            return f"column {name!r} has no values"
+        if not (is_number(array.type) or pyarrow.types.is_boolean(array.type)):
+            return (
+                f"column {name!r}: a number in each row expected, got {array.type}; a FlowDensity, which has no "
+                "target, gives the probabilities of labels"
+            )
+        if missing.any():
+            return f"column {name!r}: a number in each row expected, got a gap in row {int(missing.argmax())}; leave such rows out"
+    return ""
 
 
 def named(table: Any) -> bool:
