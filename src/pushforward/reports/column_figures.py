@@ -25,11 +25,11 @@ _SKEWED = 30.0
 
 
 def histogram(view: ColumnView, names: _Two = ("data", "samples"), colours: _Two = (DATA, MODEL)) -> str:
-    """Histograms of the numbers of both tables, over the middle 99.8 % of the first."""
+    """Histograms of the numbers of both tables, over `common_bounds`."""
     assert view.numbers is not None
     figure, [[ax]] = panel(_WIDTH, _HEIGHT)
     first, second = (finite(part) for part in view.numbers)
-    edges, logarithmic = _edges(first if len(first) else second)
+    edges, logarithmic = _edges(first, second)
     for values, colour, fill in ((first, colours[0], True), (second, colours[1], False)):
         heights = np.histogram(values, edges)[0] / max(1, len(values))
         heights = heights if _regular(edges, logarithmic) else heights / np.diff(edges)
@@ -124,17 +124,27 @@ def bounds(values: Array, tail: float = 0.1) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _edges(values: Array) -> tuple[Array, bool]:
-    """The edges of the bins of a histogram, and whether their axis is logarithmic."""
-    distinct = np.unique(values[:20_000])
+def common_bounds(first: Array, second: Array, tail: float = 0.1) -> tuple[float, float]:
+    """The limits of an axis for two tables: `bounds` of the first, and the middle 98 % of the second.
+
+    The second are samples, of which a few in a heavy tail must not flatten the chart.
+    """
+    parts = [bounds(part, cut) for part, cut in ((first, tail), (second, 1.0)) if len(finite(part))]
+    return min((low for low, _ in parts), default=0.0), max((high for _, high in parts), default=1.0)
+
+
+def _edges(first: Array, second: Array) -> tuple[Array, bool]:
+    """The edges of the bins of histograms of finite values, and whether their axis is logarithmic."""
+    values = first if len(first) else second
+    distinct = np.unique(np.concatenate([first[:20_000], second[:20_000]]))
     if 1 < len(distinct) <= _DISTINCT:
         middle = (distinct[1:] + distinct[:-1]) / 2
         ends = 1.5 * distinct[[0, -1]] - 0.5 * distinct[[1, -2]]
         return np.concatenate([ends[:1], middle, ends[1:]]), False
-    low, high = bounds(values)
+    low, high = common_bounds(first, second)
     count = int(np.clip(math.sqrt(len(values)), 8, 40))
-    if len(values) and values.min() > 0 and np.quantile(values, 0.999) > _SKEWED * np.median(values):
-        low, high = np.percentile(values, (0.1, 99.9))
+    if len(distinct) and distinct[0] > 0 and np.quantile(values, 0.999) > _SKEWED * np.median(values):
+        low, high = np.exp(common_bounds(np.log(first), np.log(second)))
         return np.geomspace(low, high, count), True
     if len(values) and (distinct == np.rint(distinct)).all():
         # Bins of whole numbers each, or some bins hold more of them than others.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pushforward.array_types import Array
+from pushforward.reports.column_figures import common_bounds
 from pushforward.reports.theme import DATA, FAINT, INK, MODEL, THIRD, legend, panel, short, svg
 from pushforward.units import Unit, better
 
@@ -116,7 +117,7 @@ def corner(data: Array, samples: Array, columns: Sequence[str]) -> str:
     count = len(columns)
     size = max(3.6, 1.35 * count + 0.5)
     figure, axes = panel(size, size, count, count)
-    ranges = [_range(data[:, i]) for i in range(count)]
+    ranges = [common_bounds(data[:, i], samples[:, i]) for i in range(count)]
     for row in range(count):
         for column in range(count):
             ax = axes[row][column]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pushforward.array_types import Array
-from pushforward.reports.column_figures import bounds, style_axis
+from pushforward.reports.column_figures import common_bounds, style_axis
 from pushforward.reports.column_view import ColumnView
 from pushforward.reports.figures import pair
 from pushforward.reports.theme import DATA, INK, MODEL, panel, short, svg
@@ -41,7 +41,7 @@ def _numbers(ax: Axes, first: ColumnView, second: ColumnView) -> None:
     assert second.numbers is not None
     points = [np.stack(part, 1) for part in zip(first.numbers, second.numbers, strict=True)]
     data, samples = (part[np.isfinite(part).all(1)] for part in points)
-    limits = bounds(data[:, 0], 0.5), bounds(data[:, 1], 0.5)
+    limits = common_bounds(data[:, 0], samples[:, 0], 0.5), common_bounds(data[:, 1], samples[:, 1], 0.5)
     pair(ax, data, samples, limits, dots=600)
     style_axis(ax, first.name, first.axis)
     style_axis(ax, second.name, second.axis, "y")

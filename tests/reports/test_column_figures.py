@@ -1,0 +1,52 @@
+"""Charts of the columns of two tables, such as new rows and the samples of a model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pushforward.reports import column_figures, pair_figures
+from pushforward.reports.column_view import ColumnView
+from pushforward.reports.theme import panel
+
+RNG = np.random.default_rng(0)
+
+
+def view(first: np.ndarray, second: np.ndarray) -> ColumnView:
+    states = np.zeros(len(first), dtype=int), np.zeros(len(second), dtype=int)
+    return ColumnView("x", states, ("other values",), (first, second))
+
+
+@pytest.mark.parametrize(
+    ("new", "samples"),
+    [
+        (RNG.normal(5, 1, 300), RNG.normal(0, 1, 500)),
+        (RNG.integers(20, 25, 300).astype(float), RNG.integers(0, 12, 500).astype(float)),
+        (RNG.integers(2000, 9000, 300).astype(float), RNG.integers(0, 2500, 500).astype(float)),
+        (RNG.lognormal(9, 3, 300), RNG.lognormal(0, 3, 500)),
+        (np.empty(0), RNG.normal(0, 1, 500)),
+    ],
+)
+def test_the_axis_of_a_histogram_holds_rows_and_samples_that_have_drifted_apart(
+    new: np.ndarray, samples: np.ndarray
+) -> None:
+    edges, _ = column_figures._edges(new, samples)
+    assert (np.diff(edges) > 0).all()
+    for values in (new, samples):
+        assert not len(values) or ((edges[0] <= values) & (values <= edges[-1])).mean() > 0.97
+    assert column_figures.histogram(view(new, samples))
+
+
+def test_a_few_wild_samples_do_not_flatten_a_histogram() -> None:
+    samples = RNG.normal(size=1000)
+    samples[:5] = 1e6
+    assert column_figures.common_bounds(RNG.normal(size=300), samples)[1] < 10
+
+
+def test_the_axes_of_a_pair_hold_rows_and_samples_that_have_drifted_apart() -> None:
+    new, samples = RNG.normal(5, 1, (2, 300)), RNG.normal(0, 1, (2, 500))
+    _, [[ax]] = panel()
+    pair_figures._numbers(ax, view(new[0], samples[0]), view(new[1], samples[1]))
+    for low, high in (ax.get_xlim(), ax.get_ylim()):
+        assert low < -2
+        assert high > 7
