@@ -130,7 +130,10 @@ def test_light_tails_are_named_with_their_side() -> None:
 @pytest.mark.parametrize(("nats", "state"), [(0.1, State.GOOD), (1.0, State.CARE), (4.0, State.REFUSE)])
 def test_the_gap_to_the_training_rows_counts_by_its_nats(nats: float, state: State) -> None:
     evidence = right()
-    assert assess_fit(replace(evidence, log_train=evidence.log_train + nats)).verdict.state is state
+    verdict = assess_fit(replace(evidence, log_train=evidence.log_train + nats)).verdict
+    assert verdict.state is state
+    rows = f"(a mean of {len(evidence.log_train):,} training rows)"
+    assert all(rows in reason for reason in verdict.reasons)
 
 
 def test_memorised_rows_and_copies_are_told_apart() -> None:

@@ -151,7 +151,8 @@ def problem_of_targets(targets: Table) -> str:
                 "target, gives the probabilities of labels"
             )
         if missing.any():
-            return f"column {name!r}: a number in each row expected, got a gap in row {int(missing.argmax())}; leave such rows out"
+            row = int(missing.argmax())
+            return f"column {name!r}: a number in each row expected, got a gap in row {row}; leave such rows out"
     return ""
 
 
