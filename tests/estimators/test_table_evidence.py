@@ -39,11 +39,13 @@ class Truth:
     def normal(self, label: Tensor) -> torch.distributions.Normal:
         return torch.distributions.Normal(self.slope * label + self.shift, self.width)
 
-    def score(self, rows: EncodedRows) -> tuple[Tensor, Tensor]:
+    def log_states(self, rows: EncodedRows) -> Tensor:
+        gap = rows.states[:, 1]
+        return -math.log(3) + torch.where(gap == 1, math.log(self.gaps), math.log(1 - self.gaps)).double()
+
+    def log_values(self, rows: EncodedRows) -> Tensor:
         label, gap = rows.states.double().T
-        states = -math.log(3) + torch.where(gap == 1, math.log(self.gaps), math.log(1 - self.gaps))
-        value = self.normal(label).log_prob(rows.values[:, 1])
-        return states + torch.where(gap == 1, 0.0, value), states
+        return torch.where(gap == 1, 0.0, self.normal(label).log_prob(rows.values[:, 1]))
 
     def draw(self, given: EncodedRows, generator: torch.Generator) -> EncodedRows:
         label = given.states[:, 0]
