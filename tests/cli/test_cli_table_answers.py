@@ -57,8 +57,9 @@ def test_a_density_predicts_any_column(run: Run, tmp_path: Path, density: Path, 
     inside = (table["income_low"].to_numpy() <= truth) & (truth <= table["income_high"].to_numpy())
     assert inside.mean() > 0.75
     some = write_shops(tmp_path / "some.csv", pyarrow.table({"size": [20.0, 200.0]}))
-    code, out, _ = run("predict", density, some, "--target", "town", "--out", tmp_path / "p.parquet")
+    code, out, err = run("predict", density, some, "--target", "town", "--out", tmp_path / "p.parquet")
     assert code == 0
+    assert f"wrote 2 rows to {tmp_path / 'p.parquet'}" in err
     table = pyarrow.parquet.read_table(tmp_path / "p.parquet")
     assert table.column_names == ["row", "town_mode", "P(town=Lyon)", "P(town=Nice)"]
     assert table["P(town=Lyon)"][1].as_py() > table["P(town=Lyon)"][0].as_py()

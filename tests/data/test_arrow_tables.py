@@ -82,6 +82,7 @@ def test_the_types_are_those_of_the_whole_file(tmp_path: Path, monkeypatch: pyte
     ("text", "note"),
     [
         ("1.5,oops\n2,3\n", "the first row is taken for the header, although 1.5 is a number.*correct 'oops' in it"),
+        (",a\n1,2\n2,3\n", "the header has no name for 1 of the columns, here called x0"),
         ("2019,2020\n5,6\n", "the first row, 2019, 2020, is taken for data; if it is a header"),
         ("a|b\n5|6\n", "the file has one column; if it has several, separate the cells by commas, semicolons or tabs"),
         ("a b\n5 6\n", "the file has one column"),

@@ -15,6 +15,7 @@ import pyarrow
 import pyarrow.parquet
 
 from pushforward.atomic_files import open_atomically
+from pushforward.cli.progress import tell
 from pushforward.estimators.columns.arrow_types import plain
 
 TYPED = (".csv", ".parquet", ".jsonl")
@@ -26,14 +27,22 @@ WriteTable = Callable[[Any], object]
 def open_typed(out: Path | None) -> Iterator[WriteTable]:
     """A context with a function that writes blocks of rows as Arrow tables of one schema; None: CSV to stdout.
 
-    The file appears only if the context ends without an error.
+    The file appears only if the context ends without an error; a line then tells the number of its rows.
     """
     if out is None:
         yield _csv(sys.stdout)
         sys.stdout.flush()
         return
+    rows = 0
     with open_atomically(out) as file, _WRITERS[out.suffix.lower()](file) as write:
-        yield write
+
+        def write_counted(table: Any) -> None:
+            nonlocal rows
+            rows += len(table)
+            write(table)
+
+        yield write_counted
+    tell(f"wrote {rows:,} row{'s' * (rows != 1)} to {out}")
 
 
 def _csv(stream: Any) -> WriteTable:

@@ -198,6 +198,9 @@ def _header_notes(layout: Layout) -> Iterator[str]:
     """Remarks where a header may be a row, or a row a header."""
     numbers = [cell for cell in layout.first if cell.strip() and _is_number(cell)]
     words = [cell for cell in layout.first if cell.strip() and not _is_number(cell)]
+    if layout.unnamed:
+        named = ", ".join(layout.names[i] for i in layout.unnamed[:3]) + (", ..." if len(layout.unnamed) > 3 else "")
+        yield f"the header has no name for {len(layout.unnamed)} of the columns, here called {named}"
     if layout.header and numbers:
         yield (
             f"the first row is taken for the header, although {', '.join(numbers[:3])} "

@@ -73,8 +73,8 @@ def gap(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding]:
     p_value = positive_mean(difference, error, min(len(train), len(held)))
     care = max(0.2, 0.02 * evidence.size)
     reason = (
-        f"training rows score {difference:.2g} nats better than {evidence.rows_name} (a mean of {len(train):,} training "
-        "rows): the model is overfitted"
+        f"training rows score {difference:.2g} nats better than {evidence.rows_name} (a mean of {len(train):,} "
+        "training rows): the model is overfitted"
     )
     values = {"nats": difference, "training_rows": len(train)}
     return [Finding("gap", reason, p_value, difference, care, 10 * care, values)]
