@@ -137,3 +137,11 @@ def test_the_coverage_of_a_report_is_that_of_the_intervals_of_the_regressor() ->
         assert level["fraction"] >= level["randomised"]
     assert "holds all of it" in report.html
     assert report.html.count("PIT of y against a uniform distribution") == 1
+
+
+def test_every_measure_of_a_report_is_explained_on_its_page(density: FlowDensity) -> None:
+    report = density.report(X=shops(40, 3))
+    measures = density.report().numbers["measures"] + report.numbers["measures"]
+    assert all(measure["meaning"] for measure in measures)
+    low, high = report.numbers["fit_quality"]["measures"]["classifier"]["interval"]
+    assert 0 <= low < high <= 1

@@ -19,6 +19,7 @@ from pushforward.estimators.table_checks import check_table
 from pushforward.estimators.table_evidence import TableEvidence
 from pushforward.estimators.table_pages import Charted, charts_of
 from pushforward.evaluation.fit_quality import FitQuality, assess_fit
+from pushforward.evaluation.fit_quality.meanings import MEANINGS
 from pushforward.evaluation.fit_quality.resampling import count_of_independent, systematic
 from pushforward.evaluation.scores import RunningSummary, Summary, summarise
 from pushforward.evaluation.verdict import Verdict
@@ -169,7 +170,9 @@ def _measures(quality: FitQuality) -> list[dict[str, Any]]:
     return [
         {
             "name": finding.measure.replace("_", " "),
+            "meaning": MEANINGS.get(finding.measure, ""),
             "state": str(finding.state(quality.level)),
+            "within_chance": finding.p_value > quality.level and finding.size >= finding.care,
             "size": finding.size,
             "care": finding.care,
             "p_value": finding.p_value,

@@ -52,10 +52,12 @@ def two_samples(evidence: FitEvidence, rng: np.random.Generator) -> list[Finding
     if p_value < 0.01:
         told = _telling(model, tested, columns, rng)
     by = f", by {', '.join(evidence.column(number) for number, _ in told)}" if told else ""
-    reason = f"a classifier tells samples from {evidence.rows_name} (AUC {area:.2f} ± {1.96 * error:.2f}){by}"
+    low, high = max(0.0, area - 1.96 * error), min(1.0, area + 1.96 * error)
+    sure = f"AUC {area:.2f}, 95 % interval {low:.2f} to {high:.2f}"
+    reason = f"a classifier tells samples from {evidence.rows_name} ({sure}){by}"
     values = {
         "auc": area,
-        "interval": [area - 1.96 * error, area + 1.96 * error],
+        "interval": [low, high],
         "rows": size,
         "columns": {evidence.column(number): loss for number, loss in told},
     }
