@@ -25,6 +25,11 @@ REMARKS: dict[str, tuple[Any, str]] = {
     "a typo": ([*map(str, X[1:]), "1.5O"], "the text holds numbers, but for '1.5O' in 1 row"),
     "dashes for gaps": ([*map(str, X[9:]), *"-" * 9], "but for 9 rows such as '-'"),
     "numbers in text": ([f"{value:.1f}" for value in X], "the text holds numbers; give the column as numbers"),
+    "days first": ([f"{1 + i % 28:02}.{1 + i % 12:02}.2021" for i in range(len(X))], "looks like dates, such as '"),
+    "days first with a time": (
+        [f"{1 + i % 28}/{1 + i % 12}/21 09:30" for i in range(len(X))],
+        "write them as YYYY-MM-DD",
+    ),
     "decimal commas": ([f"{value:.3f}".replace(".", ",") for value in X], "looks like numbers, such as '"),
     "percent signs": ([f"{value:.0f}%" for value in 9 * X], "looks like numbers, such as '"),
     "currency": ([f"${value:.2f}" for value in X**2], r"looks like numbers, such as '\$"),

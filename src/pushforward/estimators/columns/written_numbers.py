@@ -1,4 +1,4 @@
-"""Remarks about text that holds numbers: a few cells that are none, or numbers written with signs and units."""
+"""Remarks about text that holds numbers or dates: a few cells that are none, or other ways of writing them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from pushforward.estimators.columns.arrow_types import flags
 
 _NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 _WRITTEN = r"^\s*[-+]?[^\w\s]{0,3}\s*[-+]?\d[\d.,' _\x{00a0}]*\s*[^\w\s]{0,3}\s*$"
+# Dates with the day or the month first; those that begin with the year are read.
+_DATE = r"^\s*\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})([ T,]+\d{1,2}:\d{2}.*)?\s*$"
 _MOST = 0.5
 
 
 def remark_on_text(values: Any, counts: Array) -> str:
-    """A remark about the distinct texts of a column that are mostly numbers; empty for others.
+    """A remark about the distinct texts of a column that are mostly numbers or dates; empty for others.
 
     values: an Arrow array. counts: the number of rows with each.
     """
@@ -28,6 +30,9 @@ def remark_on_text(values: Any, counts: Array) -> str:
         rows, example = int(counts[~numbers].sum()), _shown(values, ~numbers)
         where = f"{example} in 1 row" if rows == 1 else f"{rows:,} rows such as {example}"
         return f"the text holds numbers, but for {where}; correct this, or make it a gap"
+    dates = flags(compute.match_substring_regex(values, _DATE))
+    if counts[dates].sum() / counts.sum() >= _MOST:
+        return f"the text looks like dates, such as {_shown(values, dates)}; write them as YYYY-MM-DD"
     written = flags(compute.match_substring_regex(values, _WRITTEN))
     if counts[written | numbers].sum() / counts.sum() < _MOST:
         return ""
