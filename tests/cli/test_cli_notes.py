@@ -87,3 +87,17 @@ def test_a_mistake_in_a_column_is_told_before_the_fit(run: Run, tmp_path: Path) 
     assert code == 0, err
     assert f"{out}{err}".count("note: column 'code': the text looks like numbers") == 1
     assert ".py" not in err
+
+
+def test_missing_columns_and_files_are_told_with_their_remedy(
+    run: Run, tmp_path: Path, table_model: Path, regressor: Path
+) -> None:
+    code, _, err = run("sample", regressor, "--given", "town=Lyon,size=3")
+    assert (code, "values of all columns are needed, but open, since, weight have none" in err) == (2, True), err
+    code, _, err = run("sample", regressor, "--given", "town")
+    assert (code, "--given: COLUMN=VALUE or a file expected, but there is no file 'town'" in err) == (2, True), err
+    features = write_shops(tmp_path / "x.csv", shops(20).drop_columns(["income", "staff"]))
+    code, _, err = run("score", regressor, features)
+    assert (code, "but income, staff are missing; `predict` needs none" in err) == (3, True), err
+    code, _, err = run("predict", table_model, features, "--target", "area")
+    assert (code, "`score`, `sample` and `report` take it" in err) == (4, True), err

@@ -28,6 +28,8 @@ def given_rows(plan: ColumnPlan, given: Sequence[str], refuse: bool) -> Any | No
     if not given:
         return None
     if len(given) == 1 and (os.path.exists(given[0]) or "=" not in given[0]):
+        if not os.path.exists(given[0]):
+            raise OptionError(f"--given: COLUMN=VALUE or a file expected, but there is no file {given[0]!r}")
         table = read_rows(Path(given[0]))
         known = [name for name in table.column_names if name in plan.names]
         if not known:

@@ -72,6 +72,10 @@ def _blocks(
 def _known(model: FlowDensity | FlowRegressor, given: Any, first: int) -> Table:
     """The given rows, in which a regressor needs all columns that it predicts from."""
     if isinstance(model, FlowRegressor):
+        missing = [name for name in model.plan_.names if name not in given.column_names]
+        if missing:
+            shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+            raise OptionError(f"--given: values of all columns are needed, but {shown} have none; COLUMN= is a gap")
         return rows_for(model.plan_, given, "--given", first)
     return block_table(given, model.plan_, first)
 

@@ -14,7 +14,7 @@ from pushforward.cli.output import require_output
 from pushforward.cli.parameters import Running
 from pushforward.cli.progress import show_progress, tell
 from pushforward.cli.table_models import load_table_model, rows_for
-from pushforward.cli.table_rows import read_row_blocks, require_columns
+from pushforward.cli.table_rows import read_row_blocks
 from pushforward.cli.typed_output import TYPED, open_typed
 from pushforward.data.reading import naming
 from pushforward.errors import DataError, OptionError
@@ -103,7 +103,10 @@ def lowest_columns(model: FlowDensity, rows: Table) -> dict[str, Any]:
 
 def _target_scores(model: FlowRegressor, block: Any, first: int, name: str) -> tuple[Array, dict[str, Array]]:
     targets = [column.name for column in model.target_plan_.columns]
-    require_columns(name, block.column_names, targets)
+    absent = [target for target in targets if target not in block.column_names]
+    if absent:
+        shown = ", ".join(absent)
+        raise DataError(f"{name}: scores are densities of the targets, but {shown} are missing; `predict` needs none")
     rows = rows_for(model.plan_, block, name, first)
     with naming(name):
         total = model.log_density(rows, block.select(targets))

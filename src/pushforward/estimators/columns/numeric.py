@@ -130,7 +130,7 @@ def _rest(
         unit = Standard.of(rest)
         reason = "numbers" if unit.tail is None else "numbers with a heavy tail" + _wild(rest, unit)
         repeats = rest.rows / len(rest)
-        return Real(unit=unit), reason + (f"; each value occurs {repeats:.1f} times" if repeats >= 2 else "")
+        return Real(unit=unit), reason + (f"; each value occurs {repeats:.1f} times on average" if repeats >= 2 else "")
     line, _ = interval.encode(rest.values)
     return Bounded(interval=interval, unit=Standard.of(Distinct(line, rest.counts))), reason
 

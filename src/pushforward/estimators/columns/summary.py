@@ -18,7 +18,8 @@ _MOST_COLUMNS = 200
 def summary(columns: Sequence[Column], rows: int, width: int) -> str:
     """A line of counts, then each column: name, kind, treatment and reason, at most ``width`` characters wide."""
     modelled = sum(column.modelled for column in columns)
-    head = f"{rows:,} {'row' if rows == 1 else 'rows'}; {modelled:,} of {len(columns):,} columns are modelled."
+    counted = "column is" if len(columns) == 1 else "columns are"
+    head = f"{rows:,} {'row' if rows == 1 else 'rows'}; {modelled:,} of {len(columns):,} {counted} modelled."
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, width=width)
     table.add_column("column", max_width=width // 4, overflow="fold")
     table.add_column("kind", no_wrap=True)

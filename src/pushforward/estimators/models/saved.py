@@ -145,7 +145,7 @@ def load_table(path: str | os.PathLike[str]) -> tuple[TableModel, dict[str, Any]
     verify(folder)
     raw = read_object(folder / CONFIG)
     if raw.get("kind") != "table":
-        raise ModelError(f"{folder} holds a flow, not a model of a table; load it with pushforward.load")
+        raise ModelError(f"{folder} holds a flow, not a model of a table; `score`, `sample` and `report` take it")
     try:
         config = TableConfig.model_validate(raw)
     except ValidationError as error:
