@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 import pytest
 
-from pushforward.errors import OptionError
+from pushforward.errors import DataError, OptionError
 from pushforward.estimators import FlowDensity, FlowOutlierDetector, FlowRegressor
 
 QUICK = {"max_steps": 15, "held_out": 0.4}
@@ -137,6 +137,16 @@ def test_the_coverage_of_a_report_is_that_of_the_intervals_of_the_regressor() ->
         assert level["fraction"] >= level["randomised"]
     assert "holds all of it" in report.html
     assert report.html.count("PIT of y against a uniform distribution") == 1
+
+
+def test_a_time_limit_that_is_no_number_is_refused() -> None:
+    with pytest.raises(OptionError, match="max_seconds: a number of seconds above 0 expected, got 'a'"):
+        FlowDensity(max_seconds="a").fit(shops())  # type: ignore[arg-type]
+
+
+def test_a_gap_in_an_array_of_targets_is_told_with_its_row() -> None:
+    with pytest.raises(DataError, match="Input y contains NaN, in 1 row; the first is row 3; leave such rows out"):
+        FlowRegressor(**QUICK).fit(np.zeros((9, 1)), np.where(np.arange(9) == 3, np.nan, 1.0))
 
 
 def test_every_measure_of_a_report_is_explained_on_its_page(density: FlowDensity) -> None:

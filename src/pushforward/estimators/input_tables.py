@@ -125,6 +125,12 @@ def target_table(y: Any, rows: int) -> tuple[Table, bool]:
         if np.asarray(y).dtype.kind in "US":
             raise DataError("y: a number in each row expected, got text")
         with _as_data_error():
+            numbers = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", ensure_all_finite=False)
+            missing = np.isnan(numbers).reshape(len(numbers), -1).any(1) if numbers.dtype.kind == "f" else np.zeros(1)
+            if missing.any():
+                rows_with, first = int(missing.sum()), int(missing.argmax())
+                where = f"{rows_with:,} row{'s' * (rows_with > 1)}; the first is row {first}"
+                raise DataError(f"Input y contains NaN, in {where}; leave such rows out of X and y")
             matrix = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
         one = matrix.ndim == 1
         matrix = matrix[:, None] if one else matrix

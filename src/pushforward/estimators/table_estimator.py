@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -131,8 +131,8 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
         steps, seconds = self.max_steps, self.max_seconds
         if steps is not None and not (isinstance(steps, Integral) and steps >= 1):
             raise OptionError(f"max_steps: a whole number of 1 or above expected, got {steps}")
-        if seconds is not None and not seconds > 0:
-            raise OptionError(f"max_seconds: a number of seconds above 0 expected, got {seconds}")
+        if seconds is not None and not (isinstance(seconds, Real) and seconds > 0):
+            raise OptionError(f"max_seconds: a number of seconds above 0 expected, got {seconds!r}")
 
     @property
     def verdict_(self) -> Verdict:
