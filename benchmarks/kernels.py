@@ -13,7 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 import torch
@@ -21,6 +21,7 @@ import torch
 from pushforward import flows
 from pushforward.kernels import instructions
 from pushforward.maps import RationalQuadraticSpline
+from pushforward.nets import MLP
 
 _SIZES = (64, 2_048, 65_536)
 _ROWS, _BATCH, _FEATURES = 16_384, 512, 8
@@ -29,7 +30,10 @@ _ROWS, _BATCH, _FEATURES = 16_384, 512, 8
 @contextmanager
 def _formulas() -> Iterator[None]:
     """The same computation without kernels."""
-    with mock.patch("pushforward.maps.spline.takes_spline", return_value=False):
+    never = mock.Mock(return_value=False)
+    with ExitStack() as stack:
+        for where in ("maps.spline.takes_spline", "nets.mlp.takes_dense", "nets.made.takes_dense"):
+            stack.enter_context(mock.patch(f"pushforward.{where}", never))
         yield
 
 
@@ -66,6 +70,20 @@ def spline_calls(size: int) -> dict[str, Callable[[], object]]:
     }
 
 
+def net_calls(rows: int) -> dict[str, Callable[[], object]]:
+    """The net of an affine coupling on so many rows, and with its gradients."""
+    torch.manual_seed(0)
+    net, x = MLP(_FEATURES // 2, _FEATURES, (128, 128), zero=False), torch.randn(rows, _FEATURES // 2)
+    inputs = [x.clone().requires_grad_(), *net.parameters()]
+    grad = torch.randn(rows, _FEATURES)
+
+    @torch.no_grad()
+    def values() -> object:
+        return net(x)
+
+    return {"forward": values, "forward and gradients": lambda: torch.autograd.grad(net(inputs[0]), inputs, grad)}
+
+
 def flow_calls(name: str) -> dict[str, Callable[[], object]]:
     """A training step, scores and samples of a flow."""
     torch.manual_seed(0)
@@ -91,7 +109,7 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--flows", nargs="*", default=["nsf", "nsf_ar"])
+    parser.add_argument("--flows", nargs="*", default=["real_nvp", "nsf", "maf", "nsf_ar"])
     return parser.parse_args(given)
 
 
@@ -101,6 +119,8 @@ def main() -> None:
     print(f"instructions: {instructions()}; torch {torch.__version__}, {arguments.threads} threads\n")
     print("| computation | kernel, ms | torch's operations, ms | ratio |\n|---|---:|---:|---:|")
     calls = {f"{size:,} splines, {what}": call for size in _SIZES for what, call in spline_calls(size).items()}
+    for rows in (1, _BATCH, _ROWS):
+        calls |= {f"net of {rows:,} rows, {what}": call for what, call in net_calls(rows).items()}
     for name in arguments.flows:
         calls |= {f"{name}, {what}": call for what, call in flow_calls(name).items()}
     for what, call in calls.items():
