@@ -17,7 +17,7 @@ from pushforward.threads import count_work
 
 # The structures of csrc/interface.h.
 _NET = struct.Struct("@4P8qd")
-_LAYER = struct.Struct("@5P3q")
+_LAYER = struct.Struct("@7P3q")
 # Rows of memory that the library reads and writes as whole vectors.
 _VECTOR = 16
 # Of the inputs, and of weight and bias of each layer: the same net in torch's operations.
@@ -28,11 +28,25 @@ class Layers(NamedTuple):
     """How the layers of a net are connected.
 
     skips: for each layer, whether the layer before, which is as wide, is added to its result. limit: inputs of the net
-    are clamped to [-limit, limit].
+    are clamped to [-limit, limit]. reaches: for each layer, how many leading inputs its outputs have at most, in an order
+    in which that number does not decrease, integers on the CPU; all further weights are 0. order: the outputs of the last
+    layer in the order of its reach. None: all inputs, and the order as it is.
     """
 
     skips: tuple[bool, ...]
     limit: float
+    reaches: tuple[Tensor, ...] | None = None
+    order: Tensor | None = None
+
+    @property
+    def orders(self) -> list[tuple[int, int]]:
+        """The addresses of order and reach of each layer; 0 for None."""
+        if self.reaches is None:
+            return [(0, 0)] * len(self.skips)
+        found = [(0, reach.data_ptr()) for reach in self.reaches]
+        if self.order is not None:
+            found[-1] = (self.order.data_ptr(), found[-1][1])
+        return found
 
 
 def takes_dense(x: Tensor, *params: Tensor) -> bool:
@@ -92,8 +106,8 @@ def _values(x: Tensor, params: Sequence[Tensor], layers: Layers, keep: bool = Fa
         kept = x.new_empty(sum(widths) * _whole_vectors(rows))
         places = _places(kept, widths, rows)
     packed = b""
-    for weight, bias, place, skip in zip(weights, biases, places, layers.skips, strict=True):
-        packed += _LAYER.pack(weight.data_ptr(), bias.data_ptr(), place, 0, 0, *weight.shape, skip)
+    for weight, bias, order, place, skip in zip(weights, biases, layers.orders, places, layers.skips, strict=True):
+        packed += _LAYER.pack(weight.data_ptr(), bias.data_ptr(), *order, place, 0, 0, *weight.shape, skip)
     unit_step, row_step = x.stride(1), x.stride(0)
     net = _NET.pack(
         x.data_ptr(), 0, out.data_ptr(), 0, unit_step, row_step, 0, 0,
@@ -115,10 +129,11 @@ def _gradients(
     grads = [torch.empty_like(param) for param in params] if by_params else []
     addresses = [grad.data_ptr() for grad in grads] or [0] * len(params)
     packed = b""
-    for weight, place, by_weight, by_bias, skip in zip(
-        weights, _places(kept, widths, rows), addresses[::2], addresses[1::2], layers.skips, strict=True
+    places = _places(kept, widths, rows)
+    for weight, order, place, by_weight, by_bias, skip in zip(
+        weights, layers.orders, places, addresses[::2], addresses[1::2], layers.skips, strict=True
     ):
-        packed += _LAYER.pack(weight.data_ptr(), 0, place, by_weight, by_bias, *weight.shape, skip)
+        packed += _LAYER.pack(weight.data_ptr(), 0, *order, place, by_weight, by_bias, *weight.shape, skip)
     net = _NET.pack(
         0, grad_out.data_ptr(), 0, 0 if grad_x is None else grad_x.data_ptr(), 0, 0, *grad_out.stride(),
         rows, _whole_vectors(rows), len(weights), by_params, layers.limit,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -117,6 +118,13 @@ class MADE(StagedNet):
             nn.Linear(context_dim, len(u)) if w else nn.Identity() for u, w in zip(units, wanted, strict=False)
         )
 
+    @cached_property
+    def _connections(self) -> Layers:
+        """How the kernel computes the layers: it leaves out the products of which the masks leave nothing."""
+        *hidden, last = [_reach(layer.mask) for layer in (*self.layers, self.last)]
+        reach, order = last.sort(stable=True)
+        return Layers((*self.skips, False), INPUT_LIMIT, (*(each.cummax(0).values for each in hidden), reach), order)
+
     def context_terms(self, context: Tensor | None) -> list[Tensor | None]:
         """The context's terms of the first layer and of the gates of the others, ``(units, B)`` each."""
         context = flat_context(context, self.context_dim, "MADE")
@@ -137,7 +145,7 @@ class MADE(StagedNet):
         if self._is_plain() and takes_dense(x, self.last.weight):
             flat_context(context, 0, "MADE")
             params = [param for layer in layers for param in (layer.masked(), layer.bias)]
-            out = dense(x, params, Layers((*self.skips, False), INPUT_LIMIT), self._with_params)
+            out = dense(x, params, self._connections, self._with_params)
         else:
             with full_precision(x):
                 out = self._columns(x, layers, self.context_terms(context))
@@ -168,6 +176,14 @@ class MADE(StagedNet):
     def stages(self, like: Tensor, context: Tensor | None = None) -> Stages[Tensor]:
         with full_precision(like):
             return MADEStages(self, like, context).params
+
+
+def _reach(mask: Tensor) -> Tensor:
+    """For each row, the number of leading columns up to its last one that is not 0, integers on the CPU."""
+    outputs, inputs = mask.shape
+    if inputs == 0:
+        return torch.zeros(outputs, dtype=torch.long)
+    return (mask.cpu().bool() * torch.arange(1, inputs + 1)).amax(1)
 
 
 def _zero(layer: MaskedLinear) -> MaskedLinear:

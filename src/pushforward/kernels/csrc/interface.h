@@ -21,9 +21,12 @@ struct pushforward_spline_arrays {
 
 // One dense layer. weight: (outputs, inputs), and bias: (outputs), contiguous. skip: the layer before is as wide and is
 // added to the result. inputs_kept: (inputs, kept_rows), the inputs of the layer after their activation; null where no
-// gradient is wanted. grad_weight and grad_bias: null where only that by x is wanted.
+// gradient is wanted. grad_weight and grad_bias: null where only that by x is wanted. reach: for each output the number of
+// its inputs, all further weights are 0; it does not decrease. order: the outputs in the order of reach, of the last layer
+// alone. Both may be null: all inputs, and the order as it is. Kernels get the weight and the bias in this order already.
 struct pushforward_layer {
   const void *weight, *bias;
+  const int64_t *order, *reach;
   void *inputs_kept, *grad_weight, *grad_bias;
   int64_t outputs, inputs, skip;
 };

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "interface.h"
@@ -63,6 +64,32 @@ int64_t rows_of_piece(const Layer* layers, int64_t count, int64_t at_once) {
   return std::max<int64_t>(1, kProducts / products / at_once) * at_once;
 }
 
+// The layers as kernels take them: weight and bias of the last one in the order of its outputs.
+struct Ordered {
+  std::vector<Layer> layers;
+  std::vector<int64_t> identity;
+  std::unique_ptr<char[]> memory;
+
+  Ordered(const Layer* given, int64_t count, size_t size) : layers(given, given + count) {
+    Layer& last = layers.back();
+    if (last.order == nullptr) {  // so that kernels need no branch
+      identity.resize(size_t(last.outputs));
+      std::iota(identity.begin(), identity.end(), 0);
+      last.order = identity.data();
+      return;
+    }
+    const size_t row = size_t(last.inputs) * size;
+    memory.reset(new char[size_t(last.outputs) * (row + size)]);
+    char *weight = memory.get(), *bias = weight + size_t(last.outputs) * row;
+    for (int64_t place = 0; place < last.outputs; ++place) {
+      std::memcpy(weight + place * row, (const char*)last.weight + last.order[place] * row, row);
+      if (last.bias) std::memcpy(bias + place * size, (const char*)last.bias + last.order[place] * size, size);
+    }
+    last.weight = weight;
+    if (last.bias) last.bias = bias;
+  }
+};
+
 template <class T> void add(void* to, const void* from, int64_t count) {
   for (int64_t i = 0; i < count; ++i) ((T*)to)[i] += ((const T*)from)[i];
 }
@@ -71,9 +98,10 @@ template <class T> void add(void* to, const void* from, int64_t count) {
 // that the number of threads does not change the result.
 void net_gradients(const Net& net, const Layer* layers, int is_double, int threads) {
   const Kernels& kernels = *choice().kernels;
+  const size_t size = is_double ? sizeof(double) : sizeof(float);
+  const Ordered ordered(layers, net.layers, size);
   const int64_t pieces = std::clamp<int64_t>(net.rows / kRowsOfSums, 1, kMostSums);
   const int64_t piece = ((net.rows + pieces - 1) / pieces + 15) / 16 * 16;
-  const size_t size = is_double ? sizeof(double) : sizeof(float);
   std::vector<Layer> own(size_t(pieces * net.layers));
   int64_t total = 0;
   for (int64_t i = 0; i < net.layers; ++i) total += layers[i].outputs * (layers[i].inputs + 1);
@@ -81,7 +109,7 @@ void net_gradients(const Net& net, const Layer* layers, int is_double, int threa
   char* next = memory.get();
   for (int64_t p = 0; p < pieces; ++p)
     for (int64_t i = 0; i < net.layers; ++i) {
-      Layer& layer = own[size_t(p * net.layers + i)] = layers[i];
+      Layer& layer = own[size_t(p * net.layers + i)] = ordered.layers[size_t(i)];
       if (p == 0 || !net.by_weights) continue;
       layer.grad_weight = next;
       layer.grad_bias = next + layer.outputs * layer.inputs * size;
@@ -121,8 +149,9 @@ EXPORT void pushforward_net_values(const pushforward_net* net, const pushforward
   using namespace pushforward;
   const Kernels& kernels = *choice().kernels;
   const int64_t piece = rows_of_piece(layers, net->layers, kernels.rows_at_once[is_double]);
+  const Ordered ordered(layers, net->layers, is_double ? sizeof(double) : sizeof(float));
   parallel(net->rows, piece, threads,
-           [&](int64_t begin, int64_t end) { kernels.net[is_double](*net, layers, begin, end); });
+           [&](int64_t begin, int64_t end) { kernels.net[is_double](*net, ordered.layers.data(), begin, end); });
 }
 
 EXPORT void pushforward_net_gradients(const pushforward_net* net, const pushforward_layer* layers, int is_double,

@@ -43,6 +43,10 @@ template <class T> INLINE T* scratch(int64_t count) {
   return made.take(count);
 }
 
+// The output of a layer at a place of the order in which they are computed, and the number of its inputs.
+INLINE int64_t output_at(const Layer& layer, int64_t place) { return layer.order ? layer.order[place] : place; }
+INLINE int64_t reach_at(const Layer& layer, int64_t place) { return layer.reach ? layer.reach[place] : layer.inputs; }
+
 // sums[m][j] += sum over k of a[m * unit_step + k * step] * b[k][j]: `units` units of `vectors` vectors of rows.
 template <class T, int units, int vectors>
 INLINE void product(const T* a, int64_t unit_step, int64_t step, const T* b, int64_t count,
@@ -63,29 +67,54 @@ INLINE void product(const T* a, int64_t unit_step, int64_t step, const T* b, int
   }
 }
 
-// Calls use(first unit, sums) on tiles of all `outputs` units; the sums begin with start(unit).
-template <class T, int units, int vectors, class Start, class Use>
-INLINE void tiles(const T* a, int64_t unit_step, int64_t step, const T* b, int64_t count, int64_t& unit,
-                  int64_t outputs, const Start& start, const Use& use) {
-  for (; unit + units <= outputs; unit += units) {
+// Results of outputs from `place` on, with weights in the order of places: use(place, sums).
+template <class T, int units, int vectors, class Use>
+INLINE void result_tiles(const Layer& layer, const T* in, int64_t& place, const Use& use) {
+  const T* bias = (const T*)layer.bias;
+  for (; place + units <= layer.outputs; place += units) {
     V<T> sums[units][vectors];
 #pragma GCC unroll 16
     for (int m = 0; m < units; ++m)
 #pragma GCC unroll 4
-      for (int j = 0; j < vectors; ++j) sums[m][j] = start(unit + m);
-    product<T, units, vectors>(a + unit * unit_step, unit_step, step, b, count, sums);
+      for (int j = 0; j < vectors; ++j) sums[m][j] = all<T>(bias[place + m]);
+    product<T, units, vectors>((const T*)layer.weight + place * layer.inputs, layer.inputs, 1, in,
+                               reach_at(layer, place + units - 1), sums);
 #pragma GCC unroll 16
-    for (int m = 0; m < units; ++m) use(unit + m, sums[m]);
+    for (int m = 0; m < units; ++m) use(place + m, sums[m]);
   }
 }
 
-template <class T, int vectors, class Start, class Use>
-INLINE void all_units(const T* a, int64_t unit_step, int64_t step, const T* b, int64_t count, int64_t outputs,
-                      const Start& start, const Use& use) {
-  int64_t unit = 0;
-  tiles<T, kUnits, vectors>(a, unit_step, step, b, count, unit, outputs, start, use);
-  tiles<T, 2, vectors>(a, unit_step, step, b, count, unit, outputs, start, use);
-  tiles<T, 1, vectors>(a, unit_step, step, b, count, unit, outputs, start, use);
+template <class T, int vectors, class Use> INLINE void results_of(const Layer& layer, const T* in, const Use& use) {
+  int64_t place = 0;
+  result_tiles<T, kUnits, vectors>(layer, in, place, use);
+  result_tiles<T, 2, vectors>(layer, in, place, use);
+  result_tiles<T, 1, vectors>(layer, in, place, use);
+}
+
+// Gradients by inputs from `input` on, given those by the results in the order of places: use(input, sums).
+template <class T, int units, int vectors, class Use>
+INLINE void input_tiles(const Layer& layer, const T* by_result, int64_t& input, const Use& use) {
+  for (; input + units <= layer.inputs; input += units) {
+    int64_t begin = 0;  // places before have none of these inputs
+    while (layer.reach && begin < layer.outputs && layer.reach[begin] <= input) ++begin;
+    V<T> sums[units][vectors];
+#pragma GCC unroll 16
+    for (int m = 0; m < units; ++m)
+#pragma GCC unroll 4
+      for (int j = 0; j < vectors; ++j) sums[m][j] = V<T>{};
+    product<T, units, vectors>((const T*)layer.weight + begin * layer.inputs + input, 1, layer.inputs,
+                               by_result + begin * vectors * Vector<T>::lanes, layer.outputs - begin, sums);
+#pragma GCC unroll 16
+    for (int m = 0; m < units; ++m) use(input + m, sums[m]);
+  }
+}
+
+template <class T, int vectors, class Use>
+INLINE void gradients_of_inputs(const Layer& layer, const T* by_result, const Use& use) {
+  int64_t input = 0;
+  input_tiles<T, kUnits, vectors>(layer, by_result, input, use);
+  input_tiles<T, 2, vectors>(layer, by_result, input, use);
+  input_tiles<T, 1, vectors>(layer, by_result, input, use);
 }
 
 // One unit of `n` rows to an array of all rows, which ends with the last row.
@@ -138,30 +167,27 @@ static void forward_rows(const Net& net, const Layer* layers, int64_t widest, T*
   }
   for (int64_t i = 0; i < net.layers; ++i) {
     const Layer& layer = layers[i];
-    const T *weight = (const T*)layer.weight, *bias = (const T*)layer.bias;
-    const auto start = [&](int64_t u) __attribute__((always_inline)) { return all<T>(bias[u]); };
     if (i + 1 == net.layers) {
       T* to = (T*)net.out + first;
-      all_units<T, vectors>(weight, layer.inputs, 1, in, layer.inputs, layer.outputs, start,
-                            [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
-                              put_rows<T, vectors>(to + u * net.rows, values, n);
-                            });
+      const int64_t *order = layer.order, rows = net.rows;
+      results_of<T, vectors>(layer, in, [=](int64_t place, V<T> (&values)[vectors]) __attribute__((always_inline)) {
+        put_rows<T, vectors>(to + order[place] * rows, values, n);
+      });
       return;
     }
     const bool later_skip = layers[i + 1].skip;
     T* kept = layers[i + 1].inputs_kept ? (T*)layers[i + 1].inputs_kept + first : nullptr;
-    all_units<T, vectors>(weight, layer.inputs, 1, in, layer.inputs, layer.outputs, start,
-                          [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
-                            T* sums = sums_before + u * width;
+    results_of<T, vectors>(layer, in, [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
+      T* sums = sums_before + u * width;
 #pragma GCC unroll 4
-                            for (int j = 0; j < vectors; ++j) {
-                              if (layer.skip) values[j] += load<T>(sums + j * lanes);
-                              if (later_skip) store<T>(sums + j * lanes, values[j]);
-                              values[j] = maximum<T>(values[j], V<T>{});
-                              store<T>(out + u * width + j * lanes, values[j]);
-                            }
-                            if (kept) store_rows<T, vectors>(kept + u * net.kept_rows, values);
-                          });
+      for (int j = 0; j < vectors; ++j) {
+        if (layer.skip) values[j] += load<T>(sums + j * lanes);
+        if (later_skip) store<T>(sums + j * lanes, values[j]);
+        values[j] = maximum<T>(values[j], V<T>{});
+        store<T>(out + u * width + j * lanes, values[j]);
+      }
+      if (kept) store_rows<T, vectors>(kept + u * net.kept_rows, values);
+    });
     std::swap(in, out);
   }
 }
@@ -179,36 +205,33 @@ static void backward_rows(const Net& net, const Layer* layers, int64_t widest, T
     for (int64_t i = 0; i + 1 < net.layers; ++i) results += layers[i].outputs * kBlock;
   for (int64_t u = 0; u < last.outputs; ++u) {
     V<T> values[vectors];
-    const T* from = (const T*)net.grad_out + u * net.grad_unit_step + first * net.grad_row_step;
+    const T* from = (const T*)net.grad_out + output_at(last, u) * net.grad_unit_step + first * net.grad_row_step;
     gather_rows<T, vectors>(from, net.grad_row_step, n, values);
     store_rows<T, vectors>(by_result + u * width, values);
     if (results) store_rows<T, vectors>(results + u * kBlock, values);
   }
   const T limit = T(net.limit);
-  const auto start = [](int64_t) __attribute__((always_inline)) { return V<T>{}; };
   for (int64_t i = net.layers - 1; i >= 0; --i) {
     const Layer& layer = layers[i];
     if (i == 0 && !net.grad_x) return;
     const T* kept = (const T*)layer.inputs_kept + first;
-    const T* weight = (const T*)layer.weight;
     if (results && i > 0) results -= layers[i - 1].outputs * kBlock;
-    all_units<T, vectors>(weight, 1, layer.inputs, by_result, layer.outputs, layer.inputs, start,
-                          [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
-                            V<T> before[vectors];
-                            load_rows<T, vectors>(kept + u * net.kept_rows, before);
+    gradients_of_inputs<T, vectors>(layer, by_result, [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
+      V<T> before[vectors];
+      load_rows<T, vectors>(kept + u * net.kept_rows, before);
 #pragma GCC unroll 4
-                            for (int j = 0; j < vectors; ++j) {
-                              const I<T> flat = i == 0 ? (before[j] <= -limit) | (before[j] >= limit) : before[j] <= T(0);
-                              values[j] = flat ? V<T>{} : values[j];
-                              if (layer.skip) values[j] += load<T>(by_result + u * width + j * lanes);
-                            }
-                            if (i == 0) {
-                              put_rows<T, vectors>((T*)net.grad_x + u * net.rows + first, values, n);
-                            } else {
-                              store_rows<T, vectors>(by_input + u * width, values);
-                              if (results) store_rows<T, vectors>(results + u * kBlock, values);
-                            }
-                          });
+      for (int j = 0; j < vectors; ++j) {
+        const I<T> flat = i == 0 ? (before[j] <= -limit) | (before[j] >= limit) : before[j] <= T(0);
+        values[j] = flat ? V<T>{} : values[j];
+        if (layer.skip) values[j] += load<T>(by_result + u * width + j * lanes);
+      }
+      if (i == 0) {
+        put_rows<T, vectors>((T*)net.grad_x + u * net.rows + first, values, n);
+      } else {
+        store_rows<T, vectors>(by_input + u * width, values);
+        if (results) store_rows<T, vectors>(results + u * kBlock, values);
+      }
+    });
     std::swap(by_result, by_input);
   }
 }
@@ -249,17 +272,14 @@ template <class T> INLINE T total(V<T> v) { return total_of<T, WIDTH>(v); }
 // out[o][i] (+)= sum over rows of g[o] * h[i]: `outputs` units of g and `inputs` units of h. The last vector of rows is
 // whole: past the last row, g is 0.
 template <class T, int outputs, int inputs>
-static void outer(const T* g, int64_t g_step, const T* h, int64_t h_step, int64_t count, T* out, int64_t out_step,
+static void outer(const T* g, const T* h, int64_t h_step, int64_t count, T* const (&out)[outputs], int64_t first_input,
                   bool add) {
-  V<T> sums[outputs][inputs];
-#pragma GCC unroll 16
-  for (int o = 0; o < outputs; ++o)
-#pragma GCC unroll 16
-    for (int i = 0; i < inputs; ++i) sums[o][i] = V<T>{};
+  V<T> sums[outputs][inputs] = {};
+  h += first_input * h_step;
   for (int64_t r = 0; r < count; r += Vector<T>::lanes) {
     V<T> left[outputs];
 #pragma GCC unroll 16
-    for (int o = 0; o < outputs; ++o) left[o] = load<T>(g + o * g_step + r);
+    for (int o = 0; o < outputs; ++o) left[o] = load<T>(g + o * kBlock + r);
 #pragma GCC unroll 16
     for (int i = 0; i < inputs; ++i) {
       const V<T> right = load<T>(h + i * h_step + r);
@@ -271,27 +291,31 @@ static void outer(const T* g, int64_t g_step, const T* h, int64_t h_step, int64_
   for (int o = 0; o < outputs; ++o)
 #pragma GCC unroll 16
     for (int i = 0; i < inputs; ++i) {
-      T& to = out[o * out_step + i];
+      T& to = out[o][first_input + i];
       to = total<T>(sums[o][i]) + (add ? to : T(0));
     }
 }
 
-// Gradients by the weights of some outputs, of `count` rows from `first` on, whose gradients by results are given.
+// Gradients by the weights of the outputs at some places, of `count` rows from `first` on, whose gradients by results are
+// given in the order of places.
 template <class T, int outputs>
-static void outer_rows(const Net& net, const Layer& layer, const T* results, int64_t o, int64_t first, int64_t count,
+static void outer_rows(const Net& net, const Layer& layer, const T* results, int64_t place, int64_t first, int64_t count,
                        bool add) {
   constexpr int wide = WIDTH == 64 ? 6 : 2;
-  const T *g = results + o * kBlock, *h = (const T*)layer.inputs_kept + first;
-  T* to = (T*)layer.grad_weight + o * layer.inputs;
-  int64_t i = 0;
-  for (; i + wide <= layer.inputs; i += wide)
-    outer<T, outputs, wide>(g, kBlock, h + i * net.kept_rows, net.kept_rows, count, to + i, layer.inputs, add);
-  for (; i < layer.inputs; ++i)
-    outer<T, outputs, 1>(g, kBlock, h + i * net.kept_rows, net.kept_rows, count, to + i, layer.inputs, add);
-  for (int b = 0; b < outputs; ++b) {
+  const T *g = results + place * kBlock, *h = (const T*)layer.inputs_kept + first;
+  T* to[outputs];
+  int64_t i = 0, end = 0;
+  for (int o = 0; o < outputs; ++o) {
+    to[o] = (T*)layer.grad_weight + output_at(layer, place + o) * layer.inputs;
+    end = std::max(end, reach_at(layer, place + o));
+  }
+  for (; i + wide <= end; i += wide) outer<T, outputs, wide>(g, h, net.kept_rows, count, to, i, add);
+  for (; i < end; ++i) outer<T, outputs, 1>(g, h, net.kept_rows, count, to, i, add);
+  for (int o = 0; o < outputs; ++o) {
+    std::fill(to[o] + end, to[o] + layer.inputs, T(0));
     V<T> sum{};
-    for (int64_t r = 0; r < count; r += Vector<T>::lanes) sum += load<T>(g + b * kBlock + r);
-    T& bias = ((T*)layer.grad_bias)[o + b];
+    for (int64_t r = 0; r < count; r += Vector<T>::lanes) sum += load<T>(g + o * kBlock + r);
+    T& bias = ((T*)layer.grad_bias)[output_at(layer, place + o)];
     bias = total<T>(sum) + (add ? bias : T(0));
   }
 }
