@@ -20,6 +20,8 @@ from pushforward.threads import one_thread
 
 # Rows whose mixtures are held together, and the width of a cell, in deviations, over which a Gaussian is constant.
 _ROWS, _NARROW = 10_000, 1e-4
+# The part of a cell's width by which its encoding may be off a straight line.
+_STRAIGHT = 1e-3
 
 
 # The plan of the columns of a table, the table, and whether absent content is unknown.
@@ -58,10 +60,13 @@ class CellIntegral:
     the ratio of the sums of both densities, weighted by the density of the points.
 
     values: encoded, of each of the cells, ``(J, N)``. log_near: the log-density near that of the model, and log_drawn:
-    that of the points, ``(J, N)``. log_mass: of the cells, for each unit of their widths, ``(N,)``.
+    that of the points, ``(J, N)``. log_mass: of the cells, for each unit of their widths, ``(N,)``. bent: the rows
+    ``(N,)`` with a cell in which the encoding is no straight line, as next to a bound. Of the others, the density is
+    averaged over the places that they are encoded at.
     """
 
     cells: Sequence[Cells]
+    bent: Tensor
     values: Sequence[Tensor]
     log_near: Tensor
     log_drawn: Tensor
@@ -75,24 +80,30 @@ class CellIntegral:
         given = unvalued(rows, [each.column for each in cells])
         total = torch.zeros(2 * len(points) + 1, len(rows), dtype=torch.float64)
         values = []
-        for each in cells:
-            here = rows.states[:, each.column] == 0
+        present = [rows.states[:, each.column] == 0 for each in cells]
+        bent = torch.zeros(len(rows), dtype=torch.bool)
+        for each, here in zip(cells, present, strict=True):
+            width = each.high - each.low  # infinite next to a bound
+            straight = rows.values[:, each.column] - each.low - points[0][each.place] * width
+            bent |= here & ~(straight.abs() <= _STRAIGHT * width)
+        for each, here in zip(cells, present, strict=True):
             places = torch.tensor([point[each.place] for point in points], dtype=torch.float64)
             moved = rows.values[:, each.column].repeat(len(points), 1)
-            for some in here.nonzero()[:, 0].split(_ROWS):
+            for some in (here & bent).nonzero()[:, 0].split(_ROWS):
                 head = value_given(model, given.take(some), each.column)
                 nodes = _points(head, each.low[some], each.high[some], places)
                 moved[:, some] = nodes.values
                 total[:, some] += torch.cat([nodes.log_near, nodes.log_drawn, nodes.log_mass[None] - each.log_width])
             values.append(moved)
         near, drawn, mass = total.split([len(points), len(points), 1])
-        return cls(cells, values, near, drawn, mass[0])
+        return cls(cells, bent, values, near, drawn, mass[0])
 
     def moved(self, rows: EncodedRows, point: int) -> EncodedRows:
-        """The rows with the values of one of the points, and without the slopes of their cells."""
+        """The rows with the values of one of the points in bent cells, and without the slopes of these."""
         values, log_slopes = rows.values.clone(), rows.log_slopes.clone()
         for each, moved in zip(self.cells, self.values, strict=True):
-            values[:, each.column], log_slopes[:, each.column] = moved[point], 0.0
+            values[:, each.column] = torch.where(self.bent, moved[point], values[:, each.column])
+            log_slopes[:, each.column].masked_fill_(self.bent, 0.0)
         return replace(rows, values=values, log_slopes=log_slopes)
 
     def of_density(self, log_densities: Tensor) -> Tensor:

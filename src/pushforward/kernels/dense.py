@@ -28,9 +28,9 @@ class Layers(NamedTuple):
     """How the layers of a net are connected.
 
     skips: for each layer, whether the layer before, which is as wide, is added to its result. limit: inputs of the net
-    are clamped to [-limit, limit]. reaches: for each layer, how many leading inputs its outputs have at most, in an order
-    in which that number does not decrease, integers on the CPU; all further weights are 0. order: the outputs of the last
-    layer in the order of its reach. None: all inputs, and the order as it is.
+    are clamped to [-limit, limit]. reaches: for each layer, how many leading inputs its outputs have at most, in an
+    order in which that number does not decrease, integers on the CPU; all further weights are 0. order: the outputs of
+    the last layer in the order of its reach. None: all inputs, and the order as it is.
     """
 
     skips: tuple[bool, ...]
