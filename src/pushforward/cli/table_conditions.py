@@ -29,7 +29,9 @@ def given_rows(plan: ColumnPlan, given: Sequence[str], refuse: bool) -> Any | No
         return None
     if len(given) == 1 and (os.path.exists(given[0]) or "=" not in given[0]):
         if not os.path.exists(given[0]):
-            raise OptionError(f"--given: COLUMN=VALUE or a file expected, but there is no file {given[0]!r}")
+            # A name such as sex is a word without its value; one such as rows.csv is a file that cannot be read.
+            kind = DataError if Path(given[0]).suffix or os.sep in given[0] else OptionError
+            raise kind(f"--given: COLUMN=VALUE or a file expected, but there is no file {given[0]!r}")
         table = read_rows(Path(given[0]))
         known = [name for name in table.column_names if name in plan.names]
         if not known:

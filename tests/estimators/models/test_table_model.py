@@ -275,7 +275,11 @@ def test_draws_of_the_states_of_the_only_unknown_column_follow_the_model(
     probability = (model.log_prob(rows).total - model.log_prob(other).total).sigmoid()
     draws = model.draws_given(hide(rows, [0]), 250, generator)
     same = draws.rows.states[:, 0].reshape(len(rows), -1) == rows.states[:, :1]
-    torch.testing.assert_close((draws.log_weights.exp() * same).sum(1), probability, atol=0.01, rtol=0)
+    weights = draws.log_weights.exp()
+    # A row whose weights are those of a few draws has an error of its own.
+    many = weights.square().sum(1) < 1 / 100
+    assert many.sum() > 20
+    torch.testing.assert_close((weights * same).sum(1)[many], probability[many], atol=0.01, rtol=0)
     only = {0: torch.tensor([False, True])}
     restricted = model.draws_given(hide(rows, [0]), 50, generator, allowed=only)
     assert (restricted.rows.states[:, 0] == 1).all()
