@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pushforward.kernels.checks import gradients_by_operations, takes_gradients, takes_tensors
-from pushforward.kernels.library import library
+from pushforward.kernels.library import function
 from pushforward.threads import count_work
 
 # The structures of csrc/interface.h.
@@ -113,7 +112,7 @@ def _values(x: Tensor, params: Sequence[Tensor], layers: Layers, keep: bool = Fa
         x.data_ptr(), 0, out.data_ptr(), 0, unit_step, row_step, 0, 0,
         rows, _whole_vectors(rows), len(weights), False, layers.limit,
     )  # fmt: skip
-    _functions()[0](net, packed, x.dtype == torch.float64, torch.get_num_threads())
+    function("net_values")(net, packed, x.dtype == torch.float64, torch.get_num_threads())
     count_work(len(weights), rows, weights)
     return out, kept
 
@@ -138,7 +137,7 @@ def _gradients(
         0, grad_out.data_ptr(), 0, 0 if grad_x is None else grad_x.data_ptr(), 0, 0, *grad_out.stride(),
         rows, _whole_vectors(rows), len(weights), by_params, layers.limit,
     )  # fmt: skip
-    _functions()[1](net, packed, x.dtype == torch.float64, torch.get_num_threads())
+    function("net_gradients")(net, packed, x.dtype == torch.float64, torch.get_num_threads())
     count_work(len(weights), (by_x + by_params) * rows, weights)
     return None if grad_x is None else grad_x.t(), [*grads] or [None] * len(params)
 
@@ -151,13 +150,3 @@ def _places(memory: Tensor, widths: Sequence[int], rows: int) -> list[int]:
     """The addresses of parts of so many units of all rows, one after the other."""
     step = _whole_vectors(rows) * memory.element_size()
     return [memory.data_ptr() + units * step for units in accumulate(widths[:-1], initial=0)]
-
-
-@lru_cache(maxsize=1)
-def _functions() -> tuple[Any, Any]:
-    loaded = library()
-    assert loaded is not None  # `takes_dense` has said so
-    functions = loaded.pushforward_net_values, loaded.pushforward_net_gradients
-    for function in functions:
-        function.restype = None
-    return functions

@@ -7,6 +7,7 @@ import os
 import platform
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pushforward.errors import OptionError
 
@@ -31,6 +32,16 @@ def library() -> ctypes.CDLL | None:
     loaded.pushforward_interface.restype = ctypes.c_int64
     loaded.pushforward_instructions.restype = ctypes.c_char_p
     return loaded if loaded.pushforward_interface() == _INTERFACE else None
+
+
+@lru_cache
+def function(name: str) -> Any:
+    """A function of the library without a result, for callers that know that there is one."""
+    loaded = library()
+    assert loaded is not None
+    found = loaded[f"pushforward_{name}"]
+    found.restype = None
+    return found
 
 
 def has_kernels() -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from pushforward.kernels.library import library
+from pushforward.kernels.library import function
 
 # The structures of csrc/interface.h. Packing them as bytes costs a fraction of a structure of ctypes.
 _OPTIONS = struct.Struct("@3q6d")
@@ -58,7 +57,7 @@ def values_and_log_slopes(
     arrays = _ARRAYS.pack(
         values.data_ptr(), params.data_ptr(), 0, 0, out.data_ptr(), log_slope.data_ptr(), 0, values.numel(), step
     )
-    _functions()[0](options.packed, arrays, values.dtype == torch.float64, inverse, torch.get_num_threads())
+    function("spline")(options.packed, arrays, values.dtype == torch.float64, inverse, torch.get_num_threads())
     return out, log_slope
 
 
@@ -76,7 +75,9 @@ def gradients(
         values.data_ptr(), params.data_ptr(), grad_out.data_ptr(), grad_log_slope.data_ptr(),
         grad_values.data_ptr(), 0, grad_params.data_ptr(), values.numel(), params.stride(0),
     )  # fmt: skip
-    _functions()[1](options.packed, arrays, values.dtype == torch.float64, inverse, torch.get_num_threads())
+    function("spline_gradients")(
+        options.packed, arrays, values.dtype == torch.float64, inverse, torch.get_num_threads()
+    )
     return grad_values, grad_params
 
 
@@ -86,13 +87,3 @@ def _in_rows(params: Tensor) -> tuple[Tensor, int]:
     if not (params.is_contiguous() or params[0].is_contiguous()):
         params = params.contiguous()
     return params, params.stride(0)
-
-
-@lru_cache(maxsize=1)
-def _functions() -> tuple[Any, Any]:
-    loaded = library()
-    assert loaded is not None  # `takes_spline` has said so
-    functions = loaded.pushforward_spline, loaded.pushforward_spline_gradients
-    for function in functions:
-        function.restype = None
-    return functions

@@ -142,7 +142,7 @@ class MADE(StagedNet):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         layers = (*self.layers, self.last)
-        if self._is_plain() and takes_dense(x, self.last.weight):
+        if self._is_plain(layers) and takes_dense(x, self.last.weight):
             flat_context(context, 0, "MADE")
             params = [param for layer in layers for param in (layer.masked(), layer.bias)]
             out = dense(x, params, self._connections, self._with_params)
@@ -163,9 +163,8 @@ class MADE(StagedNet):
         out = last(self.activation(h))
         return out if self.direct is None else out + self.direct(inputs)
 
-    def _is_plain(self) -> bool:
+    def _is_plain(self, layers: Sequence[nn.Module]) -> bool:
         """Whether the net is what the kernel computes."""
-        layers = (*self.layers, self.last)
         pure = self.context_dim == 0 and self.direct is None
         return pure and isinstance(self.activation, nn.ReLU) and plain_layers(MaskedLinear, *layers)
 
