@@ -57,7 +57,8 @@ class _Columns:
     def plan(self, table: Any, of_targets: bool = False) -> ColumnPlan:
         """The plan of the columns, or of the targets, as the fit makes it."""
         names = self.targets if of_targets else self.columns
-        return ColumnPlan.guess(table.select(names), {n: kind for n, kind in self.kinds.items() if n in names})
+        kinds = {name: kind for name, kind in self.kinds.items() if name in names}
+        return ColumnPlan.guess(table.select(names), kinds, scored=of_targets or not self.targets)
 
     def plans(self, table: Any) -> list[ColumnPlan]:
         """The plan of the columns and, if there are some, that of the targets."""

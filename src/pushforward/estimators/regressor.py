@@ -168,7 +168,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         """The plans of the columns to predict from, and of the targets."""
         hints = dict(self.kinds or {})
         target_hints = {name: hints.pop(name) for name in targets.columns if name in hints}
-        return ColumnPlan.guess(features, hints), target_plan(targets, target_hints)
+        return ColumnPlan.guess(features, hints, scored=False), target_plan(targets, target_hints)
 
     def report(
         self,

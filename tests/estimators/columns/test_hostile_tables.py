@@ -10,7 +10,7 @@ import pyarrow
 import pytest
 import torch
 
-from pushforward.errors import PushforwardError
+from pushforward.errors import DataError, PushforwardError
 from pushforward.estimators.columns.plan import ColumnPlan
 
 RNG = np.random.default_rng(0)
@@ -148,3 +148,8 @@ def test_a_sentence_says_what_is_wrong(name: str) -> None:
         ColumnPlan.guess(make())
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_a_text_that_is_no_number_is_named() -> None:
+    with pytest.raises(DataError, match=r"^column 'a' has text, 'x y', where the kind real takes numbers$"):
+        ColumnPlan.guess({"a": ["1", "2", "x y"]}, {"a": "real"})

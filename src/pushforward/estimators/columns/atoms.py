@@ -11,6 +11,8 @@ from pushforward.estimators.columns.standard import Distinct
 # The fraction of the rows, the number of rows, and how much commoner than other values an atom is.
 _FRACTION, _ROWS, _RATIO = 0.01, 10, 5.0
 _MOST = 10
+# Atoms that a reason gives with their fractions.
+_SHOWN = 4
 # Values at which quantities end: rows at such an end need not be many.
 _ENDS = (0.0, 1.0, 100.0)
 
@@ -44,6 +46,15 @@ def find_atoms(distinct: Distinct, hint: Hint, whole_type: bool) -> tuple[float,
     return tuple(sorted({*infinite, *values[chosen & finite].tolist()}))
 
 
+def find_repeated(distinct: Distinct, atoms: tuple[float, ...]) -> tuple[float, ...]:
+    """The atoms of a column whose other values would have a density, and its common values, in ascending order.
+
+    Where many rows have the same value, a density can be as high as the model allows, which says nothing of the fit.
+    """
+    common = distinct.values[distinct.counts >= max(_FRACTION * distinct.rows, _ROWS)]
+    return tuple(sorted({*atoms, *common.tolist()}))
+
+
 def _outstanding(counts: Array, fewest: float) -> Array:
     """The places of the commonest values, if they are far commoner than the next one."""
     order = np.argsort(-counts, kind="stable")[: _MOST + 1]
@@ -55,11 +66,14 @@ def _outstanding(counts: Array, fewest: float) -> Array:
 
 
 def fractions_of_atoms(distinct: Distinct, atoms: tuple[float, ...]) -> str:
-    """The fraction of the rows at each atom, as the end of a reason."""
+    """The fractions of the rows at the commonest atoms, as the end of a reason."""
     if not atoms:
         return ""
-    counts = [(atom, int(distinct.counts[distinct.values == atom].sum())) for atom in atoms[:4]]
-    return "; " + ", ".join(f"{_part(count, distinct.rows)} are {atom:g}" for atom, count in counts)
+    counts = {atom: int(distinct.counts[distinct.values == atom].sum()) for atom in atoms}
+    first = [atom for atom in atoms if atom in sorted(atoms, key=counts.__getitem__, reverse=True)[:_SHOWN]]
+    parts = [f"{_part(counts[atom], distinct.rows)} are {atom:g}" for atom in first]
+    more = [f"{len(atoms) - _SHOWN} other values are common too"] if len(atoms) > _SHOWN else []
+    return "; " + ", ".join([*parts, *more])
 
 
 def _part(count: int, rows: int) -> str:

@@ -29,7 +29,8 @@ from pushforward.estimators.columns.standard import Strict
 from pushforward.estimators.columns.tables import MAX_NAME
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape
 
-MAX_ATOMS = 20
+# A value with 1 % of the rows is an atom; users and infinities may add some.
+MAX_ATOMS, _LISTED = 120, 10
 
 AnyKind = Annotated[Real | Bounded | Grid | Periodic | Date | Category, Field(discriminator="kind")]
 AnyOmission = Annotated[Constant | Copy | Empty | RowNumber | Weight | Ignored, Field(discriminator="kind")]
@@ -84,7 +85,7 @@ class ModelledColumn(_Column):
     def treatment(self) -> str:
         parts = [self.kind.treatment]
         if self.atoms:
-            parts.append(f"{'atom' if len(self.atoms) == 1 else 'atoms'} {', '.join(f'{a:g}' for a in self.atoms)}")
+            parts.append(_count_of(self.atoms))
         return " + ".join([*parts, *(["gaps"] if self.gaps else [])])
 
     def encode(self, array: Any, noise: Array, *, partial: bool = False) -> Cells:
@@ -198,6 +199,13 @@ class LeftOutColumn(_Column):
 
 
 Column = ModelledColumn | LeftOutColumn
+
+
+def _count_of(atoms: tuple[float, ...]) -> str:
+    """The atoms, or their number where they are many."""
+    if len(atoms) > _LISTED:
+        return f"{len(atoms)} atoms"
+    return f"{'atom' if len(atoms) == 1 else 'atoms'} {', '.join(f'{atom:g}' for atom in atoms)}"
 
 
 def _numbers_in_text(array: Any) -> Array:

@@ -71,9 +71,10 @@ def _known_type(arrow: Any) -> str:
         return "null"
 
 
-def guess_column(name: str, column: Any, hint: Hint, *, numbered: bool = True) -> Column:
-    """The plan of one column from an Arrow array. numbered: whether columns that number the rows are left out.
+def guess_column(name: str, column: Any, hint: Hint, *, numbered: bool = True, scored: bool = True) -> Column:
+    """The plan of one column from an Arrow array.
 
+    numbered: whether columns that number the rows are left out. scored: whether the column gets a density.
     Raises DataError where the content does not suit the hint.
     """
     content = Content.of(name, column)
@@ -89,7 +90,7 @@ def guess_column(name: str, column: Any, hint: Hint, *, numbered: bool = True) -
             name=name, type=content.type, kind=Ignored(), reason=f"values of type {arrow} are not modelled"
         )
     if is_number(arrow) and hint.word not in ("category", "date"):
-        return _numeric(content, hint, numbered)
+        return _numeric(content, hint, numbered, scored)
     if is_text(arrow) and compute.max(compute.utf8_length(content.array)).as_py() > MAX_LETTERS:
         reason = f"text of more than {MAX_LETTERS:,} letters is not modelled"
         return _left_out(content, reason, Ignored())
@@ -100,12 +101,23 @@ def guess_column(name: str, column: Any, hint: Hint, *, numbered: bool = True) -
     if is_text(arrow):
         try:
             numbers = content.array.cast(pyarrow.float64())
-        except pyarrow.ArrowInvalid as error:
-            raise DataError(f"column {name!r} has text, where the kind {hint.text} takes numbers ({error})") from None
-        return _numeric(Content(name, "double", numbers, content.rows), hint, numbered)
+        except pyarrow.ArrowInvalid:
+            text = _first_text(content.array)
+            raise DataError(f"column {name!r} has text, {text!r}, where the kind {hint.text} takes numbers") from None
+        return _numeric(Content(name, "double", numbers, content.rows), hint, numbered, scored)
     if pyarrow.types.is_boolean(arrow):
-        return _numeric(content, hint, numbered)
+        return _numeric(content, hint, numbered, scored)
     raise DataError(f"column {name!r} has values of type {arrow}, which cannot be of kind {hint.text}")
+
+
+def _first_text(array: Any) -> str:
+    """The start of the first text that is no number."""
+    for text in array.unique():
+        try:
+            text.cast(pyarrow.float64())
+        except pyarrow.ArrowInvalid:
+            return str(text)[:40]
+    return ""
 
 
 def _gaps(content: Content) -> str:
@@ -142,7 +154,7 @@ _OMITTED: dict[str, RowNumber | Ignored] = {
 }
 
 
-def _numeric(content: Content, hint: Hint, numbered: bool) -> Column:
+def _numeric(content: Content, hint: Hint, numbered: bool, scored: bool) -> Column:
     numbers = to_numbers(content.array)
     distinct = Distinct.of(numbers)
     if len(distinct) == 1 and not content.gaps and not hint.word and np.isfinite(distinct.values[0]):
@@ -159,7 +171,7 @@ def _numeric(content: Content, hint: Hint, numbered: bool) -> Column:
     whole_type = pyarrow.types.is_integer(content.array.type) or pyarrow.types.is_boolean(content.array.type)
     single = pyarrow.types.is_float32(content.array.type) or pyarrow.types.is_float16(content.array.type)
     limits = _limits(content.array.type) if whole_type else None
-    guess = numeric_kind(content.name, distinct, hint, limits=limits, single=single)
+    guess = numeric_kind(content.name, distinct, hint, limits=limits, single=single, scored=scored)
     reason = guess.reason + _gaps(content)
     kind = guess.kind
     if isinstance(kind, Category) and whole_type:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pushforward.array_types import Array
 from pushforward.errors import DataError
-from pushforward.estimators.columns.atoms import find_atoms, fractions_of_atoms
+from pushforward.estimators.columns.atoms import find_atoms, find_repeated, fractions_of_atoms
 from pushforward.estimators.columns.categories import Category
 from pushforward.estimators.columns.continuous import MAX_KNOWN, MOST_CELLS, Bounded, Grid, Periodic, Real
 from pushforward.estimators.columns.frequencies import find_frequency_scale
@@ -50,8 +50,13 @@ class NumericGuess:
     remark: str = ""
 
 
-def numeric_kind(name: str, distinct: Distinct, hint: Hint, *, limits: Limits | None, single: bool) -> NumericGuess:
-    """The kind of a column with these values. limits: of its type, if that is of integers; single: if it is float32."""
+def numeric_kind(
+    name: str, distinct: Distinct, hint: Hint, *, limits: Limits | None, single: bool, scored: bool = True
+) -> NumericGuess:
+    """The kind of a column with these values.
+
+    limits: of its type, if that is of integers. single: whether the type is float32. scored: whether it gets a density.
+    """
     finite = np.isfinite(distinct.values)
     if (np.abs(distinct.values[finite]) > _LARGEST).any():
         raise DataError(f"column {name!r} has a value beyond {_LARGEST:g}; give it in a larger unit")
@@ -63,12 +68,23 @@ def numeric_kind(name: str, distinct: Distinct, hint: Hint, *, limits: Limits | 
         reason = f"{len(distinct)} {word} in {distinct.rows:,} rows"
         return NumericGuess(Category(labels=tuple(distinct.values.tolist())), (), reason)
     atoms = find_atoms(distinct, hint, limits is not None)
+    guess = _with_atoms(name, distinct, atoms, hint, limits, single)
+    if not scored or guess.kind.noisy or hint.word not in ("", "positive", "bounded") or hint.atoms:
+        return guess
+    more = find_repeated(distinct, atoms)
+    return guess if more == atoms else _with_atoms(name, distinct, more, hint, limits, single)
+
+
+def _with_atoms(
+    name: str, distinct: Distinct, atoms: tuple[float, ...], hint: Hint, limits: Limits | None, single: bool
+) -> NumericGuess:
+    """The guess with these atoms."""
     rest = distinct.where(~np.isin(distinct.values, atoms))
-    said = fractions_of_atoms(distinct, atoms)
     if not len(rest):
+        finite = np.isfinite(distinct.values)
         return NumericGuess(Category(labels=tuple(distinct.values[finite].tolist())), _infinite(distinct), "few values")
     kind, reason = _rest(name, rest, atoms, hint, limits, single)
-    return NumericGuess(kind, atoms, reason + said, _remark(distinct, rest))
+    return NumericGuess(kind, atoms, reason + fractions_of_atoms(distinct, atoms), _remark(distinct, rest))
 
 
 def _remark(distinct: Distinct, rest: Distinct) -> str:

@@ -74,12 +74,18 @@ class ColumnPlan(Strict):
 
     @classmethod
     def guess(
-        cls, table: Any, kinds: Mapping[str, str] | None = None, *, names: Sequence[str] | None = None
+        cls,
+        table: Any,
+        kinds: Mapping[str, str] | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        scored: bool = True,
     ) -> ColumnPlan:
         """The plan for a table: a DataFrame, a mapping of arrays, an array ``(N, D)`` or rows.
 
         kinds: hints by column, such as ``{"angle": "period:0:360", "income": "positive", "w": "weight"}``.
-        names: of the columns of an array.
+        names: of the columns of an array. scored: whether the columns get a density; those that a regressor predicts
+        from get none, so that a repeated value needs no probability of its own.
 
         Raises DataError for a table or column that cannot be used, OptionError for a hint.
         """
@@ -87,7 +93,7 @@ class ColumnPlan(Strict):
         if not content.rows:
             raise DataError("the table has no rows")
         hints = parse_hints(kinds, list(content.columns))
-        columns = _guess_all(content, hints)
+        columns = _guess_all(content, hints, scored)
         return cls(rows=content.rows, origin=content.origin, columns=columns)
 
     def require_columns(self) -> Self:
@@ -279,9 +285,10 @@ class ColumnPlan(Strict):
             raise ModelError(f"the plan of the columns cannot be used: {first_problem(error)}") from None
 
 
-def _guess_all(content: Table, hints: Mapping[str, Hint]) -> tuple[Column, ...]:
+def _guess_all(content: Table, hints: Mapping[str, Hint], scored: bool) -> tuple[Column, ...]:
     def guess(name: str, numbered: bool = True) -> Column:
-        return guess_column(name, content.columns[name], hints.get(name, Hint()), numbered=numbered)
+        hint = hints.get(name, Hint())
+        return guess_column(name, content.columns[name], hint, numbered=numbered, scored=scored)
 
     columns = {name: guess(name) for name in content.columns}
     if not any(column.modelled for column in columns.values()):
