@@ -46,10 +46,11 @@ from density_peers import JOINT_MIXTURE, PEERS, JointMixture, PeerDensity
 from mixed_tables import SOURCES, MixedTable, divided
 
 from pushforward.estimators.columns.plan import ColumnPlan
-from pushforward.estimators.columns.tables import read_table
+from pushforward.estimators.columns.tables import Table, read_table
 from pushforward.estimators.encoded import ColumnShape, EncodedRows
 from pushforward.estimators.models.fit_table import fit_table
-from pushforward.estimators.scoring import averaged_scores
+from pushforward.estimators.models.table_model import RowScores
+from pushforward.estimators.scoring import places_in_cells
 
 Array = np.ndarray
 FLOW = "flow"
@@ -101,16 +102,30 @@ WHOLE: dict[str, Callable[..., Any]] = {TABLE_MODEL: TableDensity, JOINT_MIXTURE
 
 
 def peer_scores(table: MixedTable, cell: Cell) -> tuple[Array, dict[str, Any]]:
-    """The score of each held-out row by another density, in the units of the table, as FlowDensity scores rows."""
+    """The score of each held-out row by another density, in the units of the table."""
     plan = ColumnPlan.guess(table.train)
     train = plan.encode(table.train, generator=torch.Generator().manual_seed(cell["seed"]))
     seconds, kind = cell["seconds"] or LONG, WHOLE.get(cell["model"], PeerDensity)
     with stopwatch() as took:
         model = kind(cell["model"], train.take(~train.impossible), plan.shapes, seconds=seconds, seed=cell["seed"])
-    scores = averaged_scores([(plan, read_table(table.test), False)], model)
+    scores = _averaged(plan, read_table(table.test), model)
     possible = scores.discrete > -torch.inf
     parts = {name: float(part[possible].mean()) for name, part in scores._asdict().items()}
     return scores.total.numpy(), {"took": took(), **parts, **model.notes}
+
+
+def _averaged(plan: ColumnPlan, test: Table, model: Any) -> RowScores:
+    """The scores of rows, with densities averaged over the same places in the cells of integers for every model.
+
+    FlowDensity integrates them where the encoding bends, which needs conditional densities that other models lack.
+    """
+    discrete, continuous = torch.zeros(0), list[torch.Tensor]()
+    for places in places_in_cells(plan.dequantised):
+        rows = plan.encode(test, places=places)
+        discrete, values = model.log_prob(rows)
+        continuous.append(values + rows.log_slopes.sum(1))
+    mean = torch.stack(continuous).logsumexp(0) - math.log(len(continuous))
+    return RowScores(discrete, mean.masked_fill(discrete == -torch.inf, 0.0))
 
 
 def do(cells: Cells, cell: Cell) -> Mapping[str, Any]:

@@ -10,9 +10,11 @@ import mixture
 import models
 import numpy as np
 import pytest
+import table_density
 import tables
 import torch
 from cells import Cells
+from mixed_tables import MixedTable
 from models import PEERS, UnsuitedError, build, flow_options
 from table_data import Table
 
@@ -89,3 +91,14 @@ def test_the_mixture_stops_in_time_with_a_density() -> None:
     assert found.tried[0].startswith("1:")
     assert len(found.tried) == 1
     assert np.isfinite(found.validation)
+
+
+@pytest.mark.parametrize("model", ["table-model", "joint-mixture", "gaussian"])
+def test_every_density_of_a_table_is_scored(model: str) -> None:
+    rng = np.random.default_rng(0)
+    rows = {"x": rng.normal(size=300), "n": rng.poisson(3, 300), "k": rng.choice(["a", "b"], 300)}
+    parts: Any = [{name: column[part] for name, column in rows.items()} for part in (slice(250), slice(250, None))]
+    table = MixedTable("made up", 0, *parts, bounds={}, kinds={})
+    scores, notes = table_density.peer_scores(table, {"model": model, "seed": 0, "seconds": 1.0})
+    assert np.isfinite(scores).all()
+    assert notes["discrete"] + notes["continuous"] == pytest.approx(scores.mean())

@@ -37,7 +37,7 @@ def averaged_scores(parts: Sequence[Part], model: TableModel, slopes: Sequence[i
     by default all; over the cells of the others, the density is averaged.
     """
     scored = range(len(model.shapes)) if slopes is None else slopes
-    cells, points = list(cells_of(parts, scored)), _places(sum(plan.dequantised for plan, _, _ in parts))
+    cells, points = list(cells_of(parts, scored)), places_in_cells(sum(plan.dequantised for plan, _, _ in parts))
     if cells and model.conditional and len(model.targets) == 1:
         return _scores_of_one(parts, model, cells[0], points)
     discrete, continuous = torch.zeros(0), list[Tensor]()
@@ -89,7 +89,7 @@ def rows_of(table: Table) -> Iterator[Table]:
         yield table.part(row, 1)
 
 
-def _places(columns: int) -> list[list[float]]:
+def places_in_cells(columns: int) -> list[list[float]]:
     """Places within the cells of dequantised columns, the same for all rows: midpoints for one, else a Sobol sequence.
 
     The logarithm of a mean over few points is too low on average, the more so the more columns there are.
