@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pushforward.errors import OptionError
+from pushforward.errors import OptionError, ShapeError
 from pushforward.kernels import takes_spline
 from pushforward.kernels.library import library
 from pushforward.maps import RationalQuadraticSpline
@@ -35,6 +35,20 @@ def test_the_operator_is_one_for_torch(inverse: bool) -> None:
     by_params = torch.autograd.grad(first[0].sum(), params, create_graph=True)[0]
     with pytest.raises(OptionError, match="no second derivatives"):
         torch.autograd.grad(by_params.sum(), values)
+
+
+def test_the_operator_refuses_calls_that_describe_other_memory() -> None:
+    values, params = torch.zeros(5), torch.zeros(11, 5)
+    numbers = (-3.0, 3.0, 1e-3, 1e-3, 1e-3, False)
+    for options in ((4, 1, 0), (4, 3, 3), (1, 0, 0)):
+        with pytest.raises(OptionError, match="bins"):
+            torch.ops.pushforward.spline(values, params, *options, *numbers)
+    with pytest.raises(OptionError, match="2 to 64 bins"):
+        torch.ops.pushforward.spline(values, torch.zeros(299, 5), 100, 99, 0, *numbers)
+    with pytest.raises(OptionError, match=r"float32 or torch\.float64 expected, got torch\.bfloat16"):
+        torch.ops.pushforward.spline(values.bfloat16(), params.bfloat16(), 4, 3, 0, *numbers)
+    with pytest.raises(ShapeError, match=r"gradients of shape \(5,\)"):
+        torch.ops.pushforward.spline_gradients(values, params, values, values[:3], 4, 3, 0, *numbers)
 
 
 def test_a_compiled_graph_calls_the_operator_and_an_exported_program_does_not() -> None:

@@ -8,7 +8,7 @@ torch's operations.
 """
 
 from pushforward.kernels.library import instructions
-from pushforward.kernels.spline import MOST_BINS, spline, takes_spline
-from pushforward.kernels.spline_calls import SplineOptions
+from pushforward.kernels.spline import spline, takes_spline
+from pushforward.kernels.spline_calls import MOST_BINS, SplineOptions
 
 __all__ = ["MOST_BINS", "SplineOptions", "instructions", "spline", "takes_spline"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pushforward.differentiation import is_batch_of_gradients, takes_operators
 from pushforward.kernels.library import has_kernels
 
-_DTYPES = (torch.float32, torch.float64)
+DTYPES = (torch.float32, torch.float64)
 # Their memory is what they say; that of a subclass may be none.
 _CLASSES = (Tensor, nn.Parameter)
 
@@ -22,7 +22,7 @@ def takes_tensors(*tensors: Tensor) -> bool:
     In a compiled graph, the classes of tensors and their memory are the compiler's.
     """
     dtype, compiling = tensors[0].dtype, torch.compiler.is_compiling()
-    if dtype not in _DTYPES:
+    if dtype not in DTYPES:
         return False
     for tensor in tensors:
         if not tensor.is_cpu or tensor.dtype != dtype or not (compiling or _is_plain(tensor)):

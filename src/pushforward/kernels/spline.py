@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from pushforward.kernels.checks import gradients_by_operations, takes_gradients, takes_tensors
-from pushforward.kernels.spline_calls import SplineOptions, gradients, values_and_log_slopes
+from pushforward.kernels.spline_calls import MOST_BINS, SplineOptions, gradients, values_and_log_slopes
 from pushforward.kernels.spline_operator import spline_operator
 
-# A bin of each element lies in an array of this length on the stack.
-MOST_BINS = 64
 # Of values and params: value and log-slope, the same computation in torch's operations.
 Reference = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 

@@ -15,6 +15,8 @@ from pushforward.kernels.library import function
 # The structures of csrc/interface.h. Packing them as bytes costs a fraction of a structure of ctypes.
 _OPTIONS = struct.Struct("@3q6d")
 _ARRAYS = struct.Struct("@7P2q")
+# A bin of each element lies in an array of this length on the stack.
+MOST_BINS = 64
 
 
 @dataclass(frozen=True)

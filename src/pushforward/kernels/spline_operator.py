@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError, ShapeError
-from pushforward.kernels.spline_calls import SplineOptions, gradients, values_and_log_slopes
+from pushforward.kernels.checks import DTYPES
+from pushforward.kernels.spline_calls import MOST_BINS, SplineOptions, gradients, values_and_log_slopes
 
 _OPTIONS = (
     "int bins, int slopes, int tails, float low, float high, float min_width, float min_height, float min_slope, "
@@ -37,11 +38,27 @@ def _spline(values: Tensor, params: Tensor, *options: Any) -> tuple[Tensor, Tens
 def _spline_gradients(
     values: Tensor, params: Tensor, grad_out: Tensor, grad_log_slope: Tensor, *options: Any
 ) -> tuple[Tensor, Tensor]:
-    return gradients(values, params, grad_out, grad_log_slope, _checked(values, params, *options[:-1]), options[-1])
+    checked = _checked(values, params, *options[:-1])
+    for grad in (grad_out, grad_log_slope):
+        if grad.shape != values.shape or grad.dtype != values.dtype:
+            raise ShapeError(
+                f"gradients of shape {tuple(values.shape)} in {values.dtype} expected, as the values have, got "
+                f"{tuple(grad.shape)} in {grad.dtype}"
+            )
+    return gradients(values, params, grad_out, grad_log_slope, checked, options[-1])
 
 
 def _checked(values: Tensor, params: Tensor, *numbers: Any) -> SplineOptions:
+    """The options of a call, which anybody can make: the library reads the memory that they describe."""
     options = SplineOptions(*numbers)
+    if values.dtype not in DTYPES:
+        raise OptionError(f"values in torch.float32 or torch.float64 expected, got {values.dtype}")
+    bins, slopes, tails = options.bins, options.slopes, options.tails
+    if not (2 <= bins <= MOST_BINS and abs(slopes - bins) <= 1 and 0 <= tails <= 2):
+        raise OptionError(
+            f"2 to {MOST_BINS} bins, at most one slope more or less than bins and tails of 0, 1 or 2 expected, got "
+            f"{bins}, {slopes} and {tails}"
+        )
     expected = (options.n_params, *values.shape)
     if len(params) < expected[0] or params.shape[1:] != values.shape or params.dtype != values.dtype:
         raise ShapeError(
