@@ -163,6 +163,18 @@ def test_a_batch_of_gradients_at_once() -> None:
     torch.testing.assert_close(batched, torch.stack(each))
 
 
+class _Doubled(nn.ReLU):
+    """An activation of another class that is a ReLU too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def _replace_forward(net: MLP) -> None:
+    forward = net.layers[0].forward
+    net.layers[0].forward = lambda h: 2 * forward(h)  # type: ignore[method-assign]
+
+
 def _hooked(net: MLP) -> Callable[[], None]:
     return net.layers[1].register_forward_hook(lambda layer, given, out: 2 * out).remove
 
@@ -174,6 +186,9 @@ def _hooked(net: MLP) -> Callable[[], None]:
         pytest.param(lambda net: nn.utils.parametrizations.weight_norm(net.layers[0]), id="parametrisation"),
         pytest.param(lambda net: setattr(net.dropout, "p", 0.5), id="dropout"),
         pytest.param(lambda net: setattr(net, "activation", nn.Tanh()), id="activation"),
+        pytest.param(lambda net: setattr(net, "activation", _Doubled()), id="subclass of the activation"),
+        pytest.param(lambda net: net.activation.register_forward_hook(lambda *_: None), id="hook of the activation"),
+        pytest.param(_replace_forward, id="method of one layer"),
         pytest.param(lambda net: net.bfloat16(), id="dtype"),
     ],
 )
@@ -184,6 +199,56 @@ def test_torchs_operations_compute_other_nets(change: Callable[[MLP], object]) -
     with _calls() as seen:
         net(torch.zeros(4, 3, dtype=net.last.weight.dtype))
     assert not seen
+
+
+def test_layers_that_do_not_fit_each_other_are_refused() -> None:
+    order = torch.ones(3, 3, dtype=torch.bool).tril(-1)
+    for net in (MLP(3, 2, (8, 8), residual=True, zero=False), MADE(order, 2, (8, 8))):
+        for width in (2, 4):
+            with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+                net(torch.zeros(5, width))
+        net.last.weight = nn.Parameter(torch.zeros(6, 7))
+        with pytest.raises(RuntimeError):
+            net(torch.zeros(5, 3))
+    net = MADE(order, 2, (8, 8))
+    net.layers[0].double()
+    with pytest.raises(RuntimeError, match="dtype"):
+        net(torch.zeros(5, 3))
+
+
+def test_a_removed_parametrisation_changes_the_order_of_params_alone() -> None:
+    torch.manual_seed(0)
+    net, x = MLP(3, 2, (8, 8), zero=False), torch.randn(5, 3)
+    expected = net(x)
+    nn.utils.parametrizations.weight_norm(net.layers[0])
+    nn.utils.parametrize.remove_parametrizations(net.layers[0], "weight")
+    with _calls() as seen:
+        torch.testing.assert_close(net(x), expected)
+    assert seen == [5]
+
+
+def test_masks_may_change() -> None:
+    torch.manual_seed(0)
+    net = MADE(torch.ones(3, 3, dtype=torch.bool).tril(-1), 2, (8,))
+    nn.init.normal_(net.last.weight)
+    for layer in (net.layers[0], net.last):
+        nn.init.normal_(layer.weight)
+    x = torch.randn(5, 3)
+    net(x)
+    net.last.mask.fill_(1)
+    changed = net(x)
+    net.layers[0].mask = torch.ones_like(net.layers[0].mask)
+    replaced = net(x)
+    with _formulas():
+        torch.testing.assert_close(replaced, net(x))
+    assert not torch.equal(changed, replaced)
+
+
+def test_the_default_device_has_no_part_in_a_net_on_the_cpu() -> None:
+    net = MADE(torch.ones(3, 3, dtype=torch.bool).tril(-1), 2, (8,))
+    x = torch.zeros(5, 3)
+    with torch.device("meta"):
+        assert net(x).device == x.device
 
 
 def test_torchs_operations_compute_where_they_are_transformed() -> None:

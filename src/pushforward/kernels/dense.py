@@ -48,18 +48,31 @@ class Layers(NamedTuple):
         return found
 
 
-def takes_dense(x: Tensor, *params: Tensor) -> bool:
+def takes_dense(x: Tensor, params: Sequence[Tensor], skips: Sequence[bool]) -> bool:
     """Whether `dense` can compute this here.
 
-    It can on the CPU, in single or double precision, outside torch.func, autocast and compiled graphs.
+    It can on the CPU, in single or double precision, outside torch.func, autocast and compiled graphs. Torch's own
+    operations refuse layers that do not fit each other: the kernel would read past the end of their memory.
     """
     return (
         not torch.compiler.is_compiling()
         and x.ndim == 2
         and len(x) > 0
+        and len(params) == 2 * len(skips)
         and not torch.is_autocast_enabled("cpu")
         and takes_tensors(x, *params)
+        and _fit_each_other(x.shape[1], params, skips)
     )
+
+
+def _fit_each_other(width: int, params: Sequence[Tensor], skips: Sequence[bool]) -> bool:
+    """Whether each layer has as many inputs as the one before has outputs, the first one ``width``."""
+    for weight, bias, skip in zip(params[::2], params[1::2], skips, strict=True):
+        outputs = len(bias)
+        if weight.shape != (outputs, width) or bias.ndim != 1 or (skip and outputs != width):
+            return False
+        width = outputs
+    return True
 
 
 def dense(x: Tensor, params: Sequence[Tensor], layers: Layers, reference: Reference) -> Tensor:

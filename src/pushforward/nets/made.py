@@ -7,9 +7,10 @@ the context as in Durkan et al., "Neural Spline Flows", 2019, appendix B.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from pushforward.nets.masks import (
     subset_mask,
     topological_stages,
 )
-from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden, columns, plain_layers, within_limit
+from pushforward.nets.mlp import ACTIVATIONS, INPUT_LIMIT, check_hidden, columns, own_params, plain, within_limit
 from pushforward.nets.staged import StagedNet, Stages
 from pushforward.precision import full_precision
 
@@ -57,6 +58,14 @@ class MaskedLinear(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         return torch.addmm(self.offset(), self.masked(), h)
+
+
+class _Connections(NamedTuple):
+    """The connections of layers that have these masks, in these versions."""
+
+    masks: Sequence[Tensor]
+    versions: list[int]
+    layers: Layers
 
 
 class MADE(StagedNet):
@@ -98,6 +107,7 @@ class MADE(StagedNet):
         stage = topological_stages(adjacency)
         groups = coordinates_by_stage(stage)
         self.order = CoordinateBlocks(list(map(len, groups)), groups)
+        self._cached: _Connections | None = None
         self.activation = ACTIVATIONS[activation]()
         sets = parent_sets(adjacency, stage, with_empty=context_dim > 0)
         units = [spread_units(sets, width) for width in hidden]
@@ -118,12 +128,18 @@ class MADE(StagedNet):
             nn.Linear(context_dim, len(u)) if w else nn.Identity() for u, w in zip(units, wanted, strict=False)
         )
 
-    @cached_property
-    def _connections(self) -> Layers:
+    def _connections(self, weights: Sequence[Tensor], masks: Sequence[Tensor]) -> Layers:
         """How the kernel computes the layers: it leaves out the products of which the masks leave nothing."""
-        *hidden, last = [_reach(layer.mask) for layer in (*self.layers, self.last)]
-        reach, order = last.sort(stable=True)
-        return Layers((*self.skips, False), INPUT_LIMIT, (*(each.cummax(0).values for each in hidden), reach), order)
+        # A mask can be changed in place; one that was made in inference mode has no version.
+        versions = [0 if mask.is_inference() else mask._version for mask in masks]
+        cached = self._cached
+        if cached is None or versions != cached.versions or not all(map(operator.is_, masks, cached.masks)):
+            *hidden, last = [_reach(mask.expand_as(weight)) for mask, weight in zip(masks, weights, strict=True)]
+            reach, order = last.sort(stable=True)
+            reaches = (*(each.cummax(0).values for each in hidden), reach)
+            cached = _Connections(masks, versions, Layers((*self.skips, False), INPUT_LIMIT, reaches, order))
+            self._cached = cached
+        return cached.layers
 
     def context_terms(self, context: Tensor | None) -> list[Tensor | None]:
         """The context's terms of the first layer and of the gates of the others, ``(units, B)`` each."""
@@ -142,15 +158,21 @@ class MADE(StagedNet):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         layers = (*self.layers, self.last)
-        if self._is_plain(layers) and takes_dense(x, self.last.weight):
+        params = own_params(*layers)
+        if self._is_plain(layers) and takes_dense(x, params, (*self.skips, False)):
             flat_context(context, 0, "MADE")
-            params = [param for layer in layers for param in (layer.masked(), layer.bias)]
-            out = dense(x, params, self._connections, self._with_params)
+            out = self._by_kernel(x, params, [layer._buffers["mask"] for layer in layers])
         else:
             with full_precision(x):
                 out = self._columns(x, layers, self.context_terms(context))
         # Batch innermost in memory: maps then read each parameter of many rows from contiguous memory.
         return out.reshape(self.n_params, self.features, -1).transpose(1, 2)
+
+    def _by_kernel(self, x: Tensor, params: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
+        weights, biases = params[::2], params[1::2]
+        masked = [weight * mask for weight, mask in zip(weights, masks, strict=True)]
+        connected = [param for layer in zip(masked, biases, strict=True) for param in layer]
+        return dense(x, connected, self._connections(weights, masks), self._with_params)
 
     def _columns(
         self, x: Tensor, layers: Sequence[Callable[[Tensor], Tensor]], terms: Sequence[Tensor | None]
@@ -166,7 +188,7 @@ class MADE(StagedNet):
     def _is_plain(self, layers: Sequence[nn.Module]) -> bool:
         """Whether the net is what the kernel computes."""
         pure = self.context_dim == 0 and self.direct is None
-        return pure and isinstance(self.activation, nn.ReLU) and plain_layers(MaskedLinear, *layers)
+        return pure and plain(nn.ReLU, self.activation) and plain(MaskedLinear, *layers)
 
     def _with_params(self, x: Tensor, *params: Tensor) -> Tensor:
         layers = [columns(*pair) for pair in zip(params[::2], params[1::2], strict=True)]
@@ -181,8 +203,8 @@ def _reach(mask: Tensor) -> Tensor:
     """For each row, the number of leading columns up to its last one that is not 0, integers on the CPU."""
     outputs, inputs = mask.shape
     if inputs == 0:
-        return torch.zeros(outputs, dtype=torch.long)
-    return (mask.cpu().bool() * torch.arange(1, inputs + 1)).amax(1)
+        return torch.zeros(outputs, dtype=torch.long, device="cpu")
+    return (mask.cpu().bool() * torch.arange(1, inputs + 1, device="cpu")).amax(1)
 
 
 def _zero(layer: MaskedLinear) -> MaskedLinear:

@@ -39,15 +39,27 @@ def check_hidden(hidden: Sequence[int], activation: str, known: Iterable[str] = 
         raise OptionError(f"activation {activation!r} is not known; expected one of {', '.join(known)}")
 
 
-def plain_layers(kind: type[nn.Module], *layers: nn.Module) -> bool:
-    """Whether the layers are of that very class and have no hooks, so that a kernel may compute what they do."""
+def plain(kind: type[nn.Module], *modules: nn.Module) -> bool:
+    """Whether the modules are of that very class and have no hooks, so that a kernel may compute what they do."""
     if _has_any_global_hook():
         return False
-    for layer in layers:
-        hooks = layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks
-        if hooks or type(layer) is not kind:
+    for module in modules:
+        hooks = module._forward_hooks or module._forward_pre_hooks
+        hooks = hooks or module._backward_hooks or module._backward_pre_hooks
+        # Wrappers of other libraries replace the method of one object.
+        if hooks or type(module) is not kind or "forward" in module.__dict__:
             return False
     return True
+
+
+def own_params(*layers: nn.Module) -> list[Tensor]:
+    """Weight and bias of each layer in turn, without those that are None.
+
+    They are read where they are: Module.__getattr__ takes a third of the time of one row. Each is read by its name: the
+    bias comes first in a layer whose parametrisation was removed.
+    """
+    found = (layer._parameters.get(name) for layer in layers for name in ("weight", "bias"))
+    return [param for param in found if param is not None]
 
 
 def columns(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
@@ -111,17 +123,16 @@ class MLP(nn.Module):
             h = h.new_ones(h.shape[0], 1)
         layers = (*self.layers, self.last)
         if self._is_plain(layers):
-            # Read where they are: Module.__getattr__ takes a third of the time of one row.
-            params = [param for layer in layers for param in layer._parameters.values()]
-            if takes_dense(h, *params):
-                return dense(h, params, Layers((*self.skips, False), INPUT_LIMIT), self._with_params).t()
+            params, skips = own_params(*layers), (*self.skips, False)
+            if takes_dense(h, params, skips):
+                return dense(h, params, Layers(skips, INPUT_LIMIT), self._with_params).t()
         return self._columns(h, layers).t()
 
     def _is_plain(self, layers: Sequence[nn.Module]) -> bool:
         """Whether the net is what the kernel computes."""
-        if not isinstance(self.activation, nn.ReLU) or (self.dropout.p > 0 and self.dropout.training):
+        if self.dropout.p > 0 and self.dropout.training:
             return False
-        return plain_layers(ColumnLinear, *layers)
+        return plain(nn.ReLU, self.activation) and plain(ColumnLinear, *layers)
 
     def _with_params(self, h: Tensor, *params: Tensor) -> Tensor:
         return self._columns(h, [columns(*pair) for pair in zip(params[::2], params[1::2], strict=True)])
