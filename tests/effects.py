@@ -123,6 +123,7 @@ _POOLED: dict[str, Any] = {"transforms": 1, "channels": 4, "scales": 2}
 _MACOW: dict[str, Any] = {"transforms": 1, "channels": 4, "masked_channels": 4, "scales": 1}
 _ON_IMAGES = [
     *_tried("real_nvp", (1, 4, 4), IMAGE, {"channels": 5}, {"blocks": 0}, {"scales": 1}, {"published": True}),
+    *_tried("real_nvp", (1, 4, 4), IMAGE, {"memory_saving": True}),
     *_tried("real_nvp", (1, 4, 4), IMAGE, {"net_norm": "instance"}, {"net_norm": "none"}, {"log_scale": "sigmoid"}),
     *_tried("real_nvp", (1, 4, 4), IMAGE, *({"norm": norm} for norm in ("none", "activation", "lagged-batch"))),
     *_tried("glow", (1, 4, 4), _GLOW, {"channels": 5}, {"scales": 2}, {"transforms": 3}, {"linear": "none"}),

@@ -114,6 +114,20 @@ def present_precision(x: Tensor) -> Callable[[], AbstractContextManager[object]]
     return partial(torch.autocast, device, dtype, enabled, cache_enabled=False)
 
 
+def present_mode(module: nn.Module) -> Callable[[], AbstractContextManager[object]]:
+    """A factory of the present modes of a module's parts, training or evaluation, for later recomputation."""
+    groups = [([part for part in module.modules() if part.training is mode], mode) for mode in (True, False)]
+
+    @contextmanager
+    def held() -> Iterator[None]:
+        with ExitStack() as stack:
+            for parts, mode in groups:
+                stack.enter_context(_TRAINING.held(parts, mode))
+            yield
+
+    return held
+
+
 @contextmanager
 def evaluation(module: nn.Module) -> Iterator[None]:
     """Evaluation mode inside, without autocast and TensorFloat-32; each module's own mode again outside.

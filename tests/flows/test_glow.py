@@ -165,8 +165,6 @@ def test_what_has_no_use_or_cannot_be_is_refused() -> None:
             build("glow", (1, 4, 4), **{option: given})
     with pytest.raises(OptionError, match=r"no option 'memory_saving' \(it is for images\)"):
         build("glow", (3,), memory_saving=True)
-    with pytest.raises(OptionError, match=r"choose net_norm='instance' or 'none'"):
-        build("nsf", (1, 4, 4), memory_saving=True)
     with pytest.raises(
         ShapeError, match=r"1 scale halves the image once, .* divisible by 2, got 5 x 7; resize or crop"
     ):

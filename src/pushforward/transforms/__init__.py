@@ -10,6 +10,7 @@ from pushforward.transforms.base import Inverse as Inverse
 from pushforward.transforms.base import Transform as Transform
 from pushforward.transforms.block_autoregressive import BlockAutoregressive as BlockAutoregressive
 from pushforward.transforms.bounds import Bounds as Bounds
+from pushforward.transforms.checkpoints import ActivationCheckpoints as ActivationCheckpoints
 from pushforward.transforms.conditional import Conditional as Conditional
 from pushforward.transforms.conditional import ConditionalFlow as ConditionalFlow
 from pushforward.transforms.conditional import HalfLine as HalfLine

@@ -20,6 +20,7 @@ from pushforward.flows.parts.scales import ConvCouplingOptions, act_norm_nets, c
 from pushforward.flows.parts.steps import normalised
 from pushforward.maps import Affine, Map, SoftClampScale
 from pushforward.maps.affine import STACKED_LIMIT
+from pushforward.transforms import Chain, Reversible
 
 Limit: TypeAlias = Annotated[
     float, Field(gt=0, allow_inf_nan=False, description="largest absolute log-scale of soft-clamp")
@@ -53,7 +54,8 @@ def image_steps(event_shape: Shape, context_dim: int, options: GlowImageOptions)
     """Normalisation, linear layer and coupling of channels in every step, in squeezed scales."""
     nets = act_norm_nets(options, context_dim)
     steps = coupling_steps(options, lambda: _map(event_shape, options), nets)
-    scales = squeezed_scales(event_shape, context_dim, options.scales, steps, memory_saving=options.memory_saving)
+    join = Reversible if options.memory_saving else Chain
+    scales = squeezed_scales(event_shape, context_dim, options.scales, steps, join=join)
     return Steps([scales], options.base)
 
 

@@ -18,7 +18,16 @@ from pushforward.flows.parts.scales import ConvOptions, squeezed_scales
 from pushforward.maps import Affine, SoftClampScale
 from pushforward.nets import ActNormConvNet, RowConvNet
 from pushforward.nets.row_conv import Side
-from pushforward.transforms import ActNorm, Autoregressive, Channelwise, Coupling, LULinear, Transform
+from pushforward.transforms import (
+    ActNorm,
+    Autoregressive,
+    Chain,
+    Channelwise,
+    Coupling,
+    LULinear,
+    Reversible,
+    Transform,
+)
 
 _Size = Annotated[int, Field(ge=1)]
 
@@ -53,9 +62,8 @@ def steps(event_shape: Shape, context_dim: int, options: MaCowOptions) -> Steps:
     def make_steps(shape: Shape) -> list[Transform]:
         return [layer for _ in range(options.transforms) for layer in _step(shape, context_dim, options)]
 
-    scales = squeezed_scales(
-        event_shape, context_dim, options.scales, make_steps, options.portions, options.memory_saving
-    )
+    join = Reversible if options.memory_saving else Chain
+    scales = squeezed_scales(event_shape, context_dim, options.scales, make_steps, options.portions, join)
     return Steps([scales], options.base)
 
 

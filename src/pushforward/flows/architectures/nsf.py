@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from pushforward.errors import OptionError
 from pushforward.events import Shape
 from pushforward.flows.options import Architecture, Recipe, Steps
 from pushforward.flows.parts.couplings import CouplingOptions, couplings
@@ -16,6 +15,7 @@ from pushforward.flows.parts.scales import ConvCouplingOptions, coupling_steps, 
 from pushforward.flows.parts.steps import alternating
 from pushforward.maps import RationalQuadraticSpline
 from pushforward.nets import ResidualConvNet
+from pushforward.transforms import ActivationCheckpoints, Chain, Reversible
 
 
 class NSFVectorOptions(CouplingOptions):
@@ -47,11 +47,6 @@ def vector_steps(event_shape: Shape, context_dim: int, options: NSFVectorOptions
 
 def image_steps(event_shape: Shape, context_dim: int, options: NSFImageOptions) -> Steps:
     """Couplings of splines of channels, in squeezed scales."""
-    if options.memory_saving and options.net_norm == "batch":
-        raise OptionError(
-            "memory_saving runs every net twice, and batch normalisation would give another result the second time; "
-            "choose net_norm='instance' or 'none'"
-        )
 
     def make_map() -> RationalQuadraticSpline:
         return RationalQuadraticSpline(options.bins, options.bound)
@@ -60,7 +55,10 @@ def image_steps(event_shape: Shape, context_dim: int, options: NSFImageOptions) 
         return ResidualConvNet(inputs, outputs, options.channels, options.blocks, options.net_norm, context_dim)
 
     steps = coupling_steps(options, make_map, make_net)
-    scales = squeezed_scales(event_shape, context_dim, options.scales, steps, memory_saving=options.memory_saving)
+    # Batch normalisation has no inverse by the batch's own moments.
+    saving = ActivationCheckpoints if options.net_norm == "batch" else Reversible
+    join = saving if options.memory_saving else Chain
+    scales = squeezed_scales(event_shape, context_dim, options.scales, steps, join=join)
     return Steps([scales], options.base)
 
 

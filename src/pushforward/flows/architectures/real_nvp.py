@@ -23,6 +23,7 @@ from pushforward.flows.parts.fields import (
     Hidden,
     Linear,
     LogScale,
+    MemorySaving,
     NetNorm,
     Partition,
     Scales,
@@ -35,7 +36,16 @@ from pushforward.maps import Affine, ShiftedScale, TanhScale
 from pushforward.maps.affine import LOG_SCALES
 from pushforward.nets import MLP, ResidualConvNet
 from pushforward.objectives import MaximumLikelihood
-from pushforward.transforms import ActNorm, BatchNorm, Channelwise, Checkerboard, Coupling, MultiScale, Squeeze
+from pushforward.transforms import (
+    ActivationCheckpoints,
+    ActNorm,
+    BatchNorm,
+    Channelwise,
+    Checkerboard,
+    Coupling,
+    MultiScale,
+    Squeeze,
+)
 from pushforward.transforms.base import Chain, Inverse, Transform
 
 Norm: TypeAlias = Literal["batch", "lagged-batch", "activation", "none"]
@@ -79,6 +89,7 @@ class RealNVPImageOptions(RealNVPOptions):
     ] = None
     net_norm: NetNorm = "batch"
     norm: Annotated[Norm | None, Field(description="normalisation after each coupling; None: batch")] = None
+    memory_saving: MemorySaving = False
     published: Annotated[
         bool, Field(description="nets, batch normalisation and starting values of the authors' released code")
     ] = False
@@ -103,6 +114,7 @@ def image_steps(event_shape: Shape, context_dim: int, options: RealNVPImageOptio
     """Per scale three checkerboard couplings, squeeze, three channel-wise ones; four checkerboard ones at the last."""
     if options.published:
         refuse_unused(options, ("log_scale", "net_norm", "norm"), "published=True sets it")
+    join = ActivationCheckpoints if options.memory_saving else Chain
     scales: list[Transform] = []
     shape, channels = event_shape, options.channels
     count = scale_count(event_shape, options.scales, squeezed=False)
@@ -117,9 +129,9 @@ def image_steps(event_shape: Shape, context_dim: int, options: RealNVPImageOptio
             partition = Channelwise(squeeze.latent_shape, keep_first=i % 2 == 0)
             steps.append(_coupling(partition, 2 * channels, context_dim, options))
         steps += [Inverse(squeeze), Squeeze(shape, ordered=True)]
-        scales.append(Chain(steps))
+        scales.append(join(steps))
         shape, channels = (2 * shape[0], shape[1] // 2, shape[2] // 2), 2 * channels
-    scales.append(Chain([_coupling(Checkerboard(shape, i % 2), channels, context_dim, options) for i in range(4)]))
+    scales.append(join([_coupling(Checkerboard(shape, i % 2), channels, context_dim, options) for i in range(4)]))
     return Steps([MultiScale(scales)], options.base, partial(MaximumLikelihood, l2=options.penalty))
 
 

@@ -22,7 +22,7 @@ from pushforward.flows.parts.scales import ConvCouplingOptions, act_norm_nets, c
 from pushforward.flows.parts.steps import normalised
 from pushforward.maps import Map
 from pushforward.maps.affine import STACKED_LIMIT
-from pushforward.transforms import Augment
+from pushforward.transforms import Augment, Chain, Reversible
 
 Extra: TypeAlias = Annotated[int | None, Field(ge=1)]
 Posterior: TypeAlias = Annotated[int, Field(ge=0, description="couplings of the flow that draws the added values")]
@@ -65,7 +65,8 @@ def image_steps(event_shape: Shape, context_dim: int, options: VFlowImageOptions
     augment = _augment(event_shape, context_dim, options)
     steps = coupling_steps(options, _maps(options), act_norm_nets(options, context_dim))
     joint = augment.latent_shape
-    scales = squeezed_scales(joint, context_dim, options.scales, steps, memory_saving=options.memory_saving)
+    join = Reversible if options.memory_saving else Chain
+    scales = squeezed_scales(joint, context_dim, options.scales, steps, join=join)
     return Steps([augment, scales], options.base)
 
 

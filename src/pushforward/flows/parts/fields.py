@@ -55,7 +55,5 @@ Scales: TypeAlias = Annotated[
 ]
 MemorySaving: TypeAlias = Annotated[
     bool,
-    Field(
-        description="recompute activations for the gradients instead of storing them; one more pass in each direction"
-    ),
+    Field(description="recompute activations for the gradients instead of storing them; steps take longer"),
 ]

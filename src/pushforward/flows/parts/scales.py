@@ -5,7 +5,7 @@ Source of the arrangement: Kingma & Dhariwal, "Glow", 2018, section 3 and figure
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, TypeAlias
 
 from pydantic import Field
@@ -19,7 +19,7 @@ from pushforward.flows.parts.mixing import linear_layers
 from pushforward.maps import Affine, Map, SoftClampScale
 from pushforward.nets import MLP, ActNormConvNet
 from pushforward.nets.act_norm_conv import ZeroConv2d
-from pushforward.transforms import ActNorm, Channelwise, Coupling, Elementwise, MultiScale, Reversible, Squeeze
+from pushforward.transforms import ActNorm, Channelwise, Coupling, Elementwise, MultiScale, Squeeze
 from pushforward.transforms.base import Chain, Transform
 
 _MIN_SIDE = 4
@@ -42,6 +42,8 @@ class ConvCouplingOptions(ConvOptions):
 
 # The steps of one scale, given the shape of its events.
 MakeSteps: TypeAlias = Callable[[Shape], list[Transform]]
+# One transform of the steps of a scale.
+JoinSteps: TypeAlias = Callable[[Sequence[Transform]], Transform]
 # A factory of nets with given numbers of input and output channels.
 MakeNet: TypeAlias = Callable[[int, int], nn.Module]
 
@@ -52,14 +54,14 @@ def squeezed_scales(
     scales: int | None,
     make_steps: MakeSteps,
     factor_out_steps: int = 1,
-    memory_saving: bool = False,
+    join: JoinSteps = Chain,
 ) -> MultiScale:
     """Each scale: squeeze, steps, learned prior of the factored-out half; the last scale has a prior of everything.
 
     make_steps: called with the event shape after the squeeze, ``(4C, H/2, W/2)``. factor_out_steps: number of pieces,
-    of at least one channel, in which a scale factors out its half; steps on the remaining channels precede each.
+    of at least one channel, in which a scale factors out its half; steps on the remaining channels precede each. join:
+    the transform of a scale's steps, such as `Reversible`.
     """
-    join = Reversible if memory_saving else Chain
     count, parts, shape = scale_count(event_shape, scales), [], event_shape
     for i in range(count):
         before: list[Transform] = [Squeeze(shape)]
