@@ -61,7 +61,7 @@ class PushforwardWarning(UserWarning):
 
 
 class CellWarning(PushforwardWarning):
-    """Cells of a column in some rows of a table that no training row could have; ``first`` describes one of them."""
+    """Cells of a column in some rows of a table, unlike those of all training rows; ``first`` describes one of them."""
 
     outcome = "is taken as another"
 
@@ -71,7 +71,7 @@ class CellWarning(PushforwardWarning):
 
     def __str__(self) -> str:
         count = f"{self.rows:,} row{'s have' if self.rows > 1 else ' has'}"
-        return f"{count} a value that no training row could have, which {self.outcome} ({self.first})"
+        return f"{count} a value unlike those of all training rows, which {self.outcome} ({self.first})"
 
     def and_more(self, other: CellWarning) -> CellWarning:
         """The warning about these rows and those of another table with the same column."""
@@ -79,13 +79,13 @@ class CellWarning(PushforwardWarning):
 
 
 class UnknownCellWarning(CellWarning):
-    """Cells that the training rows rule out, such as an unseen label, are taken as unknown."""
+    """Unseen labels, and numbers or dates far from those of all training rows, are taken as unknown."""
 
     outcome = "is taken as unknown"
 
 
 class NearestCellWarning(CellWarning):
-    """Numbers or dates that no training row could have are taken as the nearest ones that are possible."""
+    """Numbers or dates between or just beyond those that are possible are taken as the nearest usual ones."""
 
     outcome = "is taken as the nearest usual one"
 

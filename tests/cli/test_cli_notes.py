@@ -44,7 +44,7 @@ def test_a_new_label_is_unknown_and_told_once_with_its_rows(
     assert code == 0, err
     assert len(out.splitlines()) > 40
     assert [line for line in err.splitlines() if "Rome" in line] == [
-        "note: 2 rows have a value that no training row could have, which is taken as unknown (column 'town', row 5: "
+        "note: 2 rows have a value unlike those of all training rows, which is taken as unknown (column 'town', row 5: "
         "one of Lyon, Nice expected, got Rome)"
     ]
     assert ".py" not in err
@@ -55,7 +55,7 @@ def test_a_value_between_two_of_a_grid_is_told_in_one_line(run: Run, density: Pa
     assert code == 0, err
     assert {line.split(",")[2] for line in out.splitlines()[1:]} == {"2"}
     assert err.splitlines() == [
-        "note: 1 row has a value that no training row could have, which is taken as the nearest usual one "
+        "note: 1 row has a value unlike those of all training rows, which is taken as the nearest usual one "
         "(column 'staff', row 0: a whole number from 0 expected, got 2.4, 2 is used)"
     ]
 

@@ -266,7 +266,7 @@ def test_cells_that_cannot_be_are_told_with_the_rows_of_the_file(
     assert code == 0, err
     cells = [line for line in err.splitlines() if line.startswith("note: ") and "'staff'" in line]
     assert len(cells) == 1, err
-    assert cells[0].startswith("note: 2 rows have a value that no training row could have")
+    assert cells[0].startswith("note: 2 rows have a value unlike those of all training rows")
     assert re.search(rf"column 'staff', row 3: .* got {staff[3]}, {staff[3] - 0.3:.0f} is used", cells[0])
     given = tmp_path / f"given{ending}"
     write_shops(given, table.select(["staff"]).slice(3, 1))

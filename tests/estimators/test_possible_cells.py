@@ -1,7 +1,8 @@
-"""Cells that no training row could have: numbers and dates become the nearest possible ones, others are unknown."""
+"""Cells unlike those of all training rows: numbers and dates become the nearest usual ones, others are unknown."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -27,9 +28,15 @@ COLUMNS = {
     "day": DAYS.astype("datetime64[s]"),
     "text": np.datetime_as_string(DAYS),
     "word": RNG.choice(["u", "v"], COUNT),
+    "share": RNG.beta(4, 4, COUNT),
+    "angle": RNG.uniform(0, 360, COUNT),
+    "real": RNG.normal(size=COUNT),
+    "wide": RNG.standard_t(2, COUNT),
+    "longitude": np.round(RNG.uniform(-124, -114, COUNT), 1),
+    "wait": RNG.integers(20, 90, COUNT).astype("timedelta64[m]").astype("timedelta64[s]"),
     "zeros": np.where(RNG.random(COUNT) < 0.3, 0, RNG.integers(5, 90, COUNT)),
 }
-PLAN = ColumnPlan.guess(COLUMNS, {"size": "positive"})
+PLAN = ColumnPlan.guess(COLUMNS, {"size": "positive", "share": "bounded:0:1", "angle": "period:0:360"})
 
 
 def replaced(**cells: Any) -> dict[str, Any]:
@@ -66,10 +73,52 @@ def test_a_number_on_a_bound_is_one_well_inside() -> None:
     assert inside == 2
 
 
-@pytest.mark.parametrize(("name", "cell"), [("count", -50.0), ("count", np.inf), ("size", -50.0), ("word", "w")])
-def test_labels_and_numbers_far_away_are_unknown(name: str, cell: Any) -> None:
-    with pytest.warns(UnknownCellWarning, match=f"column '{name}', row 0"):
-        assert replaced(**{name: [cell]}) == {name: [None]}
+@pytest.mark.parametrize(
+    ("name", "cell", "expected"),
+    [
+        ("word", "w", "one of u, v"),
+        ("count", -50.0, "a whole number from 0"),
+        ("count", np.inf, "a whole number from 0"),
+        ("count", 3000, r"a whole number from 0 near the training rows \(\d+ to \d+\)"),
+        ("size", -50.0, "a number above 0"),
+        ("size", 1e20, r"a number above 0 near the training rows \(0.07.* to 14.*\)"),
+        ("share", 1.5, "a number between 0 and 1"),
+        ("angle", np.inf, "a finite number"),
+        ("real", -200.0, r"a finite number near the training rows \(-.* to .*\)"),
+        ("wide", 1e30, r"a finite number near the training rows \(-.* to .*\)"),
+        ("longitude", -1220.0, r"a multiple of 0.1 near the training rows \(-12[34].* to -114.*\)"),
+        ("longitude", -1220.03, r"a multiple of 0.1"),
+        ("tenths", 9000.0, r"a multiple of 0.1 from 0 near the training rows \(.*\)"),
+        ("tens", 90_000, r"a multiple of 10 from 0 near the training rows \(1.0 to 590\)"),
+        ("zeros", 9000, r"a whole number from 1 near the training rows \(5 to 89\) or 0"),
+        ("day", np.datetime64("1924-02-01", "s"), r"a date near the training rows \(2024-01-01.* to 2025-02-03.*\)"),
+        ("text", "2204-02-01", r"a date near the training rows \(2024-01-01 to 2025-02-03\)"),
+        (
+            "wait",
+            np.timedelta64(90, "D").astype("timedelta64[s]"),
+            r"a time near the training rows \(0:2.* to 1:29.*\)",
+        ),
+    ],
+)
+def test_labels_and_numbers_far_away_are_unknown(name: str, cell: Any, expected: str) -> None:
+    with pytest.warns(UnknownCellWarning, match=f"column '{name}', row 0: {expected} expected, got") as told:
+        assert replaced(**{name: np.array([cell])}) == {name: [None]}
+    assert len(told) == 1
+
+
+def test_a_number_close_to_a_bound_is_far_from_others_only_where_it_is_so_in_its_own_unit() -> None:
+    with pytest.warns(NearestCellWarning, match="2 rows have"):
+        small, zero = replaced(size=[1e-30, 0.0])["size"]
+    assert small == zero == pytest.approx(np.exp(-3), rel=0.5)
+    assert replaced(count=[0, 60]) == {"count": [0, 60]}
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [("longitude", -126.0), ("real", 6.0), ("wide", -60.0), ("size", 90.0), ("angle", -5000.0), ("text", "2025-09-01")],
+)
+def test_numbers_and_dates_beyond_the_training_rows_but_not_far_from_them_stay(name: str, cell: Any) -> None:
+    assert replaced(**{name: [cell]}) == {name: [cell]}
 
 
 def test_possible_cells_stay_as_they_are_without_a_warning() -> None:
@@ -96,13 +145,45 @@ def test_predictions_and_conditions_take_the_nearest_value_and_scores_do_not() -
     assert middle == pytest.approx(31, abs=2)
     with pytest.raises(DataError, match="column 'n' expects"):
         density.sample(1, given={"n": -80.0})
+    with pytest.raises(DataError, match=r"column 'n' expects .* near the training rows \(.*\), got 8000"):
+        density.sample(1, given={"n": 8000.0})
+    assert np.isfinite(density.score_samples({"n": [8000], "x": [30.0]})).all()
+    with pytest.warns(UnknownCellWarning, match="'n', row 0"):
+        assert (density.sample(9, given={"n": [8000.0]})["n"] < 100).all()
 
 
 def test_the_warning_names_each_column_its_value_and_the_value_that_is_used() -> None:
     with pytest.warns(NearestCellWarning) as told:
         used = replaced(size=[1.0, 0.0], count=[30.0, 30.4])["size"][1]
-    start = "1 row has a value that no training row could have, which is taken as the nearest usual one "
+    start = "1 row has a value unlike those of all training rows, which is taken as the nearest usual one "
     assert [str(each.message) for each in told] == [
         f"{start}(column 'count', row 1: a whole number from 0 expected, got 30.4, 30 is used)",
         f"{start}(column 'size', row 1: a number above 0 expected, got 0.0, {used:.4g} is used)",
     ]
+
+
+def test_a_number_far_from_the_training_rows_of_a_regressor_is_unknown_as_a_gap_is() -> None:
+    rows = {"n": COLUMNS["longitude"], "x": COLUMNS["real"]}
+    model = FlowRegressor(max_steps=5).fit(rows, COLUMNS["longitude"] + RNG.normal(size=COUNT))
+    gap = model.predict({"n": [np.nan], "x": [0.0]})
+    with pytest.warns(UnknownCellWarning, match="'n', row 0"):
+        assert model.predict({"n": [-1220.0], "x": [0.0]}) == gap
+    assert model.predict({"n": [-126.0], "x": [0.0]}) != gap
+
+
+def test_rows_of_partial_fits_are_training_rows_of_which_no_number_is_far() -> None:
+    density = FlowDensity(max_steps=5, architectures=()).partial_fit(
+        {"x": RNG.normal(size=200), "y": RNG.normal(size=200)}
+    )
+    with pytest.raises(DataError, match="column 'x' expects"):
+        density.sample(1, given={"x": 90.0})
+    density.partial_fit({"x": RNG.normal(90, 1, 200), "y": RNG.normal(size=200)})
+    assert density.sample(1, given={"x": 90.0})["x"] == 90
+
+
+def test_plans_that_were_saved_without_the_ends_of_their_columns_know_far_numbers_of_light_tails() -> None:
+    saved = ColumnPlan.from_json(re.sub(r'"reach": \[[^\]]*\]', '"reach": null', PLAN.to_json()))
+    given = {"real": [-200.0], "wide": [1e30]}
+    with pytest.warns(UnknownCellWarning, match="column 'real', row 0: a finite number expected, got -200"):
+        table = possible_cells(saved, read_table(given))
+    assert [array.to_pylist() for array in table.columns.values()] == [[None], [1e30]]

@@ -23,7 +23,7 @@ def tell(message: str) -> None:
 def tell_warnings() -> Iterator[None]:
     """A context in which the warnings of this package are notes, a line each: each sentence once.
 
-    Cells of a column that no training row could have are counted over all tables, and told at the end.
+    Cells of a column unlike those of all training rows are counted over all tables, and told at the end.
     """
     told, cells = set[str](), dict[tuple[type[CellWarning], str], CellWarning]()
     with warnings.catch_warnings():

@@ -99,15 +99,17 @@ def possible_given(plan: ColumnPlan, given: Any) -> Table:
 
 
 def possible_row(plan: ColumnPlan, table: Table) -> Table:
-    """One row with the `nearest_cells`. Raises DataError for another value that the training rows rule out."""
+    """One row with the `nearest_cells`. Raises DataError for another value unlike those of all training rows."""
     _check_modelled(plan, table)
     table = nearest_cells(plan, table)
     for column in plan.modelled:
         cells = table.columns.get(column.name)
-        if cells is not None and not column.encode(cells, np.full(table.rows, 0.5), partial=True).possible.all():
+        if cells is not None and column.unusual(plain(cells)).any():
             near = did_you_mean(str(cells[0]), column.kind.words)
             advice = f"; {near}" if near else ""
-            raise DataError(f"given: column {column.name!r} expects {column.expected}, got {cells[0]}{advice}")
+            raise DataError(
+                f"given: column {column.name!r} expects {column.usual(plain(cells))}, got {cells[0]}{advice}"
+            )
     return table
 
 

@@ -150,7 +150,7 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         more = self._training_rows(X, sample_weight, seed)
         memory = (self._memory or drawn_rows(self.model_, self.plan_.rows, seed)).and_more(more, _MEMORY, seed)
         self.model_ = self._fit_rows([self.plan_], memory, None, self.architectures, start=self.model_)
-        self._memory = memory
+        self._memory, self.plan_ = memory, self.plan_.reaching(more.rows)
         return self
 
     def _training_rows(self, X: Any, sample_weight: Any, seed: int) -> TrainingRows:

@@ -1,4 +1,4 @@
-"""Tables to predict from: cells that the training rows rule out become the nearest possible ones, or unknown."""
+"""Tables to predict from: cells unlike those of all training rows become the nearest usual ones, or unknown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow
-import pyarrow.compute as compute
 
 from pushforward.array_types import Array
 from pushforward.errors import CellWarning, NearestCellWarning, UnknownCellWarning
@@ -23,7 +22,11 @@ _EXACT = 1000
 
 
 def possible_cells(plan: ColumnPlan, table: Table) -> Table:
-    """The table with `nearest_cells`, and gaps in place of other cells of density zero; warnings name the first."""
+    """The table with `nearest_cells`, and gaps in place of others unlike those of all training rows.
+
+    These have density zero, as a label that no training row has, or are numbers or dates far from those of all rows.
+    Warnings name the first of each column.
+    """
     table, others = _with_nearest(plan, table)
     for column, wrong in others:
         array = plain(table.columns[column.name])
@@ -43,13 +46,13 @@ def nearest_cells(plan: ColumnPlan, table: Table) -> Table:
 
 
 def _with_nearest(plan: ColumnPlan, table: Table) -> tuple[Table, list[tuple[ModelledColumn, Array]]]:
-    """The table of `nearest_cells`, and the impossible cells that it leaves: their columns and rows."""
+    """The table of `nearest_cells`, and the unusual cells that it leaves: their columns and rows."""
     others = []
-    for column, wrong in _impossible(plan, table):
+    for column, wrong in _unusual(plan, table):
         array = plain(table.columns[column.name])
         nearest = column.nearest(array.take(pyarrow.array(wrong)))
         # A cell may have a bound of its own, as an integer type has: the nearest one is then not possible either.
-        near = ~flags(nearest.is_null()) & column.encode(nearest, np.full(len(wrong), 0.5), partial=True).possible
+        near = ~flags(nearest.is_null()) & ~column.unusual(nearest)
         if near.any():
             cells = nearest.filter(pyarrow.array(near))
             _warn(NearestCellWarning, table, column, wrong[near], f", {_shown(cells[0])} is used")
@@ -59,15 +62,14 @@ def _with_nearest(plan: ColumnPlan, table: Table) -> tuple[Table, list[tuple[Mod
     return table, others
 
 
-def _impossible(plan: ColumnPlan, table: Table) -> Iterator[tuple[ModelledColumn, Array]]:
-    """The columns of a table that have impossible cells, and the numbers of their rows."""
-    bad = np.flatnonzero(plan.encode(table, places=plan.middles, partial=True).impossible.numpy())
-    for column in plan.modelled if len(bad) else ():
+def _unusual(plan: ColumnPlan, table: Table) -> Iterator[tuple[ModelledColumn, Array]]:
+    """The columns of a table that have unusual cells, and the numbers of their rows."""
+    rows = np.flatnonzero(plan.unusual(table))
+    for column in plan.modelled if len(rows) else ():
         if column.name in table.columns:
-            array = plain(table.columns[column.name]).take(pyarrow.array(bad))
-            possible = column.encode(array, np.full(len(bad), 0.5), partial=True).possible
-            if not possible.all():
-                yield column, bad[~possible]
+            unusual = column.unusual(plain(table.columns[column.name]).take(pyarrow.array(rows)))
+            if unusual.any():
+                yield column, rows[unusual]
 
 
 def _with_cells(table: Table, column: ModelledColumn, rows: Array, cells: Any) -> Table:
@@ -75,9 +77,9 @@ def _with_cells(table: Table, column: ModelledColumn, rows: Array, cells: Any) -
     array = plain(table.columns[column.name])
     if is_number(cells.type) and is_number(array.type) and not pyarrow.types.is_floating(array.type):
         array = array.cast(pyarrow.float64(), safe=False)
-    mask = np.zeros(table.rows, dtype=bool)
-    mask[rows] = True
-    array = compute.replace_with_mask(array, pyarrow.array(mask), cells.cast(array.type, safe=False))
+    places = np.arange(table.rows)
+    places[rows] = table.rows + np.arange(len(rows))
+    array = pyarrow.concat_arrays([array, cells.cast(array.type, safe=False)]).take(pyarrow.array(places))
     return replace(table, columns={**table.columns, column.name: array})
 
 
@@ -85,7 +87,8 @@ def _warn(kind: type[CellWarning], table: Table, column: ModelledColumn, rows: A
     """Warn of the cells of a column in some rows. used: about the cell that replaces the first of them."""
     row = int(rows[0])
     got = plain(table.columns[column.name])[row]
-    first = f"column {column.name!r}, row {table.first + row}: {column.expected} expected, got {got}{used}"
+    expected = column.usual(plain(table.columns[column.name]).slice(row, 1))
+    first = f"column {column.name!r}, row {table.first + row}: {expected} expected, got {got}{used}"
     warnings.warn(kind(column.name, len(rows), first), stacklevel=5)
 
 

@@ -61,7 +61,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
 
     ``X`` may hold categories, dates and gaps, in any unit; ``y`` holds numbers. A number that no training row could
     have, such as 2.5 among whole numbers, is taken as the nearest possible one. A gap in a column without gaps in
-    training, an unseen label and a number far beyond the others are unknown. A warning tells each of these but a gap.
+    training, an unseen label and a number far from all training rows are unknown. A warning tells each but a gap.
 
     Parameters are those of `TableEstimator`; ``kinds`` may name columns of ``X`` and of ``y``, which is called "y" in
     an array.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow
@@ -78,8 +78,19 @@ class ModelledColumn(_Column):
     @property
     def expected(self) -> str:
         """Which cells are possible, as the end of a sentence."""
+        return self._among("")
+
+    def usual(self, cell: Any) -> str:
+        """What is expected in place of an unusual cell, an Arrow array of length 1, as the end of a sentence."""
+        if self.kind.reach is None or not self.encode(cell, np.full(1, 0.5), partial=True).possible.all():
+            return self.expected
+        low, high = self._written(np.zeros(2, dtype=np.int64), np.array(self.kind.reach))
+        return self._among(f" near the training rows ({low} to {high})")
+
+    def _among(self, near: str) -> str:
+        """The numbers or labels of the kind, the atoms and the gap. near: which numbers, in words."""
         extra = [f"{atom:g}" for atom in self.atoms] + (["a gap"] if self.gaps else [])
-        return " or ".join([self.kind.expected, *extra])
+        return " or ".join([self.kind.expected + near, *extra])
 
     @property
     def treatment(self) -> str:
@@ -106,6 +117,19 @@ class ModelledColumn(_Column):
             cells.states[rest], cells.values[rest] = part.states, part.values
             cells.log_slopes[rest], cells.possible[rest] = part.log_slopes, part.possible
         return cells
+
+    def unusual(self, array: Any) -> Array:
+        """Which cells ``(N,)`` of an Arrow array are not possible, or numbers far from those of all training rows."""
+        cells = self.encode(array, np.full(len(array), 0.5), partial=True)
+        return ~cells.possible | self.far(cells.states, cells.values)
+
+    def far(self, states: Array, values: Array) -> Array:
+        """Which encoded cells ``(N,)`` are numbers far from those of all training rows."""
+        return np.asarray((states == 0) & self.kind.far(values))
+
+    def reaching(self, states: Array, values: Array) -> Self:
+        """The column whose training rows have these encoded cells too."""
+        return self.model_copy(update={"kind": self.kind.reaching(values[states == 0])})
 
     def edges(self, array: Any) -> tuple[Array, Array]:
         """The encoded ends ``(N,)`` of the cells of a dequantised column; 0 for rows without a possible value."""
@@ -164,9 +188,13 @@ class ModelledColumn(_Column):
     def state_labels(self) -> tuple[str, ...]:
         """A text for each state: the label, the atom, "gaps", or "other values" for the state that has numbers."""
         states = np.arange(int(self.kind.valued), self._gap)
-        cells = plain(self.decode(states, np.zeros(len(states)))).to_pylist()
-        labels = [f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells]
+        labels = self._written(states, np.zeros(len(states)))
         return (*["other values"] * self.kind.valued, *labels, *["gaps"] * self.gaps)
+
+    def _written(self, states: Array, values: Array) -> list[str]:
+        """The texts of encoded cells; of numbers, six digits."""
+        cells = plain(self.decode(states, values)).to_pylist()
+        return [f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells]
 
     def on_axis(self, states: Array, values: Array) -> Array:
         """``(N,)``: the numbers of encoded cells on the axis of charts, NaN where there is none."""

@@ -97,15 +97,15 @@ class Bounded(Continuous):
         return from_numbers(self.interval.inside(self.interval.decode(points), _float(arrow)), arrow)
 
     def nearest(self, array: Any) -> Any:
-        """Numbers well inside the bound that cells are on or a little beyond: none is the nearest to a bound."""
+        """Numbers well inside the bound that cells are on, or close to: none is the nearest to a bound."""
         x, low, high = numbers_of(array), self.interval.low, self.interval.high
         least, middle, most = self.numbers_at(-_USUAL, 0.0, _USUAL)
         near = tolerance(low, high, middle)
         result = np.full(len(x), np.nan)
         if low is not None:
-            result[(x <= low) & (x >= low - near)] = least
+            result[np.abs(x - low) <= near] = least
         if high is not None:
-            result[(x >= high) & (x <= high + near)] = most
+            result[np.abs(x - high) <= near] = most
         return pyarrow.array(result, from_pandas=True)
 
 
@@ -157,8 +157,9 @@ class Grid(Continuous):
     def _ends(self) -> tuple[float | None, float | None]:
         """The least and the largest value of the interval, None where it has no bound."""
         low, high = self.interval.low, self.interval.high
-        least = None if low is None else float(self._numbers(np.ceil(self._cells(low + self.step * 1e-6))))
-        most = None if high is None else float(self._numbers(np.floor(self._cells(high - self.step * 1e-6))))
+        # + 0.0: no negative zero
+        least = None if low is None else float(self._numbers(np.ceil(self._cells(low + self.step * 1e-6)))) + 0.0
+        most = None if high is None else float(self._numbers(np.floor(self._cells(high - self.step * 1e-6)))) + 0.0
         return least, most
 
     @field_validator("known", "skipped")

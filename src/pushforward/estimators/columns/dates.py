@@ -122,7 +122,11 @@ class Date(Continuous):
 
     @property
     def calendar(self) -> Calendar | None:
-        return Calendar(unit=self.unit, change=self.change, periods=self.periods) if self.periods else None
+        if not self.periods:
+            return None
+        # Models keep the calendar: more training rows leave it as it is.
+        unit = self.unit.model_copy(update={"reach": None})
+        return Calendar(unit=unit, change=self.change, periods=self.periods)
 
     @property
     def axis(self) -> Axis:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pyarrow
@@ -106,6 +106,19 @@ class Kind(Strict):
         """The possible cells nearest to those of an Arrow array that are not possible; null where none is near."""
         return pyarrow.nulls(len(array), array.type)
 
+    def far(self, values: Array) -> Array:
+        """Which encoded values ``(N,)`` are far from those of all training rows."""
+        return np.zeros(len(values), dtype=bool)
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """The least and the largest encoded value of the training rows; None where there are none, or none is known."""
+        return None
+
+    def reaching(self, values: Array) -> Self:
+        """The kind whose training rows have these encoded values too."""
+        return self
+
     @abstractmethod
     def decode(self, states: Array, values: Array, arrow: Any) -> Any:
         """An Arrow array of type ``arrow`` from states and values ``(N,)``."""
@@ -153,6 +166,16 @@ class Continuous(Kind):
         values = np.where(possible, values, 0.0)
         log_slopes = np.where(possible, log_slopes + unit_slopes, 0.0)
         return Cells(np.zeros(len(values), dtype=np.int64), values, log_slopes, possible)
+
+    def far(self, values: Array) -> Array:
+        return self.unit.far(values)
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        return self.unit.reach
+
+    def reaching(self, values: Array) -> Self:
+        return self.model_copy(update={"unit": self.unit.reaching(values)})
 
     def decode(self, states: Array, values: Array, arrow: Any) -> Any:
         return self.from_line(self.unit.decode(values), arrow)

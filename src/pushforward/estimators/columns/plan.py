@@ -206,6 +206,23 @@ class ColumnPlan(Strict):
                 problems.append(Problem(column.name, number, value, _sentence(column, number, value)))
         return problems
 
+    def unusual(self, table: Any) -> Array:
+        """``(N,)``: the rows of a table with an impossible cell, or a number far from those of all training rows."""
+        rows = self.encode(table, places=self.middles, partial=True)
+        result, states, values = rows.impossible.numpy(), rows.states.numpy(), rows.values.numpy()
+        for place, column in enumerate(self.modelled):
+            result = result | column.far(states[:, place], values[:, place])
+        return result
+
+    def reaching(self, rows: EncodedRows) -> ColumnPlan:
+        """The plan whose training rows are these encoded ones too."""
+        states, values = rows.states.numpy(), rows.values.numpy()
+        wider = {
+            column.name: column.reaching(states[:, place], values[:, place])
+            for place, column in enumerate(self.modelled)
+        }
+        return self.model_copy(update={"columns": tuple(wider.get(each.name, each) for each in self.columns)})
+
     def ruled_out(self, table: Any) -> Array:
         """``(N,)``: the rows of a table with a cell that the plan rules out, or that its column cannot be read from."""
         content = self._read(table, partial=False)

@@ -12,6 +12,8 @@ from pushforward.array_types import Array
 # Deviations from the median that are linear under a tail map, and the deviation that no light tail reaches.
 _LINEAR = 3.0
 _HEAVY = 8.0
+# Units beyond the training rows up to which a number is never far from all of them.
+_FAR = 5.0
 # The quantiles of a normal distribution one standard deviation from its median.
 _BELOW, _ABOVE = 0.158655, 0.841345
 
@@ -67,16 +69,21 @@ class Distinct:
 class Standard(Strict):
     """Standard units ``(x - location) / scale``; beyond ``tail`` units, the logarithm of the excess.
 
+    reach: the least and the largest encoded value of the training rows; None in a plan that was saved without them.
+
     >>> import numpy as np
     >>> unit = Standard(location=10.0, scale=2.0, tail=3.0)
     >>> values, log_slopes = unit.encode(np.array([12.0, 1e6]))
     >>> unit.decode(values).round(6).tolist()
     [12.0, 1000000.0]
+    >>> Standard(location=10.0, scale=2.0, reach=(-2.0, 3.0)).far(np.array([7.5, 8.5])).tolist()
+    [False, True]
     """
 
     location: Finite
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     tail: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    reach: tuple[Finite, Finite] | None = None
 
     @classmethod
     def of(cls, distinct: Distinct) -> Self:
@@ -93,7 +100,28 @@ class Standard(Strict):
         scale = max(float(scale), float(np.spacing(abs(location))), np.finfo(float).tiny)
         with np.errstate(over="ignore"):
             farthest = max(abs((values[0] - location) / scale), abs((values[-1] - location) / scale))
-        return cls(location=float(location), scale=scale, tail=_LINEAR if farthest > _HEAVY else None)
+        unit = cls(location=float(location), scale=scale, tail=_LINEAR if farthest > _HEAVY else None)
+        low, high = np.nan_to_num(unit.encode(values[[0, -1]])[0]).tolist()
+        return unit.model_copy(update={"reach": (low, high)})
+
+    def reaching(self, values: Array) -> Self:
+        """These units with further training rows, whose encoded values are given."""
+        low, high = self._ends
+        if not len(values) or np.isinf(low):
+            return self
+        return self.model_copy(update={"reach": (min(low, float(values.min())), max(high, float(values.max())))})
+
+    def far(self, values: Array) -> Array:
+        """Which encoded values ``(N,)`` are farther from the training rows than these are from each other."""
+        low, high = self._ends
+        margin = max(_FAR, high - low)
+        return np.asarray((values < low - margin) | (values > high + margin))
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """The values beyond which there is no training row."""
+        # Without a tail map, no training row is beyond the deviation that a light tail reaches.
+        return self.reach or ((-_HEAVY, _HEAVY) if self.tail is None else (-np.inf, np.inf))
 
     def encode(self, x: Array) -> tuple[Array, Array]:
         """Values in standard units and the log of their derivatives by ``x``, both ``(N,)``."""
