@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 
 class CheckedState(ABC):
@@ -31,6 +32,19 @@ class InitialisedByData:
     def awaits_data(self) -> bool:
         """Whether the module is still to be initialised; False where it takes nothing from data."""
         return self.initialised is not None and not bool(self.initialised)
+
+
+def is_altered(*modules: nn.Module) -> bool:
+    """Whether a call of one of the modules does more than its class says, so that nothing else may compute it.
+
+    It has hooks, or another library has replaced the methods of this one object.
+    """
+    for each in modules:
+        if each._forward_hooks or each._forward_pre_hooks or each._backward_hooks or each._backward_pre_hooks:
+            return True
+        if "forward" in each.__dict__ or "inverse" in each.__dict__:
+            return True
+    return bool(_has_any_global_hook())
 
 
 class HasScaleParameters(ABC):

@@ -7,8 +7,9 @@ torch's operations.
 ``PUSHFORWARD_KERNELS=reference`` in the environment turns the kernels off.
 """
 
+from pushforward.kernels.conditioned import Layer, MapForm
 from pushforward.kernels.library import instructions
 from pushforward.kernels.spline import spline, takes_spline
 from pushforward.kernels.spline_calls import MOST_BINS, SplineOptions
 
-__all__ = ["MOST_BINS", "SplineOptions", "instructions", "spline", "takes_spline"]
+__all__ = ["MOST_BINS", "Layer", "MapForm", "SplineOptions", "instructions", "spline", "takes_spline"]

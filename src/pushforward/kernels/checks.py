@@ -45,16 +45,16 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def gradients_by_operations(
-    reference: Callable[..., Any], inputs: Sequence[Tensor], wanted: Sequence[bool], grads: Sequence[Tensor]
+    reference: Callable[..., Any], inputs: Sequence[Tensor | None], wanted: Sequence[bool], grads: Sequence[Tensor]
 ) -> list[Tensor | None]:
     """Gradients by the wanted inputs of ``reference(*inputs)``, given those by its results; they can be differentiated.
 
     An input may be computed from another one: views of them stand for the arguments, each of which is held fixed for
-    the gradients by the others.
+    the gradients by the others. An input may be None, which is not wanted.
     """
     with torch.enable_grad():
-        views = [tensor.view_as(tensor) for tensor in inputs]
-        chosen = [view for view, each in zip(views, wanted, strict=True) if each]
+        views = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
+        chosen = [view for view, each in zip(views, wanted, strict=True) if each and view is not None]
         results = reference(*views)
     found = iter(torch.autograd.grad(results, chosen, grads, create_graph=torch.is_grad_enabled()))
     return [next(found) if each else None for each in wanted]

@@ -8,14 +8,17 @@ as an object: `TanhScale`, `SigmoidScale` or `SoftClampScale`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.errors import OptionError
+from pushforward.kernels import MapForm
 from pushforward.maps.map import Map
-from pushforward.module_state import HasScaleParameters
+from pushforward.module_state import HasScaleParameters, is_altered
 
 # Limits of log-scales other than the usual 5. A learned density of one step: scales from e^-10 to e^10.
 DENSITY_LIMIT = 10.0
@@ -30,6 +33,15 @@ class LogScale(nn.Module, ABC):
     @abstractmethod
     def forward(self, raw: Tensor) -> Tensor:
         """The log-scale, of the shape of ``raw``."""
+
+    @property
+    def kernel_limit(self) -> float | Tensor:
+        """The limit, or the parameter that holds it; kernels know the rest by the name in `LOG_SCALES`."""
+        return 0.0
+
+    def with_limit(self, limit: Tensor) -> Callable[[Tensor], Tensor]:
+        """The same with another learned limit."""
+        raise OptionError(f"{type(self).__name__} has no learned limit")
 
 
 class TanhScale(LogScale, HasScaleParameters):
@@ -53,6 +65,13 @@ class TanhScale(LogScale, HasScaleParameters):
 
     def forward(self, raw: Tensor) -> Tensor:
         return self.rescale * raw.tanh()
+
+    @property
+    def kernel_limit(self) -> float | Tensor:
+        return self.rescale
+
+    def with_limit(self, limit: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda raw: limit * raw.tanh()
 
     def scale_parameters(self) -> tuple[nn.Parameter, ...]:
         return (self.rescale,) if self.penalised else ()
@@ -93,6 +112,10 @@ class SoftClampScale(LogScale):
         raw = F.hardtanh(raw, -1e18, 1e18)  # whose backward pass is one operation
         return raw / (1 + raw.abs() / self.limit)
 
+    @property
+    def kernel_limit(self) -> float | Tensor:
+        return self.limit
+
     def raw(self, log_scale: Tensor) -> Tensor:
         """The raw value of ``log_scale``: the inverse of `forward`, with values beyond 0.99 ``limit`` clamped."""
         log_scale = log_scale.clamp(-0.99 * self.limit, 0.99 * self.limit)
@@ -104,6 +127,9 @@ LOG_SCALES: dict[str, type[TanhScale] | type[SigmoidScale] | type[SoftClampScale
     "sigmoid": SigmoidScale,
     "soft-clamp": SoftClampScale,
 }
+
+
+_NAMES: dict[type[LogScale], str] = {each: name for name, each in LOG_SCALES.items()}
 
 
 class Additive(Map):
@@ -155,7 +181,53 @@ class Scale(Map):
         return y * (-s).exp(), -s
 
 
-class Affine(Map):
+class _ShiftAndScale(Map):
+    """A shift ``t``, params[0], and a log-scale ``s``, bounded by ``log_scale`` from params[1]. Abstract."""
+
+    n_params = 2
+    starts_at_zero = True
+
+    def __init__(self, log_scale: LogScale) -> None:
+        super().__init__()
+        self.log_scale = log_scale
+        self.start = nn.Buffer(torch.zeros(2), persistent=False)
+
+    @staticmethod
+    @abstractmethod
+    def _value(x: Tensor, shift: Tensor, s: Tensor) -> Tensor:
+        """The value."""
+
+    @staticmethod
+    @abstractmethod
+    def _inverse_value(y: Tensor, shift: Tensor, minus_s: Tensor) -> Tensor:
+        """The inverse of `_value`."""
+
+    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return self._values(x, params, self.log_scale, back=False)
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return self._values(y, params, self.log_scale, back=True)
+
+    def _values(
+        self, x: Tensor, params: Tensor, log_scale: Callable[[Tensor], Tensor], back: bool
+    ) -> tuple[Tensor, Tensor]:
+        shift, raw = params.unbind()  # two selections have a backward pass of two sums in memory of their own
+        s = log_scale(raw)
+        return (self._inverse_value(x, shift, -s), -s) if back else (self._value(x, shift, s), s)
+
+    def _reference(self, x: Tensor, params: Tensor, limit: Tensor | None, back: bool) -> tuple[Tensor, Tensor]:
+        """The map, with another learned limit of the log-scale."""
+        return self._values(x, params, self.log_scale if limit is None else self.log_scale.with_limit(limit), back)
+
+    def _form(self, kind: Literal["affine", "shifted scale"]) -> MapForm | None:
+        log_scale = self.log_scale
+        name = _NAMES.get(type(log_scale))
+        if name is None or is_altered(log_scale):
+            return None
+        return MapForm(kind, self._reference, name, log_scale.kernel_limit)
+
+
+class Affine(_ShiftAndScale):
     """``y = x exp(s) + t``: params[0] is the shift ``t``, params[1] the raw log-scale that ``log_scale`` bounds.
 
     Source: Dinh, Sohl-Dickstein & Bengio, "Density estimation using Real NVP", 2017, eq. 4.
@@ -168,26 +240,19 @@ class Affine(Map):
     (True, torch.Size([4]))
     """
 
-    n_params = 2
-    starts_at_zero = True
+    @staticmethod
+    def _value(x: Tensor, shift: Tensor, s: Tensor) -> Tensor:
+        return torch.addcmul(shift, x, s.exp())
 
-    def __init__(self, log_scale: LogScale) -> None:
-        super().__init__()
-        self.log_scale = log_scale
-        self.start = nn.Buffer(torch.zeros(2), persistent=False)
+    @staticmethod
+    def _inverse_value(y: Tensor, shift: Tensor, minus_s: Tensor) -> Tensor:
+        return (y - shift) * minus_s.exp()
 
-    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        shift, raw = params.unbind()  # two selections have a backward pass of two sums in memory of their own
-        s = self.log_scale(raw)
-        return torch.addcmul(shift, x, s.exp()), s
-
-    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        shift, raw = params.unbind()
-        s = -self.log_scale(raw)
-        return (y - shift) * s.exp(), s
+    def kernel_form(self) -> MapForm | None:
+        return self._form("affine") if type(self) is Affine else None
 
 
-class ShiftedScale(Map):
+class ShiftedScale(_ShiftAndScale):
     """``y = (x + t) exp(s)``: an `Affine` whose shift ``t`` precedes the scale.
 
     Source: the authors' code of Real NVP, which differs here from eq. 4 of their paper.
@@ -197,20 +262,13 @@ class ShiftedScale(Map):
     2
     """
 
-    n_params = 2
-    starts_at_zero = True
+    @staticmethod
+    def _value(x: Tensor, shift: Tensor, s: Tensor) -> Tensor:
+        return (x + shift) * s.exp()
 
-    def __init__(self, log_scale: LogScale) -> None:
-        super().__init__()
-        self.log_scale = log_scale
-        self.start = nn.Buffer(torch.zeros(2), persistent=False)
+    @staticmethod
+    def _inverse_value(y: Tensor, shift: Tensor, minus_s: Tensor) -> Tensor:
+        return y * minus_s.exp() - shift
 
-    def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        shift, raw = params.unbind()
-        s = self.log_scale(raw)
-        return (x + shift) * s.exp(), s
-
-    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        shift, raw = params.unbind()
-        s = -self.log_scale(raw)
-        return y * s.exp() - shift, s
+    def kernel_form(self) -> MapForm | None:
+        return self._form("shifted scale") if type(self) is ShiftedScale else None

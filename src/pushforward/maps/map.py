@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
 from pushforward.events import Shape, leading_axis
+from pushforward.kernels import MapForm
 from pushforward.maps.numeric import invert
 
 # A map's forward or its inverse: values and params to values and log-slopes.
@@ -52,6 +53,10 @@ class Map(nn.Module, ABC):
     @abstractmethod
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         """``y`` towards the data: the value and the log of the slope *of this direction*, both shaped as ``y``."""
+
+    def kernel_form(self) -> MapForm | None:
+        """The map as the kernels of whole layers compute it; None where they cannot."""
+        return None
 
     def start_from(self, x: Tensor) -> Tensor:
         """Starting params ``(n_params, *event)`` for data ``x: (B, *event)``; OptionError if the map has none."""

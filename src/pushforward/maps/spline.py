@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pushforward.domain import REAL, Domain
 from pushforward.errors import OptionError
-from pushforward.kernels import SplineOptions, spline, takes_spline
+from pushforward.kernels import MapForm, SplineOptions, spline, takes_spline
 from pushforward.maps.knots import along, bin_of, check_bins, knot_slope, own_bin
 from pushforward.maps.map import Map
 from pushforward.option_checks import above_zero, between_zero_and_one
@@ -129,6 +129,7 @@ class RationalQuadraticSpline(Map):
         # The kernel's interval is the same for all elements.
         options = SplineOptions(bins, self._slopes, number, self.low, self.high, *minima)
         self._kernel = None if learned_interval else options
+        self._form = None if learned_interval else MapForm("spline", self._fixed, spline=options)
 
     def extra_repr(self) -> str:
         return f"bins={self.bins}, [{self.low:g}, {self.high:g}], tails={self.tails}"
@@ -147,6 +148,14 @@ class RationalQuadraticSpline(Map):
         y = self._wrap(y - self._rotation(params))
         x, log_slope = self._through(y, params, source, target, back=True)
         return self._wrap(x), log_slope
+
+    def kernel_form(self) -> MapForm | None:
+        # A circle has a rotation of the values as well.
+        return self._form if type(self) is RationalQuadraticSpline and self.tails != "circular" else None
+
+    def _fixed(self, v: Tensor, params: Tensor, limit: Tensor | None, back: bool) -> tuple[Tensor, Tensor]:
+        interval = self._intervals(params)[0]
+        return self._reference(v, params, interval, interval, back)
 
     def _through(
         self, v: Tensor, params: Tensor, source: Interval, target: Interval, back: bool = False

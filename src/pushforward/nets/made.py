@@ -10,15 +10,19 @@ import itertools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pushforward.coordinate_blocks import CoordinateBlocks
 from pushforward.errors import ShapeError
-from pushforward.kernels.dense import Layers, dense, takes_dense
+from pushforward.kernels.conditioned import StageOrder
+from pushforward.kernels.dense import DenseForm, Layers, dense, fit_each_other, takes_dense
+from pushforward.module_state import is_altered
 from pushforward.nets.context import flat_context
+from pushforward.nets.dense import DenseNet
 from pushforward.nets.masks import (
     coordinates_by_stage,
     known_units,
@@ -68,7 +72,7 @@ class _Connections(NamedTuple):
     layers: Layers
 
 
-class MADE(StagedNet):
+class MADE(StagedNet, DenseNet):
     """A masked MLP: ``(B, D)`` and a context ``(B, context_dim)`` to ``(n_params, B, D)``; returns 0 at the start.
 
     adjacency: ``(D, D)`` booleans without a cycle, row i the coordinates that the parameters of coordinate i may depend
@@ -161,18 +165,12 @@ class MADE(StagedNet):
         params = own_params(*layers)
         if self._is_plain(layers) and takes_dense(x, params, (*self.skips, False)):
             flat_context(context, 0, "MADE")
-            out = self._by_kernel(x, params, [layer._buffers["mask"] for layer in layers])
+            out = dense(x, *self._form(params, layers))
         else:
             with full_precision(x):
                 out = self._columns(x, layers, self.context_terms(context))
         # Batch innermost in memory: maps then read each parameter of many rows from contiguous memory.
         return out.reshape(self.n_params, self.features, -1).transpose(1, 2)
-
-    def _by_kernel(self, x: Tensor, params: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
-        weights, biases = params[::2], params[1::2]
-        masked = [weight * mask for weight, mask in zip(weights, masks, strict=True)]
-        connected = [param for layer in zip(masked, biases, strict=True) for param in layer]
-        return dense(x, connected, self._connections(weights, masks), self._with_params)
 
     def _columns(
         self, x: Tensor, layers: Sequence[Callable[[Tensor], Tensor]], terms: Sequence[Tensor | None]
@@ -189,6 +187,30 @@ class MADE(StagedNet):
         """Whether the net is what the kernel computes."""
         pure = self.context_dim == 0 and self.direct is None
         return pure and plain(nn.ReLU, self.activation) and plain(MaskedLinear, *layers)
+
+    def _form(self, params: Sequence[Tensor], layers: Sequence[nn.Module]) -> DenseForm:
+        masks: list[Any] = [layer._buffers["mask"] for layer in layers]
+        weights, biases = params[::2], params[1::2]
+        masked = [weight * mask for weight, mask in zip(weights, masks, strict=True)]
+        connected = [param for layer in zip(masked, biases, strict=True) for param in layer]
+        return DenseForm(connected, self._connections(weights, masks), self._with_params)
+
+    def dense_form(self) -> DenseForm | None:
+        layers = (*self.layers, self.last)
+        if type(self) is not MADE or is_altered(self) or not self._is_plain(layers):
+            return None
+        params = own_params(*layers)
+        fit = fit_each_other(self.features, params, (*self.skips, False))
+        return self._form(params, layers) if fit else None
+
+    def stage_order(self) -> StageOrder:
+        return self._stage_order
+
+    @cached_property
+    def _stage_order(self) -> StageOrder:
+        sizes = torch.tensor([0, *self.order.sizes]).cumsum(0)
+        known = torch.tensor(self.known).reshape(len(self.layers), -1)
+        return StageOrder(self.order.indices.cpu().clone(), sizes, known)
 
     def _with_params(self, x: Tensor, *params: Tensor) -> Tensor:
         layers = [columns(*pair) for pair in zip(params[::2], params[1::2], strict=True)]

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.module import _has_any_global_hook
 
 from pushforward.errors import OptionError
-from pushforward.kernels.dense import Layers, dense, takes_dense
+from pushforward.kernels.dense import DenseForm, Layers, dense, takes_dense
+from pushforward.module_state import is_altered
+from pushforward.nets.dense import DenseNet
 from pushforward.nets.dropout import Dropout
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -40,16 +41,8 @@ def check_hidden(hidden: Sequence[int], activation: str, known: Iterable[str] = 
 
 
 def plain(kind: type[nn.Module], *modules: nn.Module) -> bool:
-    """Whether the modules are of that very class and have no hooks, so that a kernel may compute what they do."""
-    if _has_any_global_hook():
-        return False
-    for module in modules:
-        hooks = module._forward_hooks or module._forward_pre_hooks
-        hooks = hooks or module._backward_hooks or module._backward_pre_hooks
-        # Wrappers of other libraries replace the method of one object.
-        if hooks or type(module) is not kind or "forward" in module.__dict__:
-            return False
-    return True
+    """Whether the modules are of that very class and unaltered, so that a kernel may compute what they do."""
+    return all(type(module) is kind for module in modules) and not is_altered(*modules)
 
 
 def own_params(*layers: nn.Module) -> list[Tensor]:
@@ -74,7 +67,7 @@ class ColumnLinear(nn.Linear):
         return torch.addmm(self.bias[:, None], self.weight, h)
 
 
-class MLP(nn.Module):
+class MLP(DenseNet):
     """A multi-layer perceptron: ``(B, in_features)`` and a context ``(B, context_dim)`` to ``(B, out_features)``.
 
     hidden: widths of the hidden layers, at least one. residual: a hidden layer as wide as the one before is added to it
@@ -125,8 +118,16 @@ class MLP(nn.Module):
         if self._is_plain(layers):
             params, skips = own_params(*layers), (*self.skips, False)
             if takes_dense(h, params, skips):
-                return dense(h, params, Layers(skips, INPUT_LIMIT), self._with_params).t()
+                return dense(h, *self._form(params)).t()
         return self._columns(h, layers).t()
+
+    def dense_form(self) -> DenseForm | None:
+        layers = (*self.layers, self.last)
+        alone = type(self) is MLP and not self.constant and not is_altered(self)
+        return self._form(own_params(*layers)) if alone and self._is_plain(layers) else None
+
+    def _form(self, params: Sequence[Tensor]) -> DenseForm:
+        return DenseForm(params, Layers((*self.skips, False), INPUT_LIMIT), self._with_params)
 
     def _is_plain(self, layers: Sequence[nn.Module]) -> bool:
         """Whether the net is what the kernel computes."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pushforward.coordinate_blocks import CoordinateBlocks
 from pushforward.events import Shape, sum_event
+from pushforward.kernels.conditioned import StageOrder
 
 P = TypeVar("P")
 # A function from the coordinates of all stages so far to the parameters of the next stage.
@@ -44,6 +45,10 @@ class StagedNet(nn.Module, ABC):
         called once a stage, in order, with one ``(B, n)`` for each stage before, and returns ``(n_params, B, n)``. It
         may keep what it computed at earlier calls, in lists: torch.compile loses changes of attributes within a loop.
         """
+
+    def stage_order(self) -> StageOrder | None:
+        """The order in which the kernel of a whole layer computes; None for a net that it does not know."""
+        return None
 
 
 def invert_stages(

@@ -6,11 +6,15 @@ Sources: Papamakarios, Pavlakou & Murray, "Masked Autoregressive Flow for Densit
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from pushforward.errors import OptionError
 from pushforward.events import sum_event
+from pushforward.kernels import Layer
 from pushforward.maps.map import Map, batch_last
+from pushforward.module_state import is_altered
+from pushforward.nets.dense import DenseNet
 from pushforward.nets.staged import StagedNet, invert_stages
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
@@ -51,11 +55,33 @@ class Autoregressive(Transform):
         return self.map.with_start(self.net(x, context).to(x.dtype))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if (layer := self._layer(x, context)) is not None:
+            return layer.values(x, x, inverse=False)
         z, log_slope = batch_last(self.map, x, self.map_params(x, context))
         return z, sum_event(log_slope)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        layer, order = self._layer(z, context), self.net.stage_order()
+        if layer is not None and order is not None and not layer.needs_gradients(z, z):
+            return layer.inverse_in_stages(z, order)
+
         def inverse(part: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
             return batch_last(self.map.inverse, part, self.map.with_start(params.to(part.dtype)))
 
         return invert_stages(self.net.order, z, self.net.stages(z, context), inverse)
+
+    def _layer(self, x: Tensor, context: Tensor | None) -> Layer | None:
+        """The layer as a kernel computes it for these vectors; None where it cannot."""
+        if (
+            torch.compiler.is_compiling()
+            or context is not None
+            or not isinstance(self.net, DenseNet)
+            or is_altered(self.map)
+        ):
+            return None
+        net, form = self.net.dense_form(), self.map.kernel_form()
+        if net is None or form is None:
+            return None
+        features = self.data_shape[0]
+        layer = Layer(net, form, features, torch.arange(features))
+        return layer if layer.takes(x, x) else None

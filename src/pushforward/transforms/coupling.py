@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from pushforward.domain import Domain
 from pushforward.errors import OptionError, ShapeError
 from pushforward.events import sum_event, zero_log_term
+from pushforward.kernels import Layer
 from pushforward.maps.map import Map, batch_last
+from pushforward.module_state import is_altered
 from pushforward.nets.data_init import DataInitialisedNet
+from pushforward.nets.dense import DenseNet
 from pushforward.noise import NoiseValue
 from pushforward.transforms.base import Transform
 from pushforward.transforms.partition import Partition, VectorPartition
@@ -62,6 +66,9 @@ class Coupling(Transform):
         return self.map.with_start(self.partition.params(raw, self.map.n_params).to(x.dtype))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if (found := self._layer(x, context)) is not None:
+            layer, inputs = found
+            return layer.values(x, inputs, inverse=False)
         y, log_slope = batch_last(self.map, self.partition.changed(x), self.map_params(x, context))
         log_term = sum_event(log_slope)
         if self.after is not None:
@@ -70,11 +77,31 @@ class Coupling(Transform):
         return self.partition.merge(x, y), log_term
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
+        if (found := self._layer(z, context)) is not None:
+            layer, inputs = found
+            return layer.values(z, inputs, inverse=True)
         y, log_term = self.partition.changed(z), zero_log_term(z)
         if self.after is not None:
             y, log_term = self.after.to_data(y, context)
         x, log_slope = batch_last(self.map.inverse, y, self.map_params(z, context))
         return self.partition.merge(z, x), sum_event(log_slope) + log_term
+
+    def _layer(self, x: Tensor, context: Tensor | None) -> tuple[Layer, Tensor] | None:
+        """The layer as a kernel computes it for these vectors, and the net's inputs; None where it cannot."""
+        columns = self.partition.columns()
+        if torch.compiler.is_compiling() or columns is None or x.ndim != 2 or self.after is not None:
+            return None
+        if not isinstance(self.net, DenseNet) or is_altered(self.map, self.partition):
+            return None
+        net, form = self.net.dense_form(), self.map.kernel_form()
+        if net is None or form is None:
+            return None
+        (kept, changed), inputs = columns, x
+        if context is not None:
+            inputs = torch.cat([x, context.flatten(1)], 1)
+            kept = torch.cat([kept, torch.arange(x.shape[1], inputs.shape[1])])
+        layer = Layer(net, form, self.data_shape[0], changed, kept)
+        return (layer, inputs) if layer.takes(x, inputs) else None
 
     def initialise(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> None:
         if isinstance(self.net, DataInitialisedNet):

@@ -47,6 +47,10 @@ class Partition(nn.Module, ABC):
     def params(self, raw: Tensor, n_params: int) -> Tensor:
         """A net's output as map parameters ``(n_params, B, *changed_shape)``."""
 
+    def columns(self) -> tuple[Tensor, Tensor] | None:
+        """The indices of the kept and of the changed coordinates of a vector; None for other events."""
+        return None
+
     @abstractmethod
     def complement(self) -> Partition:
         """The partition that keeps the changed coordinates and changes the kept ones."""
@@ -83,6 +87,9 @@ class VectorPartition(Partition, CheckedState):
     def indices(self) -> tuple[int, ...]:
         """The coordinates that are changed, in ascending order."""
         return tuple(self._changed.tolist())
+
+    def columns(self) -> tuple[Tensor, Tensor] | None:
+        return self._kept, self._changed
 
     def state_problem(self) -> str | None:
         return once_each(self.event_shape[0], self._kept, self._changed)

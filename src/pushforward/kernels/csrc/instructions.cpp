@@ -1,4 +1,5 @@
 // Compiled once for each set of instructions: INSTRUCTIONS is its name and WIDTH that of a vector in bytes.
+#include "conditioned.h"
 #include "interface.h"
 #include "net.h"
 #include "spline.h"
@@ -7,17 +8,13 @@ namespace pushforward {
 namespace INSTRUCTIONS {
 namespace {
 
-template <class T> Spline<T> spline(const Options& o) {
-  return {o.bins, o.slopes, T(o.low), T(o.high), T(o.min_width), T(o.min_height), T(o.min_slope), T(o.offset), int(o.tails)};
-}
-
 template <class T, bool back> void run_values(const Options& o, const Arrays& a, int64_t begin, int64_t end) {
-  values<T, back>(spline<T>(o), (const T*)a.values, (const T*)a.params, a.step, begin, end, (T*)a.out,
+  values<T, back>(spline_of<T>(o), (const T*)a.values, (const T*)a.params, a.step, begin, end, (T*)a.out,
                   (T*)a.log_slope);
 }
 
 template <class T, bool back> void run_gradients(const Options& o, const Arrays& a, int64_t begin, int64_t end) {
-  gradients<T, back>(spline<T>(o), (const T*)a.values, (const T*)a.params, a.step, (const T*)a.grad_out,
+  gradients<T, back>(spline_of<T>(o), (const T*)a.values, (const T*)a.params, a.step, (const T*)a.grad_out,
                      (const T*)a.grad_log_slope, begin, end, (T*)a.out, (T*)a.grad_params);
 }
 
@@ -29,7 +26,10 @@ extern const Kernels kernels = {
      {run_gradients<double, false>, run_gradients<double, true>}},
     {net_values<float>, net_values<double>},
     {net_gradients<float>, net_gradients<double>},
-    {rows_at_once<float>(), rows_at_once<double>()}};
+    {rows_at_once<float>(), rows_at_once<double>()},
+    {conditioned<float>, conditioned<double>},
+    {map_gradients<float>, map_gradients<double>},
+    {staged<float>, staged<double>}};
 
 }  // namespace INSTRUCTIONS
 }  // namespace pushforward

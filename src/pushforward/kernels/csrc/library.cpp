@@ -64,6 +64,9 @@ int64_t rows_of_piece(const Layer* layers, int64_t count, int64_t at_once) {
   return std::max<int64_t>(1, kProducts / products / at_once) * at_once;
 }
 
+// Rows of a piece of the gradients of maps, whose sums do not depend on the number of threads.
+constexpr int64_t kRowsOfMap = 256;
+
 // The layers as kernels take them: weight and bias of the last one in the order of its outputs.
 struct Ordered {
   std::vector<Layer> layers;
@@ -128,12 +131,35 @@ void net_gradients(const Net& net, const Layer* layers, int is_double, int threa
     }
 }
 
+// Gradients of a whole layer: by the params of its map, then by the net, whose inputs are coordinates of the rows.
+template <class T>
+void conditioned_gradients(const Net& net, const Layer* layers, const Map& map, const Conditioned& rows, int threads) {
+  constexpr int is_double = sizeof(T) == sizeof(double);
+  const Kernels& kernels = *choice().kernels;
+  std::vector<T> by_limit(size_t((net.rows + kRowsOfMap - 1) / kRowsOfMap));
+  parallel(net.rows, kRowsOfMap, threads, [&](int64_t begin, int64_t end) {
+    for (; begin < end; begin += kRowsOfMap)
+      kernels.map_gradients[is_double](net, map, rows, begin, std::min(begin + kRowsOfMap, end),
+                                       &by_limit[size_t(begin / kRowsOfMap)]);
+  });
+  if (rows.grad_limit) *(T*)rows.grad_limit = std::accumulate(by_limit.begin(), by_limit.end(), T(0));
+  net_gradients(net, layers, is_double, threads);
+  if (!rows.add_inputs) return;
+  parallel(net.rows, kRowsOfMap, threads, [&](int64_t begin, int64_t end) {
+    for (int64_t u = 0; u < layers[0].inputs; ++u) {
+      const T* from = (const T*)net.grad_x + u * net.rows;
+      T* to = (T*)rows.grad_values + (net.places ? net.places[u] : u);
+      for (int64_t r = begin; r < end; ++r) to[r * rows.features] += from[r];
+    }
+  });
+}
+
 }  // namespace
 }  // namespace pushforward
 
 EXPORT const char* pushforward_instructions() { return pushforward::choice().name; }
 
-EXPORT int64_t pushforward_interface() { return 3; }
+EXPORT int64_t pushforward_interface() { return 5; }
 
 EXPORT void pushforward_spline(const pushforward_spline_options* options, const pushforward_spline_arrays* arrays,
                                int is_double, int inverse, int threads) {
@@ -152,6 +178,37 @@ EXPORT void pushforward_net_values(const pushforward_net* net, const pushforward
   const Ordered ordered(layers, net->layers, is_double ? sizeof(double) : sizeof(float));
   parallel(net->rows, piece, threads,
            [&](int64_t begin, int64_t end) { kernels.net[is_double](*net, ordered.layers.data(), begin, end); });
+}
+
+EXPORT void pushforward_conditioned_values(const pushforward_net* net, const pushforward_layer* layers,
+                                           const pushforward_map* map, const pushforward_conditioned* rows, int is_double,
+                                           int threads) {
+  using namespace pushforward;
+  const Kernels& kernels = *choice().kernels;
+  const int64_t piece = rows_of_piece(layers, net->layers, kernels.rows_at_once[is_double]);
+  const Ordered ordered(layers, net->layers, is_double ? sizeof(double) : sizeof(float));
+  parallel(net->rows, piece, threads, [&](int64_t begin, int64_t end) {
+    kernels.conditioned[is_double](*net, ordered.layers.data(), *map, *rows, begin, end);
+  });
+}
+
+EXPORT void pushforward_conditioned_gradients(const pushforward_net* net, const pushforward_layer* layers,
+                                              const pushforward_map* map, const pushforward_conditioned* rows,
+                                              int is_double, int threads) {
+  using namespace pushforward;
+  if (is_double) conditioned_gradients<double>(*net, layers, *map, *rows, threads);
+  else conditioned_gradients<float>(*net, layers, *map, *rows, threads);
+}
+
+EXPORT void pushforward_staged_values(const pushforward_net* net, const pushforward_layer* layers,
+                                      const pushforward_map* map, const pushforward_conditioned* rows,
+                                      const pushforward_stages* stages, int is_double, int threads) {
+  using namespace pushforward;
+  const Kernels& kernels = *choice().kernels;
+  const int64_t piece = rows_of_piece(layers, net->layers, kernels.rows_at_once[is_double]);
+  parallel(net->rows, piece, threads, [&](int64_t begin, int64_t end) {
+    kernels.staged[is_double](*net, layers, *map, *rows, *stages, begin, end);
+  });
 }
 
 EXPORT void pushforward_net_gradients(const pushforward_net* net, const pushforward_layer* layers, int is_double,

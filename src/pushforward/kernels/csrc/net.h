@@ -5,6 +5,7 @@
 #pragma once
 #include <algorithm>
 #include <memory>
+#include <type_traits>
 
 #include "interface.h"
 #include "simd.h"
@@ -69,9 +70,9 @@ INLINE void product(const T* a, int64_t unit_step, int64_t step, const T* b, int
 
 // Results of outputs from `place` on, with weights in the order of places: use(place, sums).
 template <class T, int units, int vectors, class Use>
-INLINE void result_tiles(const Layer& layer, const T* in, int64_t& place, const Use& use) {
+INLINE void result_tiles(const Layer& layer, const T* in, int64_t& place, int64_t end, const Use& use) {
   const T* bias = (const T*)layer.bias;
-  for (; place + units <= layer.outputs; place += units) {
+  for (; place + units <= end; place += units) {
     V<T> sums[units][vectors];
 #pragma GCC unroll 16
     for (int m = 0; m < units; ++m)
@@ -84,11 +85,11 @@ INLINE void result_tiles(const Layer& layer, const T* in, int64_t& place, const 
   }
 }
 
-template <class T, int vectors, class Use> INLINE void results_of(const Layer& layer, const T* in, const Use& use) {
-  int64_t place = 0;
-  result_tiles<T, kUnits, vectors>(layer, in, place, use);
-  result_tiles<T, 2, vectors>(layer, in, place, use);
-  result_tiles<T, 1, vectors>(layer, in, place, use);
+template <class T, int vectors, class Use>
+INLINE void results_of(const Layer& layer, const T* in, int64_t place, int64_t end, const Use& use) {
+  result_tiles<T, kUnits, vectors>(layer, in, place, end, use);
+  result_tiles<T, 2, vectors>(layer, in, place, end, use);
+  result_tiles<T, 1, vectors>(layer, in, place, end, use);
 }
 
 // Gradients by inputs from `input` on, given those by the results in the order of places: use(input, sums).
@@ -144,14 +145,21 @@ template <class T, int vectors> INLINE void gather_rows(const T* from, int64_t s
   load_rows<T, vectors>(rows, values);
 }
 
+template <class T, int vectors> INLINE void clamp(V<T> (&values)[vectors], T limit) {
+#pragma GCC unroll 4
+  for (int j = 0; j < vectors; ++j) values[j] = minimum<T>(maximum<T>(values[j], all<T>(-limit)), all<T>(limit));
+}
+
 INLINE int64_t widest(const Net& net, const Layer* layers) {
   int64_t most = 1;
   for (int64_t i = 0; i < net.layers; ++i) most = std::max({most, layers[i].inputs, layers[i].outputs});
   return most;
 }
 
-template <class T, int vectors>
-static void forward_rows(const Net& net, const Layer* layers, int64_t widest, T* memory, int64_t first, int64_t n) {
+// The outputs of `n` rows: use(output, values) for each.
+template <class T, int vectors, class Use>
+static void forward_rows(const Net& net, const Layer* layers, int64_t widest, T* memory, int64_t first, int64_t n,
+                         const Use& use) {
   constexpr int lanes = Vector<T>::lanes;
   constexpr int64_t width = vectors * lanes;
   T *in = memory, *out = memory + widest * width, *sums_before = memory + 2 * widest * width;
@@ -159,25 +167,23 @@ static void forward_rows(const Net& net, const Layer* layers, int64_t widest, T*
   const int64_t inputs = layers[0].inputs;
   for (int64_t u = 0; u < inputs; ++u) {
     V<T> values[vectors];
-    gather_rows<T, vectors>((const T*)net.x + u * net.unit_step + first * net.row_step, net.row_step, n, values);
-#pragma GCC unroll 4
-    for (int j = 0; j < vectors; ++j) values[j] = minimum<T>(maximum<T>(values[j], all<T>(-limit)), all<T>(limit));
+    const int64_t place = net.places ? net.places[u] : u;
+    gather_rows<T, vectors>((const T*)net.x + place * net.unit_step + first * net.row_step, net.row_step, n, values);
+    clamp<T, vectors>(values, limit);
     store_rows<T, vectors>(in + u * width, values);
     if (layers[0].inputs_kept) store_rows<T, vectors>((T*)layers[0].inputs_kept + u * net.kept_rows + first, values);
   }
   for (int64_t i = 0; i < net.layers; ++i) {
     const Layer& layer = layers[i];
     if (i + 1 == net.layers) {
-      T* to = (T*)net.out + first;
-      const int64_t *order = layer.order, rows = net.rows;
-      results_of<T, vectors>(layer, in, [=](int64_t place, V<T> (&values)[vectors]) __attribute__((always_inline)) {
-        put_rows<T, vectors>(to + order[place] * rows, values, n);
-      });
+      const int64_t* order = layer.order;
+      results_of<T, vectors>(layer, in, 0, layer.outputs, [&](int64_t place, V<T> (&values)[vectors])
+                                                              __attribute__((always_inline)) { use(order[place], values); });
       return;
     }
     const bool later_skip = layers[i + 1].skip;
     T* kept = layers[i + 1].inputs_kept ? (T*)layers[i + 1].inputs_kept + first : nullptr;
-    results_of<T, vectors>(layer, in, [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
+    results_of<T, vectors>(layer, in, 0, layer.outputs, [&](int64_t u, V<T> (&values)[vectors]) __attribute__((always_inline)) {
       T* sums = sums_before + u * width;
 #pragma GCC unroll 4
       for (int j = 0; j < vectors; ++j) {
@@ -236,25 +242,28 @@ static void backward_rows(const Net& net, const Layer* layers, int64_t widest, T
   }
 }
 
-template <class T, class ByThree, class ByTwo, class ByOne>
-INLINE void in_rows(int64_t begin, int64_t end, const ByThree& three, const ByTwo& two, const ByOne& one) {
+// use(vectors, first, n) for some rows at a time, until all are done; vectors: as many as hold them.
+template <class T, class Use> INLINE void in_rows(int64_t begin, int64_t end, const Use& use) {
   constexpr int64_t lanes = Vector<T>::lanes;
   for (int64_t r = begin; r < end;) {
     const int64_t left = end - r, n = std::min(left, kVectors * lanes);
-    if (n > 2 * lanes) three(r, n);
-    else if (n > lanes) two(r, n);
-    else one(r, n);
+    if (n > 2 * lanes) use(std::integral_constant<int, 3>{}, r, n);
+    else if (n > lanes) use(std::integral_constant<int, 2>{}, r, n);
+    else use(std::integral_constant<int, 1>{}, r, n);
     r += n;
   }
 }
 
 template <class T> static void net_values(const Net& net, const Layer* layers, int64_t begin, int64_t end) {
   const int64_t most = widest(net, layers);
-  T* memory = scratch<T>(3 * most * rows_at_once<T>());
-  in_rows<T>(
-      begin, end, [&](int64_t r, int64_t n) { forward_rows<T, 3>(net, layers, most, memory, r, n); },
-      [&](int64_t r, int64_t n) { forward_rows<T, 2>(net, layers, most, memory, r, n); },
-      [&](int64_t r, int64_t n) { forward_rows<T, 1>(net, layers, most, memory, r, n); });
+  T *memory = scratch<T>(3 * most * rows_at_once<T>()), *to = (T*)net.out;
+  const int64_t rows = net.rows;
+  in_rows<T>(begin, end, [&](auto vectors, int64_t r, int64_t n) {
+    forward_rows<T, vectors>(net, layers, most, memory, r, n, [=](int64_t output, V<T> (&values)[vectors])
+                                                                  __attribute__((always_inline)) {
+      put_rows<T, vectors>(to + output * rows + r, values, n);
+    });
+  });
 }
 
 template <class T, int width> INLINE T total_of(T __attribute__((vector_size(width))) v) {
@@ -329,10 +338,9 @@ template <class T> static void net_gradients(const Net& net, const Layer* layers
   for (int64_t from = begin; from < end; from += kBlock) {
     const int64_t to = std::min(from + kBlock, end);
     const auto place = [&](int64_t r) { return results ? results + (r - from) : nullptr; };
-    in_rows<T>(
-        from, to, [&](int64_t r, int64_t n) { backward_rows<T, 3>(net, layers, most, memory, place(r), r, n); },
-        [&](int64_t r, int64_t n) { backward_rows<T, 2>(net, layers, most, memory, place(r), r, n); },
-        [&](int64_t r, int64_t n) { backward_rows<T, 1>(net, layers, most, memory, place(r), r, n); });
+    in_rows<T>(from, to, [&](auto vectors, int64_t r, int64_t n) {
+      backward_rows<T, vectors>(net, layers, most, memory, place(r), r, n);
+    });
     if (!results) continue;
     const T* of_layer = results;
     for (int64_t i = 0; i < net.layers; ++i) {

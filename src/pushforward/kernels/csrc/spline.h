@@ -1,6 +1,7 @@
 // The rational-quadratic spline on the unit square: values, log-slopes, and their derivatives by input and parameters.
 #pragma once
 #include <algorithm>
+#include "interface.h"
 #include "simd.h"
 
 namespace pushforward {
@@ -14,6 +15,10 @@ template <class T> struct Spline {
   int tails;                      // 0 linear, 1 box, 2 none: the caller has wrapped the input
 };
 
+template <class T> INLINE Spline<T> spline_of(const Options& o) {
+  return {o.bins, o.slopes, T(o.low), T(o.high), T(o.min_width), T(o.min_height), T(o.min_slope), T(o.offset), int(o.tails)};
+}
+
 template <class T> INLINE V<T> get(const T* p, int n) { return n == Vector<T>::lanes ? load<T>(p) : load_some<T>(p, n); }
 template <class T> INLINE void put(T* p, V<T> v, int n) { if (n == Vector<T>::lanes) store<T>(p, v); else store_some<T>(p, v, n); }
 
@@ -26,19 +31,22 @@ template <class T> INLINE void softmax(const T* p, int64_t step, int bins, int n
   for (int k = 0; k < bins; ++k) part[k] *= scale;
 }
 
-template <class T> INLINE V<T> slope_of(V<T> raw, T offset, T least, V<T>* derivative) {
-  const V<T> r = minimum<T>(raw, all<T>(T(1000))) + offset;
-  const V<T> size = r < T(0) ? -r : r;
-  const V<T> e = exponential(-size);  // in (0, 1]
-  // softplus = max(r, 0) + log1p(e), and log1p by the quotient that keeps its digits.
+// log(1 + exp(r)), and its derivative where that is wanted.
+template <class T> INLINE V<T> softplus(V<T> r, V<T>* derivative) {
+  const V<T> e = exponential(r < T(0) ? r : -r);  // in (0, 1]
+  // max(r, 0) + log1p(e), and log1p by the quotient that keeps its digits.
   const V<T> u = T(1) + e;
   const V<T> d = u - T(1);
   const V<T> l = d == T(0) ? e : logarithm(u) * (e / (d == T(0) ? all<T>(T(1)) : d));
-  if (derivative) {
-    const V<T> s = (r >= T(0) ? all<T>(T(1)) : e) / u;
-    *derivative = raw > T(1000) ? V<T>{} : s;
-  }
-  return maximum<T>(r, V<T>{}) + l + least;
+  if (derivative) *derivative = (r >= T(0) ? all<T>(T(1)) : e) / u;
+  return maximum<T>(r, V<T>{}) + l;
+}
+
+template <class T> INLINE V<T> slope_of(V<T> raw, T offset, T least, V<T>* derivative) {
+  const V<T> r = minimum<T>(raw, all<T>(T(1000))) + offset;
+  const V<T> y = softplus<T>(r, derivative);
+  if (derivative) *derivative = raw > T(1000) ? V<T>{} : *derivative;
+  return y + least;
 }
 
 template <class T> struct Bin {
