@@ -8,12 +8,12 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
-def require_up_to_date(page: str, start: str, end: str, text: str) -> None:
-    """Fail where the page does not have ``text`` between the two marks; write it there under PUSHFORWARD_WRITE_DOCS."""
+def out_of_date(page: str, start: str, end: str, text: str) -> str:
+    """Advice on a page that lacks ``text`` between two marks, else empty; PUSHFORWARD_WRITE_DOCS writes it there."""
     path = DOCS / page
     old = path.read_text()
     first, last = old.index(start) + len(start), old.index(end)
     wanted = f"{old[:first]}\n\n{text}\n\n{old[last:]}"
     if os.environ.get("PUSHFORWARD_WRITE_DOCS") == "1":
         path.write_text(wanted)
-    assert path.read_text() == wanted, f"docs/{page} is out of date: run `make docs-write`"
+    return "" if path.read_text() == wanted else f"docs/{page} is out of date: run `make docs-write`"

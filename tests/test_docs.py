@@ -179,10 +179,21 @@ def arguments_of_benchmark(command: list[str]) -> argparse.Namespace:
     return parsed
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_of_a_benchmark_on_the_page_is_understood(page: Path) -> None:
-    for command in benchmark_commands(page.read_text(encoding="utf-8")):
+def is_understood(command: list[str]) -> bool:
+    """Whether the benchmark can read its command line."""
+    try:
         arguments_of_benchmark(command)
+    except SystemExit:
+        return False
+    return True
+
+
+COMMANDS = {page.name: benchmark_commands(page.read_text(encoding="utf-8")) for page in PAGES}
+
+
+@pytest.mark.parametrize("name", [name for name, commands in COMMANDS.items() if commands])
+def test_every_command_of_a_benchmark_on_the_page_is_understood(name: str) -> None:
+    assert [command for command in COMMANDS[name] if not is_understood(command)] == []
 
 
 def test_a_command_that_a_benchmark_does_not_understand_is_caught(capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,9 +201,9 @@ def test_a_command_that_a_benchmark_does_not_understand_is_caught(capsys: pytest
     found = benchmark_commands(page)
     assert found == [["benchmarks/toys.py", "--flows", "nsf", "--seconds", "5"], ["benchmarks/toys.py"]]
     assert arguments_of_benchmark(found[0]).seconds == 5
+    assert is_understood(found[0])
     for wrong in (["--minutes", "1"], ["--flows", "glowing"]):
-        with pytest.raises(SystemExit):
-            arguments_of_benchmark(["benchmarks/toys.py", *wrong])
+        assert not is_understood(["benchmarks/toys.py", *wrong])
     assert "unrecognized arguments: --minutes" in capsys.readouterr().err
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checking import CHECKS, COVERED, is_slow
-from generated import require_up_to_date
+from generated import out_of_date
 from pushforward.flows import names
 from registry import CHAINS, ENTRIES, Reason
 from subjects import built, reason_against
@@ -83,4 +83,4 @@ def test_every_check_runs_over_something(check: str) -> None:
 
 def test_the_matrix_in_the_documentation_is_up_to_date() -> None:
     _import_all_checks()
-    require_up_to_date("verification.md", _START, _END, matrix())
+    assert not out_of_date("verification.md", _START, _END, matrix())
