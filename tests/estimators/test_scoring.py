@@ -53,6 +53,17 @@ def test_the_probabilities_of_counts_near_their_bound_sum_to_one() -> None:
     assert np.exp(density.score_samples({"count": every}, marginal=True)).sum() == pytest.approx(1, abs=1e-4)
 
 
+def test_the_probabilities_of_integers_between_two_bounds_sum_to_one() -> None:
+    rng = np.random.default_rng(0)
+    x, levels = rng.normal(size=600), np.arange(256, dtype=np.uint8)
+    counts = np.clip(np.round(220 + 30 * x + 5 * rng.normal(size=600)), 0, 255).astype(np.uint8)
+    density = FlowDensity(max_steps=5, architectures=(), kinds={"count": "integer"}).fit({"x": x, "count": counts})
+    for at in (-2.0, 0.0, 1.5):
+        alone = density.score_samples({"x": [at]}, marginal=True)
+        joint = density.score_samples({"x": np.full(256, at), "count": levels})
+        assert np.exp(joint - alone).sum() == pytest.approx(1, abs=2e-3)
+
+
 @pytest.mark.parametrize("name", ["counts", "limits", "atom inside", "tenths", "hours", "durations", "circle"])
 def test_values_between_the_ends_of_a_cell_are_those_of_its_number(name: str) -> None:
     rng = np.random.default_rng(0)

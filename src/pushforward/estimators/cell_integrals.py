@@ -84,8 +84,8 @@ class CellIntegral:
         bent = torch.zeros(len(rows), dtype=torch.bool)
         for each, here in zip(cells, present, strict=True):
             width = each.high - each.low  # infinite next to a bound
-            straight = rows.values[:, each.column] - each.low - points[0][each.place] * width
-            bent |= here & ~(straight.abs() <= _STRAIGHT * width)
+            off = rows.values[:, each.column] - each.low - points[0][each.place] * width
+            bent |= here & ~(width.isfinite() & (off.abs() <= _STRAIGHT * width))
         for each, here in zip(cells, present, strict=True):
             places = torch.tensor([point[each.place] for point in points], dtype=torch.float64)
             moved = rows.values[:, each.column].repeat(len(points), 1)
