@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pushforward.errors import OptionError
 from pushforward.estimators import FlowRegressor
 from pushforward.estimators.columns.plan import ColumnPlan
 
@@ -36,3 +37,19 @@ def test_common_values_of_columns_without_a_density_of_their_own_are_numbers() -
     wages = _irregular_with_common_values(3_000, rng)
     model = FlowRegressor(max_steps=2).fit({"wage": wages}, rng.normal(size=3_000))
     assert model.plan_.modelled[0].atoms == ()
+
+
+def test_a_plan_with_many_atoms_on_the_grid_of_the_other_values_is_saved_and_read_again() -> None:
+    rng = np.random.default_rng(0)
+    irregular = rng.choice([np.pi, np.e, 7.7777, 14.1421, 57.1577], 1_200)
+    common = rng.choice(np.arange(100.0, 130.0), 3_600)
+    prices = np.concatenate([irregular, common, rng.integers(0, 4_000, 1_200)])
+    plan = ColumnPlan.guess({"price": prices})
+    assert len(plan.modelled[0].atoms) == 35
+    assert ColumnPlan.from_json(plan.to_json()) == plan
+
+
+def test_too_many_atoms_are_refused() -> None:
+    hint = "atoms:" + ",".join(map(str, range(101)))
+    with pytest.raises(OptionError, match="column 'x': at most 100 atoms expected, got 101"):
+        ColumnPlan.guess({"x": np.linspace(0, 1, 50)}, {"x": hint})

@@ -21,7 +21,7 @@ from pushforward.estimators.columns.arrow_types import (
     type_of,
 )
 from pushforward.estimators.columns.categories import Category
-from pushforward.estimators.columns.continuous import Bounded, Grid, Periodic, Real
+from pushforward.estimators.columns.continuous import MAX_ATOMS, Bounded, Grid, Periodic, Real
 from pushforward.estimators.columns.dates import Date
 from pushforward.estimators.columns.kinds import Cells, numbers_of
 from pushforward.estimators.columns.left_out import Constant, Copy, Empty, Ignored, RowNumber, Weight
@@ -29,8 +29,8 @@ from pushforward.estimators.columns.standard import Strict
 from pushforward.estimators.columns.tables import MAX_NAME
 from pushforward.estimators.encoded import UNKNOWN, ColumnShape
 
-# A value with 1 % of the rows is an atom; users and infinities may add some.
-MAX_ATOMS, _LISTED = 120, 10
+# Atoms that a treatment lists.
+_LISTED = 10
 
 AnyKind = Annotated[Real | Bounded | Grid | Periodic | Date | Category, Field(discriminator="kind")]
 AnyOmission = Annotated[Constant | Copy | Empty | RowNumber | Weight | Ignored, Field(discriminator="kind")]

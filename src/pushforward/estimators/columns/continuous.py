@@ -20,7 +20,9 @@ from pushforward.estimators.columns.standard import Finite
 
 # Integers of this size are exact in double precision.
 MOST_CELLS = 2.0**52
-MAX_KNOWN, MAX_SKIPPED = 1_000, 20
+MAX_KNOWN = 1_000
+# A value with 1 % of the rows is an atom; users and infinities may add some.
+MAX_ATOMS = 120
 # The distance from an end of a cell, in steps, that is taken for rounding; so many cells are few.
 _AT_END, _FEW_CELLS = 1e-6, 100_000
 # The encoded value, in standard units from the middle, of numbers on a bound.
@@ -126,7 +128,7 @@ class Grid(Continuous):
     known: Annotated[tuple[Finite, ...], Field(max_length=MAX_KNOWN)] = ()
     least: Finite | None = None
     interval: Interval = Interval()
-    skipped: Annotated[tuple[int, ...], Field(max_length=MAX_SKIPPED)] = ()
+    skipped: Annotated[tuple[int, ...], Field(max_length=MAX_ATOMS)] = ()
     frequencies: FrequencyScale | None = None
 
     @property

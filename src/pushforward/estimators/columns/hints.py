@@ -35,6 +35,8 @@ _SYNONYMS = {
     "categorical": "category",
     "ignored": "ignore",
 }
+# A column has room for more, such as infinities.
+_MOST_ATOMS = 100
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ def _joined(column: str, hint: Hint, word: str, arguments: Sequence[str]) -> Hin
         raise OptionError(f"column {column!r}: {FORMS[word]} expected, got {':'.join([word, *arguments])!r}")
     if word == "atoms":
         atoms = tuple(_number(column, word, value) for value in arguments[0].split(","))
+        if len(atoms) > _MOST_ATOMS:
+            raise OptionError(f"column {column!r}: at most {_MOST_ATOMS} atoms expected, got {len(atoms)}")
         return Hint(hint.word, hint.low, hint.high, atoms, hint.text)
     if not arguments:
         return Hint(word, 0.0 if word == "positive" else None, None, hint.atoms, hint.text)
