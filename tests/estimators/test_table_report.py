@@ -98,6 +98,22 @@ def test_new_rows_are_compared_with_the_training_rows(density: FlowDensity, tmp_
     assert "gap" not in report.numbers["fit_quality"]["measures"]
 
 
+def test_new_rows_of_density_zero_alone_have_a_report(density: FlowDensity) -> None:
+    new = shops(60, 1)
+    report = density.report(X=new.set_column(2, "town", [["Paris"] * 60]))
+    assert "60 of 60 new rows have density zero" in report.numbers["verdict"]["fit"]["reasons"]
+    assert [c["column"] for c in report.numbers["drift"] if c["significant"]] == ["town"]
+    assert report.numbers["held_out"]["total"]["rows"] == 0
+
+
+def test_samples_for_rows_with_an_impossible_target_are_samples() -> None:
+    y = np.random.default_rng(0).choice([1.0, 2.0, 5.0], 150)
+    model = FlowRegressor(**QUICK).fit(shops(150).select(["town"]), y)
+    report = model.report(X=shops(60, 1).select(["town"]), y=np.full(60, 7.0))
+    assert "60 of 60 new rows have density zero" in report.numbers["verdict"]["fit"]["reasons"]
+    assert report.numbers["verdict"]["numerics"] == {"state": "good", "reasons": []}
+
+
 def test_the_report_of_a_regressor_shows_calibration_and_the_worst_rows(tmp_path: Path) -> None:
     X, y = shops(150).select(["town", "since"]), np.exp(np.random.default_rng(0).normal(size=150))
     model = FlowRegressor(**QUICK).fit(X, y)

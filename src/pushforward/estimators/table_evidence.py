@@ -108,12 +108,12 @@ def _pit(model: TableModel, rows: EncodedRows, given: EncodedRows, generator: to
 
 
 def _without(rows: EncodedRows, columns: Sequence[int]) -> EncodedRows:
-    """The rows with the content of some columns unknown."""
+    """The rows with the content of some columns unknown, and possible: the others of a conditional model always are."""
     states, values, slopes = rows.states.clone(), rows.values.clone(), rows.log_slopes.clone()
     states[:, columns] = UNKNOWN
     values[:, columns] = 0
     slopes[:, columns] = 0
-    return EncodedRows(states, values, slopes, rows.impossible)
+    return EncodedRows(states, values, slopes, torch.zeros_like(rows.impossible))
 
 
 def _matrix(

@@ -42,10 +42,13 @@ def positive_mean(mean: float, error: float, count: int) -> float:
 def band(rows: int, level: float, columns: int, draws: int | None = None) -> float:
     """The half-width of a band around the diagonal that holds the distribution functions of all columns at once.
 
-    Of ``columns`` right ones, some leave it anywhere with a probability of at most ``level``.
+    Of ``columns`` right ones, some leave it anywhere with a probability of at most ``level``. Without rows, it holds
+    all functions.
     """
     from scipy.special import kolmogi
 
+    if rows == 0:
+        return 1.0
     count = rows if draws is None else rows * draws / (rows + draws)
     return float(kolmogi(level / columns) / (math.sqrt(count) + 0.12 + 0.11 / math.sqrt(count)))
 
