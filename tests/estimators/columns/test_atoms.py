@@ -53,3 +53,14 @@ def test_too_many_atoms_are_refused() -> None:
     hint = "atoms:" + ",".join(map(str, range(101)))
     with pytest.raises(OptionError, match="column 'x': at most 100 atoms expected, got 101"):
         ColumnPlan.guess({"x": np.linspace(0, 1, 50)}, {"x": hint})
+
+
+def test_the_reason_of_a_column_between_its_atoms_names_them() -> None:
+    values = np.random.default_rng(0).normal(20, 5, 2_000)
+    reasons = {
+        "above 0; ": np.where(values < 14, 0.0, values),
+        "below 22; ": np.minimum(values, 22.0),
+        "above 0 and below 22; ": np.where(values < 14, 0.0, np.minimum(values, 22.0)),
+    }
+    for end, column in reasons.items():
+        assert ColumnPlan.guess({"x": column}).modelled[0].reason.startswith(f"all values but atoms are {end}")

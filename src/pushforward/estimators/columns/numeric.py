@@ -197,15 +197,12 @@ def _interval(
         return interval, "as you said"
     below, above = rest.quantiles((0.16, 0.84))
     near = 10 * (above - below)
+    under = next((a for a in reversed(atoms) if lowest - near <= a < lowest and np.isfinite(a)), None)
+    over = next((a for a in atoms if highest < a <= highest + near and np.isfinite(a)), None)
     # Half a step from the atom, or from the nearest value where that is nearer than a step.
-    low = next(
-        (min(a, lowest - 2 * half) + half for a in reversed(atoms) if lowest - near <= a < lowest and np.isfinite(a)),
-        None,
-    )
-    high = next(
-        (max(a, highest + 2 * half) - half for a in atoms if highest < a <= highest + near and np.isfinite(a)), None
-    )
-    reason = "bounded by its atoms" if low is not None or high is not None else ""
+    low = None if under is None else min(under, lowest - 2 * half) + half
+    high = None if over is None else max(over, highest + 2 * half) - half
+    reason = _between_atoms(under, over)
     spans = (lowest < 0.05 or low == 0) and (highest > 0.95 or high == 1)
     if step is None and lowest > 0 and highest < 1 and spans and rest.rows >= _ENOUGH:
         unit = suited(Interval(low=0.0, high=1.0), rest)
@@ -216,6 +213,12 @@ def _interval(
     if low is None and high is not None and (lowest > 0 or half) and 0 <= lowest < 0.1 * (high - lowest):
         low = 0.0 - half
     return Interval(low=low, high=high), reason
+
+
+def _between_atoms(under: float | None, over: float | None) -> str:
+    """The reason for bounds at the atoms below and above all other values; empty without any."""
+    sides = [f"{word} {atom:g}" for word, atom in (("above", under), ("below", over)) if atom is not None]
+    return f"all values but atoms are {' and '.join(sides)}" if sides else ""
 
 
 def suited(interval: Interval, rest: Distinct) -> Interval:
