@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from pushforward.reports import column_figures, pair_figures
+from pushforward.reports import column_figures, fit_figures, pair_figures
 from pushforward.reports.column_view import ColumnView
 from pushforward.reports.theme import panel
 
@@ -50,3 +51,14 @@ def test_the_axes_of_a_pair_hold_rows_and_samples_that_have_drifted_apart() -> N
     for low, high in (ax.get_xlim(), ax.get_ylim()):
         assert low < -2
         assert high > 7
+
+
+@pytest.mark.parametrize("widths", [RNG.lognormal(size=300), np.zeros(50), np.full(20, 1e-9), np.empty(0)])
+def test_the_axis_of_a_chart_of_widths_has_no_negative_numbers(
+    widths: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = list[Figure]()
+    monkeypatch.setattr(fit_figures, "svg", lambda figure, _: str(drawn.append(figure)))
+    fit_figures.width_chart("y", widths)
+    low, high = drawn[0].axes[0].get_xlim()
+    assert 0 <= low < high

@@ -94,8 +94,10 @@ def width_chart(name: str, widths: Array) -> str:
     """The widths ``(N,)`` of the 90 % intervals of rows."""
     figure, [[ax]] = panel(3.4, 2.1)
     bins = int(np.clip(math.sqrt(len(widths)), 8, 40))
-    heights, edges = np.histogram(widths, bins, bounds(widths))
+    low, high = bounds(widths)
+    heights, edges = np.histogram(widths, bins, (max(low, 0.0), high))
     ax.stairs(100 * heights / max(1, len(widths)), edges, color=MODEL, fill=True, alpha=0.55)
     ax.set(xlabel="width of the 90 % interval", ylabel="% of rows")
     ax.locator_params(axis="x", nbins=4)
+    ax.set_xlim(left=max(ax.get_xlim()[0], 0.0))
     return svg(figure, f"Widths of the 90 % intervals of {name}")
