@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,13 @@ def run_predict(
             raise OptionError(f"--target is for a FlowDensity; this FlowRegressor predicts {_targets(model)}")
         size = _ROWS if event is None else max(1, min(_ROWS, _DRAWS // draws))
         random = np.random.RandomState(running.chosen_seed % 2**32)
-        predicted = lambda block, first: _regression(model, block, file, first, wanted, random)  # noqa: E731
+        predicted = partial(_regression, model=model, file=file, wanted=wanted, random=random)
     else:
         if target is None:
             raise OptionError("--target COLUMN is missing: this FlowDensity predicts any column from the others")
         require_columns("--target", model.plan_.names, [target], OptionError)
         size = max(1, _DRAWS // draws)
-        predicted = lambda block, first: _conditional(  # noqa: E731
-            model, block, file, first, target, wanted, generator
-        )
+        predicted = partial(_conditional, model=model, file=file, target=target, wanted=wanted, generator=generator)
     rows = 0
     with open_typed(out) as write, show_progress("predicting", None) as advance:
         for block in read_row_blocks(file, size):
@@ -125,8 +124,9 @@ def _targets(model: FlowRegressor) -> str:
 
 
 def _regression(
-    model: FlowRegressor, block: Any, file: Path, first: int, wanted: _Wanted, random: np.random.RandomState
+    block: Any, first: int, *, model: FlowRegressor, file: Path, wanted: _Wanted, random: np.random.RandomState
 ) -> dict[str, Any]:
+    """The columns of predictions for a block of rows. first: the number of its first row in the file."""
     names = model.target_plan_.names
     levels = (*wanted.levels, *wanted.ends)
     with naming(file):
@@ -149,10 +149,11 @@ def _regression(
 
 
 def _conditional(
-    model: FlowDensity,
     block: Any,
-    file: Path,
     first: int,
+    *,
+    model: FlowDensity,
+    file: Path,
     target: str,
     wanted: _Wanted,
     generator: torch.Generator,
