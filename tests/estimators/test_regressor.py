@@ -35,6 +35,16 @@ def test_an_interval_holds_its_share_of_the_rows(model: FlowRegressor) -> None:
         model.predict_interval(X, 90)
 
 
+def test_a_wild_target_does_not_decide_the_means_of_other_rows() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 1))
+    counts = rng.poisson(np.exp(3 + x[:, 0]))
+    counts[0] = 1_000_000
+    with pytest.warns(ColumnWarning, match="far from all others"):
+        means = FlowRegressor(max_steps=20).fit(x, counts).predict(x)
+    assert np.median(means) < 10 * counts.mean()
+
+
 def check_distributions(model: FlowRegressor, table: object, target: np.ndarray) -> None:
     """The methods of a predicted distribution agree with each other and with draws."""
     predicted = model.predict_distribution(table)

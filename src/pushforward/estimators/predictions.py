@@ -20,6 +20,8 @@ _NODES, _BISECTIONS, _LEVELS = 16, 60, 128
 _SPREAD = (np.arange(_LEVELS) + 0.5) / _LEVELS
 # The difference of two probabilities that is taken for rounding.
 _ROUNDING = 1e-12
+# Encoded units beyond the training rows at which moments stop looking, the most first.
+_MARGINS = 0.5 ** np.arange(60)
 
 
 class PredictedNumbers:
@@ -174,3 +176,24 @@ class PredictedNumbers:
 
 def _as_column(y: Array) -> Any:
     return pyarrow.array(np.asarray(y, dtype=np.float64))
+
+
+def moment_ends(column: ModelledColumn, values: torch.Tensor) -> tuple[float, float]:
+    """The ends of the encoded values that moments look at, given those of the training rows.
+
+    They are at most as far beyond the numbers of the training rows as these span: in a heavy tail, whose encoded units
+    grow, the moments would be those of the end.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not column.kind.valued:
+        return low, high
+    points = np.concatenate([[low, high], low - _MARGINS, high + _MARGINS])
+    numbers = to_numbers(column.decode(np.zeros(len(points), dtype=np.int64), points))
+    (least, most), (below, above) = numbers[:2], np.split(numbers[2:], 2)
+    span = most - least
+    return low - _first(below >= least - span), high + _first(above <= most + span)
+
+
+def _first(possible: Array) -> float:
+    """The largest margin that is possible."""
+    return float(_MARGINS[possible][0]) if possible.any() else 0.0

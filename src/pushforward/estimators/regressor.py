@@ -31,7 +31,7 @@ from pushforward.estimators.models.fit_table import Progress
 from pushforward.estimators.models.table_model import RowScores
 from pushforward.estimators.possible_cells import possible_cells
 from pushforward.estimators.predicted_angles import PredictedAngles
-from pushforward.estimators.predictions import PredictedNumbers
+from pushforward.estimators.predictions import PredictedNumbers, moment_ends
 from pushforward.estimators.saved_estimators import (
     FittedEstimator,
     Parameters,
@@ -51,9 +51,6 @@ if TYPE_CHECKING:
     from pushforward.estimators.report_rows import JudgedRows
     from pushforward.evaluation.predictive_scores import PredictedTarget
     from pushforward.reports import Report
-
-# Encoded units beyond the training targets at which moments stop looking.
-_MARGIN = 1.0
 
 
 class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
@@ -148,7 +145,8 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
         self.model_ = self._fit_model(plans, weights, self._places, progress=progress, note=note or of_table)
         rows = targets if weights is None else taken(targets, np.flatnonzero(weights > 0))
         values = self.target_plan_.encode(rows, places=self.target_plan_.middles).values
-        self._low, self._high = values.amin(0) - _MARGIN, values.amax(0) + _MARGIN
+        ends = [moment_ends(column, own) for column, own in zip(self.target_plan_.modelled, values.T, strict=True)]
+        self._low, self._high = torch.tensor(ends, dtype=torch.float64).T
         return self
 
     def _limited(
