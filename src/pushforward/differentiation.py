@@ -97,6 +97,16 @@ def channels_last(h: Tensor) -> Tensor:
     return h if is_transformed() else h.contiguous(memory_format=torch.channels_last)
 
 
+def added(fresh: Tensor, other: Tensor) -> Tensor:
+    """``fresh + other`` in the memory of ``fresh``, which nothing else may use, not even a backward pass.
+
+    A new tensor inside torch.func, where ``other`` may have an axis more, and where ``other`` has another dtype.
+    """
+    if fresh.dtype != other.dtype or is_transformed():
+        return fresh + other
+    return fresh.add_(other)
+
+
 def pullback(g: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """``g(x)``, always with a graph, and the function that maps w to ``w^T dg/dx``.
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pushforward.channel_moments import channel_moments
-from pushforward.differentiation import channels_last
+from pushforward.differentiation import added, channels_last
 from pushforward.module_state import InitialisedByData
 from pushforward.nets.conv import shifted, tame_context
 from pushforward.nets.data_init import DataInitialisedNet
@@ -37,7 +37,7 @@ class EdgeConv2d(nn.Module):
             return F.conv2d(h, weight, bias)
         ends = (self.edge * scale[:, None]) @ self._outside(h)
         ends = (ends + bias[:, None]).reshape(1, -1, *h.shape[2:])
-        return F.conv2d(h, weight, padding=self.padding) + channels_last(ends)
+        return added(F.conv2d(h, weight, padding=self.padding), channels_last(ends))
 
     def _outside(self, h: Tensor) -> Tensor:
         """For each tap but the middle one and each position, 1 where it lies outside the image: (taps, H * W)."""
@@ -91,8 +91,12 @@ class ZeroConv2d(nn.Module):
             nn.init.zeros_(self.context.bias)
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.of_tame(tame(h), context)
+
+    def of_tame(self, h: Tensor, context: Tensor | None = None) -> Tensor:
+        """`forward` of an input that is `tame` already."""
         scale = (3 * self.log_scale).exp()
-        return shifted(self.conv(tame(h), scale, self.bias * scale), self.context, tame_context(context))
+        return shifted(self.conv(h, scale, self.bias * scale), self.context, tame_context(context))
 
 
 class ActNormConvNet(DataInitialisedNet):
@@ -113,19 +117,18 @@ class ActNormConvNet(DataInitialisedNet):
         self.second = ActNormConv2d(channels, channels, 1)
         self.last = ZeroConv2d(channels, out_channels)
         self.context = nn.Linear(context_dim, channels) if context_dim else None
-        self.activation = nn.ReLU()
 
     def extra_repr(self) -> str:
         first, last = self.first.conv.weight, self.last.conv.weight
         return f"{first.shape[1]} -> {first.shape[0]}, {last.shape[1]}, {last.shape[0]}"
 
     def _first(self, h: Tensor, context: Tensor | None) -> Tensor:
-        out: Tensor = self.activation(shifted(self.first(h), self.context, tame_context(context)))
-        return out
+        return F.relu(shifted(self.first(h), self.context, tame_context(context)), inplace=True)
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
-        out: Tensor = self.last(self.activation(self.second(self._first(tame(h), context))))
-        return out
+        # A ReLU and the bound of the next input in one, which stores one result for the gradients.
+        h = F.hardtanh(self.second(self._first(tame(h), context)), 0.0, INPUT_LIMIT, inplace=True)
+        return self.last.of_tame(h)
 
     def initialise(self, kept: Tensor, context: Tensor | None = None) -> None:
         h = tame(kept)
@@ -135,4 +138,4 @@ class ActNormConvNet(DataInitialisedNet):
 
 def tame(h: Tensor) -> Tensor:
     """Images ``(B, C, H, W)`` prepared for a convolution: clamped, with the channels innermost in memory."""
-    return channels_last(h.clamp(-INPUT_LIMIT, INPUT_LIMIT))
+    return channels_last(F.hardtanh(h, -INPUT_LIMIT, INPUT_LIMIT))  # whose backward pass is one operation

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pushforward.differentiation import channels_last
+from pushforward.differentiation import added, channels_last
 from pushforward.errors import OptionError
 from pushforward.module_state import HasScaleParameters
 from pushforward.nets.mlp import INPUT_LIMIT
@@ -119,10 +119,9 @@ class ResidualBlock(nn.Module):
         self.context = nn.Linear(context_dim, channels) if context_dim else None
 
     def forward(self, h: Tensor, context: Tensor | None) -> Tensor:
-        r = self.norm2(self.conv1(F.relu(self.norm1(h))))
+        r = self.norm2(self.conv1(rectified(self.norm1, h)))
         r = shifted(r, self.context, context)
-        out: Tensor = h + self.conv2(F.relu(r))
-        return out
+        return added(self.conv2(F.relu(r, inplace=True)), h)
 
 
 class ResidualConvNet(nn.Module):
@@ -174,19 +173,25 @@ class ResidualConvNet(nn.Module):
 
     def forward(self, h: Tensor, context: Tensor | None = None) -> Tensor:
         context = tame_context(context)
-        h = self.input_norm(h.clamp(-INPUT_LIMIT, INPUT_LIMIT))
+        h = self.input_norm(F.hardtanh(h, -INPUT_LIMIT, INPUT_LIMIT))
         if self.doubled:
             h = 2 * h
         parts = [h, -h]
         if self.mask is not None:
             parts.append(self.mask.expand(h.shape[0], *self.mask.shape))
-        h = self.first(channels_last(F.relu(torch.cat(parts, 1))))
+        h = self.first(channels_last(F.relu(torch.cat(parts, 1), inplace=True)))
         total = self.skips[0](h)
         for block, skip in zip(self.blocks, list(self.skips)[1:], strict=True):
             h = block(h, context)
-            total = total + skip(h)
-        out: Tensor = self.last(F.relu(shifted(self.last_norm(total), self.context, context)))
+            total = added(skip(h), total)
+        out: Tensor = self.last(F.relu(shifted(self.last_norm(total), self.context, context), inplace=True))
         return out
+
+
+def rectified(norm: nn.Module, h: Tensor) -> Tensor:
+    """The ReLU of ``norm(h)``, in the memory of ``norm(h)`` unless that is ``h`` itself."""
+    normalised: Tensor = norm(h)
+    return F.relu(normalised, inplace=normalised is not h)
 
 
 def shifted(h: Tensor, layer: nn.Linear | None, context: Tensor | None) -> Tensor:
