@@ -79,6 +79,8 @@ def test_a_target_gets_its_distribution_given_the_other_columns(run: Run, tmp_pa
     code, said, err = run("fit", shops_csv, "--target", "income", "--columns", "size,town", "--out", out, *QUICK)
     assert code == 0, err
     assert "model: FlowRegressor, because --target is given" in err
+    assert said.startswith("targets:\n")
+    assert "income" in said.split("\n\n")[1]
     assert "the 90% interval of income holds" in said
     assert pushforward.FlowRegressor.load(out).plan_.names == ("size", "town")
 

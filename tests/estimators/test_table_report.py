@@ -104,6 +104,9 @@ def test_new_rows_of_density_zero_alone_have_a_report(density: FlowDensity) -> N
     assert "60 of 60 new rows have density zero" in report.numbers["verdict"]["fit"]["reasons"]
     assert [c["column"] for c in report.numbers["drift"] if c["significant"]] == ["town"]
     assert report.numbers["held_out"]["total"]["rows"] == 0
+    assert len(report.numbers["data"]["problems"]) == 1
+    assert "no rows to compare" in report.html
+    assert "<td>total</td>" not in report.html
 
 
 def test_samples_for_rows_with_an_impossible_target_are_samples() -> None:
@@ -115,7 +118,7 @@ def test_samples_for_rows_with_an_impossible_target_are_samples() -> None:
 
 
 def test_the_report_of_a_regressor_shows_calibration_and_the_worst_rows(tmp_path: Path) -> None:
-    X, y = shops(150).select(["town", "since"]), np.exp(np.random.default_rng(0).normal(size=150))
+    X, y = shops(150).select(["country", "town", "since"]), np.exp(np.random.default_rng(0).normal(size=150))
     model = FlowRegressor(**QUICK).fit(X, y)
     report = model.report()
     target = report.numbers["predictions"][0]
@@ -123,6 +126,7 @@ def test_the_report_of_a_regressor_shows_calibration_and_the_worst_rows(tmp_path
     assert abs(target["coverage"][2]["fraction"] - 0.9) < 0.15
     assert 0 < target["crps"]["mean"] < 1.2 * target["crps_of_one_distribution"]
     assert report.numbers["worst"][0]["row"] is None
+    assert list(report.numbers["worst"][0]["cells"]) == ["town", "since"]
     assert "The worst-predicted rows" in Tags(report.html).headings
     y[7] = 1e3
     numbers = model.report(tmp_path / "r.html", X[:40], y[:40]).numbers

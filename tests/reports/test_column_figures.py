@@ -38,6 +38,17 @@ def test_the_axis_of_a_histogram_holds_rows_and_samples_that_have_drifted_apart(
     assert column_figures.histogram(view(new, samples))
 
 
+def test_charts_of_a_column_with_common_values_say_which_values_they_show() -> None:
+    labels = ("other values", *(f"{100 + i}" for i in range(12)))
+    states = np.empty(0, dtype=int), RNG.integers(0, 13, 500)
+    common = ColumnView("wage", states, labels, (np.empty(0), np.where(states[1] == 0, RNG.normal(size=500), np.nan)))
+    assert ">wage (other values)<" in column_figures.histogram(common)
+    shown, fractions = column_figures._frequent(labels, common.fractions)
+    assert shown[-1] == "4 others"
+    assert fractions[0].tolist() == [0.0] * 10
+    assert fractions.sum(1).tolist() == pytest.approx([0.0, 1.0])
+
+
 def test_a_few_wild_samples_do_not_flatten_a_histogram() -> None:
     samples = RNG.normal(size=1000)
     samples[:5] = 1e6

@@ -124,7 +124,7 @@ def _with_impossible(title: str, mean: _Mean, unit: str, rows: int, impossible: 
     error = "" if mean.error is None else f" +- {mean.error:.4f}"
     shown = "no row has a density above 0" if finite is None else f"mean log-density {mean.value:.4f}{error} {unit}"
     lines = [f"{title} ({rows:,} rows): {shown}"]
-    if impossible:
+    if impossible and finite is not None:
         lines.append(f"  without {impossible:,} of them, which have a density of 0")
     if remark := remark_on_few(rows, "rows"):
         lines.append(f"  note: {remark}")

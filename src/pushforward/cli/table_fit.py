@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shutil import get_terminal_size
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from pushforward.cli.progress import show_fraction, tell
 from pushforward.cli.reporting import OF_FIT, place_report, print_verdicts
 from pushforward.cli.run_file import Run
 from pushforward.cli.table_rows import open_rows, read_rows, require_columns, take
+from pushforward.cli.table_summary import plans_in_words
 from pushforward.data.reading import naming
 from pushforward.data.row_sources import RowSource
 from pushforward.errors import DataError, OptionError, ReducedFitWarning
@@ -136,7 +136,7 @@ def _prepare(run: Run, path: Path) -> _Job:
     else:
         train = with_all_contents(sample, source, names.every, names.plans)
         job = _Job(train.counted(), others, names, train.weights, train.note)
-    print(names.plan(job.train).summary(max(60, get_terminal_size().columns)), flush=True)
+    print(plans_in_words(names.plans(job.train)), flush=True)
     return job
 
 

@@ -44,7 +44,8 @@ def run_table_report(path: Path, file: Path, *, out: Path | None, running: Runni
     report = _report(model, table, file, (note,) if note else ())
     numbers = report.numbers
     scores = reported_scores(numbers)
-    print("\n".join([*_sentences(numbers["drift"]), *_scores(scores, read_facts(path))]))
+    problems = [f"    {problem}" for problem in numbers["data"]["problems"]]
+    print("\n".join([*_sentences(numbers["drift"]), *_scores(scores, problems, read_facts(path))]))
     print_verdicts(numbers["verdict"])
     report = Report(report.html, {**numbers, "rows": len(table), "scores": scores.numbers, "columns": numbers["drift"]})
     print(f"report: {place_report(report, path, name_for(file.name), out)}")
@@ -73,8 +74,8 @@ def _sentences(changes: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _scores(scores: HeldOut, facts: dict[str, Any]) -> list[str]:
-    lines = list(scores.lines)
+def _scores(scores: HeldOut, problems: list[str], facts: dict[str, Any]) -> list[str]:
+    lines = [*scores.lines, *problems]
     held_out = facts.get("held_out")
     if held_out and held_out["mean"] is not None:
         lines.append(f"  at the fit: {held_out['mean']:.4f} on {held_out['rows']:,} held-out rows")

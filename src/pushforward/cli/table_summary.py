@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from pushforward.cli.fit_facts import read_facts
 from pushforward.cli.parameters import Running
 from pushforward.cli.table_models import load_table_model
+from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.density import FlowDensity
 from pushforward.storage.files import CONFIG, read_manifest, read_object
 
@@ -17,7 +19,6 @@ from pushforward.storage.files import CONFIG, read_manifest, read_object
 def table_summary(path: Path) -> str:
     """The estimator, its fit, its members, notes and files, and the plan of its columns."""
     model = load_table_model(path, Running())
-    width = max(60, get_terminal_size().columns)
     facts: list[tuple[str, str]] = [("model", type(model).__name__), *_of_fit(read_facts(path))]
     given = {name: value for name, value in model.get_params().items() if value is not None}
     facts += [
@@ -27,9 +28,15 @@ def table_summary(path: Path) -> str:
         ("files", ", ".join(read_manifest(path).files) + " (unchanged)"),
     ]
     lines = [f"{name:<12} {text}" for name, text in facts]
-    if isinstance(model, FlowDensity):
-        return "\n".join([*lines, "", model.plan_.summary(width)])
-    return "\n".join([*lines, "", "targets:", model.target_plan_.summary(width), "", model.plan_.summary(width)])
+    plans = [model.plan_] if isinstance(model, FlowDensity) else [model.plan_, model.target_plan_]
+    return "\n".join([*lines, "", plans_in_words(plans)])
+
+
+def plans_in_words(plans: Sequence[ColumnPlan]) -> str:
+    """The plan of the columns and, if there is a second, that of the targets, as wide as the terminal."""
+    width = max(60, get_terminal_size().columns)
+    of_columns, *of_targets = (plan.summary(width) for plan in plans)
+    return "\n".join([*(f"targets:\n{text}\n" for text in of_targets), of_columns])
 
 
 def table_config(path: Path) -> str:

@@ -218,7 +218,7 @@ class FlowRegressor(RegressorMixin, TableEstimator):  # type: ignore[misc]
             return judged
         _, targets = predicted(predictions.random_rows(judged, seed))
         worst = predictions.worst_rows(judged)
-        described = predictions.describe_worst(judged, worst, *predicted(worst))
+        described = predictions.describe_worst(judged, worst, self.plan_.names, *predicted(worst))
         return replace(judged, predicted=tuple(targets), worst=described)
 
     def _row_scores(self, tables: Sequence[Table]) -> RowScores:

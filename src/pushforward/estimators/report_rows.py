@@ -101,7 +101,7 @@ def new_rows(
         changes += drift(plan, fitted, compared[-1])
     for plan, table, unknown in parts:
         if not unknown:
-            problems += [problem.sentence for problem in plan.problems(table, limit=_PROBLEMS)]
+            problems += [problem.sentence for problem in plan.problems(table, limit=_PROBLEMS, repeated=False)]
     numbers = _some(numbers, _MOST, seed)
     tables = [taken(table, numbers) for table in tables]
     counts = np.ones(len(numbers)) if weights is None else weights[numbers]

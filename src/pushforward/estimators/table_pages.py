@@ -79,6 +79,7 @@ class Charted:
                 "pit_distance": kolmogorov(pit) if len(pit) else None,
                 "band": self.band,
                 "axis": view.axis,
+                "states": len(view.labels),
                 "tails": None if view.numbers is None else extreme_quantiles(*view.numbers),
             }
             for view, pit in zip(self.views, self.pits, strict=True)

@@ -53,18 +53,22 @@ def worst_rows(judged: JudgedRows) -> Array:
 
 
 def describe_worst(
-    judged: JudgedRows, rows: Array, features: Table, predicted: Sequence[PredictedTarget]
+    judged: JudgedRows, rows: Array, modelled: Sequence[str], features: Table, predicted: Sequence[PredictedTarget]
 ) -> tuple[dict[str, Any], ...]:
-    """The rows numbered ``rows``, whose features and predictions are given: their scores, cells and intervals."""
+    """The rows numbered ``rows``, whose features and predictions are given: their scores, cells and intervals.
+
+    modelled: the names of the features that predict, of which the first are told.
+    """
     scores = judged.scores.total.numpy()
-    names = list(features.columns)[:_CELLS]
+    names = [name for name in modelled if name in features.columns]
     described = []
     for place, row in enumerate(rows):
         described.append(
             {
                 "row": None if judged.numbers is None else int(judged.numbers[row]),
                 "log_density": float(scores[row]),
-                "cells": {name: str(features.columns[name][place].as_py())[:40] for name in names},
+                "cells": {name: str(features.columns[name][place].as_py())[:40] for name in names[:_CELLS]},
+                "more_cells": max(0, len(names) - _CELLS),
                 "targets": [
                     {
                         "name": each.name,

@@ -41,7 +41,7 @@ def histogram(view: ColumnView, names: _Two = ("data", "samples"), colours: _Two
         ax.set_xscale("log")
     ax.set(xlim=(edges[0], edges[-1]), yticks=[])
     ax.spines["left"].set_visible(False)
-    style_axis(ax, view.name, view.axis)
+    style_axis(ax, view.name, view.axis, of="other values" if len(view.labels) > 1 else "")
     return svg(figure, f"Histograms of {view.name}: {names[0]} and {names[1]}")
 
 
@@ -97,10 +97,11 @@ def pit_curve(pit: Array, band: float, name: str) -> str:
     return svg(figure, f"PIT of {name} against a uniform distribution")
 
 
-def style_axis(ax: Axes, name: str, axis: Axis, direction: Literal["x", "y"] = "x") -> None:
-    """Label an axis with the name of its column; dates are written as dates."""
+def style_axis(ax: Axes, name: str, axis: Axis, direction: Literal["x", "y"] = "x", of: str = "") -> None:
+    """Label an axis with the name of its column; dates are written as dates. of: which values it shows, if not all."""
     own = ax.xaxis if direction == "x" else ax.yaxis
     label = short(name, 30 if direction == "x" else 18) + (", hours" if axis == "hour" else "")
+    label += f" ({of})" if of else ""
     own.set_label_text(label)
     low, high = own.get_view_interval()
     if axis == "date" and _DATES[0] < low and high < _DATES[1]:
@@ -164,6 +165,6 @@ def _frequent(labels: tuple[str, ...], fractions: Array) -> tuple[list[str], Arr
         return list(labels), fractions
     weight = fractions.sum(0) + 4 * np.abs(fractions[0] - fractions[1])
     chosen = np.sort(np.argsort(-weight, kind="stable")[: _BARS - 1])
-    rest = 1 - fractions[:, chosen].sum(1, keepdims=True)
+    rest = fractions.sum(1, keepdims=True) - fractions[:, chosen].sum(1, keepdims=True)
     others = f"{len(labels) - len(chosen)} others"
     return [*(labels[i] for i in chosen), others], np.concatenate([fractions[:, chosen], rest.clip(0)], 1)

@@ -217,6 +217,9 @@ def test_impossible_cells_are_named() -> None:
     assert [problem[:2] for problem in plan.problems(other)] == [("land", 1), ("x", 2), ("p", 1), ("twice", 3)]
     assert plan.problems(other)[0].sentence == "column 'land', row 1: one of DE, FR expected, got 'XX'"
     assert len(plan.problems(other, limit=2)) == 2
+    again = {"land": ["XX", "FR", "XX"], "x": [None, 0.0, np.nan], "p": [-1.0, 1.0, -2.0], "twice": [0.0, 0.0, 0.0]}
+    first = [("land", 0), ("x", 0), ("p", 0), ("p", 2)]
+    assert [problem[:2] for problem in plan.problems(again, repeated=False)][:4] == first
 
 
 def test_unknown_columns_and_gaps_of_a_partial_table() -> None:

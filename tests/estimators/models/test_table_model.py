@@ -231,6 +231,10 @@ def test_members_that_many_columns_leave_out_are_told(monkeypatch: pytest.Monkey
         model = fit_table(rows, [ColumnShape()] * 3, steps=1, architectures=())
     assert [note for note in model.notes if "columns are many" in note]
     assert [member.kind for member in model.blend.values.members] == ["mixture"]
+    monkeypatch.setattr("pushforward.estimators.models.fit_table._LONGEST_CHAIN", 9)
+    monkeypatch.setattr("pushforward.estimators.models.fit_table._MOST_CONTEXT", -1)
+    with pytest.warns(ReducedFitWarning, match="the flows are left out, a mixture and nets score values"):
+        fit_table(rows, [ColumnShape()] * 3, steps=1)
 
 
 def test_rows_of_equal_states_need_the_probability_of_their_states_once(

@@ -107,3 +107,9 @@ def from_counts(counts: Array, arrow: Any) -> Any:
     if types.is_date32(arrow) or types.is_time32(arrow):
         return pyarrow.array(counts.astype(np.int32)).cast(arrow)
     return pyarrow.array(counts).cast(arrow)
+
+
+def first_of_each(values: Any, places: Array) -> Array:
+    """Those of the ascending ``places: (K,)`` of an Arrow array at which a value occurs first among them."""
+    codes = values.take(pyarrow.array(places)).dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    return np.asarray(places[np.sort(np.unique(np.nan_to_num(codes, nan=-1), return_index=True)[1])])

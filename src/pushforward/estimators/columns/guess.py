@@ -121,7 +121,8 @@ def _first_text(array: Any) -> str:
 
 
 def _gaps(content: Content) -> str:
-    return f"; {content.gaps:,} of {content.rows:,} rows have a gap" if content.gaps else ""
+    have = "has" if content.gaps == 1 else "have"
+    return f"; {content.gaps:,} of {content.rows:,} rows {have} a gap" if content.gaps else ""
 
 
 def _constant(content: Content, value: Any, stored: str = "") -> LeftOutColumn:

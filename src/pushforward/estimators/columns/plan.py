@@ -13,7 +13,7 @@ from torch import Tensor
 from pushforward.array_types import Array
 from pushforward.error_messages import first_problem
 from pushforward.errors import DataError, ModelError, OptionError
-from pushforward.estimators.columns.arrow_types import to_numbers
+from pushforward.estimators.columns.arrow_types import first_of_each, to_numbers
 from pushforward.estimators.columns.column import Column, LeftOutColumn, ModelledColumn
 from pushforward.estimators.columns.guess import guess_column
 from pushforward.estimators.columns.hints import Hint, parse_hints
@@ -192,16 +192,21 @@ class ColumnPlan(Strict):
         """Whether a table is an array that has all columns by place."""
         return isinstance(table, np.ndarray) and table.ndim == 2 and table.shape[1] == len(self.columns)
 
-    def problems(self, table: Any, limit: int = _SHOWN_PROBLEMS) -> list[Problem]:
-        """The first ``limit`` cells that make their rows impossible, column by column."""
+    def problems(self, table: Any, limit: int = _SHOWN_PROBLEMS, *, repeated: bool = True) -> list[Problem]:
+        """The first ``limit`` cells that make their rows impossible, column by column.
+
+        repeated: whether cells of a column with the same value are problems each, or the first of them alone.
+        """
         content = self._read(table, partial=False)
         problems: list[Problem] = []
         for column in self.columns:
             if column.name not in content.columns or len(problems) >= limit:
                 continue
-            bad = _impossible(column, content)
-            for row in np.flatnonzero(bad)[: limit - len(problems)].tolist():
-                value = _plain(content.columns[column.name][row])
+            bad, values = np.flatnonzero(_impossible(column, content)), content.columns[column.name]
+            if not repeated:
+                bad = first_of_each(values, bad)
+            for row in bad[: limit - len(problems)].tolist():
+                value = _plain(values[row])
                 number = content.first + row
                 problems.append(Problem(column.name, number, value, _sentence(column, number, value)))
         return problems

@@ -208,7 +208,8 @@ class _Job:
         nets, of_flows = len(chain.parts) > _LONGEST_CHAIN, context_size(self.shapes) > _MOST_CONTEXT
         if nets or (of_flows and self.architectures):
             out = " and ".join(["the nets"] * nets + ["the flows"] * (of_flows and len(self.architectures) > 0))
-            self.notes.append(f"{len(self.shapes):,} columns are many: {out} are left out, a mixture scores values")
+            rest = "a mixture scores" if nets else "a mixture and nets score"
+            self.notes.append(f"{len(self.shapes):,} columns are many: {out} are left out, {rest} values")
             warnings.warn(self.notes[-1], ReducedFitWarning, stacklevel=2)
 
     def _mixture(
