@@ -13,27 +13,25 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from unittest import mock
 
 import torch
 
 from pushforward import flows
 from pushforward.kernels import instructions
-from pushforward.maps import RationalQuadraticSpline
+from pushforward.maps import LogisticMixture, Map, ProbitMixture, RationalQuadraticSpline
 from pushforward.nets import MLP
 
 _SIZES = (64, 2_048, 65_536)
 _ROWS, _BATCH, _FEATURES = 16_384, 512, 8
+_MAPS = {"splines": RationalQuadraticSpline(8), "mixtures of 8": LogisticMixture(8), "probits of 24": ProbitMixture(24)}
 
 
 @contextmanager
 def _formulas() -> Iterator[None]:
     """The same computation without kernels."""
-    never = mock.Mock(return_value=False)
-    with ExitStack() as stack:
-        for where in ("maps.spline.takes_spline", "nets.mlp.takes_dense", "nets.made.takes_dense"):
-            stack.enter_context(mock.patch(f"pushforward.{where}", never))
+    with mock.patch("pushforward.kernels.checks.has_kernels", return_value=False):
         yield
 
 
@@ -52,9 +50,9 @@ def _milliseconds(call: Callable[[], object], rounds: int) -> tuple[float, float
     return statistics.median(took[0][1:]), statistics.median(took[1][1:])
 
 
-def spline_calls(size: int) -> dict[str, Callable[[], object]]:
-    """One call of the spline of so many elements in each direction, and one with its gradients."""
-    map, generator = RationalQuadraticSpline(8), torch.Generator().manual_seed(0)
+def map_calls(map: Map, size: int) -> dict[str, Callable[[], object]]:
+    """One call of a map of so many elements in each direction, and one with its gradients."""
+    generator = torch.Generator().manual_seed(0)
     x = torch.randn(4, size // 4, generator=generator)
     params = torch.randn(map.n_params, 4, size // 4, generator=generator)
     inputs = (x.clone().requires_grad_(), params.clone().requires_grad_())
@@ -64,8 +62,8 @@ def spline_calls(size: int) -> dict[str, Callable[[], object]]:
         return torch.autograd.grad(y.sum() + log_slope.sum(), inputs)
 
     return {
-        "forward": lambda: map.forward(x, params),
-        "inverse": lambda: map.inverse(x, params),
+        "forward": torch.no_grad()(lambda: map.forward(x, params)),
+        "inverse": torch.no_grad()(lambda: map.inverse(x, params)),
         "forward and gradients": with_gradients,
     }
 
@@ -109,7 +107,8 @@ def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--flows", nargs="*", default=["real_nvp", "nsf", "maf", "nsf_ar"])
+    parser.add_argument("--calls", default="", help="part of the names of the computations; all by default")
+    parser.add_argument("--flows", nargs="*", default=["real_nvp", "nsf", "maf", "nsf_ar", "flowpp", "naf"])
     return parser.parse_args(given)
 
 
@@ -118,12 +117,22 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     print(f"instructions: {instructions()}; torch {torch.__version__}, {arguments.threads} threads\n")
     print("| computation | kernel, ms | torch's operations, ms | ratio |\n|---|---:|---:|---:|")
-    calls = {f"{size:,} splines, {what}": call for size in _SIZES for what, call in spline_calls(size).items()}
+    calls: dict[str, Callable[[], object]] = {}
+    maps = {
+        "splines": RationalQuadraticSpline(8),
+        "mixtures of 8": LogisticMixture(8),
+        "probits of 24": ProbitMixture(),
+    }
+    for kind, map in maps.items():
+        for size in _SIZES:
+            calls |= {f"{size:,} {kind}, {what}": call for what, call in map_calls(map, size).items()}
     for rows in (1, _BATCH, _ROWS):
         calls |= {f"net of {rows:,} rows, {what}": call for what, call in net_calls(rows).items()}
     for name in arguments.flows:
         calls |= {f"{name}, {what}": call for what, call in flow_calls(name).items()}
     for what, call in calls.items():
+        if arguments.calls not in what:
+            continue
         ours, other = _milliseconds(call, arguments.rounds)
         print(f"| {what} | {ours:.3g} | {other:.3g} | {other / ours:.2f} |", flush=True)
 

@@ -12,7 +12,7 @@ from typing import Any
 from pushforward.errors import OptionError
 
 # The interface that this version of the package calls; a library of another one is from another installation.
-_INTERFACE = 5
+_INTERFACE = 6
 _SETTING = "PUSHFORWARD_KERNELS"
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pushforward.maps.logistic_mixture import evenly, logit_of_mixture
-from pushforward.maps.map import NumericMap
-from pushforward.maps.slopes import positive_slope
+from pushforward.kernels.mixture import MixtureOptions, mixture
+from pushforward.maps.logistic_mixture import evenly, inverse_of_mixture, logit_of_mixture
+from pushforward.maps.map import Map
+from pushforward.maps.slopes import LEAST_SLOPE, positive_slope
 from pushforward.option_checks import at_least_one
 
 
-class DeepSigmoidal(NumericMap):
+class DeepSigmoidal(Map):
     """``y = logit(sum_j w_j sigmoid(a_j x + b_j))``: one hidden layer of ``components`` sigmoid units.
 
     params: ``components`` rows each of logits of w, of raw a and of b; ``a = softplus(raw + const) + 0.001`` is 1 at
@@ -36,8 +37,15 @@ class DeepSigmoidal(NumericMap):
         start = torch.zeros(self.n_params)
         start[2 * components :] = evenly(components)
         self.start = nn.Buffer(start, persistent=False)
+        self._kernel = MixtureOptions(components, units=LEAST_SLOPE)
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return mixture(x, params, self._kernel, self._formula)
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return inverse_of_mixture(y, params, self._kernel, self._formula)
+
+    def _formula(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         logits, raw_rates, offsets = params.chunk(3)
         rates = positive_slope(raw_rates)
         return logit_of_mixture(rates * x + offsets, logits, rates.log())

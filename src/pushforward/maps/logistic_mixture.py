@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pushforward.kernels.mixture import MixtureOptions, Reference, mixture, mixture_inverse
 from pushforward.maps.affine import SoftClampScale
-from pushforward.maps.map import NumericMap
+from pushforward.maps.map import Map
+from pushforward.maps.numeric import invert
 from pushforward.option_checks import at_least_one
 
 
-class LogisticMixture(NumericMap):
+class LogisticMixture(Map):
     """``y = e^a logit(sum_k pi_k sigmoid((x - mu_k) e^-s_k)) + b``: the map of Flow++'s couplings.
 
     params: ``components`` rows each of logits of pi, of mu and of raw s, then raw a and b. Raw s and a pass through
@@ -40,14 +42,27 @@ class LogisticMixture(NumericMap):
         start = torch.zeros(self.n_params)
         start[components : 2 * components] = evenly(components)
         self.start = nn.Buffer(start, persistent=False)
+        self._kernel = MixtureOptions(components, affine=True, limit=self.log_scale.limit)
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return mixture(x, params, self._kernel, self._formula)
+
+    def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
+        return inverse_of_mixture(y, params, self._kernel, self._formula)
+
+    def _formula(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         k = self.components
         logits, means, raw_scales, (raw_a, b) = params.split([k, k, k, 2])
         log_rates = -self.log_scale(raw_scales)
         value, log_slope = logit_of_mixture((x - means) * log_rates.exp(), logits, log_rates)
         a = self.log_scale(raw_a)
         return value * a.exp() + b, log_slope + a
+
+
+def inverse_of_mixture(y: Tensor, params: Tensor, options: MixtureOptions, formula: Reference) -> tuple[Tensor, Tensor]:
+    """The inverse of a `mixture` with these options, and its log-slope; formula: the same map in torch's operations."""
+    root = mixture_inverse(y, params, options)
+    return invert(lambda x: mixture(x, params, options, formula), y, root=root)
 
 
 def logit_of_mixture(u: Tensor, logits: Tensor, log_rates: Tensor) -> tuple[Tensor, Tensor]:

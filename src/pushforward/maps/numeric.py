@@ -28,22 +28,26 @@ _MOST_EXPANSIONS = 50
 _WHAT = "numeric inverses"
 
 
-def invert(function: Increasing, y: Tensor, domain: Domain = REAL) -> tuple[Tensor, Tensor]:
+def invert(
+    function: Increasing, y: Tensor, domain: Domain = REAL, root: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
     """The ``x`` with ``function(x) = y`` and the log-slope of the inverse there, both of the shape of ``y``.
 
     function: returns value and log-slope, element-wise and strictly increasing on ``domain``, and onto every ``y``.
     Differentiable, also twice, with respect to ``y`` and all variables that ``function`` closes over. Accurate to a few
     units in the last place of ``x``, or as far as the rounding of ``function`` determines it. A NaN (of ``y`` or of the
     function's parameters) gives NaN; infinities, and values that ``function`` does not reach, give the ends of the
-    domain.
+    domain. root: both results without gradients, where they are known.
 
     Raises NumericsError naming the rows where no root is found; inside ``torch.compile`` these rows are NaN.
     """
     if not torch.is_grad_enabled():
+        if root is not None:
+            return root
         x = _root(function, y, domain)
         return x, -function(x)[1]
     with torch.no_grad():
-        x = _root(function, y.detach(), domain)
+        x = _root(function, y.detach(), domain) if root is None else root[0]
     for _ in range(2):
         value, log_slope = function(x)
         # Beyond this the reciprocal slope and its derivatives overflow, and times a residual of 0 they are NaN.

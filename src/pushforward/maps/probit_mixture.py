@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from pushforward.channel_moments import channel_moments
 from pushforward.events import leading_axis
+from pushforward.kernels.mixture import MixtureOptions, mixture
 from pushforward.maps.affine import SoftClampScale
-from pushforward.maps.logistic_mixture import logit_of_mixture
+from pushforward.maps.logistic_mixture import inverse_of_mixture, logit_of_mixture
 from pushforward.maps.map import Map
-from pushforward.maps.numeric import invert
 from pushforward.maps.probit import logit_of_normal, probit_of_logit
 from pushforward.option_checks import at_least_one
 from pushforward.precision import in_float64
@@ -49,17 +49,18 @@ class ProbitMixture(Map):
         self.components = at_least_one(components, "components")
         self.n_params = 3 * components
         self.log_scale = SoftClampScale(5.0)
+        self._kernel = MixtureOptions(components, limit=self.log_scale.limit)
         start = self._around(torch.special.ndtri(self._levels()), torch.ones((), dtype=torch.float64))
         self.start = nn.Buffer(start.float(), persistent=False)
 
     def forward(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
-        logit, log_slope = self._logit(x, params)
+        logit, log_slope = mixture(x, params, self._kernel, self._logit)
         y, probit_log_slope = probit_of_logit(logit)
         return y, log_slope + probit_log_slope
 
     def inverse(self, y: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
         logit, logit_log_slope = logit_of_normal(y)
-        x, log_slope = invert(lambda x: self._logit(x, params), logit)
+        x, log_slope = inverse_of_mixture(logit, params, self._kernel, self._logit)
         return x, log_slope + logit_log_slope
 
     def _logit(self, x: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:

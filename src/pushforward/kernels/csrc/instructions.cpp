@@ -1,6 +1,7 @@
 // Compiled once for each set of instructions: INSTRUCTIONS is its name and WIDTH that of a vector in bytes.
 #include "conditioned.h"
 #include "interface.h"
+#include "mixture.h"
 #include "net.h"
 #include "spline.h"
 
@@ -29,7 +30,8 @@ extern const Kernels kernels = {
     {rows_at_once<float>(), rows_at_once<double>()},
     {conditioned<float>, conditioned<double>},
     {map_gradients<float>, map_gradients<double>},
-    {staged<float>, staged<double>}};
+    {staged<float>, staged<double>},
+    mixture_kernels};
 
 }  // namespace INSTRUCTIONS
 }  // namespace pushforward

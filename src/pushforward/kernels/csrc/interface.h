@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "mixture_interface.h"
+
 extern "C" {
 
 // A rational-quadratic spline. slopes: number of raw slopes at knots, K - 1 (the outer ones are 1), K (a circle) or
@@ -108,6 +110,7 @@ struct Kernels {
   RunConditioned conditioned[2];
   RunGradients map_gradients[2];
   RunStages staged[2];
+  MixtureKernels mixtures;
 };
 
 namespace portable { extern const Kernels kernels; }

@@ -154,12 +154,40 @@ void conditioned_gradients(const Net& net, const Layer* layers, const Map& map, 
   });
 }
 
+// Elements of one piece of a mixture.
+constexpr int64_t kMixturePiece = 1024;
+
+// Elements that share parameters make pieces of their own. Sums of gradients by these are added in the order of the pieces,
+// so that the number of threads does not change the result.
+void mixture(const RunMixture kernels[2][2], const Mixture& m, int is_double, int threads, bool sums) {
+  const bool shared = m.group > 1;
+  const RunMixture run = kernels[is_double][shared];
+  const int64_t length = shared ? m.group : m.count;
+  const int64_t pieces = (length + kMixturePiece - 1) / kMixturePiece, groups = length ? m.count / length : 0;
+  const int64_t params = 3 * m.components + (m.affine ? 2 : 0);
+  const size_t size = is_double ? sizeof(double) : sizeof(float);
+  const std::unique_ptr<char[]> memory(sums && shared ? new char[size_t(groups * pieces * params) * size] : nullptr);
+  const auto own = [&](int64_t i) { return memory.get() + (memory ? size_t(i * params) * size : 0); };
+  parallel(groups * pieces, 1, threads, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i / pieces * length, from = first + i % pieces * kMixturePiece;
+      run(m, from, std::min(from + kMixturePiece, first + length), own(i));
+    }
+  });
+  const auto adds = is_double ? add<double> : add<float>;
+  for (int64_t i = 0; memory && i < groups * pieces; ++i)
+    for (int64_t p = 0; p < params; ++p) {
+      void* to = (char*)m.grad_params + size_t(p * m.step + i / pieces) * size;
+      i % pieces ? adds(to, own(i) + p * size, 1) : (void)std::memcpy(to, own(i) + p * size, size);
+    }
+}
+
 }  // namespace
 }  // namespace pushforward
 
 EXPORT const char* pushforward_instructions() { return pushforward::choice().name; }
 
-EXPORT int64_t pushforward_interface() { return 5; }
+EXPORT int64_t pushforward_interface() { return 6; }
 
 EXPORT void pushforward_spline(const pushforward_spline_options* options, const pushforward_spline_arrays* arrays,
                                int is_double, int inverse, int threads) {
@@ -214,4 +242,16 @@ EXPORT void pushforward_staged_values(const pushforward_net* net, const pushforw
 EXPORT void pushforward_net_gradients(const pushforward_net* net, const pushforward_layer* layers, int is_double,
                                       int threads) {
   pushforward::net_gradients(*net, layers, is_double, threads);
+}
+
+EXPORT void pushforward_mixture_values(const pushforward_mixture* mixture, int is_double, int threads) {
+  pushforward::mixture(pushforward::choice().kernels->mixtures.values, *mixture, is_double, threads, false);
+}
+
+EXPORT void pushforward_mixture_inverse(const pushforward_mixture* mixture, int is_double, int threads) {
+  pushforward::mixture(pushforward::choice().kernels->mixtures.inverse, *mixture, is_double, threads, false);
+}
+
+EXPORT void pushforward_mixture_gradients(const pushforward_mixture* mixture, int is_double, int threads) {
+  pushforward::mixture(pushforward::choice().kernels->mixtures.gradients, *mixture, is_double, threads, true);
 }
