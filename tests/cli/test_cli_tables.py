@@ -219,9 +219,9 @@ def test_rows_that_cannot_be_have_no_density_and_the_first_is_named(run: Run, tm
     table = shops(30)
     towns = ["Paris" if i == 4 else town for i, town in enumerate(table["town"].to_pylist())]
     file = write_shops(tmp_path / "new.csv", table.set_column(3, "town", [towns]))
-    code, out, err = run("score", density, file)
+    code, out, err = run("score", density, file, "--explain")
     assert code == 0, err
-    assert out.splitlines()[5].split(",")[3] == "-inf"
+    assert out.splitlines()[5].split(",")[3:] == ["-inf", "town", "-inf"]
     assert "1 of 30 rows have a density of 0" in err
     assert "column 'town', row 4" in err
     assert "'Paris'" in err

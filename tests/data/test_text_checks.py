@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from pushforward.data import load, text_checks
 from pushforward.data.arrow_tables import read_arrow
-from pushforward.data.text_checks import RowForm, number_columns, require_closed_quotes
+from pushforward.data.text_checks import MISSING, RowForm, number_columns, require_closed_quotes
 from pushforward.errors import DataError
 
 ROWS = [f"{i},{i / 7:.3f},{word}" for i, word in enumerate(["red", "green", "blue"] * 20)]
@@ -132,3 +133,9 @@ def test_a_long_cell_of_digits_and_letters_is_looked_at_once() -> None:
     assert not text_checks._is_number("1" * 100_000 + "x")
     assert text_checks._is_number("-1,234.5e+07")
     assert not text_checks._is_number("e5")
+
+
+def test_the_page_of_the_commands_lists_the_words_that_are_gaps() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    listed = page[page.index("Empty cells are gaps") :].split(";")[0]
+    assert set(re.findall("`(.+?)`", listed)) == set(MISSING) - {""}

@@ -58,6 +58,15 @@ def test_a_gross_error_is_named_itself_and_not_the_value_beside_it() -> None:
     assert (nats.min(1) < nats.max(1) - 2).all()
 
 
+def test_a_value_that_no_training_row_could_have_is_the_lowest_of_its_row() -> None:
+    x, word = np.random.default_rng(0).normal(size=200), np.where(np.arange(200) % 3 == 0, "a", "b")
+    model = FlowDensity(max_steps=5, architectures=()).fit({"x": x, "word": word, "one": np.ones(200)})
+    nats = model.explain({"x": np.zeros(3), "word": np.array(["a", "c", "b"]), "one": np.array([1.0, 1.0, 2.0])})
+    assert nats["word"][1] == -np.inf
+    assert nats["x"][1] == 0
+    assert [nats[name][2] for name in ("x", "word")] == [0, 0]
+
+
 def test_a_gap_that_depends_on_nothing_adds_nothing() -> None:
     table = dependent_table(400)
     table["a"][:80] = np.nan

@@ -89,15 +89,16 @@ def _known(model: FlowDensity, block: Any, name: str) -> Table:
 def lowest_columns(model: FlowDensity, rows: Table) -> dict[str, Any]:
     """For each row the column whose value agrees least with the others, and the lowest number of `explain`, in nats.
 
-    A row of density zero has none: its score is infinite.
+    A value that no training row could have is the lowest. A row that only a column left out of the density makes
+    impossible has none.
     """
     nats = model.explain(rows)
     names = nats.column_names
     matrix = np.stack([nats.column(name).to_numpy() for name in names], 1)
-    at = matrix.argmin(1)
+    at, none = matrix.argmin(1), (matrix == 0).all(1)
     return {
-        "lowest_column": pyarrow.array(np.asarray(names)[at].tolist()),
-        "contribution": matrix[np.arange(len(matrix)), at],
+        "lowest_column": pyarrow.array(np.asarray(names)[at].tolist(), mask=none),
+        "contribution": pyarrow.array(matrix[np.arange(len(matrix)), at], mask=none),
     }
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pyarrow
 import torch
 from sklearn.base import DensityMixin
 from sklearn.utils.validation import check_is_fitted
@@ -31,7 +30,7 @@ from pushforward.estimators.conditioning import (
 )
 from pushforward.estimators.encoded import EncodedRows
 from pushforward.estimators.events import Event
-from pushforward.estimators.explanations import agreements
+from pushforward.estimators.explanations import explained
 from pushforward.estimators.file_samples import limited, read_sample
 from pushforward.estimators.imputation import filled
 from pushforward.estimators.input_tables import checked_table, named, stream_of_tables, training_source, training_table
@@ -360,11 +359,11 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         The log-probability of the value given the others, minus that of a wrong value: one from another row, or an
         arbitrary one. Numbers below 0 speak for a wrong value. If one value of a row is wrong, the column of the
         lowest number is the most probable one. The mean over usual rows is the information of the others on the column.
+        A value that no training row could have has minus infinity, and the others of its row 0.
         """
         check_is_fitted(self)
         content = checked_table(self, X, self._names, self._left_out)
-        nats = agreements(self.model_, self.plan_.encode(content, generator=self._generator(random_state)))
-        columns = {name: pyarrow.array(nats[:, place].numpy()) for place, name in enumerate(self.plan_.names)}
+        columns = explained(self.model_, self.plan_, content, self._generator(random_state))
         return with_index_of(TableForm(content.origin, not named(X)).table(columns), X)
 
     @property

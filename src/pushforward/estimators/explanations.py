@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
+import pyarrow
 import torch
 from torch import Tensor
 
+from pushforward.estimators.columns.arrow_types import plain
+from pushforward.estimators.columns.plan import ColumnPlan
+from pushforward.estimators.columns.tables import Table
 from pushforward.estimators.encoded import EncodedRows
 from pushforward.estimators.models.column_distribution import ColumnDistribution
 from pushforward.estimators.models.members import hide
@@ -18,6 +24,16 @@ _BLOCK = 4096
 _ARBITRARY = 0.05
 # The scale of the Cauchy distribution of an arbitrary value, in the units of encoded values.
 _SCALE = 3.0
+
+
+def explained(model: TableModel, plan: ColumnPlan, table: Table, generator: torch.Generator) -> dict[str, Any]:
+    """`agreements` of the cells of a table as Arrow arrays by column; minus infinity where no training row has such."""
+    nats = agreements(model, plan.encode(table, generator=generator))
+    columns = {}
+    for place, column in enumerate(plan.modelled):
+        possible = column.encode(plain(table.columns[column.name]), np.full(table.rows, 0.5)).possible
+        columns[column.name] = pyarrow.array(np.where(possible, nats[:, place].numpy(), -np.inf))
+    return columns
 
 
 @torch.no_grad()

@@ -207,6 +207,17 @@ def test_columns_that_are_left_out_are_restored() -> None:
     np.testing.assert_array_equal(weights, table["w"])
 
 
+def test_the_reason_of_a_logarithm_tells_positive_numbers_from_counts() -> None:
+    counts = np.floor(np.exp(2 * RNG.normal(size=1000) + 2)).astype(int)
+    plan = ColumnPlan.guess(
+        {"from_0": counts, "from_1": RNG.permutation(counts) + 1, "x": np.exp(3 * RNG.normal(size=1000))}
+    )
+    reasons = {column.name: column.reason for column in plan.columns}
+    assert "none negative" in reasons["from_0"]
+    assert "all positive" in reasons["from_1"]
+    assert "all positive" in reasons["x"]
+
+
 def test_impossible_cells_are_named() -> None:
     table = {"land": RNG.choice(["FR", "DE"], N), "x": RNG.normal(size=N), "p": np.exp(3 * RNG.normal(size=N))}
     table["twice"] = 2 * table["x"]

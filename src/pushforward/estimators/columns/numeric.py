@@ -253,6 +253,7 @@ def _positive(rest: Distinct, shift: float) -> str:
     """The reason to take the logarithm of positive numbers; empty where there is none."""
     if rest.rows < 20:
         return ""
+    sign = "all positive" if rest.values[0] > 0 else "none negative"
     q01, q05, q50, q95, q99 = rest.quantiles((0.01, 0.05, 0.5, 0.95, 0.99)) + shift
     if q01 <= 0 or not q95 > 1.05 * q05:
         return ""
@@ -261,18 +262,18 @@ def _positive(rest: Distinct, shift: float) -> str:
         return abs(high + low - 2 * middle) / (high - low)
 
     if q99 / q01 >= 30 and skew(*np.log((q05, q50, q95))) < skew(q05, q50, q95):
-        return f"all positive, and 98% of rows span a factor of {q99 / q01:,.0f}"
+        return f"{sign}, and 98% of rows span a factor of {q99 / q01:,.0f}"
     below, above = rest.quantiles((0.16, 0.84)) + shift
     if (
         shift == 0
         and rest.rows >= _ENOUGH
         and rest.counts[rest.values < 0.05 * (above - below)].sum() >= 0.01 * rest.rows
     ):
-        return "all positive, and dense down to 0"
+        return f"{sign}, and dense down to 0"
     moved = Distinct(rest.values + shift, rest.counts)
     gain = _normality(Interval(low=0.0), moved) - _normality(Interval(), moved)
     if rest.rows >= _ENOUGH and gain > _GAIN:
-        return "all positive, with logarithms closer to normal"
+        return f"{sign}, with logarithms closer to normal"
     return ""
 
 
