@@ -64,6 +64,17 @@ def test_the_probabilities_of_integers_between_two_bounds_sum_to_one() -> None:
         assert np.exp(joint - alone).sum() == pytest.approx(1, abs=2e-3)
 
 
+@pytest.mark.parametrize("seed", [0, 2])
+def test_the_probabilities_of_two_counts_next_to_their_bounds_sum_to_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rate = rng.gamma(2, 1, 500)
+    counts = {"a": rng.poisson(1.2 * rate), "b": rng.poisson(0.8 * rate)}
+    kinds = dict.fromkeys(counts, "integer")
+    density = FlowDensity(max_steps=5, architectures=(), random_state=seed, kinds=kinds).fit(counts)
+    a, b = (grid.ravel() for grid in np.meshgrid(np.arange(40), np.arange(40)))
+    assert np.exp(density.score_samples({"a": a, "b": b})).sum() == pytest.approx(1, abs=3e-3)
+
+
 @pytest.mark.parametrize("name", ["counts", "limits", "atom inside", "tenths", "hours", "durations", "circle"])
 def test_values_between_the_ends_of_a_cell_are_those_of_its_number(name: str) -> None:
     rng = np.random.default_rng(0)

@@ -273,8 +273,8 @@ class FlowDensity(DensityMixin, JointEstimator):  # type: ignore[misc]
         """``(N,)``: the log-density of each row in the units of the table, -inf for a row that cannot be.
 
         The score of a row is the log-probability of its discrete part plus the log-density of its continuous part.
-        marginal: columns that ``X`` lacks, and gaps where training had none, are integrated out instead. ``X`` may be
-        the path of a file or folder, an Arrow dataset, or an iterator of tables; only the scores are held in memory.
+        marginal: columns that ``X`` lacks, and gaps where training had none, are integrated out, by all members but
+        flows. ``X`` may be a file, folder, Arrow dataset or iterator of tables; only scores are held in memory.
         """
         return np.concatenate(list(self.score_blocks(X, marginal=marginal)))
 

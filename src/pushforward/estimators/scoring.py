@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from scipy import stats
 from torch import Tensor
@@ -92,7 +93,7 @@ def rows_of(table: Table) -> Iterator[Table]:
 def places_in_cells(columns: int) -> list[list[float]]:
     """Places within the cells of dequantised columns, the same for all rows: midpoints for one, else a Sobol sequence.
 
-    The logarithm of a mean over few points is too low on average, the more so the more columns there are.
+    The points of the sequence are moved to the same midpoints, of which those of two columns are all combinations.
     """
     if not columns:
         return [[]]
@@ -101,4 +102,5 @@ def places_in_cells(columns: int) -> list[list[float]]:
     width = min(columns, stats.qmc.Sobol.MAXDIM)
     sequence = stats.qmc.Sobol(width, scramble=True, seed=0)
     points = sequence.random_base2(_FEW_LOG if columns <= _FEW_COLUMNS else _MANY_LOG)
+    points = (np.floor(points * _PLACES) + 0.5) / _PLACES
     return [[float(point[column % width]) for column in range(columns)] for point in points]

@@ -108,7 +108,8 @@ class Blend:
     def log_values(self, rows: EncodedRows) -> Tensor:
         """``(N,)``: log-densities of the values given the states.
 
-        Members that cannot score a row with unknown content are left out for it.
+        Members that cannot score a row with unknown content are left out for it. The density of such a row therefore
+        is not exactly the integral of that of complete rows, where a flow has a weight.
         """
         column = self._recalibrated
         if column is None:
