@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pushforward import flows
 from pushforward.kernels import Layer, instructions
 from pushforward.maps import (
     Affine,
@@ -337,3 +338,12 @@ def test_the_work_of_a_layer_is_counted() -> None:
         step.to_latent(x)
     assert seen == [True]
     assert counter.work > 50 * sum(param.numel() for param in step.net.parameters()) / 16
+
+
+@pytest.mark.parametrize(("name", "context_dim"), [("maf", 0), ("real_nvp", 2), ("flowpp", 0)])
+def test_the_default_device_has_no_part_in_a_flow_on_the_cpu(name: str, context_dim: int) -> None:
+    flow = flows.build(name, (3,), context_dim=context_dim)
+    x, context = torch.full((5, 3), 0.3), torch.zeros(5, context_dim) if context_dim else None
+    with torch.device("meta"), torch.no_grad():
+        back = flow.decode(flow.encode(x, context), context)
+    torch.testing.assert_close(back, x)

@@ -123,7 +123,7 @@ class _Call:
         self.params = (
             params if params.is_contiguous() or (len(params) and params[0].is_contiguous()) else params.contiguous()
         )
-        self.failed = torch.zeros((), dtype=torch.int64)
+        self.failed = torch.zeros((), dtype=torch.int64, device="cpu")
 
     def run(self, name: str) -> tuple[Tensor, Tensor]:
         """The two results of the function of this name."""

@@ -208,8 +208,8 @@ class MADE(StagedNet, DenseNet):
 
     @cached_property
     def _stage_order(self) -> StageOrder:
-        sizes = torch.tensor([0, *self.order.sizes]).cumsum(0)
-        known = torch.tensor(self.known).reshape(len(self.layers), -1)
+        sizes = torch.tensor([0, *self.order.sizes], device="cpu").cumsum(0)
+        known = torch.tensor(self.known, device="cpu").reshape(len(self.layers), -1)
         return StageOrder(self.order.indices.cpu().clone(), sizes, known)
 
     def _with_params(self, x: Tensor, *params: Tensor) -> Tensor:

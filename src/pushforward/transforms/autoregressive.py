@@ -83,5 +83,5 @@ class Autoregressive(Transform):
         if net is None or form is None:
             return None
         features = self.data_shape[0]
-        layer = Layer(net, form, features, torch.arange(features))
+        layer = Layer(net, form, features, torch.arange(features, device="cpu"))
         return layer if layer.takes(x, x) else None

@@ -99,7 +99,7 @@ class Coupling(Transform):
         (kept, changed), inputs = columns, x
         if context is not None:
             inputs = torch.cat([x, context.flatten(1)], 1)
-            kept = torch.cat([kept, torch.arange(x.shape[1], inputs.shape[1])])
+            kept = torch.cat([kept, torch.arange(x.shape[1], inputs.shape[1], device=kept.device)])
         layer = Layer(net, form, self.data_shape[0], changed, kept)
         return (layer, inputs) if layer.takes(x, inputs) else None
 
