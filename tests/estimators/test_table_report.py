@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 import pytest
 
-from pushforward.errors import DataError, OptionError
+from pushforward.errors import DataError, OptionError, UnknownCellWarning
 from pushforward.estimators import FlowDensity, FlowOutlierDetector, FlowRegressor
 
 QUICK = {"max_steps": 15, "held_out": 0.4}
@@ -134,6 +134,22 @@ def test_the_report_of_a_regressor_shows_calibration_and_the_worst_rows(tmp_path
     assert numbers["worst"][0]["targets"][0]["actual"] == 1e3
     assert {change["column"] for change in numbers["drift"]} == {"town", "since", "y"}
     assert (tmp_path / "r.json").exists()
+
+
+def test_the_report_of_a_regressor_takes_unseen_labels_and_far_numbers_as_unknown_as_predictions_do() -> None:
+    rng = np.random.default_rng(0)
+    features = {"a": rng.uniform(-124, -114, 200).round(1), "s": rng.choice(["u", "v"], 200)}
+    target = features["a"] + rng.normal(size=200)
+    model = FlowRegressor(max_steps=5).fit(features, target)
+    new = {"a": features["a"][:60].copy(), "s": features["s"][:60].astype(object)}
+    new["a"][1], new["s"][0] = -1220, "w"
+    with pytest.warns(UnknownCellWarning) as told:
+        numbers = model.report(X=new, y=target[:60]).numbers
+    assert [warning.message.column for warning in told] == ["a", "s"]
+    assert numbers["held_out"]["zero_density"] == 0
+    with pytest.warns(UnknownCellWarning):
+        scores = model.log_density(new, target[:60])
+    assert numbers["held_out"]["total"]["mean"] == pytest.approx(scores.mean())
 
 
 def test_the_report_of_an_outlier_detector_counts_outliers() -> None:

@@ -17,6 +17,7 @@ from pushforward.estimators.drift import Drift, Marginals, compared_rows, drift
 from pushforward.estimators.encoded import EncodedRows
 from pushforward.estimators.fit_record import FitRecord
 from pushforward.estimators.models.table_model import RowScores
+from pushforward.estimators.possible_cells import possible_cells
 from pushforward.estimators.training_rows import TrainingRows, beside
 from pushforward.evaluation.predictive_scores import PredictedTarget
 
@@ -85,7 +86,8 @@ def new_rows(
 ) -> JudgedRows:
     """Rows of tables that took no part in a fit, at most 3,000 of them, with the drift of the columns of 100,000.
 
-    partial: for each plan, whether content that training rows cannot have is unknown, and not of density zero.
+    partial: for each plan, whether content unlike that of all training rows is unknown, as in predictions, and not of
+    density zero.
     """
     total = tables[0].rows
     if not total:
@@ -103,7 +105,10 @@ def new_rows(
         if not unknown:
             problems += [problem.sentence for problem in plan.problems(table, limit=_PROBLEMS, repeated=False)]
     numbers = _some(numbers, _MOST, seed)
-    tables = [taken(table, numbers) for table in tables]
+    tables = [
+        possible_cells(plan, taken(table, numbers)) if unknown else taken(table, numbers)
+        for plan, table, unknown in zip(plans, tables, partial, strict=True)
+    ]
     counts = np.ones(len(numbers)) if weights is None else weights[numbers]
     generator = torch.Generator().manual_seed(seed)
     encoded = zip(plans, tables, partial, strict=True)
