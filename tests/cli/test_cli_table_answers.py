@@ -65,6 +65,20 @@ def test_a_density_predicts_any_column(run: Run, tmp_path: Path, density: Path, 
     assert table["P(town=Lyon)"][1].as_py() > table["P(town=Lyon)"][0].as_py()
 
 
+def test_dates_in_text_are_predicted_as_dates(run: Run, tmp_path: Path, density: Path, shops_csv: Path) -> None:
+    out = tmp_path / "p.csv"
+    words = ("--target", "since", "--quantiles", "0.1,0.9", "--draws", "20", "--out", out)
+    code, _, err = run("predict", density, shops_csv, *words)
+    assert code == 0, err
+    table = pyarrow.csv.read_csv(out).slice(0, 20)
+    low, mean, high = (table[f"since_{name}"].to_pylist() for name in ("q0.1", "mean", "q0.9"))
+    assert all(first < middle < last for first, middle, last in zip(low, mean, high, strict=True))
+    assert {low[0].year, high[0].year} <= {2023, 2024, 2025, 2026}
+    code, _, err = run("sample", density, "-n", "2", "--given", "since=soon")
+    assert code == 2
+    assert "--given: column 'since': text that is no date, 'soon'; write YYYY-MM-DD" in err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

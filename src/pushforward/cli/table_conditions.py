@@ -51,8 +51,9 @@ def given_rows(plan: ColumnPlan, given: Sequence[str], refuse: bool) -> Any | No
         return table
     try:
         return pyarrow.table(dict(possible_row(plan, read_table(table)).columns))
-    except DataError as error:
-        raise OptionError(f"--{error}") from None
+    except (DataError, OptionError) as error:
+        # Errors about the argument of this name begin with it.
+        raise OptionError(f"--given: {str(error).removeprefix('given: ')}") from None
 
 
 def _assigned(plan: ColumnPlan, word: str) -> tuple[Column, str]:

@@ -22,8 +22,8 @@ from pushforward.cli.typed_output import TYPED, open_typed
 from pushforward.data.reading import naming
 from pushforward.data.row_sources import open_source
 from pushforward.errors import DataError, OptionError
-from pushforward.estimators.columns.arrow_types import to_numbers
-from pushforward.estimators.conditioning import encode_given, estimate, quantiles_of
+from pushforward.estimators.columns.arrow_types import from_numbers, is_time, to_numbers
+from pushforward.estimators.conditioning import encode_given, estimate, ordered, quantiles_of
 from pushforward.estimators.density import FlowDensity
 from pushforward.estimators.events import Event
 from pushforward.estimators.input_tables import block_table
@@ -175,7 +175,7 @@ def _conditional(
     if column.kind.valued:
         levels = (*wanted.levels, *wanted.ends)
         values = quantiles_of(target, levels or (0.5,), every, draws.log_weights, given)
-        columns |= {f"{target}_mean": _means(every[target], draws.log_weights), **wanted.named(target, values)}
+        columns |= {f"{target}_mean": _means(ordered(target, every), draws.log_weights), **wanted.named(target, values)}
     elif wanted.levels or wanted.ends:
         option = "--quantiles" if wanted.levels else "--interval"
         raise OptionError(f"{option}: column {target!r} holds labels, which have no order")
@@ -186,11 +186,12 @@ def _conditional(
     return columns
 
 
-def _means(array: Any, log_weights: torch.Tensor) -> Array:
-    """Weighted means ``(N,)`` of draws, without gaps."""
+def _means(array: Any, log_weights: torch.Tensor) -> Any:
+    """Weighted means ``(N,)`` of draws, without gaps; those of times are times."""
     numbers = to_numbers(array).reshape(log_weights.shape)
     weights = np.where(np.isnan(numbers), 0.0, log_weights.exp().numpy())
-    return np.asarray((weights * np.nan_to_num(numbers)).sum(1) / weights.sum(1))
+    means = np.asarray((weights * np.nan_to_num(numbers)).sum(1) / weights.sum(1))
+    return from_numbers(means, array.type) if is_time(array.type) else means
 
 
 def _labels(column: Any, states: Array, log_weights: torch.Tensor) -> dict[str, Any]:

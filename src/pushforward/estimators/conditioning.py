@@ -13,7 +13,8 @@ from torch import Tensor
 from pushforward.array_types import Array
 from pushforward.error_messages import advice_on, did_you_mean
 from pushforward.errors import DataError, OptionError, ShapeError
-from pushforward.estimators.columns.arrow_types import is_number, is_time, plain, to_numbers
+from pushforward.estimators.columns.arrow_types import is_number, is_text, is_time, plain, to_numbers
+from pushforward.estimators.columns.dates import times_in_text
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import Table, read_table, taken
 from pushforward.estimators.encoded import EncodedRows, joined
@@ -171,7 +172,7 @@ def quantiles_of(
     asked = np.asarray(levels, dtype=np.float64)
     if not ((asked >= 0) & (asked <= 1)).all():
         raise OptionError(f"levels between 0 and 1 expected, got {list(levels)}")
-    array = _ordered(column, columns)
+    array = ordered(column, columns)
     numbers = to_numbers(array).reshape(log_weights.shape)
     weights = np.where(np.isnan(numbers), 0.0, log_weights.exp().numpy())
     order = np.argsort(numbers, 1)
@@ -194,10 +195,10 @@ def joint_cdf(points: Mapping[str, Any], columns: Mapping[str, Any], log_weights
         raise ShapeError(f"points: one value for each column, or P for each, expected, got shapes {shown}")
     below: Any = True
     for name, limit in limits.items():
-        array = _ordered(name, columns)
-        ordered = array.type if is_time(array.type) else pyarrow.float64()
+        array = ordered(name, columns)
+        arrow = array.type if is_time(array.type) else pyarrow.float64()
         try:
-            bounds = to_numbers(read_table({name: limit}).columns[name].cast(ordered, safe=False))
+            bounds = to_numbers(read_table({name: limit}).columns[name].cast(arrow, safe=False))
         except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
             raise DataError(f"points: column {name!r} holds {array.type} values, got {limit[0]!r}") from None
         below = below & (to_numbers(array)[:, None] <= bounds)
@@ -206,11 +207,12 @@ def joint_cdf(points: Mapping[str, Any], columns: Mapping[str, Any], log_weights
     return np.asarray(result if _several(given) else result[0])
 
 
-def _ordered(name: str, columns: Mapping[str, Any]) -> Any:
-    """A column whose values have an order, dictionaries decoded."""
+def ordered(name: str, columns: Mapping[str, Any]) -> Any:
+    """A column whose values have an order, dictionaries decoded, and dates in text as dates."""
     if name not in columns:
         raise OptionError(f"there is no column {name!r}; {advice_on(name, list(columns))}")
     array = plain(columns[name])
+    array = times_in_text(array) if is_text(array.type) else array
     if not (is_number(array.type) or is_time(array.type) or pyarrow.types.is_boolean(array.type)):
         raise OptionError(f"column {name!r} holds {array.type} values, which have no order; ask for a probability")
     return array

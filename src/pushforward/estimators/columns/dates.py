@@ -79,8 +79,8 @@ class IsoText(Strict):
             text = compute.utf8_rtrim(text, "Z")
         try:
             return text.cast(self.arrow)
-        except pyarrow.ArrowInvalid as error:
-            raise DataError(f"text that is no date ({str(error)[:80]})") from None
+        except pyarrow.ArrowInvalid:
+            raise DataError(f"text that is no date, {_first_other(text, self.arrow)!r}; write YYYY-MM-DD") from None
 
     def write(self, times: Any) -> Any:
         """An Arrow array of text from times."""
@@ -215,3 +215,22 @@ class Date(Continuous):
         counts = np.clip(self.origin + steps.astype(np.int64) * self.step, least, most)
         times = from_counts(counts, stored)
         return times if self.text is None else self.text.write(times).cast(arrow)
+
+
+def times_in_text(text: Any) -> Any:
+    """Times from an Arrow array of dates in ISO format; the array itself if one of its texts is none."""
+    form = IsoText.finest(text) if text.null_count < len(text) else None
+    try:
+        return text if form is None else form.read(text)
+    except DataError:
+        return text
+
+
+def _first_other(text: Any, arrow: Any) -> str:
+    """The start of the first text that is no time of a type."""
+    for each in text.unique():
+        try:
+            each.cast(arrow)
+        except pyarrow.ArrowInvalid:
+            return str(each)[:40]
+    return ""
