@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pushforward.domain import UNIT, Domain
 from pushforward.errors import NumericsError
-from pushforward.maps.numeric import Increasing, invert
+from pushforward.maps.numeric import Increasing, Search, invert
 
 
 def _sinh(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,3 +147,26 @@ def test_compiled_loop_equals_the_eager_one() -> None:
         for rows in (6, 4, 3):
             torch.testing.assert_close(compiled(y[:rows]), run(y[:rows]))
     torch._dynamo.reset()
+
+
+def test_a_faster_function_and_a_bracket_lead_to_the_same_root() -> None:
+    y = torch.linspace(-40, 40, 101, dtype=torch.float64)
+    calls = []
+
+    def coarse(x: Tensor) -> tuple[Tensor, Tensor]:
+        calls.append(len(x))
+        return x.sinh(), x.float().cosh().log().double()
+
+    search = Search(coarse, lambda y: (y.asinh() - 2, y.asinh() + 3))
+    with torch.no_grad():
+        x, log_slope = invert(_sinh, y, search=search)
+        wanted, expected = invert(_sinh, y)
+    assert calls
+    torch.testing.assert_close(x, wanted, atol=1e-15, rtol=4e-16)
+    torch.testing.assert_close(log_slope, expected, atol=1e-14, rtol=0)
+
+
+def test_a_bracket_without_the_root_is_noticed() -> None:
+    search = Search(_sinh, lambda y: (y - 2, y - 1))
+    with pytest.raises(NumericsError, match=r"no root in 1 of 1 rows"):
+        invert(_sinh, torch.zeros(1), search=search)

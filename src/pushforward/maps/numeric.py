@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -28,8 +28,23 @@ _MOST_EXPANSIONS = 50
 _WHAT = "numeric inverses"
 
 
+class Search(NamedTuple):
+    """How to find roots faster.
+
+    function: equal to the one to be inverted but for rounding, and faster. bracket: ends between which the roots for
+    given finite values lie.
+    """
+
+    function: Increasing
+    bracket: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
 def invert(
-    function: Increasing, y: Tensor, domain: Domain = REAL, root: tuple[Tensor, Tensor] | None = None
+    function: Increasing,
+    y: Tensor,
+    domain: Domain = REAL,
+    root: tuple[Tensor, Tensor] | None = None,
+    search: Search | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The ``x`` with ``function(x) = y`` and the log-slope of the inverse there, both of the shape of ``y``.
 
@@ -37,17 +52,14 @@ def invert(
     Differentiable, also twice, with respect to ``y`` and all variables that ``function`` closes over. Accurate to a few
     units in the last place of ``x``, or as far as the rounding of ``function`` determines it. A NaN (of ``y`` or of the
     function's parameters) gives NaN; infinities, and values that ``function`` does not reach, give the ends of the
-    domain. root: both results without gradients, where they are known.
+    domain. root: both results without gradients, where they are known. search: what is known for finding them.
 
     Raises NumericsError naming the rows where no root is found; inside ``torch.compile`` these rows are NaN.
     """
     if not torch.is_grad_enabled():
-        if root is not None:
-            return root
-        x = _root(function, y, domain)
-        return x, -function(x)[1]
+        return _root(function, y, domain, search) if root is None else root
     with torch.no_grad():
-        x = _root(function, y.detach(), domain) if root is None else root[0]
+        x = (_root(function, y.detach(), domain, search) if root is None else root)[0]
     for _ in range(2):
         value, log_slope = function(x)
         # Beyond this the reciprocal slope and its derivatives overflow, and times a residual of 0 they are NaN.
@@ -57,10 +69,15 @@ def invert(
     return x, -function(x)[1]
 
 
-def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
-    """The root without gradients."""
+def _root(function: Increasing, y: Tensor, domain: Domain, search: Search | None) -> tuple[Tensor, Tensor]:
+    """The root and the log-slope of the inverse, without gradients."""
     finite = torch.where(y.isfinite(), y, 0.0).contiguous()
-    low, high, missed = _bracket(function, finite, domain)
+    stepped = function if search is None else search.function
+    if search is None:
+        low, high, missed = _bracket(function, finite, domain)
+    else:
+        low, high = search.bracket(finite)
+        missed = torch.zeros_like(finite, dtype=torch.bool)
     # Many maps are near the identity, and a map of a domain onto itself keeps its ends: y is a good first guess.
     start = torch.where((finite >= low) & (finite <= high), finite, low + (high - low) / 2)
 
@@ -68,7 +85,7 @@ def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
         return (count < _MOST_STEPS) & active.any()
 
     def step(count: Tensor, x: Tensor, low: Tensor, high: Tensor, last: Tensor, active: Tensor) -> _State:
-        value, log_slope = function(x)
+        value, log_slope = stepped(x)
         residual = value - finite
         low, high = torch.where(residual <= 0, x, low), torch.where(residual >= 0, x, high)
         middle = _middle(low, high, domain)
@@ -95,7 +112,10 @@ def _root(function: Increasing, y: Tensor, domain: Domain) -> Tensor:
     if not (torch.compiler.is_compiling() or y.is_meta) and decided(failed.any(), _WHAT):
         raise NumericsError(_message(failed))
     x = torch.where(broken | failed, math.nan, x)
-    return torch.where(y.isinf(), torch.where(y > 0, domain.high, domain.low), x)
+    x = torch.where(y.isinf(), torch.where(y > 0, domain.high, domain.low), x)
+    if torch.compiler.is_compiling() or y.is_meta or decided(y.isinf().any(), _WHAT):
+        return x, -function(x)[1]
+    return x, torch.where(x.isnan(), math.nan, -log_slope)
 
 
 def _least(domain: Domain, dtype: torch.dtype) -> float:

@@ -17,7 +17,7 @@ from pushforward.coordinate_blocks import CoordinateBlocks
 from pushforward.errors import OptionError
 from pushforward.events import log_dtype
 from pushforward.maps.affine import SoftClampScale
-from pushforward.maps.numeric import invert
+from pushforward.maps.numeric import Search, invert
 from pushforward.nets.context import flat_context
 from pushforward.nets.mlp import INPUT_LIMIT
 from pushforward.nets.staged import Stages, invert_stages
@@ -102,10 +102,14 @@ class BlockAutoregressive(Transform):
         return layers
 
     def _gated(self, f: Tensor, log_slope: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        log_gate, log_rest = self._gate()
+        return log_gate.exp() * f + log_rest.exp() * x, torch.logaddexp(log_gate + log_slope, log_rest)
+
+    def _gate(self) -> Tensor:
+        """The logs of the weights of ``f`` and of the identity."""
         # Bounded, so that the identity has a weight of at least 0.1 %: less would be lost in rounding.
         raw = 7 * (self.raw_gate / 7).tanh()
-        log_gate, log_rest = F.logsigmoid(raw), F.logsigmoid(-raw)
-        return log_gate.exp() * f + log_rest.exp() * x, torch.logaddexp(log_gate + log_slope, log_rest)
+        return F.logsigmoid(torch.stack([raw, -raw]))
 
     def to_latent(self, x: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
         with full_precision(x):
@@ -132,7 +136,7 @@ class BlockAutoregressive(Transform):
 
         def next_part(known: Sequence[Tensor]) -> list[_Layer]:
             if known:
-                for cache, inputs in zip(units, self._along(known[-1].t(), parts[-1])[2], strict=True):
+                for cache, inputs in zip(units, self._inputs(known[-1].t(), parts[-1]), strict=True):
                     cache.append(inputs)
             parts.append([self._of_coordinate(len(known), *pair) for pair in zip(layers, units, strict=True)])
             return parts[-1]
@@ -140,8 +144,32 @@ class BlockAutoregressive(Transform):
         return next_part
 
     def _inverse(self, z: Tensor, part: list[_Layer]) -> tuple[Tensor, Tensor]:
-        x, log_slope = invert(lambda x: self._along(x, part)[:2], z.t())
+        search = Search(lambda x: self._quickly(x, part), lambda z: self._bracket(z, part))
+        x, log_slope = invert(lambda x: self._along(x, part), z.t(), search=search)
         return x.t(), log_slope.t()
+
+    def _bracket(self, z: Tensor, part: list[_Layer]) -> tuple[Tensor, Tensor]:
+        """The coordinates between which the one with latent ``z: (1, B)`` lies: ``f`` is a positive combination of
+        units between -1 and 1, plus an offset."""
+        block, _, offset = part[-1]
+        gate = self._gate().exp()
+        centre, reach = (z - gate[0] * offset) / gate[1], gate[0] * block.sum() / gate[1]
+        # Both ends move out by the rounding of this and of the latent.
+        room = 32 * torch.finfo(z.dtype).eps * (z.abs() + (gate[0] * offset).abs() + centre.abs() + reach) / gate[1]
+        return centre - reach - room, centre + reach + room
+
+    def _quickly(self, x: Tensor, part: list[_Layer]) -> tuple[Tensor, Tensor]:
+        """The latent and the log-slope of `_along`, with slopes that are 0 where they round to 0 next to the gate's."""
+        h = x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
+        slope = (x.abs() < INPUT_LIMIT).to(x.dtype)
+        for i, (block, _, offset) in enumerate(part):
+            h = torch.addmm(offset, block, h)
+            slope = block @ slope
+            if i < len(part) - 1:
+                h = h.tanh_()
+                slope = slope - slope * (h * h)
+        gate, rest = self._gate().exp()
+        return gate * h + rest * x, (gate * slope + rest).log()
 
     def _of_coordinate(self, i: int, layer: _Layer, known: list[Tensor]) -> _Layer:
         """A layer's part for coordinate ``i``: its positive block, the logs of it, offsets of all before it."""
@@ -153,18 +181,24 @@ class BlockAutoregressive(Transform):
             offset = offset + rows[:, : i * inputs] @ torch.cat(known)
         return rows[:, i * inputs : (i + 1) * inputs], blocks[i : i + 1], offset
 
-    def _along(self, x: Tensor, part: list[_Layer]) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """One coordinate ``x: (1, B)`` given those before: its latent, the log-slope, and the inputs of all layers."""
+    def _inputs(self, x: Tensor, part: list[_Layer]) -> list[Tensor]:
+        """The inputs of all layers for one coordinate ``x: (1, B)`` given those before."""
+        inputs = [x.clamp(-INPUT_LIMIT, INPUT_LIMIT)]
+        for block, _, offset in part[:-1]:
+            inputs.append((block @ inputs[-1] + offset).tanh())
+        return inputs
+
+    def _along(self, x: Tensor, part: list[_Layer]) -> tuple[Tensor, Tensor]:
+        """One coordinate ``x: (1, B)`` given those before: its latent and the log-slope."""
         h = x.clamp(-INPUT_LIMIT, INPUT_LIMIT)
-        log_slope, inputs = torch.zeros_like(x)[:, None], []
+        log_slope = torch.zeros_like(x)[:, None]
         for i, (block, logs, offset) in enumerate(part):
-            inputs.append(h)
             pre = block @ h + offset
             log_slope = log_matmul(logs, log_slope)
             if i < len(part) - 1:
                 h = pre.tanh()
                 log_slope = log_slope + log_tanh_slope(pre)[None]
-        return *self._gated(pre, _clamped_slope(log_slope[:, 0], x), x), inputs
+        return self._gated(pre, _clamped_slope(log_slope[:, 0], x), x)
 
 
 _Layer = tuple[Tensor, Tensor, Tensor]
@@ -180,7 +214,7 @@ def log_matmul(blocks: Tensor, log_slope: Tensor) -> Tensor:
 def log_tanh_slope(x: Tensor) -> Tensor:
     """``log(1 - tanh(x)^2)``, accurate far out."""
     x = x.abs()
-    return 2 * (math.log(2) - x - F.softplus(-2 * x))
+    return 2 * (math.log(2) - x + F.logsigmoid(2 * x))
 
 
 def _clamped_slope(log_slope: Tensor, x: Tensor) -> Tensor:
