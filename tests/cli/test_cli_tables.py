@@ -144,6 +144,7 @@ def test_one_held_out_row_judges_a_fit_with_care(
     ("words", "said"),
     [
         (("--kind", "size=positive", "--steps", "5"), "--kind is an option of the model of a table, --steps one of a"),
+        (("--weight", "size", "--flow", "nsf"), "--weight is an option of the model of a table, --flow one of a"),
         (("--target", "income", "--flow", "nsf"), "--target is an option of the model of a table, --flow one of a"),
         (("--target", "incom"), "there is no column 'incom'; did you mean income"),
         (("--weight", "wait"), "there is no column 'wait'"),
