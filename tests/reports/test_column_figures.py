@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pushforward.reports import column_figures, fit_figures, pair_figures
 from pushforward.reports.column_view import ColumnView
-from pushforward.reports.theme import panel
+from pushforward.reports.theme import panel, short
 
 RNG = np.random.default_rng(0)
 
@@ -47,6 +47,14 @@ def test_charts_of_a_column_with_common_values_say_which_values_they_show() -> N
     assert shown[-1] == "4 others"
     assert fractions[0].tolist() == [0.0] * 10
     assert fractions.sum(1).tolist() == pytest.approx([0.0, 1.0])
+
+
+def test_a_short_name_has_the_start_and_the_end_of_a_long_one() -> None:
+    assert [short(name, 10) for name in ("wage", "measurement_17", "price in US$")] == [
+        "wage",
+        "measur…_17",
+        r"price …US\$",
+    ]
 
 
 def test_a_few_wild_samples_do_not_flatten_a_histogram() -> None:

@@ -72,7 +72,9 @@ def svg(figure: Figure, label: str) -> str:
 
 
 def short(name: str, length: int = 18) -> str:
-    """A name of at most ``length`` characters, which matplotlib shows as it is."""
+    """The start and the end of a name, at most ``length`` characters, which matplotlib shows as they are."""
+    # Names of many columns often differ in their ends alone.
+    end = length // 3
+    shown = name if len(name) <= length else f"{name[: length - 1 - end]}…{name[-end:]}"
     # matplotlib would read a dollar sign as the start of a formula.
-    name = name.replace("$", r"\$")
-    return name if len(name) <= length else name[: length - 1] + "…"
+    return shown.replace("$", r"\$")
