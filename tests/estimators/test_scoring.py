@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pushforward.errors import ColumnWarning
 from pushforward.estimators import FlowDensity, FlowRegressor
 from pushforward.estimators.columns.plan import ColumnPlan
 from pushforward.estimators.columns.tables import read_table
@@ -73,6 +74,18 @@ def test_the_probabilities_of_two_counts_next_to_their_bounds_sum_to_one(seed: i
     density = FlowDensity(max_steps=5, architectures=(), random_state=seed, kinds=kinds).fit(counts)
     a, b = (grid.ravel() for grid in np.meshgrid(np.arange(40), np.arange(40)))
     assert np.exp(density.score_samples({"a": a, "b": b})).sum() == pytest.approx(1, abs=3e-3)
+
+
+def test_a_count_whose_cell_is_narrower_than_rounding_has_a_density() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 1))
+    counts = rng.poisson(np.exp(3 + x[:, 0])).astype(np.int64)
+    counts[0] = 4 * 10**15
+    with pytest.warns(ColumnWarning, match="far from all others"):
+        model = FlowRegressor(max_steps=5).fit(x, counts)
+    scores = model.log_density(x, counts)
+    assert np.isfinite(scores).all()
+    assert model.predict_distribution(x).log_pdf(counts) == pytest.approx(scores, abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["counts", "limits", "atom inside", "tenths", "hours", "durations", "circle"])

@@ -137,7 +137,8 @@ def log_cell_mass(model: TableModel, rows: EncodedRows, cells: Cells) -> Tensor:
     given = unvalued(rows, [cells.column])
     for some in (rows.states[:, cells.column] == 0).nonzero()[:, 0].split(_ROWS):
         head = value_given(model, given.take(some), cells.column)
-        total[some] = head.log_mass(cells.low[some], cells.high[some]) - cells.log_width
+        values, log_slopes = (each[some, cells.column] for each in (rows.values, rows.log_slopes))
+        total[some] = head.log_density_of_cells(cells.low[some], cells.high[some], values, log_slopes, cells.log_width)
     return total
 
 

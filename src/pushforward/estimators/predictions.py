@@ -55,19 +55,19 @@ class PredictedNumbers:
         cells = self.column.encode(array, np.full(len(y), 0.5))
         states = torch.from_numpy(cells.states.astype(np.int64))
         log = self.encoded.log_states.gather(1, states.clamp(min=0)[:, None])[:, 0]
+        values, log_slopes = torch.from_numpy(cells.values), torch.from_numpy(cells.log_slopes)
         if self.column.kind.noisy:
-            log = log + torch.where(states == 0, self._log_density_of_cells(array), 0.0)
+            log = log + torch.where(states == 0, self._log_density_of_cells(array, values, log_slopes), 0.0)
         elif self.encoded.value is not None:
-            values, log_slopes = torch.from_numpy(cells.values), torch.from_numpy(cells.log_slopes)
             log = log + torch.where(states == 0, self.encoded.value.log_density(values) + log_slopes, 0.0)
         return np.asarray(log.masked_fill(~torch.from_numpy(cells.possible), -torch.inf).numpy())
 
-    def _log_density_of_cells(self, array: Any) -> torch.Tensor:
+    def _log_density_of_cells(self, array: Any, values: torch.Tensor, log_slopes: torch.Tensor) -> torch.Tensor:
         """``(N,)``: the logs of the probabilities of the cells of dequantised numbers, for each unit of width."""
         assert self.encoded.value is not None
         low, high = (torch.from_numpy(end) for end in self.column.edges(array))
-        log_mass: torch.Tensor = self.encoded.value.log_mass(low, high)
-        return log_mass - float(np.log(self.column.kind.cell_width))
+        log_width = float(np.log(self.column.kind.cell_width))
+        return self.encoded.value.log_density_of_cells(low, high, values, log_slopes, log_width)
 
     def pdf(self, y: Array) -> Array:
         """``(N,)``: densities of ``y: (N,)``."""

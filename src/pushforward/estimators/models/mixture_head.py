@@ -21,6 +21,8 @@ _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 _REACH, _MOST_STEPS = 40.0, 100
 # The width of an interval, in deviations of a component, over which its density is constant.
 _NARROW = 1e-5
+# The width of an interval, as a fraction of its ends, that rounding changes by less than a hundredth.
+_ROUNDED = 2.0**-44
 # A step of Newton's method that is the last, in deviations of the narrowest component.
 _SMALL = 1e-7
 
@@ -73,6 +75,17 @@ class MixtureHead(NamedTuple):
     def log_mass(self, low: Tensor, high: Tensor) -> Tensor:
         """The log of the probability of a value between two, ``(...)`` each."""
         return self.log_masses(low, high).logsumexp(-1)
+
+    def log_density_of_cells(
+        self, low: Tensor, high: Tensor, values: Tensor, log_slopes: Tensor, log_width: float
+    ) -> Tensor:
+        """``(N,)``: the log-probabilities of cells from ``low`` to ``high``, for each unit of their width.
+
+        values, log_slopes: encoded, of a number in each cell. Where a cell is so narrow that rounding moves its ends,
+        the density at the value stands for the mean over the cell.
+        """
+        narrow = high - low < _ROUNDED * low.abs().clamp(min=1.0)
+        return torch.where(narrow, self.log_density(values) + log_slopes, self.log_mass(low, high) - log_width)
 
     def quantile(self, log_below: Tensor, log_above: Tensor) -> Tensor:
         """The value with these log-probabilities below and above it.
