@@ -47,13 +47,13 @@ def growth(shape: str, flow: str, library: str, size: Size) -> float:
     gc.collect()
     # The kernel forgets the peak so far.
     Path("/proc/self/clear_refs").write_text("5")
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     one.step()
     one.step()
-    return (_resident("VmHWM") - before) / 1024
+    return (resident("VmHWM") - before) / 1024
 
 
-def _resident(name: str) -> int:
+def resident(name: str) -> int:
     """A figure of this process's memory in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
