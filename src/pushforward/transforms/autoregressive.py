@@ -61,8 +61,8 @@ class Autoregressive(Transform):
         return z, sum_event(log_slope)
 
     def to_data(self, z: Tensor, context: Tensor | None = None, noise: NoiseValue = None) -> tuple[Tensor, Tensor]:
-        layer, order = self._layer(z, context), self.net.stage_order()
-        if layer is not None and order is not None and not layer.needs_gradients(z, z):
+        layer = self._layer(z, context)
+        if layer is not None and not layer.needs_gradients(z, z) and (order := self.net.stage_order()) is not None:
             return layer.inverse_in_stages(z, order)
 
         def inverse(part: Tensor, params: Tensor) -> tuple[Tensor, Tensor]:
