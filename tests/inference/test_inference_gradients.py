@@ -118,7 +118,7 @@ def test_flows_that_score_in_one_pass_take_the_path_gradient_by_scoring(name: st
 
 
 def test_where_scoring_is_dear_few_coordinates_go_by_the_jacobian() -> None:
-    numeric = Flow(StandardNormal((2,)), Inverse(flows.build("naf", (2,), transforms=1, standardise=False).transform))
+    numeric = Flow(StandardNormal((2,)), Inverse(flows.build("sos", (2,), transforms=1, standardise=False).transform))
     assert scoring_cost(numeric, None) > 5
     assert choose_route(numeric, "auto", None) == ("jacobian", None)
 

@@ -40,11 +40,12 @@ def choose_route(
     return None, f"{found}: using the plain reparameterised gradient (gradient='path' uses the path gradient)"
 
 
-@torch.no_grad()
+@torch.enable_grad()
 def scoring_cost(flow: Flow, context: Tensor | None) -> float:
     """The number of torch calls of scoring a few samples, as a multiple of that of drawing them.
 
-    Calls are counted, not timed, so that the choice of the gradient is the same in each run.
+    Calls are counted, not timed, so that the choice of the gradient is the same in each run. They are those of steps
+    with gradients by the samples, without which a kernel may compute a whole layer in one.
     """
     batch = 8
     context = None if context is None else context.expand(batch, *context.shape[1:])
@@ -52,7 +53,7 @@ def scoring_cost(flow: Flow, context: Tensor | None) -> float:
     with _Calls() as drawing:
         drawn = draw(flow, batch, context, generator)
     with _Calls() as scoring:
-        flow.log_prob(drawn.x, context)
+        flow.log_prob(drawn.x.detach().requires_grad_(), context)
     return float(scoring.count / max(1, drawing.count))
 
 
