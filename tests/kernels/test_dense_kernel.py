@@ -274,3 +274,17 @@ def test_work_is_counted_as_that_of_torchs_operations() -> None:
             net(x).sum().backward()
         works.append(counter.mean_work)
     assert works[0] == pytest.approx(works[1], rel=0.3)
+
+
+def test_second_derivatives_have_no_dropout_where_the_values_had_none() -> None:
+    net = MLP(3, 2, (16,), dropout=0.5, zero=False).double().eval()
+    x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+
+    def second(mode: bool) -> Tensor:
+        net.eval()
+        out = net(x).pow(2).sum()
+        net.train(mode)
+        (first,) = torch.autograd.grad(out, x, create_graph=True)
+        return torch.autograd.grad(first.pow(2).sum(), x)[0]
+
+    torch.testing.assert_close(second(mode=True), second(mode=False))

@@ -119,7 +119,7 @@ class MLP(DenseNet):
             params, skips = own_params(*layers), (*self.skips, False)
             if takes_dense(h, params, skips):
                 return dense(h, *self._form(params)).t()
-        return self._columns(h, layers).t()
+        return self._columns(h, layers, self._activated).t()
 
     def dense_form(self) -> DenseForm | None:
         layers = (*self.layers, self.last)
@@ -136,18 +136,22 @@ class MLP(DenseNet):
         return plain(nn.ReLU, self.activation) and plain(ColumnLinear, *layers)
 
     def _with_params(self, h: Tensor, *params: Tensor) -> Tensor:
-        return self._columns(h, [columns(*pair) for pair in zip(params[::2], params[1::2], strict=True)])
+        layers = [columns(*pair) for pair in zip(params[::2], params[1::2], strict=True)]
+        # Without dropout, as the kernel: the net may be in training mode when second derivatives are taken.
+        return self._columns(h, layers, self.activation)
 
-    def _columns(self, h: Tensor, layers: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+    def _columns(
+        self, h: Tensor, layers: Sequence[Callable[[Tensor], Tensor]], activated: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         """Outputs ``(out_features, B)`` by these layers of columns."""
         # The batch is innermost in memory: products with few inputs have fast backward passes in this layout only, and
         # maps read each parameter of many rows from contiguous memory.
         h = within_limit(h.t().contiguous())
         *hidden, last = layers
         for i, (layer, skip) in enumerate(zip(hidden, self.skips, strict=True)):
-            out = layer(h if i == 0 else self._activated(h))
+            out = layer(h if i == 0 else activated(h))
             h = h + out if skip else out
-        return last(self._activated(h))
+        return last(activated(h))
 
     def _activated(self, h: Tensor) -> Tensor:
         activated: Tensor = self.activation(h)
