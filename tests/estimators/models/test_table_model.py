@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def table(count: int = 3000) -> EncodedRows:
 
 @pytest.fixture(scope="module")
 def model() -> TableModel:
-    return fit_table(table(), SHAPES, seconds=4.0)
+    # Of the processor: what else the machine does changes no fit.
+    return fit_table(table(), SHAPES, seconds=4.0, clock=time.process_time)
 
 
 @pytest.fixture
@@ -277,11 +279,11 @@ def test_draws_of_the_states_of_the_only_unknown_column_follow_the_model(
     rows = model.sample(30, generator=generator)
     other = replace(rows, states=torch.cat([1 - rows.states[:, :1], rows.states[:, 1:]], 1))
     probability = (model.log_prob(rows).total - model.log_prob(other).total).sigmoid()
-    draws = model.draws_given(hide(rows, [0]), 250, generator)
+    draws = model.draws_given(hide(rows, [0]), 1_000, generator)
     same = draws.rows.states[:, 0].reshape(len(rows), -1) == rows.states[:, :1]
     weights = draws.log_weights.exp()
     # A row whose weights are those of a few draws has an error of its own.
-    many = weights.square().sum(1) < 1 / 100
+    many = weights.square().sum(1) < 1 / 400
     assert many.sum() > 20
     torch.testing.assert_close((weights * same).sum(1)[many], probability[many], atol=0.01, rtol=0)
     only = {0: torch.tensor([False, True])}
