@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -168,12 +169,12 @@ def freia(flow: str, shape: tuple[int, int, int], size: Size) -> tuple[nn.Module
     model.append(fm.IRevNetDownsampling)
     for i in range(size.couplings):
         if flow == "Glow":
-            net = lambda inputs, outputs: _glow_net(inputs, outputs, size.glow_channels)  # noqa: E731
+            net = partial(_glow_net, channels=size.glow_channels)
             model.append(fm.AllInOneBlock, subnet_constructor=net, permute_soft=True)
         else:
-            net = lambda inputs, outputs: PlainResidualNet(inputs, outputs, size.channels, size.blocks)  # noqa: E731
+            residual = partial(PlainResidualNet, channels=size.channels, blocks=size.blocks)
             model.append(fm.PermuteRandom, seed=i)
-            model.append(fm.AffineCouplingOneSided, subnet_constructor=net)
+            model.append(fm.AffineCouplingOneSided, subnet_constructor=residual)
 
     def log_prob(x: Tensor) -> Tensor:
         z, log_det = model(x)

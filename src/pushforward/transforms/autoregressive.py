@@ -74,6 +74,7 @@ class Autoregressive(Transform):
         """The layer as a kernel computes it for these vectors; None where it cannot."""
         if (
             torch.compiler.is_compiling()
+            or not x.is_cpu
             or context is not None
             or not isinstance(self.net, DenseNet)
             or is_altered(self.map)

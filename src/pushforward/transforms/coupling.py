@@ -89,7 +89,9 @@ class Coupling(Transform):
     def _layer(self, x: Tensor, context: Tensor | None) -> tuple[Layer, Tensor] | None:
         """The layer as a kernel computes it for these vectors, and the net's inputs; None where it cannot."""
         columns = self.partition.columns()
-        if torch.compiler.is_compiling() or columns is None or x.ndim != 2 or self.after is not None:
+        if torch.compiler.is_compiling() or not x.is_cpu or x.ndim != 2:
+            return None
+        if columns is None or self.after is not None:
             return None
         if not isinstance(self.net, DenseNet) or is_altered(self.map, self.partition):
             return None
