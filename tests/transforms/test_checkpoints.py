@@ -1,5 +1,6 @@
 """Steps whose activations are computed again: values, gradients and moments of a chain, in less memory."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from pushforward.transforms import (
 )
 from pushforward.transforms.base import Transform
 from pushforward.transforms.partition import half
+from stored_memory import stored_bytes
 
 _SHAPE = (4, 4, 4)
 
@@ -82,25 +84,6 @@ def test_values_gradients_and_moments_are_those_of_a_chain(kind: str, direction:
         torch.testing.assert_close(moments[f"chain.{name}"], value, atol=0, rtol=0)
 
 
-def _stored(flow: Flow, x: Tensor) -> int:
-    """The bytes of tensors that the graph of a loss stores, except parameters."""
-    held = {parameter.untyped_storage().data_ptr() for parameter in flow.parameters()}
-    total = 0
-
-    def pack(tensor: Tensor) -> Tensor:
-        nonlocal total
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in held:
-            held.add(storage.data_ptr())
-            total += storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        alive = flow(x)
-    del alive
-    return total
-
-
 @pytest.mark.parametrize(("name", "options"), [("real_nvp", {"scales": 1}), ("nsf", {"scales": 1})])
 def test_memory_saving_trains_the_same_flow_with_little_memory(name: str, options: dict[str, Any]) -> None:
     def made(saving: bool) -> Flow:
@@ -119,7 +102,9 @@ def test_memory_saving_trains_the_same_flow_with_little_memory(name: str, option
         outcomes.append([*flow.parameters(), *flow.buffers(), flow.eval().log_prob(x)])
     for one, other in zip(*outcomes, strict=True):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
-    ordinary, saving = (_stored(flow, x) for flow in (made(False).double().eval(), made(True).double().eval()))
+    ordinary, saving = (
+        stored_bytes(flow, partial(flow, x)) for flow in (made(False).double().eval(), made(True).double().eval())
+    )
     assert saving < 0.1 * ordinary
     assert made(True).transform.eager is not None
 

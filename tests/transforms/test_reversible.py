@@ -1,6 +1,6 @@
 """Steps of which no activations are kept: the same values and gradients as a chain's, in less memory."""
 
-from typing import Any
+from functools import partial
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ from pushforward.transforms import (
 )
 from pushforward.transforms.base import Chain, Transform
 from pushforward.transforms.partition import half
+from stored_memory import stored_bytes
 
 _SHAPE = (4, 4, 4)
 
@@ -93,31 +94,13 @@ def test_under_autocast_the_second_run_is_as_precise_as_the_first() -> None:
         torch.testing.assert_close(found, wanted, atol=2e-2 * float(wanted.abs().max()), rtol=0)
 
 
-def saved_bytes(transform: Transform, x: Tensor, context: Tensor) -> int:
-    """How many bytes of tensors are kept for the backward pass, but for the parameters themselves."""
-    kept = {parameter.untyped_storage().data_ptr() for parameter in transform.parameters()}
-    total = 0
-
-    def pack(tensor: Tensor) -> Tensor:
-        nonlocal total
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in kept:
-            kept.add(storage.data_ptr())
-            total += storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        alive: Any = transform.to_latent(x, context)
-    del alive
-    return total
-
-
 def test_memory_does_not_grow_with_the_number_of_steps() -> None:
     torch.manual_seed(0)
     x, context = torch.randn(64, *_SHAPE), torch.randn(64, 2)
     chains = [Chain(_steps(count, channels=32)) for count in (2, 4, 8)]
-    ordinary = [saved_bytes(chain, x, context) for chain in chains]
-    saving = [saved_bytes(Reversible(list(chain)), x, context) for chain in chains]
+    saving_chains = [Reversible(list(chain)) for chain in chains]
+    ordinary = [stored_bytes(chain, partial(chain.to_latent, x, context)) for chain in chains]
+    saving = [stored_bytes(chain, partial(chain.to_latent, x, context)) for chain in saving_chains]
     assert ordinary[2] > 3.5 * ordinary[0]
     assert saving[0] == saving[2] == (x.numel() + context.numel()) * 4
     assert ordinary[2] > 100 * saving[2]
